@@ -1,0 +1,21 @@
+"""Which device a run uses, and how its name reads to a person."""
+
+from data_cache.errors import UserError
+
+
+def choose_device(name: str) -> str:
+    """Return "cuda" or "cpu" for auto | cpu | cuda. Raises UserError where a GPU is asked for and none is there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or see `python cli.py doctor`")
+    return name
+
+
+def describe_device(device: str) -> str:
+    """Return the device's name for a log line, such as "NVIDIA H100 80GB HBM3" or "CPU, 2 threads"."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,154 @@
+"""Files that are whole or absent: atomic writing, strict JSON, hashes, and a lock against two runs on one folder."""
+
+import hashlib
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from data_cache.errors import UserError
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`, else removed.
+
+    A reader therefore sees the old file or the new one, never something between (FACTS: write, fsync, rename, fsync
+    of the folder). Raises UserError, naming the file, where the system refuses a write.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".tmp")
+        os.close(descriptor)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); the old file, if any, is kept"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` as a whole; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as readable JSON, keys in the order given; NaN and infinity are refused with ValueError."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON (no NaN, no infinity). Raises UserError naming the file where it is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def append_json_line(path: Path, value: object) -> None:
+    """Append `value` as one line of JSON; the line reaches the file in a single write."""
+    line = json.dumps(value, allow_nan=False) + "\n"
+    with path.open("a", encoding="utf-8") as log:
+        log.write(line)
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """Read a JSONL log; a last line cut short by a killed run is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def sha256_of_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises UserError where it cannot be read."""
+    try:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def sha256_of_names(names: object) -> str:
+    """Return the SHA-256 of a list of names, as its JSON text."""
+    return sha256_of_bytes(json.dumps(names, ensure_ascii=False).encode())
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder/.lock` while a run writes there; a second run is refused with UserError, a dead one's lock taken.
+
+    The lock file names host and process, so that a lock left by a killed process of this host is recognised.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".lock"
+    owner = f"{socket.gethostname()} {os.getpid()}"
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            break
+        except FileExistsError:
+            _drop_dead_lock(lock)
+    try:
+        os.write(descriptor, owner.encode())
+        os.close(descriptor)
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _drop_dead_lock(lock: Path) -> None:
+    host, _, process = lock.read_text(encoding="utf-8").partition(" ") if lock.exists() else ("", "", "")
+    if host == socket.gethostname() and process.isdigit() and not _is_alive(int(process)):
+        lock.unlink(missing_ok=True)
+    elif lock.exists():
+        raise UserError(
+            f"{lock.parent}: another run ({host or 'unknown'} {process}) is writing here; wait for it, or delete {lock}"
+        )

@@ -1,0 +1,56 @@
+"""The one image loader of both stages, so that a cached box lies on the same pixels everywhere (DESIGN: Images)."""
+
+import stat
+import warnings
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from data_cache.errors import UserError
+
+FORMATS = ("JPEG", "PNG")
+MAX_PIXELS = 50_000_000
+
+
+class ImageError(UserError):
+    """An image that cannot be used, with the file and the reason."""
+
+
+def path_inside(root: Path, name: str) -> Path:
+    """Return `root / name`. Raises ImageError for a name that is absolute, holds `..` or leads out by a link."""
+    pure = PurePosixPath(name)
+    if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+        raise ImageError(f"{name!r}: not a relative path below {root}")
+    path = root / pure
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be resolved ({error.strerror or error})") from error
+    if not inside:
+        raise ImageError(f"{path}: leads out of {root}")
+    return path
+
+
+def load_image(path: Path) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG to RGB, (H, W, 3) uint8, orientation as stored (EXIF rotation is not applied).
+
+    Raises ImageError for a file that is missing, no regular file, another format, truncated, or over 50 megapixels.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"{path}: not a regular file")
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS // 10**6} megapixels")
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: not a JPEG or PNG image") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: over {MAX_PIXELS // 10**6} megapixels") from error
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError on broken chunks
+        raise ImageError(f"{path}: damaged image ({error})") from error

@@ -1,0 +1,159 @@
+"""The part cache, schema 1: the boxes of stage one for every image of a data set, packed in one HDF5 file."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from data_cache.errors import UserError
+from data_cache.files import write_atomically
+
+SCHEMA = 1
+STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
+ARRAYS = ("image_size", "boxes", "scores", "labels", "status")
+
+
+@dataclass(frozen=True)
+class PartBoxes:
+    """Part boxes of N images, at most K an image, the most confident first.
+
+    names (N,) sorted and unique; image_size (N, 2) int32 width and height as stored; boxes (N, K, 4) float32 xyxy in
+    pixels, inside the image; scores (N, K) float32 descending; labels (N, K) int8 into `part_names`; empty places hold
+    0, 0 and -1. status (N,) uint8: 0 parts found, 1 none found, 2 failed, with the reason in `failure` (N,).
+    """
+
+    names: tuple[str, ...]
+    image_size: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    status: NDArray[np.uint8]
+    failure: tuple[str, ...]
+    part_names: tuple[str, ...]
+    fingerprint: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what breaks the contract above, naming the first image at fault. Raises UserError."""
+        count, places = self.labels.shape
+        shapes = {"image_size": (count, 2), "boxes": (count, places, 4), "scores": (count, places), "status": (count,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise UserError(f"part cache: {name} has shape {getattr(self, name).shape}, expected {shape}")
+        if len(self.names) != count or len(self.failure) != count:
+            raise UserError(f"part cache: {len(self.names)} names and {len(self.failure)} failures for {count} rows")
+        if any(first >= second for first, second in zip(self.names, self.names[1:], strict=False)):
+            raise UserError("part cache: the names are not sorted and unique")
+        for reason, wrong in self._faults().items():
+            if wrong.any():
+                raise UserError(f"part cache: {self.names[int(wrong.argmax())]}: {reason}")
+
+    def _faults(self) -> dict[str, NDArray[np.bool_]]:
+        empty = self.labels < 0
+        limit = np.concatenate([self.image_size, self.image_size], axis=1)[:, None, :]
+        low, high = self.boxes[..., :2], self.boxes[..., 2:]
+        misplaced = (~np.isfinite(self.boxes) | (self.boxes < 0) | (self.boxes > limit)).any(-1) | (high <= low).any(-1)
+        return {
+            "a box is not finite, without area or outside its image": (misplaced & ~empty).any(1),
+            "a score is not in [0, 1]": (~((self.scores >= 0) & (self.scores <= 1))).any(1),
+            "the scores do not descend": (np.diff(self.scores, axis=1) > 0).any(1),
+            "a label is unknown": (self.labels >= len(self.part_names)).any(1),
+            "an empty place holds a box, a score or stands before a box": self._untidy(empty),
+            "the status and the boxes differ": (self.status == STATUS_FOUND) == empty.all(1),
+        }
+
+    def _untidy(self, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        filled = (self.boxes != 0).any(-1) | (self.scores != 0)
+        gap = empty[:, :-1] & ~empty[:, 1:]
+        return np.asarray((filled & empty).any(1) | gap.any(1))
+
+    def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return the row of each name, (M,). Raises UserError for a name that the cache does not hold."""
+        place = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in place]
+        if missing:
+            raise UserError(
+                f"part cache: {len(missing)} images are not in it, first {missing[0]}; run `python cli.py detect` again"
+            )
+        return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
+
+
+def encode_parts(parts: PartBoxes) -> bytes:
+    """Return the HDF5 file of `parts`: the same parts give the same bytes.
+
+    The file is built in memory, because h5py ends the process when a disk fills up while it writes (h5py 914).
+    """
+    buffer = io.BytesIO()
+    text = h5py.string_dtype("utf-8")
+    with h5py.File(buffer, "w", track_order=False) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["part_names"] = json.dumps(parts.part_names)
+        file.attrs["fingerprint"] = json.dumps(parts.fingerprint, sort_keys=True)
+        for name in ARRAYS:
+            file.create_dataset(name, data=getattr(parts, name), chunks=_chunks(getattr(parts, name)), fletcher32=True)
+        for name, values in (("name", parts.names), ("failure", parts.failure)):
+            data = np.array(values, dtype=object)
+            file.create_dataset(name, data=data, dtype=text, chunks=_chunks(data), fletcher32=True)
+    return buffer.getvalue()
+
+
+def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
+    return (max(1, min(len(array), 4096)), *array.shape[1:])
+
+
+def write_parts(path: Path, parts: PartBoxes) -> None:
+    """Write the part cache as a whole or not at all."""
+    write_atomically(path, encode_parts(parts))
+
+
+def read_parts(path: Path) -> PartBoxes:
+    """Read a whole part cache into memory. Raises UserError where it is missing, damaged or of another schema."""
+    if not path.exists():
+        raise UserError(f"{path}: no part cache there; make it with `python cli.py detect`")
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            schema = int(file.attrs["schema"])
+            if schema != SCHEMA:
+                raise UserError(
+                    f"part cache of schema {schema}, this version reads {SCHEMA}; run `python cli.py detect` again"
+                )
+            return PartBoxes(
+                names=tuple(file["name"].asstr()[:]),
+                failure=tuple(file["failure"].asstr()[:]),
+                part_names=tuple(json.loads(file.attrs["part_names"])),
+                fingerprint=json.loads(file.attrs["fingerprint"]),
+                **{name: file[name][:] for name in ARRAYS},
+            )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: damaged part cache ({error}); delete it and run `python cli.py detect` again"
+        ) from error
+
+
+def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
+    """Join caches of one fingerprint, in order; together their names must be sorted."""
+    first = pieces[0]
+    return PartBoxes(
+        names=tuple(name for piece in pieces for name in piece.names),
+        failure=tuple(reason for piece in pieces for reason in piece.failure),
+        part_names=first.part_names,
+        fingerprint=first.fingerprint,
+        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ARRAYS},
+    )
+
+
+def require_fingerprint(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError, showing the first difference and the remedy, where a cache was made by something else."""
+    for key in sorted({*found, *wanted}):
+        if found.get(key) != wanted.get(key):
+            raise UserError(
+                f"{path}: made with {key} = {found.get(key)}, this run needs {wanted.get(key)}; "
+                "delete it, or write to another place with --output"
+            )

@@ -1,0 +1,85 @@
+"""Recipes: every setting of a run in one frozen, validated value; a preset's name or a YAML file, plus overrides."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data_cache.errors import UserError
+
+MAX_RECIPE_BYTES = 64 * 1024
+
+
+class Recipe(BaseModel):
+    """Base of all recipes: frozen, and unknown options are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+RecipeKind = TypeVar("RecipeKind", bound=Recipe)
+
+
+def resolve_recipe(
+    kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str, overrides: Sequence[str] = ()
+) -> RecipeKind:
+    """Return the preset of that name, or the recipe in that YAML file, with `key=value` overrides applied.
+
+    Raises UserError for an unknown preset, an unknown option (naming the nearest one) or a value out of range.
+    """
+    options = _preset_options(presets, name_or_path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"--set {override}: write it as key=value")
+        options[key.strip()] = _yaml_value(text, f"--set {override}")
+    return _validated(kind, options, name_or_path)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
+    """Return the error for a misspelt name, with the nearest known one."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+    return UserError(f"unknown {what} {name}{hint}")
+
+
+def _preset_options(presets: Mapping[str, RecipeKind], name_or_path: str) -> dict[str, Any]:
+    if name_or_path in presets:
+        return presets[name_or_path].model_dump()
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        raise unknown("recipe", name_or_path, presets)
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise UserError(f"{path}: larger than {MAX_RECIPE_BYTES // 1024} KiB, not a recipe")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a recipe ({error})") from error
+    options = _yaml_value(text, str(path))
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise UserError(f"{path}: a recipe is a list of `option: value` lines")
+    return options
+
+
+def _yaml_value(text: str, source: str) -> Any:
+    if "&" in text or "*" in text:  # anchors and aliases can grow without bound, and a recipe needs none
+        raise UserError(f"{source}: anchors (&) and aliases (*) are not allowed")
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{source}: not valid YAML ({str(error).splitlines()[0]})") from error
+
+
+def _validated(kind: type[RecipeKind], options: Mapping[str, Any], source: str) -> RecipeKind:
+    for key in options:
+        if key not in kind.model_fields:
+            raise unknown("option", key, kind.model_fields)
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise UserError(f"{source}: {name}: {first['msg']} (given: {first['input']!r})") from error

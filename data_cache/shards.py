@@ -1,0 +1,49 @@
+"""Resumable writing of a part cache: shards of consecutive names, each put down whole, then merged into one file."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_cache.errors import UserError
+from data_cache.parts import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
+from data_cache.progress import say
+
+
+def plan_shards(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Cut the sorted names into runs of `size`; the plan depends on nothing else."""
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+def shards_folder(output: Path) -> Path:
+    """Return the folder that holds the shards of `output` until they are merged."""
+    return output.with_name(output.name + ".shards")
+
+
+def shard_path(output: Path, rank: int, index: int) -> Path:
+    """Return where the shard of that number, written by that rank, lies."""
+    return shards_folder(output) / f"{rank:03d}-{index:06d}.h5"
+
+
+def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any]) -> bool:
+    """Whether `path` holds exactly these names and verifies; a damaged shard is named and made again.
+
+    Raises UserError where another detector wrote it.
+    """
+    if not path.exists():
+        return False
+    try:
+        shard = read_parts(path)
+    except UserError as error:
+        say(f"{error}; this shard is made again")
+        return False
+    require_fingerprint(shard.fingerprint, fingerprint, path.parent)
+    return list(shard.names) == list(names)
+
+
+def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
+    """Join finished shards into `output`, then remove their folder. Raises UserError for a missing or damaged one."""
+    parts = join_parts([read_parts(path) for path in shards])
+    write_parts(output, parts)
+    shutil.rmtree(shards_folder(output))
+    return parts
