@@ -1,10 +1,16 @@
 """The command line of the whole system: every command parses, calls one function, and prints."""
 
+import shutil
 import sys
+from pathlib import Path
 
 import click
 
+from data_cache.commands import cache, check, synth
 from data_cache.errors import UserError
+from data_cache.options import json_option
+from detect.commands import detect, parts
+from reid.commands import evaluate_command, report_command, train_command
 
 
 class Group(click.Group):
@@ -22,8 +28,41 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="pgan-vehicle-reid")
 def main() -> None:
-    """Vehicle re-identification by parts: detect them once, then learn which of them matter (PGAN)."""
+    """Vehicle re-identification by parts: detect them once, then learn which of them matter (PGAN).
 
+    \b
+    The whole job, in order:
+      python cli.py synth                          render synthetic vehicles (or put a data set under data/)
+      python cli.py parts train --dataset synthetic
+      python cli.py detect --dataset synthetic     part boxes of every image, into runs/synthetic/parts.h5
+      python cli.py train --dataset synthetic
+      python cli.py evaluate --dataset synthetic
+      python cli.py report --dataset synthetic
+    """
+
+
+@main.command("doctor")
+@json_option
+def doctor(as_json: bool) -> None:
+    """Show versions, device, operators and clashes; exit 1 where something would not work."""
+    import json
+
+    from data_cache.doctor import Check, system_checks
+    from detect.doctor import detector_checks
+
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    checks = [*system_checks(), *detector_checks(), Check("free disk", f"{free:.0f} GiB here", free >= 1)]
+    if as_json:
+        click.echo(json.dumps([vars(found) for found in checks]))
+    else:
+        for found in checks:
+            click.echo(f"{'ok  ' if found.ok else 'FAIL'}  {found.name}: {found.detail}")
+    if not all(found.ok for found in checks):
+        raise UserError("something above would not work")
+
+
+for command in (synth, check, cache, parts, detect, train_command, evaluate_command, report_command):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Decorator = Callable[[Command], Command]
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -44,7 +43,7 @@ def runs_option(command: Command) -> Command:
     )(command)
 
 
-def recipe_option(default: str | None, help_text: str) -> Decorator[Command]:
+def recipe_option(default: str | None, help_text: str) -> Callable[[Command], Command]:
     """Add `--recipe` with that default; None means that the command chooses."""
     return click.option("--recipe", default=default, show_default=default is not None, help=help_text)
 

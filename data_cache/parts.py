@@ -83,6 +83,22 @@ class PartBoxes:
         return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
 
 
+def no_parts(names: Sequence[str]) -> PartBoxes:
+    """Return a cache with no box for any of the sorted names: for networks that look at none."""
+    count = len(names)
+    return PartBoxes(
+        names=tuple(names),
+        image_size=np.zeros((count, 2), np.int32),
+        boxes=np.zeros((count, 0, 4), np.float32),
+        scores=np.zeros((count, 0), np.float32),
+        labels=np.zeros((count, 0), np.int8),
+        status=np.full(count, STATUS_EMPTY, np.uint8),
+        failure=("",) * count,
+        part_names=(),
+        fingerprint={},
+    )
+
+
 def encode_parts(parts: PartBoxes) -> bytes:
     """Return the HDF5 file of `parts`: the same parts give the same bytes.
 
@@ -149,11 +165,13 @@ def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
     )
 
 
-def require_fingerprint(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Raise UserError, showing the first difference and the remedy, where a cache was made by something else."""
+def require_fingerprint(
+    found: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    path: Path,
+    remedy: str = "delete it, or write to another place with --output",
+) -> None:
+    """Raise UserError, showing the first difference and the remedy, where a file was made by something else."""
     for key in sorted({*found, *wanted}):
         if found.get(key) != wanted.get(key):
-            raise UserError(
-                f"{path}: made with {key} = {found.get(key)}, this run needs {wanted.get(key)}; "
-                "delete it, or write to another place with --output"
-            )
+            raise UserError(f"{path}: made with {key} = {found.get(key)}, this run needs {wanted.get(key)}; {remedy}")

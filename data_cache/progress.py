@@ -66,5 +66,5 @@ def _lines(items: Iterable[Item], description: str, total: int) -> Iterator[Item
             last = now
             rate = done / (now - started)
             say(f"{description}: {done}/{total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left")
-    if done:
+    if time.monotonic() - started >= SECONDS_BETWEEN_LINES:
         say(f"{description}: {done}/{total} in {time.monotonic() - started:.0f} s")

@@ -1,0 +1,1 @@
+"""Stage two: the part-guided attention network, its training, features, exact ranking and reports."""

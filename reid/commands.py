@@ -1,0 +1,215 @@
+"""Commands of stage two: `train`, `evaluate`, `report`. Every command parses, calls one function and prints."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from data_cache.options import (
+    FILE,
+    data_root_option,
+    dataset_option,
+    device_option,
+    json_option,
+    recipe_option,
+    runs_option,
+    seed_option,
+    set_option,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from data_cache.datasets import Dataset
+    from data_cache.parts import PartBoxes
+    from reid.recipes import ReidRecipe
+
+RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _small for a CPU, and demo"
+RUN_HELP = "Run to take, by its recipe; default: the newest on the data set."
+parts_option = click.option(
+    "--parts", "parts_file", type=FILE, default=None, help="Part cache; default: RUNS/DATASET/parts.h5."
+)
+split_option = click.option(
+    "--split", default=None, help="Test to run: small, medium, large or test; default: largest."
+)
+
+
+@click.command("train")
+@dataset_option
+@data_root_option
+@runs_option
+@recipe_option(None, f"{RECIPES}; or a YAML file. Default: pgan on a GPU, pgan_small on a CPU.")
+@set_option
+@parts_option
+@seed_option
+@device_option
+@workers_option
+def train_command(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    parts_file: Path | None,
+    seed: int,
+    device: str,
+    workers: int,
+) -> None:
+    """Train the network on the cached part boxes; a stopped training goes on where it was.
+
+    \b
+    Examples:
+      python cli.py train --dataset veri
+      python cli.py train --dataset synthetic --recipe baseline_small
+      python cli.py train --dataset vehicleid --set identity_weight=1 --set trunk_weights=resnet50.pth
+    """
+    from data_cache.datasets import dataset_label, load_dataset
+    from data_cache.devices import choose_device
+    from data_cache.recipes import resolve_recipe
+    from reid.recipes import PRESETS, ReidRecipe, default_recipe, run_folder
+    from reid.training import train
+
+    device = choose_device(device)
+    name = recipe or default_recipe(device)
+    settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, f"seed={seed}"])
+    table = load_dataset(dataset, data_root)
+    boxes = part_cache(table, settings, parts_file or runs / table.name / "parts.h5")
+    folder = run_folder(runs, dataset_label(dataset), name)
+    click.echo(train(settings, table, boxes, folder, device=device, workers=workers))
+
+
+@click.command("evaluate")
+@dataset_option
+@data_root_option
+@runs_option
+@recipe_option(None, RUN_HELP)
+@split_option
+@parts_option
+@click.option("--draws", type=click.IntRange(1), default=10, show_default=True, help="Random galleries of VehicleID.")
+@click.option("--untrained", is_flag=True, help="Score the network before training, and its trunk alone, beside it.")
+@seed_option
+@device_option
+@workers_option
+@json_option
+def evaluate_command(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    split: str | None,
+    parts_file: Path | None,
+    draws: int,
+    untrained: bool,
+    seed: int,
+    device: str,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Score a trained network by retrieval, under the data set's own protocol.
+
+    \b
+    Examples:
+      python cli.py evaluate --split large
+      python cli.py evaluate --dataset synthetic --recipe demo --untrained
+    """
+    from rich.console import Console
+
+    from data_cache.datasets import load_dataset
+    from data_cache.devices import choose_device
+    from reid.evaluation import evaluate
+    from reid.network import read_checkpoint
+    from reid.score_table import score_table
+    from reid.state import BEST
+
+    table = load_dataset(dataset, data_root)
+    run = chosen_run(runs, table.name, recipe)
+    boxes = part_cache(table, read_checkpoint(run / BEST).recipe, parts_file or runs / table.name / "parts.h5")
+    result = evaluate(
+        table,
+        boxes,
+        run,
+        split or table.default_split(),
+        draws=draws,
+        seed=seed,
+        untrained=untrained,
+        device=choose_device(device),
+        workers=workers,
+    )
+    if as_json:
+        click.echo(json.dumps(result.metrics, indent=2))
+    else:
+        Console().print(score_table(result.scores))
+
+
+@click.command("report")
+@dataset_option
+@data_root_option
+@runs_option
+@recipe_option(None, RUN_HELP)
+@split_option
+@parts_option
+@click.option("--queries", type=click.IntRange(1, 200), default=12, show_default=True, help="Ranked lists to show.")
+@click.option("--top", type=click.IntRange(1, 50), default=8, show_default=True, help="Gallery images in each list.")
+def report_command(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    split: str | None,
+    parts_file: Path | None,
+    queries: int,
+    top: int,
+) -> None:
+    """Write one HTML page of an evaluated run: scores, curves, parts, ranked lists.
+
+    \b
+    Example:
+      python cli.py report --dataset synthetic --recipe demo
+    """
+    from data_cache.datasets import load_dataset
+    from data_cache.files import read_json
+    from reid.features_file import read_features
+    from reid.recipes import ReidRecipe
+    from reid.report import write_report
+
+    table = load_dataset(dataset, data_root)
+    run = chosen_run(runs, table.name, recipe)
+    folder = run / (split or table.default_split())
+    metrics = read_json(folder / "metrics.json")
+    page = write_report(
+        run,
+        dataset=table,
+        parts=part_cache(table, ReidRecipe(**metrics["recipe"]), parts_file or runs / table.name / "parts.h5"),
+        features=read_features(folder / "features.safetensors"),
+        metrics=metrics,
+        detector_folder=runs / "detector",
+        target=folder / "report.html",
+        queries=queries,
+        top_k=top,
+    )
+    click.echo(page)
+
+
+def part_cache(dataset: "Dataset", recipe: "ReidRecipe", path: Path) -> "PartBoxes":
+    """Return the part cache that a recipe needs; one that looks at no parts gets an empty one, and needs no file."""
+    from data_cache.parts import no_parts, read_parts
+
+    if recipe.attention in ("none", "grid") or recipe.parts == 0:
+        return no_parts(dataset.names())
+    return read_parts(path)
+
+
+def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
+    """Return the folder of a recipe's run, or of the newest run. Raises UserError where there is none."""
+    from data_cache.errors import UserError
+    from reid.recipes import run_folder
+    from reid.state import BEST
+
+    if recipe is not None:
+        return run_folder(runs, dataset, recipe)
+    found = sorted((runs / dataset).glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(
+            f"{runs / dataset}: no trained network; train one with `python cli.py train --dataset {dataset}`"
+        )
+    return found[-1].parent

@@ -1,0 +1,123 @@
+"""The feature file: one unit vector an image, with what the attention gave to each part, in one safetensors file."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_cache.errors import UserError
+from data_cache.files import write_atomically
+
+SCHEMA = 1
+LENGTH_TOLERANCE = 1e-3
+COLLAPSED_VARIANCE = 1e-6  # of unit vectors, summed over the channels: all images within about 0.001 of their mean
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of N images.
+
+    names (N,) unique; matrix (N, C) float32, rows of length 1; attention (N, D) float32, the weight of each part place
+    (the D most confident boxes of the part cache, in its order), 0 where no part is; D may be 0. `provenance` is JSON.
+    """
+
+    names: tuple[str, ...]
+    matrix: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what breaks the contract above, naming the first image at fault. Raises UserError."""
+        count = len(self.names)
+        for name, array in (("matrix", self.matrix), ("attention", self.attention)):
+            if array.ndim != 2 or len(array) != count or array.dtype != np.float32:
+                raise UserError(f"features: {name} is {array.dtype} {array.shape}, expected float32 ({count}, ...)")
+        if not count or not self.matrix.shape[1]:
+            raise UserError("features: there are none")
+        if len(set(self.names)) != count:
+            raise UserError("features: an image is named twice")
+        length = np.asarray(np.linalg.norm(self.matrix, axis=1))
+        self._refuse("a feature is not finite", np.asarray(~np.isfinite(self.matrix).all(axis=1)))
+        self._refuse("a feature has not length 1", np.asarray(np.abs(length - 1) > LENGTH_TOLERANCE))
+        self._refuse("an attention weight is not in [0, 1]", ~self._weights_are_sound())
+
+    def _weights_are_sound(self) -> NDArray[np.bool_]:
+        return np.asarray(((self.attention >= 0) & (self.attention <= 1 + LENGTH_TOLERANCE)).all(axis=1))
+
+    def _refuse(self, reason: str, wrong: NDArray[np.bool_]) -> None:
+        if wrong.any():
+            first = self.names[int(wrong.argmax())]
+            raise UserError(f"features: {first}: {reason} ({int(wrong.sum())} of {len(wrong)} images)")
+
+    def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return the row of each name, (M,). Raises UserError, telling how many and the first, where any is missing."""
+        place = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in place]
+        if missing:
+            raise UserError(
+                f"features: {len(missing)} of {len(names)} images have none, first {missing[0]}; "
+                "run `python cli.py features` again"
+            )
+        return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
+
+
+def require_spread(matrix: NDArray[np.float32]) -> None:
+    """Raise UserError where all rows of `matrix` (N, C), unit vectors, are nearly the same: a collapsed network."""
+    mean = matrix.mean(axis=0, dtype=np.float64)
+    variance = 1.0 - float(mean @ mean)
+    if len(matrix) > 1 and variance < COLLAPSED_VARIANCE:
+        raise UserError(
+            f"the features have collapsed: {len(matrix)} images share one feature (variance {variance:.1e}); "
+            "train again, with a smaller learning rate"
+        )
+
+
+def write_features(path: Path, features: Features) -> None:
+    """Write the feature file as a whole or not at all; the same features give the same bytes."""
+    from safetensors.numpy import save
+
+    tensors = {
+        "features": np.ascontiguousarray(features.matrix),
+        "attention": np.ascontiguousarray(features.attention),
+    }
+    contents = {"schema": SCHEMA, "names": features.names, "provenance": features.provenance}
+    text = json.dumps(contents, allow_nan=False, ensure_ascii=False, sort_keys=True)
+    # safetensors shuffles its metadata, so all of ours is one entry and the digest goes into a tensor
+    digest = np.frombuffer(_digest(text, tensors), dtype=np.uint8)
+    write_atomically(path, save({**tensors, "sha256": digest}, metadata={"contents": text}))
+
+
+def read_features(path: Path) -> Features:
+    """Read a feature file. Raises UserError where it is missing, damaged (by one bit, even) or of another schema."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path}: no feature file there; make it with `python cli.py features`")
+    try:
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {})["contents"]
+            tensors = {name: file.get_tensor(name) for name in ("features", "attention")}
+            expected = file.get_tensor("sha256").tobytes()
+        contents = json.loads(text)
+        if contents["schema"] != SCHEMA:
+            raise UserError(f"schema {contents['schema']}, this version reads {SCHEMA}")
+        if _digest(text, tensors) != expected:
+            raise UserError("its content and its SHA-256 differ")
+        return Features(tuple(contents["names"]), tensors["features"], tensors["attention"], contents["provenance"])
+    except (OSError, KeyError, ValueError, SafetensorError, UserError) as error:
+        raise UserError(
+            f"{path}: damaged feature file ({error}); delete it and run `python cli.py features` again"
+        ) from error
+
+
+def _digest(text: str, tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(tensors[name].data)
+    return digest.digest()

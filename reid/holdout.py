@@ -1,0 +1,74 @@
+"""Vehicles held out of the training set: the best epoch is chosen on them, never on the test set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_cache.datasets import Dataset
+from data_cache.errors import UserError
+from data_cache.parts import PartBoxes
+from reid.features import extract_features
+from reid.images import vehicle_images
+from reid.pgan import PGAN
+from reid.ranking import rank_queries
+from reid.recipes import ReidRecipe
+
+
+@dataclass(frozen=True)
+class Vehicles:
+    """The training split in two: what is trained on and what chooses the best epoch; both sorted by name."""
+
+    images: pd.DataFrame
+    held_out: pd.DataFrame
+    trained: NDArray[np.str_]  # (V,) sorted vehicle ids; a vehicle's place is its class number
+
+
+def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> Vehicles:
+    """Hold a seeded share of the training vehicles out. Raises UserError where there is nothing to train on."""
+    table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
+    if table.empty:
+        raise UserError(f"{dataset.root}: no image has the split train, there is nothing to train on")
+    vehicles = np.unique(table["vehicle_id"].to_numpy(dtype=str))
+    shuffled = np.random.default_rng(recipe.seed).permutation(vehicles)
+    held = shuffled[: round(recipe.holdout * len(vehicles))]
+    is_held = table["vehicle_id"].isin(held.tolist())
+    return Vehicles(table[~is_held], table[is_held], np.setdiff1d(vehicles, held))
+
+
+class Holdout:
+    """Scores a network on held-out vehicles: every image is a query against all the others."""
+
+    def __init__(
+        self, dataset: Dataset, table: pd.DataFrame, parts: PartBoxes, recipe: ReidRecipe, device: str, workers: int
+    ) -> None:
+        """Keep the images of `table`, a part of the data set's table."""
+        self.names = list(table["name"])
+        self.images = vehicle_images(dataset, parts, self.names, depth=recipe.parts, size=recipe.image_size)
+        self.vehicle = pd.factorize(table["vehicle_id"])[0].astype(np.int64)
+        cameras = table["camera_id"].to_numpy(dtype=np.int64)
+        # Without cameras every image is its own camera, so that only the query itself is junk.
+        self.camera = cameras if (cameras >= 0).all() else np.arange(len(cameras))
+        self.device, self.workers = device, workers
+
+    def __call__(self, network: PGAN) -> dict[str, float]:
+        """Return validation_mAP and validation_cmc1, in [0, 1]."""
+        features, _ = extract_features(network, self.images, self.names, device=self.device, workers=self.workers)
+        results = rank_queries(
+            features,
+            features,
+            self.vehicle,
+            self.vehicle,
+            self.camera,
+            self.camera,
+            same_camera_is_junk=True,
+            chunk=256,
+        )
+        valid = results.valid
+        if not valid.any():
+            raise UserError("no held-out vehicle was seen by two cameras; raise holdout, or set it to 0")
+        return {
+            "validation_mAP": float(results.average_precision[valid].mean()),
+            "validation_cmc1": float((results.first_hit_rank[valid] == 1).mean()),
+        }

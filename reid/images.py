@@ -1,0 +1,148 @@
+"""Images with their part boxes, as tensors for the network; augmentation moves both together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from data_cache.datasets import Dataset
+from data_cache.errors import UserError
+from data_cache.images import load_image
+from data_cache.parts import STATUS_FAILED, PartBoxes
+from reid.sampler import Sample
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, what the trunks were trained with
+MEAN_PIXEL = np.array([round(255 * value) for value in MEAN], dtype=np.uint8)
+Pixels = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images (B, 3, S, S) uint8, boxes (B, D, 4) in [0, 1], present (B, D), index (B,) into the list of images."""
+
+    images: Tensor
+    boxes: Tensor
+    present: Tensor
+    index: Tensor
+
+    def pin_memory(self) -> "Batch":
+        """Copy to page-locked memory; called by the loader when the device is a GPU."""
+        return Batch(*(tensor.pin_memory() for tensor in (self.images, self.boxes, self.present, self.index)))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Probabilities of a horizontal flip and of random erasing."""
+
+    flip: float = 0.5
+    erase: float = 0.5
+
+
+def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Boxes, NDArray[np.bool_]]:
+    """Return the `depth` most confident boxes of each name: (N, depth, 4) in [0, 1] of the image, and (N, depth) bool.
+
+    Raises UserError for a name that is not in the cache, or where it holds fewer than `depth` boxes an image.
+    """
+    places = parts.labels.shape[1]
+    if 0 < places < depth:
+        raise UserError(f"{depth} parts are asked for, the part cache holds {places} an image; lower parts")
+    rows = parts.rows(names)
+    failed = parts.status[rows] == STATUS_FAILED
+    size = np.where(failed[:, None], 1, parts.image_size[rows]).astype(np.float32)
+    boxes = parts.boxes[rows, :depth] / np.concatenate([size, size], axis=1)[:, None, :]
+    return boxes.astype(np.float32), parts.labels[rows, :depth] >= 0
+
+
+class VehicleImages(TorchDataset[tuple[Tensor, Tensor, Tensor, int]]):
+    """Decoded images with boxes; an item is asked for by its number, or by a `Sample`, which augments it.
+
+    The randomness of a sample comes from (seed, epoch, position) alone, so the number of workers does not matter.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        boxes: Boxes,
+        present: NDArray[np.bool_],
+        *,
+        size: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Keep paths (N), boxes (N, D, 4) in [0, 1] and present (N, D); images come out `size` pixels square."""
+        self.paths, self.boxes, self.present = list(paths), boxes, present
+        self.size, self.augmentation, self.seed = size, augmentation, seed
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.paths)
+
+    def __getitem__(self, item: int | Sample) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Return image (3, S, S) uint8, boxes (D, 4), present (D,), number. Raises ImageError for a bad file."""
+        index = item.image if isinstance(item, Sample) else item
+        pixels = Image.fromarray(load_image(self.paths[index])).resize(
+            (self.size, self.size), Image.Resampling.BILINEAR
+        )
+        image, boxes = np.array(pixels), self.boxes[index]
+        if isinstance(item, Sample) and self.augmentation is not None:
+            random = np.random.default_rng((self.seed, item.epoch, item.position))
+            image, boxes = augment(image, boxes, self.augmentation, random)
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        return tensor, torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(self.present[index]), index
+
+
+def collate(items: Sequence[tuple[Tensor, Tensor, Tensor, int]]) -> Batch:
+    """Stack items to a batch."""
+    images, boxes, present, index = zip(*items, strict=True)
+    return Batch(torch.stack(images), torch.stack(boxes), torch.stack(present), torch.tensor(index))
+
+
+def augment(image: Pixels, boxes: Boxes, chances: Augmentation, random: np.random.Generator) -> tuple[Pixels, Boxes]:
+    """Flip image and boxes together, then erase a rectangle of the image; the boxes stay (the paper is silent)."""
+    if random.random() < chances.flip:
+        image, boxes = flip(image, boxes)
+    if random.random() < chances.erase:
+        image = erase(image, random)
+    return image, boxes
+
+
+def flip(image: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
+    """Mirror left and right: image (H, W, 3), boxes (D, 4) xyxy in [0, 1]."""
+    mirrored = boxes.copy()
+    mirrored[:, 0], mirrored[:, 2] = 1 - boxes[:, 2], 1 - boxes[:, 0]
+    return image[:, ::-1], mirrored
+
+
+def erase(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Random erasing: 2 to 40 % of the area, aspect 0.3 to 3.3, filled with ImageNet's mean colour."""
+    height, width = image.shape[:2]
+    for _ in range(100):  # a drawn shape may not fit; its authors try a hundred times too
+        area = random.uniform(0.02, 0.4) * height * width
+        aspect = random.uniform(0.3, 1 / 0.3)
+        rows, columns = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if rows < height and columns < width:
+            top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
+            erased = image.copy()
+            erased[top : top + rows, left : left + columns] = MEAN_PIXEL
+            return erased
+    return image
+
+
+def vehicle_images(dataset: Dataset, parts: PartBoxes, names: Sequence[str], *, depth: int, size: int) -> VehicleImages:
+    """Return the named images of a data set with their `depth` most confident boxes, without augmentation."""
+    boxes, present = part_arrays(parts, names, depth)
+    return VehicleImages([dataset.path(name) for name in names], boxes, present, size=size)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """uint8 images (B, 3, S, S) to float, channels last, as the trunk expects them."""
+    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    deviation = torch.tensor(DEVIATION, device=images.device).view(3, 1, 1)
+    return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)

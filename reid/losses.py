@@ -1,0 +1,54 @@
+"""Eq. 5: L = lambda Lc + Lf + Lg + Lp, as named terms: cross-entropy on the classifier, batch-hard triplets else."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reid.pgan import PGANOutput
+
+
+def pairwise_distances(vectors: Tensor) -> Tensor:
+    """Euclidean distances (B, B) of vectors (B, C), in float32; the gradient at distance 0 is 0, never NaN."""
+    vectors = vectors.float()
+    squares = vectors.square().sum(dim=1)
+    squared = squares[:, None] + squares[None, :] - 2 * vectors @ vectors.T
+    apart = squared > 1e-12  # the square root's gradient is infinite at 0: such pairs are kept out of it
+    return torch.where(apart, squared, 1.0).sqrt() * apart
+
+
+def batch_hard_triplet(vectors: Tensor, vehicle: Tensor, margin: float) -> Tensor:
+    """Mean over anchors of max(0, margin + farthest positive - nearest negative); vectors (B, C), vehicle (B,).
+
+    Anchors without a positive or without a negative in the batch are left out; with none left the loss is 0.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        distances = pairwise_distances(vectors)
+        same = vehicle[:, None] == vehicle[None, :]
+        positive = same & ~torch.eye(len(vehicle), dtype=torch.bool, device=vehicle.device)
+        farthest = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
+        nearest = distances.masked_fill(same, torch.inf).amin(dim=1)
+        valid = positive.any(dim=1) & (~same).any(dim=1)
+        hinge = functional.relu(margin + farthest[valid] - nearest[valid])
+        return hinge.sum() / valid.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The loss of eq. 5. `triplets` names the vectors that have a triplet term: fusion, global, part."""
+
+    identity_weight: float = 2.0
+    margin: float = 0.3
+    triplets: tuple[str, ...] = ("fusion", "global", "part")
+
+    def __call__(self, output: PGANOutput, vehicle: Tensor) -> dict[str, Tensor]:
+        """Return the terms by name and their weighted sum as "loss"; vehicle (B,) holds class numbers."""
+        terms = {"identity": functional.cross_entropy(output.logits.float(), vehicle)}
+        vectors = {"fusion": output.fusion, "global": output.global_, "part": output.part}
+        for name in self.triplets:
+            vector = vectors[name]
+            if vector is not None:  # the baseline has the fusion vector alone
+                terms[name] = batch_hard_triplet(vector, vehicle, self.margin)
+        total = self.identity_weight * terms["identity"] + sum(terms[name] for name in terms if name != "identity")
+        return {"loss": total, **terms}

@@ -1,0 +1,74 @@
+"""From a recipe to a network, and from a checkpoint file back to one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_cache.errors import UserError
+from data_cache.tensors import load_tensors
+from reid.pgan import PGAN, PooledTrunk
+from reid.recipes import ReidRecipe
+from reid.trunks import build_trunk
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of training: its tensors by name, what it says of itself, and the SHA-256 of both."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, Any]
+    sha256: str
+
+    @property
+    def recipe(self) -> ReidRecipe:
+        """The recipe that made it."""
+        return ReidRecipe(**self.metadata["recipe"])
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint. Raises UserError where it is missing, damaged, or something else."""
+    tensors, metadata, sha256 = load_tensors(path, "train again, or name another checkpoint")
+    if metadata.get("kind") != "re-identification":
+        raise UserError(f"{path}: no checkpoint of a re-identification network")
+    return Checkpoint(path, tensors, metadata, sha256)
+
+
+def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> PGAN:
+    """Return the network as it is before training; the same recipe gives the same weights.
+
+    `pretrained=False` leaves the trunk random, for a checkpoint that fills it anyway.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        trunk = build_trunk(recipe.trunk, recipe.trunk_weights if pretrained else None, tell=pretrained)
+        return PGAN(
+            trunk,
+            vehicles=vehicles,
+            attention=recipe.attention,
+            features=recipe.features,
+            temperature=recipe.temperature,
+        )
+
+
+def trained_network(checkpoint: Checkpoint) -> PGAN:
+    """Return the checkpoint's network, in evaluation mode."""
+    network = build_network(checkpoint.recipe, int(checkpoint.metadata["vehicles"]), pretrained=False)
+    network.load_state_dict(network_state(checkpoint))
+    return network.eval()
+
+
+def network_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the network's part of a checkpoint, under the network's own names."""
+    prefix = "model."
+    return {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}
+
+
+def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, PGAN | PooledTrunk]:
+    """Return what training starts from: the whole network, and its trunk alone, pooled."""
+    network = build_network(recipe, vehicles).eval()
+    return {"untrained": network, "trunk": PooledTrunk(network.trunk).eval()}

@@ -1,0 +1,63 @@
+"""Recipes of stage two: the paper's setting, its ablations, and a small form of each for a CPU."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from data_cache.recipes import Recipe
+from reid.pgan import Attention
+
+
+class ReidRecipe(Recipe):
+    """Everything that a training run depends on besides the data."""
+
+    trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = "resnet50"
+    trunk_weights: str | None = "imagenet"  # torchvision's, a file of a state dict, or null for random
+    attention: Attention = "parts"
+    features: int = Field(512, ge=8, multiple_of=8)  # 2C', the size of the fusion vector
+    parts: int = Field(8, ge=0, le=64)  # D, the most confident boxes that are used
+    temperature: float = Field(10.0, gt=0)
+    triplets: tuple[Literal["fusion", "global", "part"], ...] = ("fusion", "global", "part")
+    identity_weight: float = Field(2.0, ge=0)  # lambda of eq. 5; the authors use 1 on VehicleID
+    margin: float = Field(0.3, ge=0)
+    image_size: int = Field(224, ge=32, multiple_of=16)
+    flip: float = Field(0.5, ge=0, le=1)
+    erase: float = Field(0.5, ge=0, le=1)
+    vehicles_per_batch: int = Field(16, ge=2)
+    images_per_vehicle: int = Field(4, ge=2)
+    epochs: int = Field(130, ge=1)
+    learning_rate: float = Field(1.75e-4, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    warmup_epochs: int = Field(10, ge=0)
+    schedule: Literal["halving", "cosine"] = "halving"  # the paper halves every 20 epochs
+    holdout: float = Field(0.1, ge=0, lt=0.5)  # share of the training vehicles that choose the best epoch
+    validate_every: int = Field(10, ge=1)  # epochs
+    seed: int = Field(0, ge=0)
+
+
+ATTENTIONS: dict[str, Attention] = {"pgan": "parts", "pgan_no_pam": "equal", "grid": "grid", "baseline": "none"}
+SMALL = ReidRecipe(
+    trunk="resnet18",
+    trunk_weights=None,
+    image_size=128,
+    epochs=60,
+    learning_rate=7e-4,
+    warmup_epochs=3,
+    schedule="cosine",
+)
+PRESETS: dict[str, ReidRecipe] = {
+    **{name: ReidRecipe(attention=kind) for name, kind in ATTENTIONS.items()},
+    **{f"{name}_small": SMALL.model_copy(update={"attention": kind}) for name, kind in ATTENTIONS.items()},
+    "demo": SMALL.model_copy(update={"epochs": 20, "validate_every": 5}),
+}
+
+
+def default_recipe(device: str) -> str:
+    """Return the preset for a device: the paper's on a GPU, the small one on a CPU."""
+    return "pgan" if device == "cuda" else "pgan_small"
+
+
+def run_folder(runs: Path, dataset: str, recipe: str) -> Path:
+    """Return where a recipe's run on a data set is kept; a recipe file counts by its stem."""
+    return runs / dataset / Path(recipe).stem

@@ -1,0 +1,101 @@
+"""Trunks: torchvision networks cut before their pooling, with the last stride at 1, so that stride is 16."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from data_cache.errors import UserError
+from data_cache.progress import say
+
+
+class Trunk(nn.Sequential):
+    """Images (B, 3, H, W) to the map Fg (B, channels, H/16, W/16)."""
+
+    def __init__(self, layers: nn.Module, channels: int) -> None:
+        """Wrap `layers`; `channels` is the depth C of their map."""
+        super().__init__(*layers.children())
+        self.channels = channels
+
+
+def _resnet(build: Callable[..., models.ResNet]) -> Callable[[str | None], Trunk]:
+    def trunk(weights: str | None) -> Trunk:
+        network = build()
+        _load(network, weights, build.__name__, ignored=("fc.",))
+        first = network.layer4[0]
+        strided = first.conv2 if hasattr(first, "conv3") else first.conv1
+        strided.stride = first.downsample[0].stride = (1, 1)
+        channels = network.fc.in_features
+        return Trunk(nn.Sequential(*list(network.children())[:-2]), channels)
+
+    return trunk
+
+
+def _mobilenet(weights: str | None) -> Trunk:
+    network = models.mobilenet_v2()
+    _load(network, weights, "mobilenet_v2", ignored=("classifier.",))
+    network.features[14].conv[1][0].stride = (1, 1)
+    return Trunk(network.features, network.last_channel)
+
+
+TRUNKS: dict[str, Callable[[str | None], Trunk]] = {
+    "resnet18": _resnet(models.resnet18),
+    "resnet34": _resnet(models.resnet34),
+    "resnet50": _resnet(models.resnet50),
+    "resnet101": _resnet(models.resnet101),
+    "resnet152": _resnet(models.resnet152),
+    "mobilenet_v2": _mobilenet,
+}
+
+
+def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
+    """Return a trunk of `TRUNKS`; `weights` is None (random), "imagenet" (torchvision's) or a file of a state dict.
+
+    Raises UserError where the weights are not to be had or are another network's.
+    """
+    trunk = TRUNKS[name](weights)
+    if tell:
+        say(f"trunk {name}: {'random weights' if weights is None else f'weights from {weights}'}")
+    return trunk
+
+
+def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str, ...]) -> None:
+    if weights is None:
+        return
+    state = _imagenet_state(name) if weights == "imagenet" else _file_state(Path(weights))
+    try:
+        missing, unexpected = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{weights}: not the weights of {name} ({str(error).splitlines()[1].strip()})") from error
+    left = [key for key in (*missing, *unexpected) if not key.startswith(ignored)]
+    if left:
+        raise UserError(f"{weights}: not the weights of {name}: {len(left)} entries differ, first {left[0]}")
+
+
+def _imagenet_state(name: str) -> dict[str, Tensor]:
+    weights = models.get_model_weights(name)["DEFAULT" if name == "mobilenet_v2" else "IMAGENET1K_V1"]
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except OSError as error:
+        raise UserError(
+            f"ImageNet weights of {name} cannot be downloaded ({error}); "
+            "give a file with --set trunk_weights=FILE, or train from scratch with --set trunk_weights=null"
+        ) from error
+
+
+def _file_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file (trunk_weights)") from error
+    except Exception as error:  # torch.load raises many kinds; every one means that this file is not usable
+        raise UserError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: holds no state dict (names to tensors)")
+    return state
