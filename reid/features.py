@@ -16,7 +16,7 @@ from data_cache.files import sha256_of_names
 from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
 from reid.features_file import Features, read_features, write_features
-from reid.images import Batch, VehicleImages, collate, normalised, vehicle_images
+from reid.images import Batch, VehicleImages, collate, normalised, read_batches, vehicle_images
 from reid.recipes import ReidRecipe
 
 BATCH = 64
@@ -29,7 +29,7 @@ def extract_features(
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     loader = DataLoader(images, BATCH, num_workers=workers, collate_fn=collate, pin_memory=device == "cuda")
     features, attention = [], []
-    for batch in track(loader, "features", len(loader)):
+    for batch in track(read_batches(loader), "features", len(loader)):
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
             output = forward(network, batch, device)
         features.append(functional.normalize(output.feature.float()).cpu().numpy())

@@ -1,6 +1,6 @@
 """Images with their part boxes, as tensors for the network; augmentation moves both together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,15 @@ def collate(items: Sequence[tuple[Tensor, Tensor, Tensor, int]]) -> Batch:
     return Batch(torch.stack(images), torch.stack(boxes), torch.stack(present), torch.tensor(index))
 
 
+def read_batches(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches of a loader; a UserError from one of its workers comes as its own line, without a traceback."""
+    try:
+        yield from loader
+    except UserError as error:  # torch gives the text of the worker's whole traceback, which ends with "kind: message"
+        kind = f"{type(error).__module__}.{type(error).__qualname__}: "
+        raise UserError(str(error).rstrip().splitlines()[-1].removeprefix(kind)) from error
+
+
 def augment(image: Pixels, boxes: Boxes, chances: Augmentation, random: np.random.Generator) -> tuple[Pixels, Boxes]:
     """Flip image and boxes together, then erase a rectangle of the image; the boxes stay (the paper is silent)."""
     if random.random() < chances.flip:
@@ -136,9 +145,16 @@ def erase(image: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def vehicle_images(dataset: Dataset, parts: PartBoxes, names: Sequence[str], *, depth: int, size: int) -> VehicleImages:
-    """Return the named images of a data set with their `depth` most confident boxes, without augmentation."""
+    """Return the named images of a data set with their `depth` most confident boxes, without augmentation.
+
+    Raises UserError where a file is missing, so that no run ends over it later.
+    """
     boxes, present = part_arrays(parts, names, depth)
-    return VehicleImages([dataset.path(name) for name in names], boxes, present, size=size)
+    paths = [dataset.path(name) for name in names]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(f"{len(missing)} images are missing, first {missing[0]}; `python cli.py check` lists them")
+    return VehicleImages(paths, boxes, present, size=size)
 
 
 def normalised(images: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class Sample(NamedTuple):
 class PKSampler:
     """Batches of `vehicles` x `images`; a vehicle's images are dealt out before any comes twice in an epoch.
 
-    Vehicles with the most images left go first (ties at random), which reaches as many images as any order can; a
+    Vehicles with the most images left go first (ties at random), which fills as many batches as any order can; a
     vehicle whose images do not fill its last group is topped up with repeats. Iterating again gives the same epoch;
     `start_epoch` chooses it.
     """
@@ -53,7 +53,7 @@ class PKSampler:
         position = 0
         while len(waiting) >= self.vehicles:
             chosen = [heapq.heappop(waiting) for _ in range(self.vehicles)]
-            images = np.concatenate([hands[vehicle][-left - 1] for left, _, vehicle in chosen])
+            images = np.concatenate([hands[vehicle][left] for left, _, vehicle in chosen])
             yield [Sample(self.epoch, position + place, int(image)) for place, image in enumerate(images)]
             position += len(images)
             for left, _, vehicle in chosen:

@@ -20,7 +20,7 @@ from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
 from reid.features import forward
 from reid.holdout import Holdout, Vehicles, split_vehicles
-from reid.images import Augmentation, Batch, collate, vehicle_images
+from reid.images import Augmentation, Batch, collate, read_batches, vehicle_images
 from reid.losses import Criterion
 from reid.recipes import ReidRecipe
 from reid.sampler import PKSampler
@@ -130,7 +130,7 @@ def _train_epoch(
     loader.sampler.start_epoch(state.epoch)
     totals: dict[str, Tensor] = {}
     started, seen = time.monotonic(), 0
-    for batch in track(loader.batches, title, len(loader.sampler)):
+    for batch in track(read_batches(loader.batches), title, len(loader.sampler)):
         terms = _step(state, criterion, batch, loader)
         totals = {name: totals.get(name, 0) + value.detach() for name, value in terms.items()}
         seen += len(batch.index)

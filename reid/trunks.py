@@ -65,6 +65,7 @@ def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str
     if weights is None:
         return
     state = _imagenet_state(name) if weights == "imagenet" else _file_state(Path(weights))
+    state = {key: value for key, value in state.items() if not key.startswith(ignored)}  # of any number of classes
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -95,7 +96,10 @@ def _file_state(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file (trunk_weights)") from error
     except Exception as error:  # torch.load raises many kinds; every one means that this file is not usable
-        raise UserError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        reason = str(error) or type(error).__name__  # an empty file's error has no text
+        raise UserError(f"{path}: cannot be read as weights ({reason.splitlines()[0]})") from error
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise UserError(f"{path}: holds no state dict (names to tensors)")
     return state

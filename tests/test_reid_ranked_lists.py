@@ -1,0 +1,85 @@
+"""Which queries are shown, and that a list on the page is the list that was scored."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_cache.datasets import Dataset
+from data_cache.errors import UserError
+from data_cache.protocols import fixed_split
+from reid.features_file import Features
+from reid.ranked_lists import BEST, MIDDLE, WORST, choose_queries, ranked_lists
+from reid.ranking import QueryResults
+
+
+def results_with(precision: list[float]) -> QueryResults:
+    """One query a precision; 0 stands for a query without a match."""
+    values = np.array(precision)
+    valid = values > 0
+    return QueryResults(valid.astype(np.int64), values, values, valid.astype(np.int64))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 30])
+@pytest.mark.parametrize("queries", [1, 4, 12, 29])
+def test_chosen_queries_are_the_two_ends_and_the_median(count: int, queries: int) -> None:
+    precision = np.random.default_rng(queries).permutation(np.arange(1, queries + 1) / queries)
+    chosen = choose_queries(results_with(precision.tolist()), count)
+    rows, groups = [row for row, _ in chosen], [group for _, group in chosen]
+    assert len(set(rows)) == len(rows) == min(count, queries)
+    assert groups == sorted(groups, key=[WORST, MIDDLE, BEST].index)
+    shown = precision[rows]
+    assert (np.diff(shown) > 0).all()
+    assert shown[0] == precision.min()
+    assert count == 1 or shown[-1] == precision.max()
+    middle = [value for value, group in zip(shown, groups, strict=True) if group == MIDDLE]
+    if middle and queries > 2 * count:
+        assert middle[0] <= np.median(precision) <= middle[-1] or len(middle) == 1
+
+
+def test_queries_without_a_match_are_not_shown_and_ties_do_not_follow_the_order() -> None:
+    chosen = choose_queries(results_with([0.0, 0.0] + [1.0] * 40), 6)
+    rows = [row for row, _ in chosen]
+    assert not {0, 1} & set(rows)
+    assert sorted(rows) != list(range(2, 8)) and chosen == choose_queries(results_with([0.0, 0.0] + [1.0] * 40), 6)
+
+
+def small_dataset() -> tuple[Dataset, Features]:
+    rows = [(f"q{vehicle}.jpg", f"v{vehicle}", 0, "query") for vehicle in range(4)]
+    rows += [
+        (f"g{vehicle}_{camera}.jpg", f"v{vehicle}", camera, "gallery") for vehicle in range(4) for camera in range(3)
+    ]
+    table = pd.DataFrame(rows, columns=["name", "vehicle_id", "camera_id", "split"])
+    random = np.random.default_rng(3)
+    matrix = random.standard_normal((len(table), 8))
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    features = Features(tuple(table["name"]), matrix.astype(np.float32), np.zeros((len(table), 0), np.float32), {})
+    return Dataset("toy", Path(), table, {"test": fixed_split(table, same_camera_is_junk=True)}), features
+
+
+def test_lists_agree_with_their_scores() -> None:
+    dataset, features = small_dataset()
+    lists = ranked_lists(features, dataset, dataset.protocol("test"), queries=4, top_k=50)
+    assert sorted(found.query for found in lists) == ["q0.jpg", "q1.jpg", "q2.jpg", "q3.jpg"]
+    for found in lists:
+        scores = [image.score for image in found.images]
+        hits = [rank for rank, image in enumerate(found.images, start=1) if image.right]
+        assert scores == sorted(scores, reverse=True)
+        assert len(found.images) == 11 and found.positives == len(hits) == 2  # 12 less one by the same camera
+        assert found.first_hit_rank == hits[0] and found.first_is_right == (hits[0] == 1)
+        assert found.average_precision == pytest.approx((1 / hits[0] + 2 / hits[1]) / 2)
+        for image in found.images:
+            row = dataset.table.set_index("name").loc[image.name]
+            assert (row["vehicle_id"], row["camera_id"]) == (image.vehicle, image.camera)
+            assert image.right == (image.vehicle == found.vehicle)
+            product = features.matrix[features.rows([image.name])] @ features.matrix[features.rows([found.query])].T
+            assert image.score == pytest.approx(float(product[0, 0]), abs=1e-6)
+
+
+def test_no_list_at_all_is_an_error() -> None:
+    dataset, features = small_dataset()
+    table = dataset.table.assign(camera_id=0)
+    lonely = Dataset("toy", Path(), table, {"test": fixed_split(table, same_camera_is_junk=True)})
+    with pytest.raises(UserError, match="there is no list to show"):
+        ranked_lists(features, lonely, lonely.protocol("test"), queries=4, top_k=2)
