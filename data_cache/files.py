@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import socket
 import tempfile
@@ -64,10 +65,15 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text)
+
+
 def read_json(path: Path) -> Any:
     """Read strict JSON (no NaN, no infinity). Raises UserError naming the file where it is missing or damaged."""
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        return json.loads(path.read_bytes(), parse_constant=_refuse_constant, parse_float=_finite)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -82,11 +88,14 @@ def append_json_line(path: Path, value: object) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """Read a JSONL log; a last line cut short by a killed run is left out."""
+    """Read a JSONL log; a last line cut short by a killed run is left out. Raises UserError where it is damaged."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    try:
+        *lines, _ = path.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines if line]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged log ({error}); delete it") from error
 
 
 def sha256_of_bytes(data: bytes) -> str:
@@ -127,28 +136,37 @@ def run_lock(folder: Path) -> Iterator[None]:
 
     The lock file names host and process, so that a lock left by a killed process of this host is recognised.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     owner = f"{socket.gethostname()} {os.getpid()}"
-    while True:
-        try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            _drop_dead_lock(lock)
     try:
-        os.write(descriptor, owner.encode())
-        os.close(descriptor)
+        folder.mkdir(parents=True, exist_ok=True)
+        while not _create(lock, owner):
+            _drop_dead_lock(lock)
+    except OSError as error:
+        raise UserError(f"{lock}: cannot be written ({error.strerror or error})") from error
+    try:
         yield
     finally:
         lock.unlink(missing_ok=True)
 
 
+def _create(lock: Path, owner: str) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    os.write(descriptor, owner.encode())
+    os.close(descriptor)
+    return True
+
+
 def _drop_dead_lock(lock: Path) -> None:
-    host, _, process = lock.read_text(encoding="utf-8").partition(" ") if lock.exists() else ("", "", "")
-    if host == socket.gethostname() and process.isdigit() and not _is_alive(int(process)):
-        lock.unlink(missing_ok=True)
-    elif lock.exists():
+    try:
+        host, _, process = lock.read_text(encoding="utf-8", errors="replace").partition(" ")
+    except FileNotFoundError:  # its run has just ended
+        return
+    if host != socket.gethostname() or not process.isdecimal() or _is_alive(int(process)):
         raise UserError(
             f"{lock.parent}: another run ({host or 'unknown'} {process}) is writing here; wait for it, or delete {lock}"
         )
+    lock.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The one image loader of both stages, so that a cached box lies on the same pixels everywhere (DESIGN: Images)."""
 
 import stat
+import struct
 import warnings
 from pathlib import Path, PurePosixPath
 
@@ -26,8 +27,8 @@ def path_inside(root: Path, name: str) -> Path:
     path = root / pure
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be resolved ({error.strerror or error})") from error
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
+        raise ImageError(f"{path}: cannot be resolved ({error})") from error
     if not inside:
         raise ImageError(f"{path}: leads out of {root}")
     return path
@@ -45,12 +46,19 @@ def load_image(path: Path) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS // 10**6} megapixels")
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(_eight_bits(image).convert("RGB"))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a JPEG or PNG image") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: over {MAX_PIXELS // 10**6} megapixels") from error
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError on broken chunks
+    except (OSError, ValueError, SyntaxError, IndexError, struct.error) as error:  # the last three: broken PNG chunks
         raise ImageError(f"{path}: damaged image ({error})") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey by its high byte, as Pillow does for 16-bit colour; its own conversion turns it white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -19,7 +19,7 @@ def dataset_option(command: Command) -> Command:
         envvar="DATASET",
         show_default=True,
         show_envvar=True,
-        help="veri, vehicleid, vric, veriwild, synthetic, or folder:PATH.csv for pictures of your own.",
+        help="veri, vehicleid, vric, veriwild, synthetic; pictures of your own: folder (its images.csv) or FILE.csv.",
     )(command)
 
 

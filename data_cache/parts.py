@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.errors import UserError
-from data_cache.files import write_atomically
+from data_cache.files import sha256_of_bytes, write_atomically
 
 SCHEMA = 1
+SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
 STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
 ARRAYS = ("image_size", "boxes", "scores", "labels", "status")
 
@@ -62,9 +63,11 @@ class PartBoxes:
             "a box is not finite, without area or outside its image": (misplaced & ~empty).any(1),
             "a score is not in [0, 1]": (~((self.scores >= 0) & (self.scores <= 1))).any(1),
             "the scores do not descend": (np.diff(self.scores, axis=1) > 0).any(1),
-            "a label is unknown": (self.labels >= len(self.part_names)).any(1),
+            "a label is unknown": ((self.labels < -1) | (self.labels >= len(self.part_names))).any(1),
             "an empty place holds a box, a score or stands before a box": self._untidy(empty),
+            "the status is unknown": self.status > STATUS_FAILED,
             "the status and the boxes differ": (self.status == STATUS_FOUND) == empty.all(1),
+            "the status and the failure differ": (self.status == STATUS_FAILED) != np.array(self.failure, dtype=bool),
         }
 
     def _untidy(self, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -105,17 +108,27 @@ def encode_parts(parts: PartBoxes) -> bytes:
     The file is built in memory, because h5py ends the process when a disk fills up while it writes (h5py 914).
     """
     buffer = io.BytesIO()
-    text = h5py.string_dtype("utf-8")
-    with h5py.File(buffer, "w", track_order=False) as file:
+    with h5py.File(buffer, "w", track_order=False, userblock_size=SEAL_SIZE) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["part_names"] = json.dumps(parts.part_names)
         file.attrs["fingerprint"] = json.dumps(parts.fingerprint, sort_keys=True)
         for name in ARRAYS:
             file.create_dataset(name, data=getattr(parts, name), chunks=_chunks(getattr(parts, name)), fletcher32=True)
         for name, values in (("name", parts.names), ("failure", parts.failure)):
-            data = np.array(values, dtype=object)
-            file.create_dataset(name, data=data, dtype=text, chunks=_chunks(data), fletcher32=True)
-    return buffer.getvalue()
+            data = np.array([value.encode() for value in values], dtype=bytes)
+            text = h5py.string_dtype("utf-8", max(1, data.itemsize))  # HDF5 has no checksum for variable lengths
+            options = {"chunks": _chunks(data), "compression": "gzip", "fletcher32": True}
+            file.create_dataset(name, data=data.astype(text), **options)
+    content = buffer.getvalue()[SEAL_SIZE:]
+    return _seal(content) + content
+
+
+def _seal(content: bytes) -> bytes:
+    """Return the HDF5 user block: the hash of all that follows, to be verified before HDF5 sees the file.
+
+    HDF5's checksums leave out names, attributes and structure, where a flipped bit can end the process.
+    """
+    return f"part cache, sha256 of what follows: {sha256_of_bytes(content)}\n".encode().ljust(SEAL_SIZE, b"\0")
 
 
 def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
@@ -132,7 +145,10 @@ def read_parts(path: Path) -> PartBoxes:
     if not path.exists():
         raise UserError(f"{path}: no part cache there; make it with `python cli.py detect`")
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        data = path.read_bytes()
+        if data[:SEAL_SIZE] != _seal(data[SEAL_SIZE:]):
+            raise ValueError("its content has changed since it was written")
+        with h5py.File(io.BytesIO(data), "r") as file:
             schema = int(file.attrs["schema"])
             if schema != SCHEMA:
                 raise UserError(
@@ -154,8 +170,10 @@ def read_parts(path: Path) -> PartBoxes:
 
 
 def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
-    """Join caches of one fingerprint, in order; together their names must be sorted."""
+    """Join caches, in order. Raises UserError where they differ in what made them, or their names are not sorted."""
     first = pieces[0]
+    if any((piece.part_names, piece.fingerprint) != (first.part_names, first.fingerprint) for piece in pieces):
+        raise UserError("part cache: the pieces were made by different detectors")
     return PartBoxes(
         names=tuple(name for piece in pieces for name in piece.names),
         failure=tuple(reason for piece in pieces for reason in piece.failure),

@@ -14,9 +14,9 @@ MAX_RECIPE_BYTES = 64 * 1024
 
 
 class Recipe(BaseModel):
-    """Base of all recipes: frozen, and unknown options are refused."""
+    """Base of all recipes: frozen; unknown options, NaN and infinity are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 RecipeKind = TypeVar("RecipeKind", bound=Recipe)
@@ -69,7 +69,7 @@ def _yaml_value(text: str, source: str) -> Any:
         raise UserError(f"{source}: anchors (&) and aliases (*) are not allowed")
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2020-13-45
         raise UserError(f"{source}: not valid YAML ({str(error).splitlines()[0]})") from error
 
 

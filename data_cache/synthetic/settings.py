@@ -1,0 +1,54 @@
+"""What a synthetic data set is asked to be."""
+
+from dataclasses import asdict, dataclass
+
+from data_cache.errors import UserError
+
+RENDERER_VERSION = 1  # raised whenever the same settings give other pictures or boxes
+MOST_CAMERAS = 99  # two digits in file names
+MOST_VEHICLES = 9999  # four digits
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """Size and seed of a synthetic data set. Raises UserError where a value makes no data set."""
+
+    vehicles: int = 120
+    cameras: int = 8  # the first of the table in camera.py; more are variations of these
+    cameras_per_vehicle: int = 5  # on average; between one fewer and one more
+    images_per_camera: int = 2  # of one vehicle
+    fleet_size: int = 5  # vehicles that share body, trim and colour
+    image_size: int = 200  # median width of a picture in pixels
+    seed: int = 0
+    train_share: float = 0.5  # of the fleets; the others are for testing
+
+    def __post_init__(self) -> None:
+        limits = {
+            "vehicles": (2, MOST_VEHICLES),
+            "cameras": (2, MOST_CAMERAS),
+            "cameras_per_vehicle": (2, self.cameras),
+            "images_per_camera": (1, 99),
+            "fleet_size": (1, self.vehicles),
+            "image_size": (48, 1000),
+            "seed": (0, 2**32 - 1),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UserError(f"synthetic data: {name} must lie between {low} and {high}, not {value}")
+        if not 0 < self.train_share < 1:
+            raise UserError(f"synthetic data: train_share must lie between 0 and 1, not {self.train_share}")
+        if self.fleets < 2:
+            raise UserError(
+                f"synthetic data: {self.vehicles} vehicles in fleets of {self.fleet_size} make one fleet, "
+                "and a fleet is never parted between training and test; ask for more vehicles or smaller fleets"
+            )
+
+    @property
+    def fleets(self) -> int:
+        """Number of fleets; the last may be smaller."""
+        return -(-self.vehicles // self.fleet_size)
+
+    def recorded(self) -> dict[str, int | float]:
+        """Return what decides every byte of the data set: settings and the renderer's version."""
+        return {"renderer_version": RENDERER_VERSION, **asdict(self)}

@@ -1,0 +1,47 @@
+"""Boxes from part numbers, against a loop over every pixel."""
+
+import numpy as np
+
+from data_cache.synthetic.boxes import part_extents, unhidden_areas, visible_boxes
+from data_cache.synthetic.camera import look_at
+from data_cache.synthetic.canvas import Part
+from data_cache.synthetic.mesh import Mesh, box
+
+
+def test_extents_against_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    layers = [(rng.integers(0, 9, (17, 23)) * (rng.random((17, 23)) < 0.1)).astype(np.uint8) for _ in range(2)]
+    layers[1][layers[1] > 0] += 20
+    wanted = []
+    for layer in layers:
+        for number in range(1, 256):
+            places = [(c, r) for r in range(17) for c in range(23) if layer[r, c] == number]
+            if places:
+                columns, rows = zip(*places, strict=True)
+                wanted.append((number, (min(columns), min(rows)), (max(columns), max(rows)), len(places)))
+    assert part_extents(layers) == wanted
+
+
+def test_no_part_at_all() -> None:
+    assert part_extents([np.zeros((5, 6), np.uint8)]) == []
+
+
+def test_small_and_mostly_hidden_parts_are_not_boxed() -> None:
+    layer = np.zeros((40, 40), np.uint8)
+    layer[0:6, 0:8] = 1  # 12 pixels at 2 x 2 samples: large enough
+    layer[10:14, 0:5] = 2  # 5 pixels: too small
+    layer[20:26, 0:8] = 3  # 12 pixels of the 100 it would cover: mostly hidden
+    layer[30:38, 10:31] = 4
+    boxes = visible_boxes([layer], [Part(14)] * 4, np.array([0, 48, 20, 400, 168]), 2)
+    assert [(found.x, found.y, found.width, found.height) for found in boxes] == [(0, 0, 4, 3), (5, 15, 10.5, 4)]
+    assert [found.visible for found in boxes] == [12, 42]
+
+
+def test_unhidden_area_of_a_face_seen_straight_on() -> None:
+    """A 2 m x 1 m face at 10 m, with 1,000 pixels of focal length: 200 x 100 pixels."""
+    camera = look_at(np.array([10.5, 0.0, 0.0]), np.zeros(3), 1000.0)
+    solid = box((0, 0, 0), (1, 2, 1))
+    built = Mesh(solid.corners, solid.normals, np.zeros((12, 3, 2)), np.full(12, 1, np.uint8))
+    outline = np.array([[0.5, -1, -0.5], [0.5, 1, -0.5], [0.5, 1, 0.5], [0.5, -1, 0.5]])
+    areas = unhidden_areas([Part(0), Part(1, outline)], [built], camera)
+    np.testing.assert_allclose(areas[1:], [20000, 20000], rtol=1e-6)

@@ -1,0 +1,43 @@
+"""The pinhole camera on worked examples."""
+
+import numpy as np
+import pytest
+
+from data_cache.synthetic.camera import STATIONS, Camera, look_at, station
+
+
+def test_projection_worked_by_hand() -> None:
+    """From 10 m ahead at eye level, 1 m to the vehicle's left is 100 pixels right, 1 m up is 100 pixels up."""
+    camera = look_at(np.array([10.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0]), focal_px=1000.0)
+    pixels, depth = camera.project(np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 0.0, 2.0], [5.0, 1.0, 1.0]]))
+    np.testing.assert_allclose(pixels, [[0, 0], [100, 0], [0, -100], [200, 0]], atol=1e-9)
+    np.testing.assert_allclose(depth, [10, 10, 10, 5])
+
+
+def test_rays_lead_back_to_the_projected_points() -> None:
+    rng = np.random.default_rng(0)
+    seen = look_at(np.array([8.0, -5.0, 4.0]), np.array([0.3, 0.1, 0.7]), 700.0, roll=0.1)
+    camera = Camera(seen.position, seen.rotation, seen.focal_px, (40.0, 25.0))
+    points = rng.uniform(-2, 2, (30, 3))
+    pixels, depth = camera.project(points)
+    rays = camera.rays(pixels[:, 0], pixels[:, 1])
+    np.testing.assert_allclose(camera.position + (rays * depth).T, points, atol=1e-4)
+
+
+def test_axes_are_orthonormal_and_right_handed() -> None:
+    camera = look_at(np.array([3.0, 4.0, 5.0]), np.zeros(3), 500.0, roll=0.3)
+    np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(camera.rotation) == pytest.approx(1.0)
+
+
+def test_half_of_the_stations_see_fronts() -> None:
+    fronts = [abs(sum(place.azimuth)) / 2 < 60 for place in STATIONS]
+    assert len(STATIONS) == 8
+    assert sum(fronts) == 4
+
+
+def test_stations_past_the_table_vary_with_the_seed_only() -> None:
+    assert station(11, 5) == station(11, 5)
+    assert station(11, 5) != station(11, 6)
+    assert station(11, 5) != station(3, 5)
+    assert station(3, 5) == STATIONS[3]

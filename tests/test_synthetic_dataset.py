@@ -1,0 +1,100 @@
+"""The written data set: whole, the same whatever the workers, kept when finished, guarded when different."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data_cache.attributes import PART_NAMES
+from data_cache.datasets import load_dataset
+from data_cache.errors import UserError
+from data_cache.images import load_image
+from data_cache.synthetic import SyntheticSettings, write_preview, write_synthetic
+
+SMALL = SyntheticSettings(
+    vehicles=6, fleet_size=2, cameras=4, cameras_per_vehicle=2, images_per_camera=1, image_size=90, seed=1
+)
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.*"))}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_synthetic(SMALL, tmp_path_factory.mktemp("data") / "synthetic", workers=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_matter(written: Path, tmp_path: Path, workers: int) -> None:
+    again = write_synthetic(SMALL, tmp_path / "synthetic", workers=workers)
+    assert _contents(again) == _contents(written)
+
+
+def test_table_and_boxes_describe_the_pictures(written: Path) -> None:
+    with (written / "images.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["name", "vehicle_id", "camera_id", "split", "body", "colour", "fleet"]
+    assert {row["name"] for row in rows} == {f"images/{path.name}" for path in (written / "images").iterdir()}
+    for part, splits in (("train", {"train"}), ("test", {"query", "gallery"})):
+        content = json.loads((written / f"parts_{part}.json").read_text())
+        assert [(c["id"], c["name"]) for c in content["categories"]] == list(enumerate(PART_NAMES, 1))
+        told = {image["file_name"]: image for image in content["images"]}
+        assert set(told) == {row["name"] for row in rows if row["split"] in splits}
+        for row in rows:
+            if row["name"] in told:
+                height, width, _ = load_image(written / row["name"]).shape
+                image = told[row["name"]]
+                assert (image["width"], image["height"]) == (width, height)
+                assert image["vehicle_id"] == int(row["vehicle_id"])
+        sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+        for annotation in content["annotations"]:
+            x, y, width, height = annotation["bbox"]
+            assert x >= 0 and y >= 0 and annotation["area"] == width * height > 0
+            assert x + width <= sizes[annotation["image_id"]][0] and y + height <= sizes[annotation["image_id"]][1]
+            assert 1 <= annotation["category_id"] <= len(PART_NAMES)
+
+
+def test_the_data_set_can_be_loaded(written: Path) -> None:
+    table = load_dataset("synthetic", written.parent).table
+    assert {"name", "vehicle_id", "camera_id", "split"} <= set(table.columns)
+    assert len(table) == len(list((written / "images").iterdir()))
+
+
+def test_a_finished_set_is_kept(written: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in written.rglob("*.jpg")}
+    write_synthetic(SMALL, written, workers=0)
+    assert {path: path.stat().st_mtime_ns for path in written.rglob("*.jpg")} == before
+
+
+def test_a_finished_set_of_other_settings_is_refused(written: Path) -> None:
+    with pytest.raises(UserError, match=r"seed 1 \(asked for: 2\).*choose another --data-root"):
+        write_synthetic(replace(SMALL, seed=2), written, workers=0)
+
+
+def test_a_foreign_mark_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "synthetic.json").write_text("[]")
+    with pytest.raises(UserError, match="not the mark of a synthetic data set"):
+        write_synthetic(SMALL, tmp_path, workers=0)
+
+
+def test_an_unfinished_set_is_made_whole(written: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "0001_c01_01.jpg").write_bytes(b"cut short")
+    (images / "0099_c01_01.jpg").write_bytes(b"left by a run with other settings")
+    write_synthetic(SMALL, tmp_path, workers=0)
+    assert _contents(tmp_path) == _contents(written)
+
+
+def test_preview(written: Path, tmp_path: Path) -> None:
+    sheet = load_image(write_preview(written, tmp_path / "sheet.png", fleets=1))
+    assert sheet.shape[0] > 400 and sheet.shape[1] > 700
+    assert sheet.std() > 20
+
+
+def test_preview_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished synthetic data set"):
+        write_preview(tmp_path, tmp_path / "sheet.png")

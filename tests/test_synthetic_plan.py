@@ -1,0 +1,56 @@
+"""Who is photographed where, and what the pictures serve for."""
+
+from collections import defaultdict
+
+import pytest
+
+from data_cache.synthetic.drawing import draw_vehicles
+from data_cache.synthetic.plan import Shot, plan_shots
+from data_cache.synthetic.settings import SyntheticSettings
+
+CASES = [
+    SyntheticSettings(vehicles=40),
+    SyntheticSettings(vehicles=13, fleet_size=4, cameras=2, cameras_per_vehicle=2, images_per_camera=1, seed=3),
+    SyntheticSettings(vehicles=30, cameras=12, cameras_per_vehicle=4, images_per_camera=1, train_share=0.2),
+    SyntheticSettings(vehicles=4, fleet_size=1, cameras=3, cameras_per_vehicle=3, images_per_camera=3, train_share=0.9),
+]
+
+
+def _plan(settings: SyntheticSettings) -> list[Shot]:
+    return plan_shots(settings, draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed))
+
+
+@pytest.mark.parametrize("settings", CASES)
+def test_splits_part_no_fleet_and_every_query_has_a_match(settings: SyntheticSettings) -> None:
+    shots = _plan(settings)
+    uses: dict[int, set[str]] = defaultdict(set)
+    for shot in shots:
+        uses[(shot.vehicle - 1) // settings.fleet_size].add("train" if shot.split == "train" else "test")
+    assert all(len(use) == 1 for use in uses.values())
+    assert set().union(*uses.values()) == {"train", "test"}
+    queries = [shot for shot in shots if shot.split == "query"]
+    assert queries
+    for query in queries:
+        assert any(s.split == "gallery" and s.vehicle == query.vehicle and s.camera != query.camera for s in shots)
+    assert {shot.vehicle for shot in queries} == {shot.vehicle for shot in shots if shot.split != "train"}
+
+
+@pytest.mark.parametrize("settings", CASES)
+def test_every_vehicle_is_seen_by_several_cameras(settings: SyntheticSettings) -> None:
+    shots = _plan(settings)
+    assert len({shot.name for shot in shots}) == len(shots)
+    for vehicle in range(1, settings.vehicles + 1):
+        cameras = {shot.camera for shot in shots if shot.vehicle == vehicle}
+        assert 2 <= len(cameras) <= settings.cameras
+        assert cameras <= set(range(1, settings.cameras + 1))
+        assert abs(len(cameras) - settings.cameras_per_vehicle) <= 1
+
+
+def test_names() -> None:
+    assert Shot(7, 3, 2, "train").name == "images/0007_c03_02.jpg"
+
+
+def test_the_default_set() -> None:
+    shots = _plan(SyntheticSettings())
+    assert 1000 <= len(shots) <= 1400
+    assert 0.4 < sum(shot.split == "train" for shot in shots) / len(shots) < 0.6
