@@ -1,0 +1,99 @@
+"""Augmentation for SSD: a view of the image (zoom in, zoom out, flip), resized to the input in one step, and colour."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from detect.recipes import DetectorRecipe
+
+Boxes = NDArray[np.float32]
+Window = tuple[float, float, float, float]  # xyxy in pixels of the image; may reach beyond it
+FILL = (124, 117, 104)  # ImageNet's mean colour, around a zoomed-out image
+SMALLEST_SIDE = 2.0  # of a box in the network's input; a smaller rest of a cropped part teaches nothing
+CROP_TRIALS = 20
+
+
+@dataclass(frozen=True)
+class View:
+    """What the network sees of an image: `window` of it, resized to a square, mirrored or not."""
+
+    window: Window
+    mirrored: bool = False
+
+    def pixels(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+        """Return the view of `image` (H, W, 3) as (size, size, 3), filled outside the image."""
+        height, width = image.shape[:2]
+        x0, y0, x1, y1 = self.window
+        scale_x, scale_y = size / (x1 - x0), size / (y1 - y0)
+        inside = (max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
+        left, top = round((inside[0] - x0) * scale_x), round((inside[1] - y0) * scale_y)
+        right, bottom = round((inside[2] - x0) * scale_x), round((inside[3] - y0) * scale_y)
+        patch_size = (max(1, right - left), max(1, bottom - top))
+        patch = Image.fromarray(image).resize(patch_size, Image.Resampling.BILINEAR, box=inside)
+        canvas = patch
+        if patch_size != (size, size):
+            canvas = Image.new("RGB", (size, size), FILL)
+            canvas.paste(patch, (left, top))
+        pixels = np.asarray(canvas)
+        return pixels[:, ::-1] if self.mirrored else pixels
+
+    def boxes(self, boxes: Boxes, size: int) -> Boxes:
+        """Return `boxes` (M, 4) xyxy of the image in pixels of the view, not clipped."""
+        x0, y0, x1, y1 = self.window
+        scale = np.array([size / (x1 - x0), size / (y1 - y0)] * 2, dtype=np.float32)
+        moved = (boxes - np.array([x0, y0, x0, y0], dtype=np.float32)) * scale
+        if self.mirrored:
+            moved[:, [0, 2]] = size - moved[:, [2, 0]]
+        return moved.astype(np.float32)
+
+
+def whole(image: NDArray[np.uint8]) -> View:
+    """Return the view of all of `image` (H, W, 3): what inference uses."""
+    return View((0.0, 0.0, float(image.shape[1]), float(image.shape[0])))
+
+
+def draw_view(width: int, height: int, boxes: Boxes, recipe: DetectorRecipe, random: np.random.Generator) -> View:
+    """Draw a view of an image with true `boxes` (M, 4): zoomed out, cropped around some part, or whole; or flipped."""
+    mirrored = bool(random.random() < recipe.flip)
+    choice = random.random()
+    window: Window = (0.0, 0.0, float(width), float(height))
+    if choice < recipe.zoom_out:
+        window = _larger(width, height, random)
+    elif choice < recipe.zoom_out + recipe.zoom_in:
+        window = _crop(width, height, boxes, random)
+    return View(window, mirrored)
+
+
+def _larger(width: int, height: int, random: np.random.Generator) -> Window:
+    ratio = random.uniform(1.0, 2.0)
+    x0, y0 = -random.uniform(0, (ratio - 1) * width), -random.uniform(0, (ratio - 1) * height)
+    return x0, y0, x0 + ratio * width, y0 + ratio * height
+
+
+def _crop(width: int, height: int, boxes: Boxes, random: np.random.Generator) -> Window:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    for _ in range(CROP_TRIALS):
+        w, h = width * random.uniform(0.5, 1.0), height * random.uniform(0.5, 1.0)
+        x0, y0 = random.uniform(0, width - w), random.uniform(0, height - h)
+        seen = (centres > (x0, y0)).all(axis=1) & (centres < (x0 + w, y0 + h)).all(axis=1)
+        if seen.any():
+            return x0, y0, x0 + w, y0 + h
+    return 0.0, 0.0, float(width), float(height)
+
+
+def visible(boxes: Boxes, size: int) -> tuple[Boxes, NDArray[np.bool_]]:
+    """Clip `boxes` (M, 4) to the view; return them with which to keep: centre in view and not too small a rest."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    clipped = boxes.clip(0, size)
+    sides = clipped[:, 2:] - clipped[:, :2]
+    return clipped, ((centres > 0) & (centres < size)).all(axis=1) & (sides >= SMALLEST_SIDE).all(axis=1)
+
+
+def jitter_colour(pixels: NDArray[np.uint8], strength: float, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Change brightness, contrast and saturation of `pixels` (H, W, 3), each by up to `strength` of its value."""
+    image = Image.fromarray(pixels)
+    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhancer(image).enhance(1 + random.uniform(-strength, strength))
+    return np.asarray(image)

@@ -1,0 +1,148 @@
+"""Train a part detector: annotated images and a recipe in, a folder with weights, recipe, log and metrics out."""
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_cache.errors import UserError
+from data_cache.files import read_json, run_lock, sha256_of_file, write_json
+from data_cache.progress import say
+from detect.annotations import AnnotatedImage, read_annotations, split_held_out
+from detect.recipes import DetectorRecipe
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+WEIGHTS, RECIPE, METRICS, LOG, STATE = "weights.safetensors", "recipe.json", "metrics.json", "log.jsonl", "state.pt"
+
+
+def train_detector(
+    recipe: DetectorRecipe, annotations: Path, image_root: Path, folder: Path, *, device: str, workers: int
+) -> Path:
+    """Train by `recipe` on COCO `annotations` of images below `image_root`; return the weights file in `folder`.
+
+    A finished folder is left as it is, a stopped training goes on after its last epoch. Raises UserError where the
+    folder holds a training by another recipe or other annotations, or where the annotations are wrong.
+    """
+    made_from = {"recipe": recipe.model_dump(mode="json"), "annotations": sha256_of_file(annotations)}
+    weights = folder / WEIGHTS
+    _require_same(folder / RECIPE, made_from)
+    if (folder / METRICS).exists() and weights.exists():  # the metrics are written last
+        say(f"{weights}: already trained; delete {folder} to train anew")
+        return weights
+    images = read_annotations(annotations, image_root)
+    training, held_out = split_held_out(images, recipe.held_out)
+    with run_lock(folder):
+        write_json(folder / RECIPE, made_from)
+        say(f"training on {len(training)} images, measuring on {len(held_out)} (images of other vehicles)")
+        network = train_network(recipe, training, image_root, folder, device=device, workers=workers)
+        _finish(network, recipe, held_out, image_root, folder, device=device, workers=workers)
+    return weights
+
+
+def train_network(
+    recipe: DetectorRecipe,
+    images: tuple[AnnotatedImage, ...],
+    image_root: Path,
+    folder: Path,
+    *,
+    device: str,
+    workers: int,
+) -> "nn.Module":
+    """Return a network trained on `images`; its state after every epoch lies in `folder`, from where it goes on."""
+    network = _initial_network(recipe, device)
+    from detect.optimisation import make_optimiser, make_schedules  # after the adapter has prepared the mm packages
+    from detect.runner import ProgressHook, QuietRunner, StateHook
+
+    loader = _loader(recipe, images, image_root, workers)
+    optimiser = make_optimiser(recipe, network, device)
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MMEngine's notices about what it was not given
+        runner = QuietRunner(
+            state_file=folder / STATE,
+            model=network,
+            work_dir=scratch,
+            train_dataloader=loader,
+            train_cfg={"by_epoch": True, "max_epochs": recipe.epochs},
+            optim_wrapper=optimiser,
+            param_scheduler=make_schedules(recipe, optimiser, recipe.epochs * len(loader)),
+            default_hooks={"runtime_info": None, "timer": None, "logger": None, "checkpoint": None},
+            custom_hooks=[ProgressHook(folder / LOG, recipe.batch_size), StateHook()],
+            log_level="ERROR",
+            default_scope="mmdet",
+            randomness={"seed": recipe.seed},
+        )
+        runner.train()
+    return network
+
+
+def _initial_network(recipe: DetectorRecipe, device: str) -> "nn.Module":
+    import torch
+
+    from detect.adapter import build_network
+    from detect.trunk import load_trunk
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build_network(recipe)
+    if recipe.trunk_weights is not None:
+        missing = load_trunk(Path(recipe.trunk_weights), network.get_submodule("backbone"))
+        say(f"trunk weights from {recipe.trunk_weights}; starting from random: {', '.join(missing) or 'nothing'}")
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _loader(
+    recipe: DetectorRecipe, images: tuple[AnnotatedImage, ...], image_root: Path, workers: int
+) -> "DataLoader[dict[str, Any]]":
+    from torch.utils.data import DataLoader
+
+    from detect.samples import EpochSampler, PartSamples, as_lists
+
+    return DataLoader(
+        PartSamples(images, image_root, recipe),
+        batch_size=min(recipe.batch_size, len(images)),
+        sampler=EpochSampler(len(images), recipe.seed),
+        drop_last=True,  # a second shape of batch costs seconds on a CPU
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=as_lists,
+    )
+
+
+def _finish(
+    network: "nn.Module",
+    recipe: DetectorRecipe,
+    held_out: tuple[AnnotatedImage, ...],
+    image_root: Path,
+    folder: Path,
+    *,
+    device: str,
+    workers: int,
+) -> None:
+    """Write weights, then metrics, then drop the state that only an unfinished training needs."""
+    from detect.detector import Detector
+    from detect.evaluation import evaluate_detector
+    from detect.weights import write_weights
+
+    write_weights(folder / WEIGHTS, network, recipe)
+    metrics = evaluate_detector(Detector(network, recipe, device), held_out, image_root, workers=workers)
+    write_json(folder / METRICS, {"held_out": recipe.held_out > 0} | metrics.as_json())
+    (folder / STATE).unlink(missing_ok=True)
+    reached = f"recall@{metrics.recall_depth} {metrics.recall:.3f} of {metrics.recall_limit:.3f}"
+    say(f"{folder / WEIGHTS}: AP50 {metrics.ap50:.3f}, {reached} that so few boxes can reach")
+
+
+def _require_same(path: Path, wanted: Mapping[str, Any]) -> None:
+    """Raise UserError, naming the first difference, where the folder holds another training."""
+    if not path.exists():
+        return
+    found = read_json(path)
+    pairs = [("annotations", found.get("annotations"), wanted["annotations"])]
+    recipe = found.get("recipe", {})
+    pairs += [(key, recipe.get(key), value) for key, value in wanted["recipe"].items()]
+    for key, before, now in pairs:
+        if before != now:
+            raise UserError(f"{path}: was trained with {key} = {before}, now {now}; delete {path.parent} or use --runs")

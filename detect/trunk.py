@@ -1,0 +1,36 @@
+"""ImageNet weights for a detector's trunk, from a file in torchvision's layout or in MMDetection's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_cache.errors import UserError
+from detect.weights import read_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def load_trunk(path: Path, trunk: "nn.Module") -> list[str]:
+    """Put the ImageNet weights of `path` into `trunk`; return the names of the trunk's tensors that it does not hold.
+
+    torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in one order, so tensors are
+    paired by order and every pair must agree in shape; the classifier is left out. Raises UserError where they do not.
+    """
+    given = list(_trunk_only(read_tensors(path)).values())
+    own = dict(trunk.state_dict())
+    paired = dict(zip(own, given, strict=False))
+    for name, tensor in paired.items():
+        if own[name].shape != tensor.shape:
+            raise UserError(
+                f"{path}: does not fit the trunk at {name}: {tuple(tensor.shape)} given, "
+                f"{tuple(own[name].shape)} needed; give weights of the same network and width"
+            )
+    if not paired or len(given) > len(own):
+        raise UserError(f"{path}: {len(given)} tensors for a trunk of {len(own)}; give weights of the same network")
+    trunk.load_state_dict(own | paired)
+    return [name for name in own if name not in paired]
+
+
+def _trunk_only(state: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    return backbone or {name: tensor for name, tensor in state.items() if not name.startswith(("classifier.", "fc."))}

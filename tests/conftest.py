@@ -1,0 +1,65 @@
+"""Fixtures that several test files share."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_cache.attributes import PART_NAMES
+from data_cache.parts import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+
+MakeParts = Callable[..., PartBoxes]
+MakePictures = Callable[[Path, Sequence[str]], None]
+
+
+def sliced(parts: PartBoxes, rows: slice) -> PartBoxes:
+    """Return the cache of some rows."""
+    fields = {name: getattr(parts, name)[rows] for name in (*ARRAYS, "names", "failure")}
+    return dataclasses.replace(parts, **fields)
+
+
+@pytest.fixture
+def make_parts() -> MakeParts:
+    """A maker of part caches: image i of `count` has i modulo (places + 1) parts, and the first image failed."""
+
+    def make(count: int = 6, places: int = 3, seed: int = 0, detector: str = "toy") -> PartBoxes:
+        random = np.random.default_rng(seed)
+        boxes = np.zeros((count, places, 4), np.float32)
+        scores = np.zeros((count, places), np.float32)
+        labels = np.full((count, places), -1, np.int8)
+        for row in range(count):
+            found = row % (places + 1)
+            boxes[row, :found, :2] = random.uniform(0, 40, (found, 2))
+            boxes[row, :found, 2:] = random.uniform(50, 90, (found, 2))
+            scores[row, :found] = np.sort(random.uniform(0.1, 1, found))[::-1]
+            labels[row, :found] = random.integers(0, len(PART_NAMES), found)
+        status = np.where((labels >= 0).any(1), STATUS_FOUND, STATUS_EMPTY).astype(np.uint8)
+        status[0] = STATUS_FAILED
+        return PartBoxes(
+            names=tuple(f"images/ü {row:04d}.jpg" for row in range(count)),
+            image_size=np.full((count, 2), (100, 90), np.int32),
+            boxes=boxes,
+            scores=scores,
+            labels=labels,
+            status=status,
+            failure=("damaged image (½)", *[""] * (count - 1)),
+            part_names=PART_NAMES,
+            fingerprint={"detector": detector, "top_k": places, "versions": {"torch": "2"}},
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_pictures() -> MakePictures:
+    """A maker of small JPEGs: `make_pictures(root, names)` writes each name below the root."""
+
+    def make(root: Path, names: Sequence[str]) -> None:
+        for number, name in enumerate(names):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 8), (number % 256, 90, 120)).save(root / name)
+
+    return make

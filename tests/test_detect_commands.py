@@ -1,0 +1,83 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from detect_toy import TINY, toy_set
+
+from data_cache.errors import UserError
+from detect.adapter import build_network
+from detect.commands import detect, parts, trained_weights
+from detect.training import METRICS, WEIGHTS
+from detect.weights import write_weights
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Toy data with a CSV, and under `runs` a detector named demo."""
+    folder = tmp_path_factory.mktemp("place")
+    toy_set(folder / "data", 4)
+    names = sorted(path.name for path in (folder / "data/images").iterdir())
+    rows = [f"images/{name},{index // 2},0,train" for index, name in enumerate(names)]
+    (folder / "data/images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *rows]) + "\n")
+    torch.manual_seed(0)
+    write_weights(folder / "runs/detector/demo" / WEIGHTS, build_network(TINY), TINY)
+    (folder / "runs/detector/demo" / METRICS).write_text("{}")
+    return folder
+
+
+def where(place: Path) -> list[str]:
+    return ["--dataset", "folder", "--data-root", str(place / "data"), "--runs", str(place / "runs"), "--device", "cpu"]
+
+
+def test_detect_writes_the_cache_and_tells_what_it_holds(place: Path) -> None:
+    arguments = [*where(place), "--recipe", "demo", "--workers", "0", "--json"]
+    result = CliRunner().invoke(detect, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    summary = json.loads(result.stdout)
+    assert summary["images"] == 4 and summary["failed"] == 0 and Path(summary["output"]).exists()
+
+
+def test_failures_beyond_the_limit_end_in_an_error(place: Path, tmp_path: Path) -> None:
+    (place / "data/images/0000.png").rename(tmp_path / "away.png")
+    arguments = [*where(place), "--recipe", "demo", "--workers", "0", "--output", str(tmp_path / "p.h5")]
+    try:
+        with pytest.raises(UserError, match="1 images failed, more than --max-failed 0"):
+            CliRunner().invoke(detect, [*arguments, "--max-failed", "0"], catch_exceptions=False)
+        assert CliRunner().invoke(detect, [*arguments, "--max-failed", "1"]).exit_code == 0
+    finally:
+        (tmp_path / "away.png").rename(place / "data/images/0000.png")
+
+
+def test_a_detector_that_was_not_trained_is_told_with_the_remedy(place: Path) -> None:
+    with pytest.raises(UserError, match=r"trained here: demo.*parts train --recipe ssdlite320_mobilenetv2"):
+        trained_weights(place / "runs", None, "cpu")
+    with pytest.raises(UserError, match="ssd300_vgg16"):
+        trained_weights(place / "runs", None, "cuda")
+
+
+def test_eval_prints_a_table_or_json(place: Path) -> None:
+    annotations = ["--annotations", str(place / "data/parts.json")]
+    arguments = ["eval", *where(place), "--recipe", "demo", "--workers", "0", *annotations]
+    table = CliRunner().invoke(parts, arguments, catch_exceptions=False)
+    assert "AP50" in table.output and "recall@8" in table.output
+    metrics = json.loads(CliRunner().invoke(parts, [*arguments, "--json"], catch_exceptions=False).stdout)
+    assert metrics["images"] == 4 and 0 <= metrics["ap"] <= metrics["ap50"] <= 1
+
+
+def test_train_wants_annotations(place: Path) -> None:
+    result = CliRunner().invoke(parts, ["train", *where(place)])
+    assert result.exit_code == 2 and "give --annotations FILE" in result.output
+
+
+def test_help_shows_examples_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from detect.commands import detect, parts\n"
+        "print(CliRunner().invoke(detect, ['--help']).output, CliRunner().invoke(parts, ['train', '--help']).output)\n"
+        "assert not {'torch', 'pandas', 'mmdet', 'numpy'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "python cli.py detect --dataset" in run.stdout and "python cli.py parts train --dataset" in run.stdout

@@ -1,0 +1,38 @@
+import pytest
+from pydantic import ValidationError
+
+from data_cache.errors import UserError
+from data_cache.recipes import resolve_recipe
+from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_default_of_every_device_is_a_preset(device: str) -> None:
+    assert default_recipe(device) in PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_smallest_anchor_of_a_preset_suits_small_parts(name: str) -> None:
+    assert PRESETS[name].anchor_sizes[0] <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"strides": (8, 16)}, "2 strides need 2 anchor_ratios"),
+        ({"anchor_sizes": (0.1, 0.1, 0.3, 0.5, 0.8)}, "must grow"),
+        ({"architecture": "ssdlite_mobilenetv2"}, "three levels of its trunk"),
+        ({"extra_channels": (64,)}, "no extra_channels"),
+        ({"architecture": "ssd_vgg16"}, "ssd_vgg16 comes with input_size 300"),
+        ({"learning_rate": 0}, "greater than 0"),
+        ({"learning_rat": 1}, "Extra inputs"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        DetectorRecipe(**(PRESETS["demo"].model_dump() | change))
+
+
+def test_a_misspelt_override_names_the_right_one() -> None:
+    with pytest.raises(UserError, match="did you mean epochs"):
+        resolve_recipe(DetectorRecipe, PRESETS, "demo", ["epoch=3"])

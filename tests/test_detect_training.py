@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detect_toy import TINY, toy_set
+
+from data_cache.errors import UserError
+from data_cache.images import load_image
+from detect.annotations import read_annotations
+from detect.detector import load_detector
+from detect.recipes import DetectorRecipe
+from detect.training import METRICS, STATE, WEIGHTS, train_detector
+
+SHORT = TINY.model_copy(update={"epochs": 3, "batch_size": 2, "flip": 0.5, "zoom_in": 0.5})
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from test_detect_training import SHORT, train
+import detect.operators; detect.operators.supply_operators()
+import detect.runner
+after_epoch = detect.runner.StateHook.after_train_epoch
+def stop(self, runner):
+    after_epoch(self, runner)
+    if runner.epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+detect.runner.StateHook.after_train_epoch = stop
+train(SHORT, Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def train(recipe: DetectorRecipe, data: Path, folder: Path) -> Path:
+    return train_detector(recipe, data / "parts.json", data, folder, device="cpu", workers=0)
+
+
+@pytest.fixture(scope="module")
+def overfitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with toy data and, in `run`, a detector that was trained on just them."""
+    folder = tmp_path_factory.mktemp("overfit")
+    toy_set(folder / "data", 6)
+    train(TINY, folder / "data", folder / "run")
+    return folder
+
+
+def test_a_detector_learns_a_few_images_by_heart(overfitted: Path) -> None:
+    metrics = json.loads((overfitted / "run" / METRICS).read_text())
+    assert metrics["recall"] >= 0.95 and metrics["recall_with_label"] >= 0.95 and metrics["ap50"] >= 0.9
+    assert metrics["held_out"] is False
+    lines = [json.loads(line) for line in (overfitted / "run" / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == TINY.epochs and lines[-1]["loss"] < lines[0]["loss"] / 5
+    assert not (overfitted / "run" / STATE).exists()
+
+
+def test_one_image_or_many_give_the_same_parts(overfitted: Path) -> None:
+    detector = load_detector(overfitted / "run" / WEIGHTS, "cpu")
+    names = [image.name for image in read_annotations(overfitted / "data" / "parts.json", overfitted / "data")]
+    images = [load_image(overfitted / "data" / name) for name in names]
+    together, alone = detector(images), [detector([image])[0] for image in images]
+    for many, one in zip(together, alone, strict=True):
+        sure = one.scores > 0.3
+        assert sure.sum() >= 3
+        assert np.allclose(many.boxes[: sure.sum()], one.boxes[sure], atol=1.5)
+        assert many.labels[: sure.sum()].tolist() == one.labels[sure].tolist()
+    assert detector([]) == []
+
+
+def test_a_finished_training_is_left_alone(overfitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (overfitted / "run" / WEIGHTS).stat().st_mtime_ns
+    train(TINY, overfitted / "data", overfitted / "run")
+    assert (overfitted / "run" / WEIGHTS).stat().st_mtime_ns == before
+    assert "already trained" in capsys.readouterr().err
+
+
+def test_another_recipe_in_the_same_folder_is_refused(overfitted: Path) -> None:
+    with pytest.raises(UserError, match="was trained with epochs = 80, now 81"):
+        train(TINY.model_copy(update={"epochs": 81}), overfitted / "data", overfitted / "run")
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 4)
+    killed = [sys.executable, "-c", STOPPED, str(tmp_path / "data"), str(tmp_path / "killed")]
+    run = subprocess.run(killed, capture_output=True, text=True, check=False)
+    assert run.returncode == -9 and (tmp_path / "killed" / STATE).exists(), run.stderr
+    assert run.stdout == "" and all(line.startswith(("training on", "epoch")) for line in run.stderr.splitlines())
+    resumed, whole = (train(SHORT, tmp_path / "data", tmp_path / name) for name in ("killed", "whole"))
+    assert resumed.read_bytes() == whole.read_bytes()
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("killed", "whole")]
+    assert logs[0] == logs[1]
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_clear_error(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 4)
+    with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch"):
+        train(
+            SHORT.model_copy(update={"learning_rate": 1e30, "clip_gradient": 1e30}), tmp_path / "data", tmp_path / "run"
+        )
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 4)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / STATE).write_bytes(b"no checkpoint")
+    with pytest.raises(UserError, match="damaged checkpoint"):
+        train(SHORT, tmp_path / "data", tmp_path / "run")

@@ -1,0 +1,248 @@
+"""Files: whole or absent whatever fails, strict JSON, hashes by another way, and a lock that only the living hold."""
+
+import errno
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from data_cache.errors import UserError
+from data_cache.files import (
+    append_json_line,
+    read_json,
+    read_json_lines,
+    replacing,
+    run_lock,
+    sha256_of_bytes,
+    sha256_of_file,
+    sha256_of_names,
+    write_atomically,
+    write_json,
+)
+
+
+def fail(*arguments: Any, **options: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def write_half(path: Path, data: bytes) -> NoReturn:
+    with path.open("wb") as file:
+        file.write(data[: len(data) // 2])
+    fail()
+
+
+def dead_process() -> int:
+    """Return the number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_is_written_is_read_and_nothing_else_lies_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "file.bin"
+    for data in (b"first", b"", bytes(range(256)) * 100):
+        write_atomically(path, data)
+        assert path.read_bytes() == data
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("target", "replacement"),
+    [("os.fsync", fail), ("pathlib.Path.replace", fail), ("pathlib.Path.chmod", fail), ("tempfile.mkstemp", fail)],
+)
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, replacement: Any
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(target, replacement)
+    with pytest.raises(UserError, match=r"file: cannot be written \(No space left on device\)"):
+        write_atomically(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_half_way_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_atomically(path, b"new and longer")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
+def test_an_error_of_the_writer_goes_through_and_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(type(error)), replacing(path) as temporary:
+        temporary.write_bytes(b"new")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with replacing(path) as temporary:
+        assert temporary.parent == path.parent  # a rename is only atomic within one file system
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+def test_a_place_that_cannot_be_written_is_a_fault_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_atomically(tmp_path / "file" / "below", b"data")
+
+
+def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
+    value = {"zeta": [1, 2.5, None, True], "alpha": {"ü½": "\n"}, "large": 2**60}
+    write_json(tmp_path / "v.json", value)
+    assert read_json(tmp_path / "v.json") == value
+    assert list(read_json(tmp_path / "v.json")) == ["zeta", "alpha", "large"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_json_lacks_are_not_written(tmp_path: Path, number: float) -> None:
+    write_json(tmp_path / "v.json", 1)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "v.json", {"score": number})
+    assert read_json(tmp_path / "v.json") == 1
+    with pytest.raises(ValueError, match="JSON compliant"):
+        append_json_line(tmp_path / "log", {"score": number})
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "[-1e999]", '{"a": 1', "", "{'a': 1}", "[" * 100_000]
+)
+def test_json_that_is_not_strict_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"bad\.json: cannot be read as JSON"):
+        read_json(path)
+
+
+def test_json_that_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bytes.json").write_bytes(b'{"a": "\xff"}')
+    for path, reason in ((tmp_path / "bytes.json", "cannot be read"), (tmp_path, "cannot be read")):
+        with pytest.raises(UserError, match=reason):
+            read_json(path)
+    with pytest.raises(UserError, match="no such file"):
+        read_json(tmp_path / "missing.json")
+
+
+def test_a_log_grows_by_lines_and_loses_only_the_line_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    assert read_json_lines(path) == []
+    lines = [{"epoch": number, "note": "a\nb ü"} for number in range(4)]
+    for line in lines:
+        append_json_line(path, line)
+    whole = path.read_bytes()
+    assert read_json_lines(path) == lines
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        assert read_json_lines(path) == lines[: whole[:length].count(b"\n")]
+
+
+@pytest.mark.parametrize("damage", [b'{"epoch": 1\n{"epoch": 2}\n', b"\xff\xfe\n", b"{}{}\n"])
+def test_a_damaged_log_is_named(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(damage)
+    with pytest.raises(UserError, match=r"log\.jsonl: damaged log"):
+        read_json_lines(path)
+
+
+def test_hashes_are_sha256(tmp_path: Path) -> None:
+    assert sha256_of_bytes(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    data = bytes(range(251)) * 10_000  # more than one block
+    (tmp_path / "file").write_bytes(data)
+    assert sha256_of_file(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+    with pytest.raises(UserError, match="cannot be read"):
+        sha256_of_file(tmp_path)
+
+
+def test_different_lists_of_names_have_different_hashes() -> None:
+    lists = [[], [""], ["a"], ["a", "b"], ["b", "a"], ["ab"], ["a,b"], ['a", "b'], ["ä"], ["a", "b", ""]]
+    assert len({sha256_of_names(names) for names in lists}) == len(lists)
+    assert sha256_of_names(("a", "b")) == sha256_of_names(["a", "b"])
+
+
+def test_a_lock_is_refused_while_held_and_gone_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with run_lock(folder):
+        with pytest.raises(UserError, match=rf"another run .*{os.getpid()}.*delete {folder}/\.lock"), run_lock(folder):
+            pass
+        assert (folder / ".lock").exists()  # the refused run must not free what it does not hold
+    with run_lock(folder):
+        pass
+    assert not (folder / ".lock").exists()
+
+
+def test_a_lock_is_freed_by_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bad"), run_lock(tmp_path):
+        raise ValueError("bad")
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from data_cache.files import run_lock\n"
+        "with run_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match=str(holder.pid)), run_lock(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert (tmp_path / ".lock").exists()
+        with run_lock(tmp_path):
+            assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+
+
+@pytest.mark.parametrize("owner", ["elsewhere.example {dead}", "", "{host}", "{host} one", "\0\0\0"])
+def test_a_lock_that_cannot_be_judged_is_respected(tmp_path: Path, owner: str) -> None:
+    (tmp_path / ".lock").write_text(owner.format(host=socket.gethostname(), dead=dead_process()))
+    with pytest.raises(UserError, match="another run"), run_lock(tmp_path):
+        pass
+    assert (tmp_path / ".lock").exists()
+
+
+def test_a_lock_that_vanishes_while_it_is_looked_at_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / ".lock"
+    lock.write_text(f"{socket.gethostname()} {os.getpid()}")
+    read_text = Path.read_text
+
+    def vanish(path: Path, *arguments: Any, **options: Any) -> str:
+        path.unlink()
+        return read_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", vanish)
+    with run_lock(tmp_path):
+        assert lock.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_fault_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"\.lock: cannot be written"), run_lock(folder):
+            pass
+
+
+def test_append_writes_lines_that_json_alone_understands(tmp_path: Path) -> None:
+    append_json_line(tmp_path / "log", {"b": 1, "a": [2]})
+    assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == [{"b": 1, "a": [2]}]

@@ -1,0 +1,100 @@
+"""Progress: items pass unchanged in every mode, standard output stays clean, and only the first rank talks."""
+
+import io
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from data_cache.progress import SECONDS_BETWEEN_LINES, say, track
+
+
+class Terminal(io.StringIO):
+    """Standard error that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves on by a second with every look, so that nothing has to wait."""
+    seconds = iter(range(10**6))
+    monkeypatch.setattr("data_cache.progress.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+
+
+@pytest.mark.parametrize("rank", [None, "0", "1"])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_items_pass_in_order_and_standard_output_stays_clean(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str | None, terminal: bool
+) -> None:
+    if rank is None:
+        monkeypatch.delenv("RANK", raising=False)
+    else:
+        monkeypatch.setenv("RANK", rank)
+    if terminal:
+        monkeypatch.setattr(sys, "stderr", Terminal())
+    items = [object() for _ in range(40)]
+    assert list(track(iter(items), "work", len(items))) == items
+    assert list(track([], "nothing", 0)) == []
+    assert capsys.readouterr().out == ""
+    if terminal:
+        told = sys.stderr.getvalue()  # type: ignore[attr-defined]
+        assert told == "" if rank == "1" else "40/40" in told
+
+
+def test_items_are_taken_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    taken = []
+
+    def source() -> Iterator[int]:
+        for number in range(5):
+            taken.append(number)
+            yield number
+
+    for number in track(source(), "work", 5):
+        assert taken == list(range(number + 1))
+
+
+def test_an_error_of_the_source_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+
+    def source() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("broken")
+
+    for stream in (io.StringIO(), Terminal()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with pytest.raises(RuntimeError, match="broken"):
+            list(track(source(), "work", 5))
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_plain_lines_come_now_and_then_with_true_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    assert len(list(track(range(100), "reading", 100))) == 100
+    lines = capsys.readouterr().err.splitlines()
+    period = int(SECONDS_BETWEEN_LINES)
+    assert [line.split(":")[0] for line in lines] == ["reading"] * len(lines)
+    counts = [int(line.split(": ")[1].split("/")[0]) for line in lines]
+    assert counts == [*range(period, 100, period), 100]
+    # a second an item by this clock
+    assert f"{period}/100, 1.0/s, {100 - period} s left" in lines[0]
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_other_ranks_are_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RANK", "3")
+    say("not heard")
+    list(track(range(100), "reading", 100))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_say_is_one_line_on_standard_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    say("found 3 parts")
+    assert capsys.readouterr() == ("", "found 3 parts\n")

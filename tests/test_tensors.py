@@ -1,0 +1,111 @@
+"""Tensor files: all types come back to the bit, and no changed byte passes for the content that was written."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from data_cache.errors import UserError
+from data_cache.tensors import load_tensors, save_tensors
+
+METADATA = {"epoch": 3, "note": "ü", "recipe": {"parts": 8, "trunk": None}}
+
+
+def some_tensors() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "weight": torch.randn(3, 5, generator=generator),
+        "half": torch.randn(4, generator=generator).to(torch.bfloat16),
+        "count": torch.tensor(7),
+        "flags": torch.tensor([True, False, True]),
+        "empty": torch.zeros(0, 4),
+        "turned": torch.arange(12.0).view(3, 4).t(),
+        "not_a_number": torch.tensor([float("nan"), float("inf"), -0.0]),
+    }
+
+
+def same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
+    """Whether both hold the same names, types, shapes and bits."""
+    return found.keys() == wanted.keys() and all(
+        found[name].dtype == tensor.dtype
+        and found[name].shape == tensor.shape
+        and torch.equal(
+            found[name].contiguous().flatten().view(torch.uint8), tensor.contiguous().flatten().view(torch.uint8)
+        )
+        for name, tensor in wanted.items()
+    )
+
+
+def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
+    digest = save_tensors(tmp_path / "t", some_tensors(), METADATA)
+    tensors, metadata, found = load_tensors(tmp_path / "t", "remedy")
+    assert same(tensors, some_tensors())
+    assert metadata == METADATA
+    assert found == digest
+    assert list(tmp_path.iterdir()) == [tmp_path / "t"]
+
+
+def test_the_hash_is_of_the_content_and_of_all_of_it(tmp_path: Path) -> None:
+    base = save_tensors(tmp_path / "t", some_tensors(), METADATA)
+    backwards = dict(reversed(some_tensors().items()))
+    assert save_tensors(tmp_path / "t", backwards, dict(reversed(METADATA.items()))) == base
+    changed = [
+        (some_tensors() | {"count": torch.tensor(8)}, METADATA),
+        (some_tensors() | {"count": torch.tensor(7, dtype=torch.int32)}, METADATA),
+        (some_tensors() | {"weight": some_tensors()["weight"].view(5, 3)}, METADATA),
+        (some_tensors() | {"more": torch.zeros(1)}, METADATA),
+        ({name + "_": tensor for name, tensor in some_tensors().items()}, METADATA),
+        (some_tensors(), METADATA | {"epoch": 4}),
+    ]
+    digests = {save_tensors(tmp_path / "t", tensors, metadata) for tensors, metadata in changed}
+    assert len(digests | {base}) == len(changed) + 1
+
+
+def test_no_flipped_bit_gives_other_content(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    save_tensors(path, some_tensors(), METADATA)
+    sound = path.read_bytes()
+    refused = 0
+    places = range(0, len(sound), 3)
+    for place in places:
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        try:
+            tensors, metadata, _ = load_tensors(path, "train again")
+        except UserError as error:
+            assert str(error).startswith(f"{path}: ") and str(error).endswith("; train again")
+            refused += 1
+        else:  # such as an f that became an F in the escape of the ü
+            assert same(tensors, some_tensors()) and metadata == METADATA
+    assert refused > 0.99 * len(places)
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    save_tensors(path, some_tensors(), METADATA)
+    sound = path.read_bytes()
+    for length in range(0, len(sound), 11):
+        path.write_bytes(sound[:length])
+        with pytest.raises(UserError, match="damaged, or not a file of this system"):
+            load_tensors(path, "remedy")
+
+
+def test_files_of_others_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "plain")
+    save_file({"a": torch.ones(2)}, tmp_path / "unsigned", {"metadata": "{}"})
+    torch.save({"a": torch.ones(2)}, tmp_path / "pickle")
+    (tmp_path / "text").write_text("hello")
+    for name in ("plain", "unsigned", "pickle", "text", "absent", "."):
+        with pytest.raises(UserError, match=r"remedy$"):
+            load_tensors(tmp_path / name, "remedy")
+
+
+def test_tensors_that_need_gradients_are_saved_by_value(tmp_path: Path) -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    save_tensors(tmp_path / "t", {"weight": weight}, {})
+    tensors, _, _ = load_tensors(tmp_path / "t", "remedy")
+    assert not tensors["weight"].requires_grad
+    assert torch.equal(tensors["weight"], torch.ones(3))
