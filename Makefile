@@ -44,7 +44,7 @@ report: $(READY)  ## Write the HTML page of RECIPE on DATASET
 	$(PGAN) report $(WHERE) --recipe $(RECIPE)
 
 bench: $(READY)  ## Speed and memory as ratios
-	$(VENV)/bin/python -m benchmarks
+	KINETO_LOG_LEVEL=5 $(VENV)/bin/python -m benchmarks
 
 test: $(READY)  ## Run the tests
 	$(VENV)/bin/python -m pytest

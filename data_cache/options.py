@@ -80,6 +80,13 @@ def seed_option(command: Command) -> Command:
     )
 
 
+def recipe_seed_option(command: Command) -> Command:
+    """Add `--seed` to a command whose recipe holds a seed: without it the recipe's stays."""
+    return click.option(
+        "--seed", type=click.IntRange(0), default=None, help="Seed of all randomness; default: the recipe's."
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)

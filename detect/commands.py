@@ -14,8 +14,8 @@ from data_cache.options import (
     device_option,
     json_option,
     recipe_option,
+    recipe_seed_option,
     runs_option,
-    seed_option,
     set_option,
     workers_option,
 )
@@ -103,7 +103,7 @@ def parts() -> None:
 @set_option
 @click.option("--annotations", type=FILE, default=None, help="COCO JSON; default: parts_train.json of the data set.")
 @click.option("--images", type=FOLDER, default=None, help="Folder of the annotated images; default: the data set's.")
-@seed_option
+@recipe_seed_option
 @device_option
 @workers_option
 def parts_train(
@@ -114,7 +114,7 @@ def parts_train(
     overrides: tuple[str, ...],
     annotations: Path | None,
     images: Path | None,
-    seed: int,
+    seed: int | None,
     device: str,
     workers: int,
 ) -> None:
@@ -133,7 +133,8 @@ def parts_train(
 
     device = choose_device(device)
     name = recipe or default_recipe(device)
-    settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, f"seed={seed}"])
+    given = [] if seed is None else [f"seed={seed}"]
+    settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *given])
     file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
     say(f"detector {Path(name).stem} on {describe_device(device)}")
     folder = runs / "detector" / Path(name).stem

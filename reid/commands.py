@@ -13,6 +13,7 @@ from data_cache.options import (
     device_option,
     json_option,
     recipe_option,
+    recipe_seed_option,
     runs_option,
     seed_option,
     set_option,
@@ -41,7 +42,7 @@ split_option = click.option(
 @recipe_option(None, f"{RECIPES}; or a YAML file. Default: pgan on a GPU, pgan_small on a CPU.")
 @set_option
 @parts_option
-@seed_option
+@recipe_seed_option
 @device_option
 @workers_option
 def train_command(
@@ -51,7 +52,7 @@ def train_command(
     recipe: str | None,
     overrides: tuple[str, ...],
     parts_file: Path | None,
-    seed: int,
+    seed: int | None,
     device: str,
     workers: int,
 ) -> None:
@@ -71,7 +72,8 @@ def train_command(
 
     device = choose_device(device)
     name = recipe or default_recipe(device)
-    settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, f"seed={seed}"])
+    given = [] if seed is None else [f"seed={seed}"]
+    settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *given])
     table = load_dataset(dataset, data_root)
     boxes = part_cache(table, settings, parts_file or runs / table.name / "parts.h5")
     folder = run_folder(runs, dataset_label(dataset), name)

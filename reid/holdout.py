@@ -43,7 +43,7 @@ class Holdout:
     def __init__(
         self, dataset: Dataset, table: pd.DataFrame, parts: PartBoxes, recipe: ReidRecipe, device: str, workers: int
     ) -> None:
-        """Keep the images of `table`, a part of the data set's table."""
+        """Keep the images of `table`, a part of the data set's table. Raises UserError where they cannot be scored."""
         self.names = list(table["name"])
         self.images = vehicle_images(dataset, parts, self.names, depth=recipe.parts, size=recipe.image_size)
         self.vehicle = pd.factorize(table["vehicle_id"])[0].astype(np.int64)
@@ -51,6 +51,14 @@ class Holdout:
         # Without cameras every image is its own camera, so that only the query itself is junk.
         self.camera = cameras if (cameras >= 0).all() else np.arange(len(cameras))
         self.device, self.workers = device, workers
+        if self.vehicle.max(initial=0) < 1 or not self._has_a_match():
+            raise UserError(
+                "two held-out vehicles are needed, one of them seen by two cameras; raise holdout, or set it to 0"
+            )
+
+    def _has_a_match(self) -> bool:
+        cameras = pd.Series(self.camera).groupby(self.vehicle).nunique()
+        return bool((cameras > 1).any())
 
     def __call__(self, network: PGAN) -> dict[str, float]:
         """Return validation_mAP and validation_cmc1, in [0, 1]."""
@@ -66,8 +74,6 @@ class Holdout:
             chunk=256,
         )
         valid = results.valid
-        if not valid.any():
-            raise UserError("no held-out vehicle was seen by two cameras; raise holdout, or set it to 0")
         return {
             "validation_mAP": float(results.average_precision[valid].mean()),
             "validation_cmc1": float((results.first_hit_rank[valid] == 1).mean()),

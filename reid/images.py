@@ -48,14 +48,19 @@ class Augmentation:
 def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Boxes, NDArray[np.bool_]]:
     """Return the `depth` most confident boxes of each name: (N, depth, 4) in [0, 1] of the image, and (N, depth) bool.
 
-    Raises UserError for a name that is not in the cache, or where it holds fewer than `depth` boxes an image.
+    Raises UserError for a name that is not in the cache or that failed, or where it holds fewer than `depth` an image.
     """
     places = parts.labels.shape[1]
     if 0 < places < depth:
         raise UserError(f"{depth} parts are asked for, the part cache holds {places} an image; lower parts")
     rows = parts.rows(names)
-    failed = parts.status[rows] == STATUS_FAILED
-    size = np.where(failed[:, None], 1, parts.image_size[rows]).astype(np.float32)
+    failed = rows[parts.status[rows] == STATUS_FAILED]
+    if len(failed):
+        raise UserError(
+            f"{len(failed)} images could not be read, first {parts.names[failed[0]]} ({parts.failure[failed[0]]}); "
+            "mend or unlist them, then run `python cli.py detect` again"
+        )
+    size = parts.image_size[rows].astype(np.float32)
     boxes = parts.boxes[rows, :depth] / np.concatenate([size, size], axis=1)[:, None, :]
     return boxes.astype(np.float32), parts.labels[rows, :depth] >= 0
 

@@ -84,7 +84,7 @@ def training_loader(
     images.augmentation, images.seed = Augmentation(recipe.flip, recipe.erase), recipe.seed
     label = np.searchsorted(vehicles.trained, vehicles.images["vehicle_id"].to_numpy(dtype=str))
     sampler = PKSampler(label, vehicles=recipe.vehicles_per_batch, images=recipe.images_per_vehicle, seed=recipe.seed)
-    batches: DataLoader[Any] = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=sampler,
         num_workers=workers,
@@ -92,7 +92,7 @@ def training_loader(
         pin_memory=device == "cuda",
         persistent_workers=workers > 0,
     )
-    return LabelledLoader(sampler, batches, torch.from_numpy(label).to(device), device)
+    return LabelledLoader(sampler, loader, torch.from_numpy(label).to(device), device)
 
 
 def _run(
@@ -144,7 +144,7 @@ def _step(state: State, criterion: Criterion, batch: Batch, loader: LabelledLoad
         terms = criterion(output, loader.label[batch.index.to(loader.device)])
     if not torch.isfinite(terms["loss"]):
         raise UserError(
-            f"the loss is {float(terms['loss'])} in epoch {state.epoch + 1}, images number {batch.index.tolist()}; "
+            f"the loss is {terms['loss'].item()} in epoch {state.epoch + 1}, images number {batch.index.tolist()}; "
             "the last good checkpoint is kept; lower learning_rate, or look at those images"
         )
     state.optimiser.zero_grad(set_to_none=True)

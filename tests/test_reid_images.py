@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from toy import HEIGHT, WIDTH, Toy, toy_set
 from torch.utils.data import DataLoader
+from toy import HEIGHT, WIDTH, Toy, toy_set
 
 from data_cache.errors import UserError
 from data_cache.parts import STATUS_FAILED, PartBoxes, no_parts
@@ -46,9 +46,6 @@ def noise(height: int = 40, width: int = 60, seed: int = 0) -> NDArray[np.uint8]
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-# --- boxes --------------------------------------------------------------------------------------------------------
-
-
 def test_boxes_are_scaled_by_the_size_of_their_image_and_cut_to_the_most_confident(toy: Toy) -> None:
     names = toy.dataset.names()[::-1]  # not the order of the cache
     for depth in range(4):
@@ -80,7 +77,7 @@ def test_images_of_different_sizes_have_their_own_scale() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_an_image_that_failed_has_no_part_and_finite_boxes() -> None:
+def test_an_image_that_could_not_be_read_is_refused_with_its_reason() -> None:
     parts = PartBoxes(
         names=("a",),
         image_size=np.zeros((1, 2), np.int32),
@@ -92,8 +89,8 @@ def test_an_image_that_failed_has_no_part_and_finite_boxes() -> None:
         part_names=("plate",),
         fingerprint={},
     )
-    boxes, present = part_arrays(parts, ["a"], 3)
-    assert (boxes == 0).all() and not present.any()
+    with pytest.raises(UserError, match=r"1 images could not be read, first a \(truncated\); mend"):
+        part_arrays(parts, ["a"], 3)
 
 
 @pytest.mark.filterwarnings("error")
@@ -107,9 +104,6 @@ def test_more_parts_than_the_cache_holds_or_an_unknown_image_is_an_error(toy: To
         part_arrays(toy.parts, toy.dataset.names(), 4)
     with pytest.raises(UserError, match=r"1 images are not in it, first other\.jpg"):
         part_arrays(toy.parts, [toy.dataset.names()[0], "other.jpg"], 2)
-
-
-# --- augmentation -------------------------------------------------------------------------------------------------
 
 
 def test_flipping_twice_changes_nothing() -> None:
@@ -169,9 +163,6 @@ def test_erasing_leaves_the_boxes_and_chances_are_kept_to() -> None:
     assert same is image and kept is boxes
 
 
-# --- items and batches --------------------------------------------------------------------------------------------
-
-
 def test_an_item_asked_for_by_number_is_the_plain_image(toy: Toy) -> None:
     images = augmented(toy)
     plain = vehicle_images(toy.dataset, toy.parts, toy.dataset.names(), depth=2, size=64)
@@ -229,9 +220,6 @@ def test_normalised_is_the_trunks_scale() -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert normalised(torch.from_numpy(np.tile(MEAN_PIXEL[:, None, None], (1, 1, 4, 4)))).abs().max() < 0.01
-
-
-# --- faults -------------------------------------------------------------------------------------------------------
 
 
 def test_missing_images_are_found_before_any_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,210 @@
+"""Evaluation of a run: the figures by a plain loop, where they come from, and no work that is already done."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toy import TINY, Toy, tiny_scale, toy_set, train_toy
+
+from data_cache.datasets import load_dataset
+from data_cache.errors import UserError
+from data_cache.files import read_json
+from data_cache.tensors import save_tensors
+from reid import features as features_module
+from reid.evaluation import Evaluation, evaluate
+from reid.features_file import read_features
+from reid.images import vehicle_images
+from reid.network import build_network, read_checkpoint, trained_network
+from reid.recipes import ReidRecipe
+from reid.state import BEST
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny() -> Iterator[None]:
+    with tiny_scale():
+        yield
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    return toy_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_toy(TINY, toy, tmp_path_factory.mktemp("runs") / "pgan_small").parent
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, to be evaluated and spoilt."""
+    return Path(shutil.copytree(trained, tmp_path / "pgan_small"))
+
+
+def evaluated(toy: Toy, run: Path, split: str = "test", *, untrained: bool = False) -> Evaluation:
+    return evaluate(toy.dataset, toy.parts, run, split, draws=10, seed=0, untrained=untrained, device="cpu", workers=0)
+
+
+def no_extraction(*_: Any, **__: Any) -> None:
+    raise AssertionError("the network was called")
+
+
+def literal_scores(toy: Toy, matrix: np.ndarray[Any, Any], names: tuple[str, ...]) -> dict[str, float]:
+    """Mean average precision, CMC and mINP by sorting every query's list; same vehicle and camera is left out."""
+    table = toy.dataset.table.set_index("name")
+    of = {name: matrix[row].astype(np.float64) for row, name in enumerate(names)}
+    queries, gallery = (list(table.index[table["split"] == split]) for split in ("query", "gallery"))
+    precisions, firsts, penalties = [], [], []
+    for query in queries:
+        vehicle, camera = table.at[query, "vehicle_id"], table.at[query, "camera_id"]
+        listed = [
+            name
+            for name in sorted(gallery, key=lambda name: -float(of[name] @ of[query]))
+            if not (table.at[name, "vehicle_id"] == vehicle and table.at[name, "camera_id"] == camera)
+        ]
+        ranks = [rank for rank, name in enumerate(listed, start=1) if table.at[name, "vehicle_id"] == vehicle]
+        precisions.append(np.mean([number / rank for number, rank in enumerate(ranks, start=1)]))
+        firsts.append(ranks[0])
+        penalties.append(len(ranks) / ranks[-1])
+    cmc = {f"cmc{k}": float(np.mean(np.array(firsts) <= k)) for k in (1, 5, 10)}
+    return {"mAP": float(np.mean(precisions)), "mINP": float(np.mean(penalties)), **cmc}
+
+
+def test_metrics_tell_the_figures_and_where_they_come_from(toy: Toy, run: Path) -> None:
+    result = evaluated(toy, run, untrained=True)
+    metrics = read_json(run / "test" / "metrics.json")
+    assert metrics == json.loads(json.dumps(result.metrics))
+    assert result.folder == run / "test"
+    assert (metrics["dataset"], metrics["split"], metrics["recipe_name"]) == ("folder", "test", "pgan_small")
+    assert metrics["protocol"] == {"same_camera_is_junk": True, "draws": 1, "seed": None}
+    assert ReidRecipe(**metrics["recipe"]) == TINY
+    checkpoint = read_checkpoint(run / BEST)
+    assert metrics["checkpoint"] == {"file": BEST, "sha256": checkpoint.sha256, "epoch": 3}
+    assert metrics["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert {"pgan-vehicle-reid", "numpy", "torchvision"} <= set(metrics["versions"])
+    assert datetime.fromisoformat(metrics["made"]).tzinfo is not None
+    assert metrics["device"].startswith("CPU") and "commit" in metrics
+    assert list(metrics["scores"]) == ["trained", "untrained", "trunk"]
+    for row, name in (("trained", "features"), ("untrained", "features-untrained"), ("trunk", "features-trunk")):
+        found = read_features(run / "test" / f"{name}.safetensors")
+        for figure, value in literal_scores(toy, found.matrix, found.names).items():
+            assert metrics["scores"][row][figure] == pytest.approx(value, abs=1e-6), (row, figure)
+        assert (metrics["scores"][row]["queries"], metrics["scores"][row]["gallery"]) == (4, 12)
+        assert metrics["scores"][row]["queries_without_match"] == 0
+
+
+def test_features_are_the_networks_own_of_the_test_images_alone(toy: Toy, run: Path) -> None:
+    found = evaluated(toy, run).features
+    table = toy.dataset.table
+    assert list(found.names) == sorted(table["name"][table["split"] != "train"])
+    assert found.matrix.shape == (16, TINY.features) and found.matrix.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found.matrix, axis=1), np.ones(16), atol=1e-5)
+    images = vehicle_images(toy.dataset, toy.parts, list(found.names), depth=TINY.parts, size=TINY.image_size)
+    network = trained_network(read_checkpoint(run / BEST))
+    for row in range(16):
+        image, boxes, present, _ = images[row]
+        scaled = image.float() / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+        scaled = scaled / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+        with torch.no_grad():
+            output = network(scaled[None], boxes[None], present[None])
+        feature = output.feature[0].numpy() / output.feature[0].norm().item()
+        assert feature @ found.matrix[row] > 0.999
+        np.testing.assert_allclose(found.attention[row], output.attention[0], atol=0.05)
+        assert (found.attention[row][~present.numpy()] == 0).all()
+
+
+def test_the_untrained_rows_are_the_network_before_training(toy: Toy, run: Path) -> None:
+    evaluated(toy, run, untrained=True)
+    found = {name: read_features(run / "test" / f"features-{name}.safetensors") for name in ("untrained", "trunk")}
+    assert found["untrained"].matrix.shape[1] == TINY.features and found["trunk"].matrix.shape[1] == 32
+    network = build_network(TINY, 8).eval()
+    names = list(found["untrained"].names)
+    images = vehicle_images(toy.dataset, toy.parts, names, depth=TINY.parts, size=TINY.image_size)
+    matrix, _ = features_module.extract_features(network, images, names, device="cpu", workers=0)
+    np.testing.assert_allclose(found["untrained"].matrix, matrix, atol=1e-6)
+
+
+def test_training_images_are_not_needed(tmp_path: Path, run: Path) -> None:
+    toy = toy_set(tmp_path / "set")
+    for name in toy.dataset.table["name"][toy.dataset.table["split"] == "train"]:
+        toy.dataset.path(name).unlink()
+    assert evaluated(toy, run).scores["trained"].queries == 4
+
+
+def test_features_that_are_up_to_date_are_not_extracted_again(
+    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluated(toy, run, untrained=True)
+    monkeypatch.setattr(features_module, "extract_features", no_extraction)
+    second = evaluated(toy, run, untrained=True)
+    assert second.scores == first.scores
+    np.testing.assert_array_equal(second.features.matrix, first.features.matrix)
+
+
+def spoil_checkpoint(toy: Toy, run: Path) -> Toy:
+    """Other weights under the same recipe."""
+    checkpoint = read_checkpoint(run / BEST)
+    weights = {"model.neck.weight": 1 + 0.5 * torch.randn(TINY.features)}
+    save_tensors(run / BEST, {**checkpoint.tensors, **weights}, checkpoint.metadata)
+    return toy
+
+
+def spoil_parts(toy: Toy, run: Path) -> Toy:
+    return Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "another"}))
+
+
+def spoil_names(toy: Toy, run: Path) -> Toy:
+    table = toy.dataset.table
+    kept = table[table["name"] != table["name"][table["split"] == "gallery"].iloc[-1]]
+    kept.to_csv(run / "images.csv", index=False)
+    dataset = replace(load_dataset(str(run / "images.csv"), toy.dataset.root), name="folder")
+    return Toy(dataset, toy.parts)
+
+
+def spoil_file(toy: Toy, run: Path) -> Toy:
+    path = run / "test" / "features.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-3] ^= 4
+    path.write_bytes(damaged)
+    return toy
+
+
+@pytest.mark.parametrize("spoil", [spoil_checkpoint, spoil_parts, spoil_names, spoil_file])
+def test_features_of_something_else_are_extracted_again(
+    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any
+) -> None:
+    evaluated(toy, run)
+    changed = spoil(toy, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(features_module, "extract_features", no_extraction)
+        with pytest.raises(AssertionError, match="the network was called"):
+            evaluated(changed, run)
+    result = evaluated(changed, run)
+    found = read_features(run / "test" / "features.safetensors")
+    np.testing.assert_array_equal(found.matrix, result.features.matrix)
+    fresh = literal_scores(changed, found.matrix, found.names)
+    assert result.scores["trained"].mAP == pytest.approx(fresh["mAP"], abs=1e-6)
+
+
+def test_what_cannot_be_evaluated_is_named(toy: Toy, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"best\.safetensors: no such file; train again"):
+        evaluated(toy, tmp_path / "nothing")
+    with pytest.raises(UserError, match="unknown split of folder large"):
+        evaluated(toy, run, "large")
+    fewer = replace(
+        toy.parts, **{name: getattr(toy.parts, name)[:40] for name in ("names", "failure")}, **rows(toy, 40)
+    )
+    with pytest.raises(UserError, match="8 images are not in it"):
+        evaluated(Toy(toy.dataset, fewer), run)
+    assert not (run / "test" / "metrics.json").exists()
+
+
+def rows(toy: Toy, count: int) -> dict[str, Any]:
+    return {name: getattr(toy.parts, name)[:count] for name in ("image_size", "boxes", "scores", "labels", "status")}

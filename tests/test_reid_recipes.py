@@ -1,0 +1,46 @@
+"""Recipes of stage two: the presets are the paper's, and every wrong option is named."""
+
+import json
+
+import pytest
+
+from data_cache.errors import UserError
+from data_cache.recipes import resolve_recipe
+from reid.recipes import PRESETS, ReidRecipe
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("lamda=2", "unknown option lamda"),
+        ("identity_wieght=2", "did you mean identity_weight?"),
+        ("epoch=2", "did you mean epochs?"),
+        ("epochs=0", "epochs"),
+        ("epochs=ten", "epochs"),
+        ("image_size=225", "image_size"),
+        ("attention=part", "attention"),
+        ("triplets=[fusion, globl]", "triplets"),
+        ("holdout=0.7", "holdout"),
+        ("learning_rate=.nan", "learning_rate"),
+        ("learning_rate=.inf", "learning_rate"),
+        ("margin", "key=value"),
+    ],
+)
+def test_a_wrong_option_is_named(override: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve_recipe(ReidRecipe, PRESETS, "pgan", [override])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_presets_are_the_papers_settings_and_their_small_forms() -> None:
+    with pytest.raises(UserError, match=r"unknown recipe pgn; did you mean pgan\?"):
+        resolve_recipe(ReidRecipe, PRESETS, "pgn")
+    paper = PRESETS["pgan"]
+    assert (paper.trunk, paper.image_size, paper.parts, paper.features) == ("resnet50", 224, 8, 512)
+    assert (paper.vehicles_per_batch * paper.images_per_vehicle, paper.vehicles_per_batch) == (64, 16)
+    assert (paper.learning_rate, paper.weight_decay, paper.epochs, paper.warmup_epochs) == (1.75e-4, 5e-4, 130, 10)
+    assert (paper.flip, paper.erase, paper.identity_weight, paper.margin) == (0.5, 0.5, 2.0, 0.3)
+    for name in ("pgan", "pgan_no_pam", "grid", "baseline"):
+        small = PRESETS[f"{name}_small"]
+        assert small.attention == PRESETS[name].attention and small.trunk == "resnet18"
+        assert ReidRecipe(**json.loads(json.dumps(small.model_dump(mode="json")))) == small

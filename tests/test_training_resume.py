@@ -1,0 +1,194 @@
+"""A stop at any moment changes nothing, a finished run is kept, and a run of something else is refused."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy import HELD, TINY, Toy, assert_same_run, tiny_scale, toy_set, train_toy
+
+from data_cache.errors import UserError
+from data_cache.files import read_json
+from data_cache.parts import write_parts
+from reid import training
+from reid.holdout import split_vehicles
+from reid.losses import Criterion
+from reid.network import read_checkpoint
+from reid.state import BEST, LAST, start_state
+
+
+class StopHere(Exception):
+    """The end of a run at a chosen moment."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny() -> Iterator[None]:
+    with tiny_scale():
+        yield
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    return toy_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train_toy(HELD, toy, folder)
+    return folder
+
+
+def raising(function: Callable[..., Any], when: Callable[..., bool]) -> Callable[..., Any]:
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        if when(*arguments):
+            raise StopHere
+        return function(*arguments, **options)
+
+    return wrapper
+
+
+STOPS: dict[str, tuple[str, Callable[..., bool]]] = {
+    "before the first epoch ends": ("save", lambda state, *_: state.epoch == 1),
+    "in the middle of the second epoch": ("_step", lambda state, criterion, batch, loader: state.epoch == 1),
+    "after the best of the second epoch": ("append_json_line", lambda path, line: line["epoch"] == 2),
+    "after the log of the second epoch": ("save", lambda state, path, *_: state.epoch == 2 and path.name == LAST),
+    "after the second epoch": ("say", lambda message: message.startswith("epoch 2/")),
+    "after all": ("say", lambda message: message.startswith("epoch 3/")),
+}
+
+
+@pytest.mark.parametrize("moment", STOPS)
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    name, when = STOPS[moment]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, name, raising(getattr(training, name), when))
+        with pytest.raises(StopHere):
+            train_toy(HELD, toy, tmp_path)
+    assert not (tmp_path / ".lock").exists()
+    assert train_toy(HELD, toy, tmp_path) == tmp_path / BEST
+    assert_same_run(tmp_path, undisturbed)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from data_cache.datasets import load_dataset
+from data_cache.parts import read_parts
+from reid import training
+from reid.recipes import ReidRecipe
+from toy import tiny_scale
+
+step, calls = training._step, []
+
+def killing(state, *arguments):
+    calls.append(1)
+    if state.epoch == 1 and len(calls) > 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(state, *arguments)
+
+training._step = killing
+root, folder, recipe = sys.argv[1:]
+dataset, parts = load_dataset("folder", Path(root)), read_parts(Path(root) / "parts.h5")
+with tiny_scale():
+    training.train(ReidRecipe.model_validate_json(recipe), dataset, parts, Path(folder), device="cpu", workers=0)
+"""
+
+
+def test_a_killed_process_leaves_what_the_next_one_goes_on_from(toy: Toy, undisturbed: Path, tmp_path: Path) -> None:
+    write_parts(toy.dataset.root / "parts.h5", toy.parts)
+    tests = Path(__file__).parent
+    command = [sys.executable, "-c", KILLED, str(toy.dataset.root), str(tmp_path), HELD.model_dump_json()]
+    environment = os.environ | {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert (tmp_path / ".lock").exists()
+    assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
+    train_toy(HELD, toy, tmp_path)
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_a_finished_run_is_not_run_again(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = train_toy(TINY, toy, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(training, "start_state", raising(start_state, lambda *_: True))
+    assert train_toy(TINY, toy, tmp_path) == best
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_in_use_is_refused(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text(f"elsewhere {os.getpid()}")
+    with pytest.raises(UserError, match="another run"):
+        train_toy(TINY, toy, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"margin": 0.5}, "made with margin = 0.3, this run needs 0.5"),
+        ({"attention": "equal"}, "made with attention = parts, this run needs equal"),
+        (
+            {"triplets": ("fusion",)},
+            r"made with triplets = \['fusion', 'global', 'part'\], this run needs \['fusion'\]",
+        ),
+        ({"epochs": 9}, "made with epochs = 3, this run needs 9"),
+        ({"seed": 1}, "made with seed = 3, this run needs 1"),
+    ],
+)
+def test_another_recipe_in_the_folder_is_an_error_that_names_the_option(
+    toy: Toy, undisturbed: Path, change: dict[str, Any], words: str
+) -> None:
+    before = (undisturbed / LAST).read_bytes()
+    with pytest.raises(UserError, match=rf"last\.safetensors: {words}; delete .* or choose another --runs"):
+        train_toy(HELD.model_copy(update=change), toy, undisturbed)
+    assert (undisturbed / LAST).read_bytes() == before
+    assert read_json(undisturbed / "recipe.json") == HELD.model_dump(mode="json")
+
+
+def test_other_parts_or_images_in_the_folder_are_an_error(toy: Toy, undisturbed: Path) -> None:
+    with pytest.raises(UserError, match="made with detector = painted, this run needs drawn"):
+        train_toy(HELD, Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "drawn"})), undisturbed)
+    fewer = toy.dataset.table[toy.dataset.table["name"] != split_vehicles(toy.dataset, HELD).images["name"].iloc[0]]
+    dataset = replace(toy.dataset, table=fewer.reset_index(drop=True), splits={})
+    with pytest.raises(UserError, match="made with images = "):
+        train_toy(HELD, Toy(dataset, toy.parts), undisturbed)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip"])
+def test_a_damaged_checkpoint_is_never_gone_on_from(toy: Toy, undisturbed: Path, tmp_path: Path, harm: str) -> None:
+    whole = bytearray((undisturbed / LAST).read_bytes())
+    if harm == "flip":
+        whole[-5] ^= 16
+    (tmp_path / LAST).write_bytes(whole if harm == "flip" else whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"last\.safetensors: (its content has changed|damaged)"):
+        train_toy(HELD, toy, tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
+    toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    plain, calls = Criterion.__call__, []
+
+    def spoilt(self: Criterion, *arguments: Any) -> dict[str, torch.Tensor]:
+        calls.append(1)
+        terms = plain(self, *arguments)
+        return terms | {"loss": terms["loss"] * value} if len(calls) == 5 else terms
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Criterion, "__call__", spoilt)
+        with pytest.raises(UserError, match=r"the loss is (nan|inf) in epoch 2, images number \[.*kept.*learning_rate"):
+            train_toy(HELD, toy, tmp_path)
+    assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
+    train_toy(HELD, toy, tmp_path)
+    assert_same_run(tmp_path, undisturbed)

@@ -1,0 +1,148 @@
+"""A toy set for stage two: painted boxes that pass for vehicles, two of each colour, told apart by a mark alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from data_cache.attributes import PART_NAMES
+from data_cache.datasets import Dataset, load_dataset
+from data_cache.files import read_json_lines
+from data_cache.parts import STATUS_EMPTY, STATUS_FOUND, PartBoxes
+from reid.network import read_checkpoint
+from reid.recipes import ReidRecipe
+from reid.state import BEST, LAST
+from reid.training import train
+from reid.trunks import TRUNKS, Trunk
+
+WIDTH, HEIGHT = 96, 72
+PLACES = 3  # K: the mark, the window, and one that is always empty
+COLOURS = ((190, 40, 40), (40, 160, 60), (50, 70, 190), (200, 190, 60), (150, 60, 170), (60, 180, 190))
+TINY = ReidRecipe(
+    trunk="resnet18",  # in `tiny_scale` this is `tiny_trunk`
+    trunk_weights=None,
+    features=32,
+    parts=2,
+    image_size=64,
+    vehicles_per_batch=4,
+    images_per_vehicle=2,
+    epochs=3,
+    learning_rate=3e-3,
+    warmup_epochs=1,
+    holdout=0.0,
+    validate_every=1,
+)
+HELD = TINY.model_copy(update={"holdout": 0.25, "seed": 3, "learning_rate": 0.03})  # holds out two of eight, twins
+TINY_SETTINGS = [f"{name}={value}" for name, value in TINY.model_dump(exclude_defaults=True, mode="json").items()]
+TINY_OPTIONS = [word for setting in TINY_SETTINGS for word in ("--set", setting.replace("None", "null"))]
+
+
+class Toy(NamedTuple):
+    """A data set on disk and the boxes of its parts."""
+
+    dataset: Dataset
+    parts: PartBoxes
+
+
+def train_toy(recipe: ReidRecipe, toy: Toy, folder: Path, workers: int = 0) -> Path:
+    """Train on the toy set, on the CPU; return the best checkpoint."""
+    return train(recipe, toy.dataset, toy.parts, folder, device="cpu", workers=workers)
+
+
+def toy_set(root: Path, *, trained: int = 8, tested: int = 4, images: int = 4) -> Toy:
+    """Write a set of the kind `folder`: `images` pictures of every vehicle, by two cameras in turn."""
+    (root / "images").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    rows, boxes = [], []
+    for vehicle in range(trained + tested):
+        for number in range(images):
+            name = f"images/{vehicle:02d}-{number}.jpg"
+            pixels, found = picture(vehicle, number % 2, random)
+            Image.fromarray(pixels).save(root / name, quality=95)
+            split = "train" if vehicle < trained else "query" if number == 0 else "gallery"
+            rows.append((name, f"v{vehicle:02d}", number % 2, split))
+            boxes.append(found if len(boxes) % 7 else found[:0])  # a picture in seven has no part
+    table = pd.DataFrame(rows, columns=["name", "vehicle_id", "camera_id", "split"])
+    table.sample(frac=1, random_state=0).to_csv(root / "images.csv", index=False)  # in no order
+    return Toy(load_dataset("folder", root), packed([row[0] for row in rows], boxes))
+
+
+def picture(vehicle: int, camera: int, random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return pixels (72, 96, 3) and the boxes of mark and window; vehicles 2n and 2n + 1 differ by their mark alone."""
+    pixels = random.integers(70, 150, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    x, y = int(random.integers(0, 24)), int(random.integers(0, 20))
+    mark, window = (x + 8, y + 26, x + 28, y + 46), (x + 40, y + 6, x + 64, y + 22)
+    paints = {(x, y, x + 70, y + 52): COLOURS[vehicle // 2 % len(COLOURS)], window: (30, 30, 40)}
+    paints[mark] = (250, 250, 250) if vehicle % 2 else (10, 10, 10)
+    for (left, top, right, bottom), colour in paints.items():
+        pixels[top:bottom, left:right] = colour
+    return pixels - np.uint8(10) * np.uint8(camera), np.array([mark, window], dtype=np.float32)
+
+
+def packed(names: list[str], boxes: list[NDArray[np.float32]]) -> PartBoxes:
+    """Return the part cache of pictures with at most two boxes each."""
+    count = len(names)
+    packed_boxes = np.zeros((count, PLACES, 4), np.float32)
+    scores, labels = np.zeros((count, PLACES), np.float32), np.full((count, PLACES), -1, np.int8)
+    for row, found in enumerate(boxes):
+        packed_boxes[row, : len(found)] = found
+        scores[row, : len(found)], labels[row, : len(found)] = (0.9, 0.6)[: len(found)], (9, 15)[: len(found)]
+    return PartBoxes(
+        names=tuple(names),
+        image_size=np.tile(np.array([[WIDTH, HEIGHT]], np.int32), (count, 1)),
+        boxes=packed_boxes,
+        scores=scores,
+        labels=labels,
+        status=np.where((labels < 0).all(axis=1), STATUS_EMPTY, STATUS_FOUND).astype(np.uint8),
+        failure=("",) * count,
+        part_names=PART_NAMES,
+        fingerprint={"detector": "painted"},
+    )
+
+
+def tiny_trunk(weights: str | None) -> Trunk:
+    """Return a trunk of stride 16 that trains in a moment; to be put in the place of a real one in `TRUNKS`."""
+    layers = [nn.Conv2d(3, 16, 4, stride=4), nn.BatchNorm2d(16), nn.ReLU()]
+    layers += [nn.Conv2d(16, 32, 4, stride=4), nn.BatchNorm2d(32), nn.ReLU()]
+    return Trunk(nn.Sequential(*layers), 32)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: to share out work this small takes longer than to do it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def tiny_scale() -> Iterator[None]:
+    """Put the tiny trunk in the place of ResNet-18, and use one thread."""
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TRUNKS, "resnet18", tiny_trunk)
+        yield
+
+
+def assert_same_run(found: Path, wanted: Path) -> None:
+    """To the bit; the files' bytes may differ, because safetensors puts its metadata in any order."""
+    for name in (LAST, BEST):
+        one, other = read_checkpoint(found / name), read_checkpoint(wanted / name)
+        assert one.metadata == other.metadata and set(one.tensors) == set(other.tensors)
+        differing = [key for key, value in one.tensors.items() if not torch.equal(value, other.tensors[key])]
+        assert not differing, f"{name}: {differing}"
+        assert one.sha256 == other.sha256
+    logs = [read_json_lines(folder / "log.jsonl") for folder in (found, wanted)]
+    one_log, other_log = ([line | {"images_per_second": 0} for line in log] for log in logs)
+    assert one_log == other_log
+    assert (found / "recipe.json").read_bytes() == (wanted / "recipe.json").read_bytes()
