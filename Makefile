@@ -1,15 +1,17 @@
-# Each target is a thin call; `python cli.py --help` tells the rest. Variables: DATASET, DATA, RUNS, RECIPE, PYTHON.
+# Each target is a thin call; `python cli.py --help` tells the rest.
+# Variables: DATASET, DATA, RUNS, DETECTOR (recipe of stage one), RECIPE (of stage two), SPLIT, PYTHON.
 PYTHON ?= python3
 VENV ?= .venv
 DATASET ?= vehicleid
 DATA ?= data
 RUNS ?= runs
-RECIPE ?= pgan
+DETECTOR ?= $(if $(filter synthetic,$(DATASET)),demo)
+RECIPE ?=
 SPLIT ?=
 READY := $(VENV)/.ready
 PGAN := $(VENV)/bin/python cli.py
 WHERE := --dataset $(DATASET) --data-root $(DATA) --runs $(RUNS)
-DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS)/demo
+DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe demo
 
 .PHONY: help setup demo detect train evaluate report bench test lint format
 
@@ -28,20 +30,29 @@ $(READY): pyproject.toml constraints.txt
 	$(PGAN) --version
 	touch $(READY)
 
-demo: $(READY)  ## The whole job on synthetic vehicles, both stages, a score and a page
-	$(PGAN) demo --data-root $(DATA) --runs $(RUNS)
+demo: $(READY)  ## The whole job on synthetic vehicles: both stages, a score and a page
+	$(PGAN) synth --data-root $(DATA) --preview
+	$(PGAN) parts train $(DEMO)
+	$(PGAN) detect $(DEMO)
+	$(PGAN) train $(DEMO)
+	$(PGAN) evaluate $(DEMO) --untrained
+	$(PGAN) report $(DEMO)
 
 detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
-	$(PGAN) detect $(WHERE)
+ifeq ($(DATASET),synthetic)  # needs nothing: what is missing is made first, what is there is kept
+	$(PGAN) synth --data-root $(DATA)
+	$(PGAN) parts train $(WHERE) --recipe $(DETECTOR)
+endif
+	$(PGAN) detect $(WHERE) $(if $(DETECTOR),--recipe $(DETECTOR))
 
 train: $(READY)  ## Stage two: train RECIPE on DATASET
-	$(PGAN) train $(WHERE) --recipe $(RECIPE)
+	$(PGAN) train $(WHERE) $(if $(RECIPE),--recipe $(RECIPE))
 
-evaluate: $(READY)  ## Score RECIPE on DATASET
-	$(PGAN) evaluate $(WHERE) --recipe $(RECIPE) $(if $(SPLIT),--split $(SPLIT))
+evaluate: $(READY)  ## Score RECIPE, or the newest run, on DATASET
+	$(PGAN) evaluate $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
 
-report: $(READY)  ## Write the HTML page of RECIPE on DATASET
-	$(PGAN) report $(WHERE) --recipe $(RECIPE)
+report: $(READY)  ## Write the HTML page of RECIPE, or of the newest run, on DATASET
+	$(PGAN) report $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
 
 bench: $(READY)  ## Speed and memory as ratios
 	KINETO_LOG_LEVEL=5 $(VENV)/bin/python -m benchmarks

@@ -10,7 +10,7 @@ from data_cache.options import FILE, data_root_option, dataset_option, json_opti
 
 @click.command("synth")
 @data_root_option
-@click.option("--vehicles", type=click.IntRange(2), default=120, show_default=True, help="Number of vehicles.")
+@click.option("--vehicles", type=click.IntRange(2), default=150, show_default=True, help="Number of vehicles.")
 @click.option("--cameras", type=click.IntRange(2), default=8, show_default=True, help="Number of cameras.")
 @click.option(
     "--cameras-per-vehicle",
@@ -23,7 +23,7 @@ from data_cache.options import FILE, data_root_option, dataset_option, json_opti
 @click.option(
     "--fleet-size",
     type=click.IntRange(1),
-    default=5,
+    default=3,
     show_default=True,
     help="Vehicles alike in body, trim and colour.",
 )

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
+def content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of names, types, shapes, values and metadata; the order of the names does not matter."""
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -32,7 +33,7 @@ def save_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[
     """Write named tensors and JSON metadata as one whole file; return the SHA-256 of their content."""
     from safetensors.torch import save
 
-    content = _content_hash(tensors, metadata)
+    content = content_hash(tensors, metadata)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"metadata": json.dumps(metadata, sort_keys=True), "sha256": content}
     write_atomically(path, save(plain, header))
@@ -55,7 +56,7 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
         metadata = json.loads(header["metadata"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: damaged, or not a file of this system ({error}); {remedy}") from error
-    content = _content_hash(tensors, metadata)
+    content = content_hash(tensors, metadata)
     if content != header.get("sha256"):
         raise UserError(f"{path}: its content has changed since it was written; {remedy}")
     return tensors, metadata, content

@@ -186,21 +186,28 @@ def parts_eval(
 
 
 def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
-    """Return the weights that `parts train` made by `recipe`. Raises UserError with the remedy."""
+    """Return the weights that `parts train` made by `recipe`; without one, the device's default or the only one there.
+
+    Raises UserError with the remedy.
+    """
     from data_cache.errors import UserError
+    from data_cache.progress import say
     from detect.recipes import default_recipe
     from detect.training import METRICS, WEIGHTS
 
+    trained = {path.parent.name: path.parent / WEIGHTS for path in sorted((runs / "detector").glob(f"*/{METRICS}"))}
     name = Path(recipe or default_recipe(device)).stem
-    folder = runs / "detector" / name
-    if not (folder / WEIGHTS).exists() or not (folder / METRICS).exists():
-        others = sorted(path.parent.name for path in (runs / "detector").glob(f"*/{METRICS}"))
-        hint = f" (trained here: {', '.join(others)})" if others else ""
-        raise UserError(
-            f"{folder / WEIGHTS}: no trained detector{hint}; train one with "
-            f"`python cli.py parts train --recipe {name}`, or choose another with --recipe or --weights"
-        )
-    return folder / WEIGHTS
+    if name in trained:
+        return trained[name]
+    if recipe is None and len(trained) == 1:
+        (only,) = trained
+        say(f"detector {only}: the only one trained here ({name} is the default on this device)")
+        return trained[only]
+    hint = f" (trained here: {', '.join(trained)})" if trained else ""
+    raise UserError(
+        f"{runs / 'detector' / name / WEIGHTS}: no trained detector{hint}; train one with "
+        f"`python cli.py parts train --dataset synthetic --recipe {name}`, or choose another with --recipe or --weights"
+    )
 
 
 def annotated(

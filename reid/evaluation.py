@@ -16,6 +16,7 @@ from data_cache.devices import describe_device
 from data_cache.files import write_json
 from data_cache.parts import PartBoxes
 from data_cache.progress import say
+from data_cache.tensors import content_hash
 from reid.features import cached_features
 from reid.features_file import Features
 from reid.network import Checkpoint, read_checkpoint, trained_network, untrained_networks
@@ -59,7 +60,7 @@ def evaluate(
     networks: dict[str, tuple[nn.Module, str]] = {"trained": (trained_network(checkpoint), checkpoint.sha256)}
     if untrained:
         before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
-        networks |= {row: (network, row) for row, network in before.items()}
+        networks |= {row: (network, content_hash(network.state_dict(), {})) for row, network in before.items()}
     features = {
         row: cached_features(
             _features_path(run / split, row),

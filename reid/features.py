@@ -23,7 +23,7 @@ BATCH = 64
 
 
 def extract_features(
-    network: nn.Module, images: VehicleImages, names: Sequence[str], *, device: str, workers: int
+    network: nn.Module, images: VehicleImages, *, device: str, workers: int
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]]:
     """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order."""
     network = network.to(device).to(memory_format=torch.channels_last).eval()
@@ -77,7 +77,7 @@ def cached_features(
         say(f"{path}: features are up to date")
         return found
     images = vehicle_images(dataset, parts, names, depth=recipe.parts, size=recipe.image_size)
-    matrix, attention = extract_features(network, images, names, device=device, workers=workers)
+    matrix, attention = extract_features(network, images, device=device, workers=workers)
     features = Features(tuple(names), matrix, attention, provenance)
     write_features(path, features)
     return features

@@ -62,7 +62,7 @@ class Holdout:
 
     def __call__(self, network: PGAN) -> dict[str, float]:
         """Return validation_mAP and validation_cmc1, in [0, 1]."""
-        features, _ = extract_features(network, self.images, self.names, device=self.device, workers=self.workers)
+        features, _ = extract_features(network, self.images, device=self.device, workers=self.workers)
         results = rank_queries(
             features,
             features,

@@ -26,13 +26,16 @@ class Checkpoint:
 
     @property
     def recipe(self) -> ReidRecipe:
-        """The recipe that made it."""
-        return ReidRecipe(**self.metadata["recipe"])
+        """The recipe that made it. Raises UserError where this version does not know it."""
+        try:
+            return ReidRecipe(**self.metadata["recipe"])
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{self.path}: made by another version, whose recipe is not understood here") from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint. Raises UserError where it is missing, damaged, or something else."""
-    tensors, metadata, sha256 = load_tensors(path, "train again, or name another checkpoint")
+    tensors, metadata, sha256 = load_tensors(path, f"delete {path.parent} and train again, or name another run")
     if metadata.get("kind") != "re-identification":
         raise UserError(f"{path}: no checkpoint of a re-identification network")
     return Checkpoint(path, tensors, metadata, sha256)

@@ -50,10 +50,10 @@ def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoin
     if not path.exists():
         return None
     checkpoint = read_checkpoint(path)
-    found = {name: checkpoint.metadata[name] for name in identity}
+    found = {name: checkpoint.metadata.get(name) for name in identity}
     remedy = f"delete {folder} to train anew, or choose another --runs folder"
     for part in ("recipe", "parts"):  # one level deeper, so that the message names the option that differs
-        require_fingerprint(found[part], identity[part], path, remedy)
+        require_fingerprint(checkpoint.metadata.get(part, {}), identity[part], path, remedy)
     require_fingerprint(found, identity, path, remedy)
     return checkpoint
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, vehicles: 
         "kind": "re-identification",
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.name,
-        "images": sha256_of_names(list(vehicles.images["name"])),
+        "images": sha256_of_names(vehicles.images[["name", "vehicle_id"]].to_numpy().tolist()),
         "parts": dict(parts.fingerprint),
         "vehicles": len(vehicles.trained),
     }
@@ -68,8 +68,9 @@ def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, vehicles: 
 
 @dataclass(frozen=True)
 class LabelledLoader:
-    """Batches of training images; label (N,) is the class number of every image, on the device."""
+    """Batches of training images; `paths` (N) and label (N,), the class numbers on the device, are of every image."""
 
+    paths: Sequence[Path]
     sampler: PKSampler
     batches: DataLoader[Any]  # of Batch
     label: Tensor
@@ -92,7 +93,7 @@ def training_loader(
         pin_memory=device == "cuda",
         persistent_workers=workers > 0,
     )
-    return LabelledLoader(sampler, loader, torch.from_numpy(label).to(device), device)
+    return LabelledLoader(images.paths, sampler, loader, torch.from_numpy(label).to(device), device)
 
 
 def _run(
@@ -143,9 +144,10 @@ def _step(state: State, criterion: Criterion, batch: Batch, loader: LabelledLoad
         output = forward(state.network, batch, loader.device)
         terms = criterion(output, loader.label[batch.index.to(loader.device)])
     if not torch.isfinite(terms["loss"]):
+        paths = ", ".join(str(loader.paths[index]) for index in batch.index.tolist())
         raise UserError(
-            f"the loss is {terms['loss'].item()} in epoch {state.epoch + 1}, images number {batch.index.tolist()}; "
-            "the last good checkpoint is kept; lower learning_rate, or look at those images"
+            f"the loss is {terms['loss'].item()} in epoch {state.epoch + 1}; the last good checkpoint is kept; "
+            f"lower learning_rate, or look at the batch: {paths}"
         )
     state.optimiser.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]

@@ -237,3 +237,13 @@ def test_the_device_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UserError, match="torch sees no GPU here; use --device cpu"):
         choose_device("cuda")
     assert describe_device("cpu").startswith("CPU, ")
+
+
+def test_the_options_of_synth_have_the_defaults_of_its_settings() -> None:
+    from data_cache.commands import synth
+    from data_cache.synthetic import SyntheticSettings
+
+    settings = vars(SyntheticSettings())
+    shared = {option.name: option.default for option in synth.params if option.name in settings}
+    assert len(shared) == 7
+    assert shared == {name: settings[name] for name in shared}

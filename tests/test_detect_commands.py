@@ -53,10 +53,22 @@ def test_failures_beyond_the_limit_end_in_an_error(place: Path, tmp_path: Path) 
 
 
 def test_a_detector_that_was_not_trained_is_told_with_the_remedy(place: Path) -> None:
-    with pytest.raises(UserError, match=r"trained here: demo.*parts train --recipe ssdlite320_mobilenetv2"):
-        trained_weights(place / "runs", None, "cpu")
-    with pytest.raises(UserError, match="ssd300_vgg16"):
-        trained_weights(place / "runs", None, "cuda")
+    with pytest.raises(UserError, match=r"trained here: demo.*parts train --dataset synthetic --recipe ssd300_vgg16"):
+        trained_weights(place / "runs", "ssd300_vgg16", "cpu")
+    with pytest.raises(UserError, match="no trained detector; train one with"):
+        trained_weights(place / "elsewhere", None, "cpu")
+
+
+def test_without_a_recipe_the_only_trained_detector_is_taken_and_told(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained_weights(place / "runs", None, "cpu").parent.name == "demo"
+    assert "detector demo: the only one trained here" in capsys.readouterr().err
+    for name in ("one", "two"):
+        (tmp_path / "detector" / name).mkdir(parents=True)
+        (tmp_path / "detector" / name / METRICS).write_text("{}")
+    with pytest.raises(UserError, match="trained here: one, two"):
+        trained_weights(tmp_path, None, "cpu")
 
 
 def test_eval_prints_a_table_or_json(place: Path) -> None:

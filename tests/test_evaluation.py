@@ -127,7 +127,7 @@ def test_the_untrained_rows_are_the_network_before_training(toy: Toy, run: Path)
     network = build_network(TINY, 8).eval()
     names = list(found["untrained"].names)
     images = vehicle_images(toy.dataset, toy.parts, names, depth=TINY.parts, size=TINY.image_size)
-    matrix, _ = features_module.extract_features(network, images, names, device="cpu", workers=0)
+    matrix, _ = features_module.extract_features(network, images, device="cpu", workers=0)
     np.testing.assert_allclose(found["untrained"].matrix, matrix, atol=1e-6)
 
 

@@ -72,7 +72,7 @@ def test_the_held_out_score_is_that_of_a_plain_loop(toy: Toy, cameras: str) -> N
     table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
     network, names = build_network(TINY, 8), list(table["name"])
     images = vehicle_images(dataset, toy.parts, names, depth=TINY.parts, size=TINY.image_size)
-    features, _ = extract_features(network, images, names, device="cpu", workers=0)
+    features, _ = extract_features(network, images, device="cpu", workers=0)
     vehicle, camera = table["vehicle_id"].to_numpy(), table["camera_id"].to_numpy()
     precisions, firsts = [], []
     for query in range(len(names)):

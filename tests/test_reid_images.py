@@ -237,5 +237,5 @@ def test_a_damaged_image_is_one_line_that_names_it(tmp_path: Path, workers: int)
     images = vehicle_images(toy.dataset, toy.parts, toy.dataset.names(), depth=2, size=64)
     trunk = torch.nn.Conv2d(3, 4, 16, stride=16)
     with pytest.raises(UserError, match="damaged image") as caught:
-        extract_features(PooledTrunk(trunk), images, toy.dataset.names(), device="cpu", workers=workers)
+        extract_features(PooledTrunk(trunk), images, device="cpu", workers=workers)
     assert str(caught.value).startswith(str(damaged)) and "\n" not in str(caught.value)

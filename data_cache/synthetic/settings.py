@@ -13,14 +13,14 @@ MOST_VEHICLES = 9999  # four digits
 class SyntheticSettings:
     """Size and seed of a synthetic data set. Raises UserError where a value makes no data set."""
 
-    vehicles: int = 120
+    vehicles: int = 150
     cameras: int = 8  # the first of the table in camera.py; more are variations of these
     cameras_per_vehicle: int = 5  # on average; between one fewer and one more
     images_per_camera: int = 2  # of one vehicle
-    fleet_size: int = 5  # vehicles that share body, trim and colour
+    fleet_size: int = 3  # vehicles that share body, trim and colour
     image_size: int = 200  # median width of a picture in pixels
     seed: int = 0
-    train_share: float = 0.5  # of the fleets; the others are for testing
+    train_share: float = 0.7  # of the fleets; the others are for testing
 
     def __post_init__(self) -> None:
         limits = {
