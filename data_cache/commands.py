@@ -87,7 +87,9 @@ def check(dataset: str, data_root: Path, as_json: bool) -> None:
         for note in notes:
             click.echo(note)
     if wrong:
-        raise UserError(f"{found.root}: {len(wrong)} faults: " + "; ".join(wrong[:5]))
+        raise UserError(
+            f"{found.root}: {len(wrong)} {'fault' if len(wrong) == 1 else 'faults'}: " + "; ".join(wrong[:5])
+        )
 
 
 @click.group("cache")

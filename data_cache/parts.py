@@ -190,6 +190,24 @@ def require_fingerprint(
     remedy: str = "delete it, or write to another place with --output",
 ) -> None:
     """Raise UserError, showing the first difference and the remedy, where a file was made by something else."""
+    difference = first_difference(found, wanted)
+    if difference is not None:
+        name, there, here = difference
+        raise UserError(f"{path}: made with {name} = {there}, this run needs {here}; {remedy}")
+
+
+def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return (dotted name, found, wanted) of the first value that differs, sorted by name; None where all agree.
+
+    >>> first_difference({"recipe": {"epochs": 9, "seed": 0}}, {"recipe": {"seed": 0, "epochs": 16}})
+    ('recipe.epochs', 9, 16)
+    """
     for key in sorted({*found, *wanted}):
-        if found.get(key) != wanted.get(key):
-            raise UserError(f"{path}: made with {key} = {found.get(key)}, this run needs {wanted.get(key)}; {remedy}")
+        there, here = found.get(key), wanted.get(key)
+        if there == here:
+            continue
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            name, there, here = first_difference(there, here) or ("", there, here)
+            return f"{key}.{name}", there, here
+        return key, there, here
+    return None

@@ -202,14 +202,20 @@ def part_cache(dataset: "Dataset", recipe: "ReidRecipe", path: Path) -> "PartBox
 
 
 def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
-    """Return the folder of a recipe's run, or of the newest run. Raises UserError where there is none."""
+    """Return the folder of a recipe's run, or of the newest run. Raises UserError where none is trained."""
     from data_cache.errors import UserError
     from reid.recipes import run_folder
     from reid.state import BEST
 
-    if recipe is not None:
-        return run_folder(runs, dataset, recipe)
     found = sorted((runs / dataset).glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
+    if recipe is not None:
+        folder = run_folder(runs, dataset, recipe)
+        if folder / BEST not in found:
+            there = ", ".join(path.parent.name for path in found) or "none"
+            raise UserError(
+                f"{folder}: no trained network there (trained on {dataset}: {there}); train it with `train`"
+            )
+        return folder
     if not found:
         raise UserError(
             f"{runs / dataset}: no trained network; train one with `python cli.py train --dataset {dataset}`"

@@ -52,8 +52,8 @@ def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoin
     checkpoint = read_checkpoint(path)
     found = {name: checkpoint.metadata.get(name) for name in identity}
     remedy = f"delete {folder} to train anew, or choose another --runs folder"
-    for part in ("recipe", "parts"):  # one level deeper, so that the message names the option that differs
-        require_fingerprint(checkpoint.metadata.get(part, {}), identity[part], path, remedy)
+    # the recipe first: another seed also means other training images
+    require_fingerprint({"recipe": found["recipe"]}, {"recipe": identity["recipe"]}, path, remedy)
     require_fingerprint(found, identity, path, remedy)
     return checkpoint
 

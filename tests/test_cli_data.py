@@ -99,7 +99,7 @@ def test_options_come_from_the_environment_too(run: Run, pictures: Path) -> None
 
 def test_check_finds_each_fault(run: Run, pictures: Path) -> None:
     (pictures / "t2.jpg").unlink()
-    assert mistake(run("check", "--dataset", "folder")) == "Error: data: 1 faults: t2.jpg is missing"
+    assert mistake(run("check", "--dataset", "folder")) == "Error: data: 1 fault: t2.jpg is missing"
     write_table(pictures, IMAGES | {"g2.jpg": ("1", 2, "gallery"), "g1.jpg": ("2", 1, "gallery")})
     result = run("check", "--dataset", "folder", "--json")
     message = mistake(result)
@@ -111,7 +111,7 @@ def test_check_finds_each_fault(run: Run, pictures: Path) -> None:
 def test_check_refuses_a_query_without_a_match(run: Run, pictures: Path) -> None:
     write_table(pictures, IMAGES | {"g2.jpg": ("9", 2, "query")})
     message = mistake(run("check", "--dataset", "folder"))
-    assert message == "Error: data: 1 faults: test: 1 of 2 queries have no match, first g2.jpg"
+    assert message == "Error: data: 1 fault: test: 1 of 2 queries have no match, first g2.jpg"
 
 
 def test_check_prints_the_remarks_of_released_lists(run: Run, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_the_seed_is_the_one_that_was_given(place: Place, options: tuple[str, ..
 def test_another_recipe_under_the_same_name_is_refused(place: Place) -> None:
     place.train("--recipe", "pgan_small")
     result = place("train", *ONE_EPOCH, "--recipe", "pgan_small", "--set", "margin=0.7")
-    assert_error(result, 1, "last.safetensors", "made with margin = 0.3, this run needs 0.7", "--runs")
+    assert_error(result, 1, "last.safetensors", "made with recipe.margin = 0.3, this run needs 0.7", "--runs")
 
 
 @pytest.mark.usefixtures("tiny")
@@ -169,7 +169,9 @@ def test_a_mistake_in_training_is_one_line(place: Place, options: list[str], wor
 @pytest.mark.usefixtures("tiny")
 def test_a_mistake_in_evaluation_is_one_line(place: Place) -> None:
     assert_error(place("evaluate"), 1, "no trained network", "cli.py train --dataset folder")
-    assert_error(place("evaluate", "--recipe", "grid_small"), 1, "grid_small", "no such file; train again")
+    assert_error(
+        place("evaluate", "--recipe", "grid_small"), 1, "grid_small", "no trained network there", "folder: none"
+    )
     best = place.train("--recipe", "pgan_small")
     assert_error(place("evaluate", "--split", "large"), 1, "unknown split of folder large")
     (place.runs / "folder" / "parts.h5").write_bytes(b"no cache")

@@ -135,14 +135,14 @@ def test_a_folder_in_use_is_refused(toy: Toy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"margin": 0.5}, "made with margin = 0.3, this run needs 0.5"),
-        ({"attention": "equal"}, "made with attention = parts, this run needs equal"),
+        ({"margin": 0.5}, "made with recipe.margin = 0.3, this run needs 0.5"),
+        ({"attention": "equal"}, "made with recipe.attention = parts, this run needs equal"),
         (
             {"triplets": ("fusion",)},
-            r"made with triplets = \['fusion', 'global', 'part'\], this run needs \['fusion'\]",
+            r"made with recipe.triplets = \['fusion', 'global', 'part'\], this run needs \['fusion'\]",
         ),
-        ({"epochs": 9}, "made with epochs = 3, this run needs 9"),
-        ({"seed": 1}, "made with seed = 3, this run needs 1"),
+        ({"epochs": 9}, "made with recipe.epochs = 3, this run needs 9"),
+        ({"seed": 1}, "made with recipe.seed = 3, this run needs 1"),
     ],
 )
 def test_another_recipe_in_the_folder_is_an_error_that_names_the_option(
@@ -156,7 +156,7 @@ def test_another_recipe_in_the_folder_is_an_error_that_names_the_option(
 
 
 def test_other_parts_or_images_in_the_folder_are_an_error(toy: Toy, undisturbed: Path) -> None:
-    with pytest.raises(UserError, match="made with detector = painted, this run needs drawn"):
+    with pytest.raises(UserError, match="made with parts.detector = painted, this run needs drawn"):
         train_toy(HELD, Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "drawn"})), undisturbed)
     fewer = toy.dataset.table[toy.dataset.table["name"] != split_vehicles(toy.dataset, HELD).images["name"].iloc[0]]
     dataset = replace(toy.dataset, table=fewer.reset_index(drop=True), splits={})
