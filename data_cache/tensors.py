@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,10 @@ from data_cache.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+ENTRY = "contents"
+_LENGTH = struct.Struct("<Q")
+_NOT_OURS = (KeyError, ValueError, TypeError, AttributeError, RecursionError, struct.error)
 
 
 def content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
@@ -30,13 +35,16 @@ def _byte_type() -> Any:
 
 
 def save_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
-    """Write named tensors and JSON metadata as one whole file; return the SHA-256 of their content."""
+    """Write named tensors and JSON metadata as one whole file; return the SHA-256 of their content.
+
+    The same content gives the same bytes: all metadata is one entry, because safetensors writes several in any order.
+    """
     from safetensors.torch import save
 
     content = content_hash(tensors, metadata)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"metadata": json.dumps(metadata, sort_keys=True), "sha256": content}
-    write_atomically(path, save(plain, header))
+    entry = json.dumps({"metadata": metadata, "sha256": content}, sort_keys=True, allow_nan=False)
+    write_atomically(path, save(plain, {ENTRY: entry}))
     return content
 
 
@@ -45,18 +53,67 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
 
     Raises UserError, ending with `remedy`, where the file is missing, is something else, or its content has changed.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; {remedy}")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        metadata = json.loads(header["metadata"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        data = path.read_bytes()
+        metadata, expected = _entry(data)
+        tensors = load(data)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; {remedy}") from error
+    except (SafetensorError, OSError, *_NOT_OURS) as error:
         raise UserError(f"{path}: damaged, or not a file of this system ({error}); {remedy}") from error
-    content = content_hash(tensors, metadata)
-    if content != header.get("sha256"):
+    if content_hash(tensors, metadata) != expected:
         raise UserError(f"{path}: its content has changed since it was written; {remedy}")
-    return tensors, metadata, content
+    return tensors, metadata, expected
+
+
+def read_metadata(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the metadata of what `save_tensors` wrote, without torch and without verifying the tensors.
+
+    Raises UserError, ending with `remedy`, where the file is missing or is something else.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LENGTH.size)
+            return _entry(head + file.read(min(_LENGTH.unpack(head)[0], path.stat().st_size)))[0]
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; {remedy}") from error
+    except (OSError, *_NOT_OURS) as error:
+        raise UserError(f"{path}: damaged, or not a file of this system ({error}); {remedy}") from error
+
+
+def _entry(data: bytes) -> tuple[dict[str, Any], str]:
+    """Return metadata and content hash from the header: its length in 8 bytes, then JSON."""
+    (length,) = _LENGTH.unpack(data[: _LENGTH.size])
+    header = json.loads(data[_LENGTH.size : _LENGTH.size + length])
+    entry = json.loads(header["__metadata__"][ENTRY])
+    return dict(entry["metadata"]), str(entry["sha256"])
+
+
+def read_state_dict(path: Path) -> "dict[str, Tensor]":
+    """Read a network's weights that others wrote: safetensors, or a .pth with `weights_only`, so that no code can run.
+
+    A dictionary under "state_dict" is unwrapped. Raises UserError where the file is missing or holds anything else.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, SafetensorError, pickle.UnpicklingError) as error:
+        reason = str(error) or type(error).__name__  # an empty file's error has no text
+        raise UserError(f"{path}: cannot be read as weights ({reason.splitlines()[0][:200]})") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise UserError(f"{path}: holds no state dict (names to tensors)")
+    return state

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_cache.errors import UserError
-from detect.weights import read_tensors
+from data_cache.tensors import read_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,7 +16,7 @@ def load_trunk(path: Path, trunk: "nn.Module") -> list[str]:
     torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in one order, so tensors are
     paired by order and every pair must agree in shape; the classifier is left out. Raises UserError where they do not.
     """
-    given = list(_trunk_only(read_tensors(path)).values())
+    given = list(_trunk_only(read_state_dict(path)).values())
     own = dict(trunk.state_dict())
     paired = dict(zip(own, given, strict=False))
     for name, tensor in paired.items():

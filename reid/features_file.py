@@ -1,7 +1,5 @@
 """The feature file: one unit vector an image, with what the attention gave to each part, in one safetensors file."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.errors import UserError
-from data_cache.files import write_atomically
+from data_cache.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
 LENGTH_TOLERANCE = 1e-3
@@ -61,7 +59,7 @@ class Features:
         if missing:
             raise UserError(
                 f"features: {len(missing)} of {len(names)} images have none, first {missing[0]}; "
-                "run `python cli.py features` again"
+                "run `python cli.py evaluate` again"
             )
         return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
 
@@ -79,45 +77,20 @@ def require_spread(matrix: NDArray[np.float32]) -> None:
 
 def write_features(path: Path, features: Features) -> None:
     """Write the feature file as a whole or not at all; the same features give the same bytes."""
-    from safetensors.numpy import save
+    import torch
 
-    tensors = {
-        "features": np.ascontiguousarray(features.matrix),
-        "attention": np.ascontiguousarray(features.attention),
-    }
-    contents = {"schema": SCHEMA, "names": features.names, "provenance": features.provenance}
-    text = json.dumps(contents, allow_nan=False, ensure_ascii=False, sort_keys=True)
-    # safetensors shuffles its metadata, so all of ours is one entry and the digest goes into a tensor
-    digest = np.frombuffer(_digest(text, tensors), dtype=np.uint8)
-    write_atomically(path, save({**tensors, "sha256": digest}, metadata={"contents": text}))
+    arrays = {"features": features.matrix, "attention": features.attention}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    save_tensors(path, tensors, {"schema": SCHEMA, "names": features.names, "provenance": features.provenance})
 
 
 def read_features(path: Path) -> Features:
     """Read a feature file. Raises UserError where it is missing, damaged (by one bit, even) or of another schema."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise UserError(f"{path}: no feature file there; make it with `python cli.py features`")
-    try:
-        with safe_open(path, framework="np") as file:
-            text = (file.metadata() or {})["contents"]
-            tensors = {name: file.get_tensor(name) for name in ("features", "attention")}
-            expected = file.get_tensor("sha256").tobytes()
-        contents = json.loads(text)
-        if contents["schema"] != SCHEMA:
-            raise UserError(f"schema {contents['schema']}, this version reads {SCHEMA}")
-        if _digest(text, tensors) != expected:
-            raise UserError("its content and its SHA-256 differ")
-        return Features(tuple(contents["names"]), tensors["features"], tensors["attention"], contents["provenance"])
-    except (OSError, KeyError, ValueError, SafetensorError, UserError) as error:
+    remedy = "delete it and run `python cli.py evaluate` again"
+    tensors, contents, _ = load_tensors(path, remedy)
+    if contents.get("schema") != SCHEMA:
         raise UserError(
-            f"{path}: damaged feature file ({error}); delete it and run `python cli.py features` again"
-        ) from error
-
-
-def _digest(text: str, tensors: Mapping[str, NDArray[Any]]) -> bytes:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        digest.update(tensors[name].data)
-    return digest.digest()
+            f"{path}: feature file of schema {contents.get('schema')}, this version reads {SCHEMA}; {remedy}"
+        )
+    names, provenance = tuple(contents["names"]), contents["provenance"]
+    return Features(names, tensors["features"].numpy(), tensors["attention"].numpy(), provenance)

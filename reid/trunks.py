@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision import models
 
 from data_cache.errors import UserError
 from data_cache.progress import say
+from data_cache.tensors import read_state_dict
 
 
 class Trunk(nn.Sequential):
@@ -64,7 +64,7 @@ def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
 def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str, ...]) -> None:
     if weights is None:
         return
-    state = _imagenet_state(name) if weights == "imagenet" else _file_state(Path(weights))
+    state = _imagenet_state(name) if weights == "imagenet" else read_state_dict(Path(weights))
     state = {key: value for key, value in state.items() if not key.startswith(ignored)}  # of any number of classes
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
@@ -76,7 +76,7 @@ def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str
 
 
 def _imagenet_state(name: str) -> dict[str, Tensor]:
-    weights = models.get_model_weights(name)["DEFAULT" if name == "mobilenet_v2" else "IMAGENET1K_V1"]
+    weights = models.get_model_weights(name)["IMAGENET1K_V1"]
     try:
         return dict(weights.get_state_dict(progress=False, check_hash=True))
     except OSError as error:
@@ -84,22 +84,3 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
             f"ImageNet weights of {name} cannot be downloaded ({error}); "
             "give a file with --set trunk_weights=FILE, or train from scratch with --set trunk_weights=null"
         ) from error
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file (trunk_weights)") from error
-    except Exception as error:  # torch.load raises many kinds; every one means that this file is not usable
-        reason = str(error) or type(error).__name__  # an empty file's error has no text
-        raise UserError(f"{path}: cannot be read as weights ({reason.splitlines()[0]})") from error
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise UserError(f"{path}: holds no state dict (names to tensors)")
-    return state

@@ -7,7 +7,8 @@ from detect_toy import TINY
 from safetensors.torch import save_file
 
 from data_cache.errors import UserError
-from detect.weights import load_weights, put_in, read_recipe, read_tensors, write_weights
+from data_cache.tensors import read_state_dict, save_tensors
+from detect.weights import load_weights, put_in, read_recipe, write_weights
 
 
 class Payload:
@@ -34,11 +35,24 @@ def test_a_file_that_is_no_detector_is_refused(tmp_path: Path) -> None:
         read_recipe(path)
     for content in (b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0[]"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="not the weights of a part detector"):
+        with pytest.raises(UserError, match="damaged, or not a file of this system"):
             read_recipe(path)
     save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="damaged, or not a file of this system"):
+        read_recipe(path)
+    save_tensors(path, {"a": torch.zeros(1)}, {"kind": "re-identification"})
     with pytest.raises(UserError, match="not the weights of a part detector"):
         read_recipe(path)
+
+
+def test_a_flipped_bit_in_the_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(path, torch.nn.Linear(3, 2), TINY)
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match="its content has changed"):
+        load_weights(path, torch.nn.Linear(3, 2))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -50,17 +64,17 @@ def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
     path, mark = tmp_path / "w.pth", tmp_path / "mark"
     path.write_bytes(pickle.dumps({"state_dict": Payload(mark)}))
     with pytest.raises(UserError, match="cannot be read as weights"):
-        read_tensors(path)
+        read_state_dict(path)
     torch.save({"state_dict": Payload(mark)}, path)
     with pytest.raises(UserError, match="cannot be read as weights"):
-        read_tensors(path)
+        read_state_dict(path)
     assert not mark.exists()
 
 
 def test_a_pth_of_tensors_is_read_with_or_without_its_wrapping(tmp_path: Path) -> None:
     for content in ({"a": torch.ones(2)}, {"state_dict": {"a": torch.ones(2)}}):
         torch.save(content, tmp_path / "w.pth")
-        assert torch.equal(read_tensors(tmp_path / "w.pth")["a"], torch.ones(2))
+        assert torch.equal(read_state_dict(tmp_path / "w.pth")["a"], torch.ones(2))
     torch.save([1, 2], tmp_path / "w.pth")
-    with pytest.raises(UserError, match="no plain dictionary of tensors"):
-        read_tensors(tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pth")

@@ -194,7 +194,7 @@ def test_features_of_something_else_are_extracted_again(
 
 
 def test_what_cannot_be_evaluated_is_named(toy: Toy, run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"best\.safetensors: no such file; train again"):
+    with pytest.raises(UserError, match=r"best\.safetensors: no such file; delete .* and train again"):
         evaluated(toy, tmp_path / "nothing")
     with pytest.raises(UserError, match="unknown split of folder large"):
         evaluated(toy, run, "large")

@@ -59,12 +59,12 @@ def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found.matrix, some_features().matrix)
     for length in (0, 7, 100, len(sound) - 1):
         path.write_bytes(sound[:length])
-        with pytest.raises(UserError, match="damaged feature file"):
+        with pytest.raises(UserError, match="delete it and run"):
             read_features(path)
 
 
 def test_missing_file_names_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cli\.py features"):
+    with pytest.raises(UserError, match=r"cli\.py evaluate"):
         read_features(tmp_path / "absent")
 
 

@@ -156,7 +156,7 @@ def test_another_recipe_in_the_folder_is_an_error_that_names_the_option(
 
 
 def test_other_parts_or_images_in_the_folder_are_an_error(toy: Toy, undisturbed: Path) -> None:
-    with pytest.raises(UserError, match="made with parts.detector = painted, this run needs drawn"):
+    with pytest.raises(UserError, match=r"made with parts\.detector = painted, this run needs drawn"):
         train_toy(HELD, Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "drawn"})), undisturbed)
     fewer = toy.dataset.table[toy.dataset.table["name"] != split_vehicles(toy.dataset, HELD).images["name"].iloc[0]]
     dataset = replace(toy.dataset, table=fewer.reset_index(drop=True), splits={})
