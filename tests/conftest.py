@@ -1,12 +1,13 @@
 """Fixtures that several test files share."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from toy import Toy, tiny_scale, toy_set
 
 from data_cache.attributes import PART_NAMES
 from data_cache.parts import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
@@ -19,6 +20,19 @@ def sliced(parts: PartBoxes, rows: slice) -> PartBoxes:
     """Return the cache of some rows."""
     fields = {name: getattr(parts, name)[rows] for name in (*ARRAYS, "names", "failure")}
     return dataclasses.replace(parts, **fields)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """The toy set of stage two."""
+    return toy_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def tiny_network() -> Iterator[None]:
+    """A tiny trunk in place of ResNet-18, on one thread."""
+    with tiny_scale():
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy import TINY, Toy, tiny_scale, toy_set, train_toy
+from toy import TINY, Toy, toy_set, train_toy
 
 from data_cache.datasets import load_dataset
 from data_cache.errors import UserError
@@ -25,16 +24,7 @@ from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.state import BEST
 
-
-@pytest.fixture(autouse=True, scope="module")
-def tiny() -> Iterator[None]:
-    with tiny_scale():
-        yield
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    return toy_set(tmp_path_factory.mktemp("toy"))
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 @pytest.fixture(scope="module")

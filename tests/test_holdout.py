@@ -1,13 +1,12 @@
 """Held-out vehicles: never trained on, scored as a plain loop scores them, and they alone choose the best epoch."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from toy import HELD, TINY, Toy, tiny_scale, toy_set, train_toy
+from toy import HELD, TINY, Toy, train_toy
 
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
@@ -19,16 +18,7 @@ from reid.network import build_network, read_checkpoint, trained_network
 from reid.state import BEST, LAST
 from reid.training import training_loader
 
-
-@pytest.fixture(autouse=True, scope="module")
-def tiny() -> Iterator[None]:
-    with tiny_scale():
-        yield
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    return toy_set(tmp_path_factory.mktemp("toy"))
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 def only(dataset: Dataset, **columns: object) -> Dataset:

@@ -1,14 +1,13 @@
 """Training: it learns, nothing but the recipe and the data decides how, and faults are said before or without harm."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toy import HELD, TINY, Toy, assert_same_run, tiny_scale, toy_set, train_toy
+from toy import HELD, TINY, Toy, assert_same_run, toy_set, train_toy
 
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
@@ -23,16 +22,7 @@ from reid.schedule import learning_rate
 from reid.state import BEST, LAST, State, start_state
 from reid.training import LabelledLoader, training_loader
 
-
-@pytest.fixture(autouse=True, scope="module")
-def tiny() -> Iterator[None]:
-    with tiny_scale():
-        yield
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    return toy_set(tmp_path_factory.mktemp("toy"))
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toy import HELD, TINY, Toy, assert_same_run, tiny_scale, toy_set, train_toy
+from toy import HELD, TINY, Toy, assert_same_run, train_toy
 
 from data_cache.errors import UserError
 from data_cache.files import read_json
@@ -28,15 +28,7 @@ class StopHere(Exception):
     """The end of a run at a chosen moment."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tiny() -> Iterator[None]:
-    with tiny_scale():
-        yield
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    return toy_set(tmp_path_factory.mktemp("toy"))
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 @pytest.fixture(scope="module")
