@@ -1,13 +1,13 @@
 """Time and peak memory of a call, by turns with what it is compared with, because a shared machine drifts."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 
-def best_seconds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def best_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Return the shortest time of each call over `rounds` turns; every turn runs all of them once."""
     best = dict.fromkeys(calls, float("inf"))
     for call in calls.values():

@@ -1,5 +1,8 @@
 """PAM with its masks, forward and backward, against eq. 2 built literally (the part maps F_i as tensors)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -11,7 +14,7 @@ BATCH, DEPTH, CHANNELS, SIDE = 64, 8, 2048, 14
 
 def contracted(attention: PartAttention, trunk_map: Tensor, masks: Tensor, present: Tensor) -> Tensor:
     """Fp as the network makes it: one matrix product, one weighted sum of masks."""
-    weights = attention(masked_average(trunk_map, masks), present)
+    weights: Tensor = attention(masked_average(trunk_map, masks), present)
     return trunk_map * (1 + (weights[:, :, None, None] * masks).sum(dim=1, keepdim=True))
 
 
@@ -33,12 +36,13 @@ def part_attention_rows() -> list[tuple[str, str, str, str, str]]:
     trunk_map = torch.randn(BATCH, CHANNELS, SIDE, SIDE, generator=generator).requires_grad_()
     attention = PartAttention(CHANNELS)
 
-    def run(form: str) -> None:
-        forward = contracted if form == "ours" else literal
-        forward(attention, trunk_map, masks, present).square().mean().backward()
+    def step(forward: Callable[[PartAttention, Tensor, Tensor, Tensor], Tensor]) -> None:
+        loss = forward(attention, trunk_map, masks, present).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
 
-    seconds = best_seconds({"ours": lambda: run("ours"), "literal": lambda: run("literal")}, rounds=3)
-    memory = {form: peak_bytes(lambda form=form: run(form)) for form in ("ours", "literal")}
+    forms = {"ours": partial(step, contracted), "literal": partial(step, literal)}
+    seconds = best_seconds(forms, rounds=3)
+    memory = {name: peak_bytes(call) for name, call in forms.items()}
     what = f"PAM + masks, forward and backward, B {BATCH}, D {DEPTH}, C {CHANNELS}, {SIDE} x {SIDE}"
     return [
         (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_cache.errors import UserError
 from data_cache.files import read_json, run_lock, sha256_of_file, write_json
+from data_cache.parts import require_fingerprint
 from data_cache.progress import say
 from detect.annotations import AnnotatedImage, read_annotations, split_held_out
 from detect.recipes import DetectorRecipe
@@ -37,7 +37,8 @@ def train_detector(
     training, held_out = split_held_out(images, recipe.held_out)
     with run_lock(folder):
         write_json(folder / RECIPE, made_from)
-        say(f"training on {len(training)} images, measuring on {len(held_out)} (images of other vehicles)")
+        others = "of other vehicles" if recipe.held_out else "the same"
+        say(f"training on {len(training)} images, measuring on {len(held_out)} ({others})")
         network = train_network(recipe, training, image_root, folder, device=device, workers=workers)
         _finish(network, recipe, held_out, image_root, folder, device=device, workers=workers)
     return weights
@@ -137,12 +138,6 @@ def _finish(
 
 def _require_same(path: Path, wanted: Mapping[str, Any]) -> None:
     """Raise UserError, naming the first difference, where the folder holds another training."""
-    if not path.exists():
-        return
-    found = read_json(path)
-    pairs = [("annotations", found.get("annotations"), wanted["annotations"])]
-    recipe = found.get("recipe", {})
-    pairs += [(key, recipe.get(key), value) for key, value in wanted["recipe"].items()]
-    for key, before, now in pairs:
-        if before != now:
-            raise UserError(f"{path}: was trained with {key} = {before}, now {now}; delete {path.parent} or use --runs")
+    if path.exists():
+        remedy = f"delete {path.parent} to train anew, or choose another --runs folder"
+        require_fingerprint(read_json(path), wanted, path, remedy)

@@ -75,7 +75,7 @@ def test_a_finished_training_is_left_alone(overfitted: Path, capsys: pytest.Capt
 
 
 def test_another_recipe_in_the_same_folder_is_refused(overfitted: Path) -> None:
-    with pytest.raises(UserError, match="was trained with epochs = 80, now 81"):
+    with pytest.raises(UserError, match=r"made with recipe\.epochs = 80, this run needs 81"):
         train(TINY.model_copy(update={"epochs": 81}), overfitted / "data", overfitted / "run")
 
 
