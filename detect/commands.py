@@ -83,7 +83,7 @@ def detect(
     )
     text = (
         f"{summary.output}: {summary.images} images, {summary.boxes} parts; {summary.empty} images without a part, "
-        f"{summary.failed} failed"
+        f"{summary.failed} failed{', first ' if summary.failed else ''}{summary.first_failure}"
     )
     click.echo(json.dumps(summary.as_json()) if as_json else text)
     if max_failed is not None and summary.failed > max_failed:

@@ -50,6 +50,7 @@ class DetectionSummary:
     failed: int
     boxes: int
     made_now: int  # images that this run, on this rank, looked at; 0 where all was finished before
+    first_failure: str = ""  # name and reason
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -201,6 +202,7 @@ def _summary(output: Path, parts: PartBoxes | None, made: int) -> DetectionSumma
     if parts is None:
         return DetectionSummary(output, made, 0, 0, 0, 0, made)
     counts = np.bincount(parts.status, minlength=3)
+    failures = [f"{name} ({reason})" for name, reason in zip(parts.names, parts.failure, strict=True) if reason]
     return DetectionSummary(
         output=output,
         images=len(parts.names),
@@ -209,4 +211,5 @@ def _summary(output: Path, parts: PartBoxes | None, made: int) -> DetectionSumma
         failed=int(counts[STATUS_FAILED]),
         boxes=int((parts.labels >= 0).sum()),
         made_now=made,
+        first_failure=failures[0] if failures else "",
     )
