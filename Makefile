@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	# MMEngine asks for the OpenCV that needs libGL; both flavours share the folder cv2, so only one may stay
 	$(VENV)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-deps opencv-python-headless
-	$(PGAN) --version
+	$(PGAN) doctor
 	touch $(READY)
 
 demo: $(READY)  ## The whole job on synthetic vehicles: both stages, a score and a page

@@ -52,5 +52,5 @@ def test_names() -> None:
 
 def test_the_default_set() -> None:
     shots = _plan(SyntheticSettings())
-    assert 1000 <= len(shots) <= 1400
-    assert 0.4 < sum(shot.split == "train" for shot in shots) / len(shots) < 0.6
+    assert 1400 <= len(shots) <= 1600
+    assert 0.65 < sum(shot.split == "train" for shot in shots) / len(shots) < 0.75
