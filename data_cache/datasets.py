@@ -192,11 +192,10 @@ def queries_without_match(dataset: Dataset, split: str) -> list[str]:
     """Return the names of a test's queries whose vehicle is nowhere in the gallery, junk aside."""
     table, protocol = dataset.table, dataset.protocol(split, draws=1)
     trial = protocol.trials[0]
-    pairs = table.iloc[trial.gallery].groupby("vehicle_id")["camera_id"].agg(set).to_dict()
+    cameras = table.iloc[trial.gallery].groupby("vehicle_id")["camera_id"].agg(set).to_dict()
     lonely = []
-    for row in trial.query:
-        vehicle, camera = table["vehicle_id"].iat[row], table["camera_id"].iat[row]
-        junk = {camera} if protocol.same_camera_is_junk else set()
-        if not pairs.get(vehicle, set()) - junk:
-            lonely.append(str(table["name"].iat[row]))
+    for name, vehicle, camera in table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].to_numpy().tolist():
+        junk = {camera} if protocol.same_camera_is_junk and camera >= 0 else set()  # -1: not known
+        if not cameras.get(vehicle, set()) - junk:
+            lonely.append(str(name))
     return lonely

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_cache.errors import UserError, from_worker
 from data_cache.files import read_json, run_lock, sha256_of_file, write_json
 from data_cache.parts import require_fingerprint
 from data_cache.progress import say
@@ -76,7 +77,10 @@ def train_network(
             default_scope="mmdet",
             randomness={"seed": recipe.seed},
         )
-        runner.train()
+        try:
+            runner.train()
+        except UserError as error:
+            raise from_worker(error) from error
     return network
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from data_cache.datasets import Dataset
-from data_cache.errors import UserError
+from data_cache.errors import UserError, from_worker
 from data_cache.images import load_image
 from data_cache.parts import STATUS_FAILED, PartBoxes
 from reid.sampler import Sample
@@ -113,9 +113,8 @@ def read_batches(loader: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches of a loader; a UserError from one of its workers comes as its own line, without a traceback."""
     try:
         yield from loader
-    except UserError as error:  # torch gives the text of the worker's whole traceback, which ends with "kind: message"
-        kind = f"{type(error).__module__}.{type(error).__qualname__}: "
-        raise UserError(str(error).rstrip().splitlines()[-1].removeprefix(kind)) from error
+    except UserError as error:
+        raise from_worker(error) from error
 
 
 def augment(image: Pixels, boxes: Boxes, chances: Augmentation, random: np.random.Generator) -> tuple[Pixels, Boxes]:

@@ -57,14 +57,14 @@ def rank_queries(
 ) -> QueryResults:
     """Rank the gallery (G, C) for every query (Q, C), all rows of length 1, by cosine.
 
-    Vehicles and cameras are numbers, (Q,) and (G,). Junk (same vehicle, same camera) is left out of the lists. Memory
+    Vehicles and cameras are numbers, (Q,) and (G,). Junk (same vehicle, same known camera) is left out. Memory
     beyond the inputs is `chunk` x G scores. Raises UserError for a feature that is not finite.
     """
     members = _members(gallery_vehicle)
     lists = []
     for index, scores in _score_rows(query, gallery, chunk, device):
         same = members.get(int(query_vehicle[index]), _NOBODY)
-        junk = (gallery_camera[same] == query_camera[index]) & same_camera_is_junk
+        junk = _is_junk(query_camera[index], gallery_camera[same]) & same_camera_is_junk
         matches = scores[same[~junk]]
         scores[same] = -np.inf
         lists.append(match_ranks(matches, scores))
@@ -107,11 +107,16 @@ def top_matches(
     best_scores = np.full((len(query), k), -np.inf, dtype=np.float32)
     for index, scores in _score_rows(query, gallery, chunk=64, device="cpu"):
         match = gallery_vehicle == query_vehicle[index]
-        junk = match & (gallery_camera == query_camera[index]) & same_camera_is_junk
+        junk = match & _is_junk(query_camera[index], gallery_camera) & same_camera_is_junk
         order = np.lexsort((match, -scores))
         order = order[~junk[order]][:k]
         best[index, : len(order)], best_scores[index, : len(order)] = order, scores[order]
     return best, best_scores
+
+
+def _is_junk(camera: np.int64, cameras: Numbers) -> NDArray[np.bool_]:
+    """Return which of a vehicle's `cameras` are the query's; one that is not known (-1) is never the same."""
+    return np.asarray((cameras == camera) & (camera >= 0))
 
 
 _NOBODY = np.zeros(0, dtype=np.int64)

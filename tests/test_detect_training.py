@@ -105,3 +105,14 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "run" / STATE).write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged checkpoint"):
         train(SHORT, tmp_path / "data", tmp_path / "run")
+
+
+def test_an_image_that_a_worker_cannot_read_is_told_in_one_line(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 4)
+    spoilt = tmp_path / "data" / "images" / "0002.png"
+    spoilt.write_bytes(spoilt.read_bytes()[:-200])
+    with pytest.raises(UserError) as caught:
+        train_detector(
+            SHORT, tmp_path / "data/parts.json", tmp_path / "data", tmp_path / "run", device="cpu", workers=1
+        )
+    assert str(caught.value).startswith(f"{spoilt}: ") and "\n" not in str(caught.value)

@@ -110,6 +110,14 @@ def test_matches_that_are_all_junk_are_no_matches() -> None:
     assert one_camera.rank(junk=False).valid.all()
 
 
+def test_cameras_that_are_not_known_make_no_junk() -> None:
+    pair = random_pair(6)
+    unknown = replace(pair, query_camera=np.full(23, -1), gallery_camera=np.full(90, -1))
+    ranked, plain = unknown.rank(junk=True), unknown.rank(junk=False)
+    assert ranked.valid.all()
+    assert (ranked.average_precision == plain.average_precision).all()
+
+
 @pytest.mark.parametrize("channels", [16, 333, 512])
 def test_constant_features_get_the_worst_rank_wherever_the_matches_lie(channels: int) -> None:
     random = np.random.default_rng(channels)
