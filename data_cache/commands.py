@@ -37,7 +37,7 @@ def synth(data_root: Path, preview: bool, workers: int, **options: int) -> None:
     \b
     Examples:
       python cli.py synth --preview
-      python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root /tmp/large
+      python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root large
     """
     from data_cache.synthetic import SyntheticSettings, write_preview, write_synthetic
 

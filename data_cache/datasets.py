@@ -135,7 +135,7 @@ _SOURCES = {
 
 
 def load_dataset(name: str, data_root: Path) -> Dataset:
-    """Read a data set below `data_root`: a name of DESIGN's table, `folder` (images.csv there), or the path of a CSV.
+    """Read a data set below `data_root`: one of the known names, `folder` (images.csv there), or the path of a CSV.
 
     The names in a CSV are relative to `data_root`. Raises UserError where nothing lies there, telling how to get it.
     """

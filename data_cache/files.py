@@ -26,8 +26,8 @@ def _sync_folder(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`, else removed.
 
-    A reader therefore sees the old file or the new one, never something between (FACTS: write, fsync, rename, fsync
-    of the folder). Raises UserError, naming the file, where the system refuses a write.
+    The folder is synced too, so that a reader sees the old file or the new one, never something between. Raises
+    UserError, naming the file, where the system refuses a write.
     """
     temporary: Path | None = None
     try:

@@ -1,4 +1,4 @@
-"""The one image loader of both stages, so that a cached box lies on the same pixels everywhere (DESIGN: Images)."""
+"""The one image loader of both stages, so that a cached box lies on the same pixels everywhere."""
 
 import stat
 import struct

@@ -1,6 +1,6 @@
 """The door to MMDetection: builds SSD networks of it from our recipes. Nothing outside `detect/` imports an mm package.
 
-MMEngine's own loaders run code found in YAML, Python configurations and pickles (FACTS 4), so none is used here:
+MMEngine's own loaders run code found in YAML, Python configurations and pickles, so none is used here:
 networks are built from plain dictionaries and weights are put in with `load_state_dict`.
 """
 

@@ -1,7 +1,7 @@
 """From raw boxes and scores of one image to its parts: sanitise, suppress doubles, keep the most confident.
 
-torchvision's NMS ranks NaN scores first and its RoI operators crash on NaN boxes (FACTS 6), so nothing that is not
-finite and inside its image leaves this module.
+torchvision's NMS ranks NaN scores first and its RoI operators crash on NaN boxes (pytorch/vision issues 7659, 9273), so
+nothing that is not finite and inside its image leaves this module.
 """
 
 from dataclasses import dataclass
