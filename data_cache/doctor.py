@@ -24,11 +24,17 @@ def system_checks() -> list[Check]:
     return [python, *(_package(name) for name in PACKAGES), _torch()]
 
 
-def _package(name: str) -> Check:
+def installed(package: str) -> str | None:
+    """Return the version of an installed distribution, None where it is absent."""
     try:
-        return Check(name, version(name))
+        return version(package)
     except PackageNotFoundError:
-        return Check(name, "not installed; run `make setup`", False)
+        return None
+
+
+def _package(name: str) -> Check:
+    found = installed(name)
+    return Check(name, found or "not installed; run `make setup`", found is not None)
 
 
 def _torch() -> Check:

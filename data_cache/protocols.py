@@ -26,6 +26,11 @@ class Protocol:
     same_camera_is_junk: bool
     seed: int | None = None
 
+    def rows(self) -> Rows:
+        """Return the rows that any trial uses, sorted, each once."""
+        used = [rows for trial in self.trials for rows in (trial.query, trial.gallery)]
+        return np.asarray(np.unique(np.concatenate(used)))
+
 
 @dataclass(frozen=True)
 class FixedSplit:

@@ -64,19 +64,19 @@ def detect(
       python cli.py detect --dataset synthetic --recipe demo
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
-    from data_cache.datasets import dataset_label, load_dataset
+    from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device
     from data_cache.errors import UserError
     from detect.run import detect_parts
 
-    table, label = load_dataset(dataset, data_root), dataset_label(dataset)
+    table = load_dataset(dataset, data_root)
     device = choose_device(device)
     summary = detect_parts(
         table.names(),
         table.root,
         weights or trained_weights(runs, recipe, device),
-        output or runs / label / "parts.h5",
-        dataset=label,
+        output or runs / table.name / "parts.h5",
+        dataset=table.name,
         device=device,
         workers=workers,
         batch_size=batch_size,

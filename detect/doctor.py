@@ -1,8 +1,6 @@
 """Health of what the detector needs, for `cli.py doctor`; loads nothing heavy unless it must be tried."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-from data_cache.doctor import Check
+from data_cache.doctor import Check, installed
 
 PINS = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"}
 CLASHES = (
@@ -13,14 +11,6 @@ CLASHES = (
     ("opencv-python", "opencv-python-headless"),
 )
 REPAIR = "pip uninstall both, then `make setup`"
-
-
-def installed(package: str) -> str | None:
-    """Return the version of an installed distribution, None where it is absent."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def detector_checks() -> list[Check]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_cache.errors import UserError
 from data_cache.progress import track
+from data_cache.shards import plan_shards
 from detect.annotations import AnnotatedImage
 from detect.detector import Detector
 from detect.metrics import DetectorMetrics, measure
@@ -15,9 +16,7 @@ def evaluate_detector(
     detector: Detector, images: Sequence[AnnotatedImage], image_root: Path, *, workers: int
 ) -> DetectorMetrics:
     """Return the metrics of `detector` on `images`. Raises UserError for an image that cannot be read."""
-    names = [image.name for image in images]
-    size = detector.recipe.batch_size
-    plan = [names[start : start + size] for start in range(0, len(names), size)]
+    plan = plan_shards([image.name for image in images], detector.recipe.batch_size)
     found = []
     batches = read_batches(plan, image_root, detector.recipe.input_size, workers)
     for batch in track(batches, "measuring the detector (batches)", len(plan)):

@@ -64,7 +64,7 @@ def train_command(
       python cli.py train --dataset synthetic --recipe baseline_small
       python cli.py train --dataset vehicleid --set identity_weight=1 --set trunk_weights=resnet50.pth
     """
-    from data_cache.datasets import dataset_label, load_dataset
+    from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device
     from data_cache.recipes import resolve_recipe
     from reid.recipes import PRESETS, ReidRecipe, default_recipe, run_folder
@@ -75,8 +75,8 @@ def train_command(
     given = [] if seed is None else [f"seed={seed}"]
     settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *given])
     table = load_dataset(dataset, data_root)
-    boxes = part_cache(table, settings, parts_file or runs / table.name / "parts.h5")
-    folder = run_folder(runs, dataset_label(dataset), name)
+    boxes = part_cache(table, settings, runs, parts_file)
+    folder = run_folder(runs, table.name, name)
     click.echo(train(settings, table, boxes, folder, device=device, workers=workers))
 
 
@@ -124,12 +124,12 @@ def evaluate_command(
     from reid.state import BEST
 
     table = load_dataset(dataset, data_root)
-    run = chosen_run(runs, table.name, recipe)
-    boxes = part_cache(table, read_checkpoint(run / BEST).recipe, parts_file or runs / table.name / "parts.h5")
+    checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
+    boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
     result = evaluate(
         table,
         boxes,
-        run,
+        checkpoint,
         split or table.default_split(),
         draws=draws,
         seed=seed,
@@ -181,7 +181,7 @@ def report_command(
     page = write_report(
         run,
         dataset=table,
-        parts=part_cache(table, ReidRecipe(**metrics["recipe"]), parts_file or runs / table.name / "parts.h5"),
+        parts=part_cache(table, ReidRecipe(**metrics["recipe"]), runs, parts_file),
         features=read_features(folder / "features.safetensors"),
         metrics=metrics,
         detector_folder=runs / "detector",
@@ -192,13 +192,13 @@ def report_command(
     click.echo(page)
 
 
-def part_cache(dataset: "Dataset", recipe: "ReidRecipe", path: Path) -> "PartBoxes":
-    """Return the part cache that a recipe needs; one that looks at no parts gets an empty one, and needs no file."""
+def part_cache(dataset: "Dataset", recipe: "ReidRecipe", runs: Path, path: Path | None) -> "PartBoxes":
+    """Return the part cache at `path`, or the data set's own; a recipe that looks at no parts gets an empty one."""
     from data_cache.parts import no_parts, read_parts
 
     if recipe.attention in ("none", "grid") or recipe.parts == 0:
         return no_parts(dataset.names())
-    return read_parts(path)
+    return read_parts(path or runs / dataset.name / "parts.h5")
 
 
 def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from data_cache.datasets import Dataset
@@ -19,9 +18,8 @@ from data_cache.progress import say
 from data_cache.tensors import content_hash
 from reid.features import cached_features
 from reid.features_file import Features
-from reid.network import Checkpoint, read_checkpoint, trained_network, untrained_networks
+from reid.network import Checkpoint, trained_network, untrained_networks
 from reid.scores import Scores, score
-from reid.state import BEST
 
 PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
 
@@ -39,7 +37,7 @@ class Evaluation:
 def evaluate(
     dataset: Dataset,
     parts: PartBoxes,
-    run: Path,
+    checkpoint: Checkpoint,
     split: str,
     *,
     draws: int,
@@ -48,15 +46,14 @@ def evaluate(
     device: str,
     workers: int,
 ) -> Evaluation:
-    """Score the best checkpoint of `run` on a test and write `run/split/metrics.json`.
+    """Score a run's checkpoint on a test and write metrics.json into the folder `split` beside it.
 
     `untrained` adds the network before training, and its trunk alone, under the same protocol. Features that are up to
-    date are reused. Raises UserError where there is no checkpoint, or parts or features do not fit.
+    date are reused. Raises UserError where parts or features do not fit.
     """
-    checkpoint = read_checkpoint(run / BEST)
+    run = checkpoint.path.parent
     protocol = dataset.protocol(split, draws=draws, seed=seed)
-    rows = np.unique(np.concatenate([part for trial in protocol.trials for part in (trial.query, trial.gallery)]))
-    names = sorted(dataset.table["name"].iloc[rows])
+    names = sorted(dataset.table["name"].iloc[protocol.rows()])
     networks: dict[str, tuple[nn.Module, str]] = {"trained": (trained_network(checkpoint), checkpoint.sha256)}
     if untrained:
         before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
@@ -100,7 +97,11 @@ def _metrics(
         },
         "recipe_name": run.name,
         "recipe": checkpoint.recipe.model_dump(mode="json"),
-        "checkpoint": {"file": BEST, "sha256": checkpoint.sha256, "epoch": checkpoint.metadata["epoch"]},
+        "checkpoint": {
+            "file": checkpoint.path.name,
+            "sha256": checkpoint.sha256,
+            "epoch": checkpoint.metadata["epoch"],
+        },
         "scores": {row: values.as_json() for row, values in scores.items()},
         "device": describe_device(device),
         "versions": {package: version(package) for package in PACKAGES},

@@ -14,6 +14,7 @@ from reid.images import vehicle_images
 from reid.pgan import PGAN
 from reid.ranking import rank_queries
 from reid.recipes import ReidRecipe
+from reid.scores import figures, labels_of
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class Holdout:
         """Keep the images of `table`, a part of the data set's table. Raises UserError where they cannot be scored."""
         self.names = list(table["name"])
         self.images = vehicle_images(dataset, parts, self.names, depth=recipe.parts, size=recipe.image_size)
-        self.vehicle = pd.factorize(table["vehicle_id"])[0].astype(np.int64)
-        cameras = table["camera_id"].to_numpy(dtype=np.int64)
+        self.vehicle, cameras = labels_of(table)
         # Without cameras every image is its own camera, so that only the query itself is junk.
         self.camera = cameras if (cameras >= 0).all() else np.arange(len(cameras))
         self.device, self.workers = device, workers
@@ -73,8 +73,5 @@ class Holdout:
             same_camera_is_junk=True,
             chunk=256,
         )
-        valid = results.valid
-        return {
-            "validation_mAP": float(results.average_precision[valid].mean()),
-            "validation_cmc1": float((results.first_hit_rank[valid] == 1).mean()),
-        }
+        scores = figures(results)
+        return {f"validation_{name}": scores[name] for name in ("mAP", "cmc1")}

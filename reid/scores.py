@@ -68,8 +68,7 @@ def score_protocol(
     features: Features, table: pd.DataFrame, protocol: Protocol, *, form: PrecisionForm = "step", device: str = "cpu"
 ) -> Scores:
     """Score `features` on the trials of `protocol`, whose rows are those of `table`; see `score`."""
-    used = np.unique(np.concatenate([np.concatenate([trial.query, trial.gallery]) for trial in protocol.trials]))
-    require_spread(features.matrix[features.rows(table["name"].iloc[used].tolist())])
+    require_spread(features_of(features, table, protocol.rows()))
     results = [
         rank_trial(features, table, trial, protocol.same_camera_is_junk, form, device) for trial in protocol.trials
     ]

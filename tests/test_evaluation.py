@@ -39,7 +39,17 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def evaluated(toy: Toy, run: Path, split: str = "test", *, untrained: bool = False) -> Evaluation:
-    return evaluate(toy.dataset, toy.parts, run, split, draws=10, seed=0, untrained=untrained, device="cpu", workers=0)
+    return evaluate(
+        toy.dataset,
+        toy.parts,
+        read_checkpoint(run / BEST),
+        split,
+        draws=10,
+        seed=0,
+        untrained=untrained,
+        device="cpu",
+        workers=0,
+    )
 
 
 def no_extraction(*_: Any, **__: Any) -> None:
