@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
-from data_cache.commands import cache, check, synth
+from data_cache.cache_commands import cache
+from data_cache.commands import check, synth
 from data_cache.errors import UserError
 from data_cache.options import json_option
-from detect.commands import detect, parts
+from detect.commands import detect
+from detect.parts_commands import parts
 from reid.commands import evaluate_command, report_command, train_command
 
 

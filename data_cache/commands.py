@@ -1,11 +1,11 @@
-"""Commands of the data: `synth`, `check`, and `cache verify`."""
+"""Commands of the data: `synth` and `check`."""
 
 import json
 from pathlib import Path
 
 import click
 
-from data_cache.options import FILE, data_root_option, dataset_option, json_option, seed_option, workers_option
+from data_cache.options import data_root_option, dataset_option, json_option, seed_option, workers_option
 
 
 @click.command("synth")
@@ -90,26 +90,3 @@ def check(dataset: str, data_root: Path, as_json: bool) -> None:
         raise UserError(
             f"{found.root}: {len(wrong)} {'fault' if len(wrong) == 1 else 'faults'}: " + "; ".join(wrong[:5])
         )
-
-
-@click.group("cache")
-def cache() -> None:
-    """Look after part caches."""
-
-
-@cache.command("verify")
-@click.argument("path", type=FILE)
-def cache_verify(path: Path) -> None:
-    """Read a part cache, checksums and ranges included, and count what it holds.
-
-    \b
-    Example:
-      python cli.py cache verify runs/synthetic/parts.h5
-    """
-    from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, read_parts
-
-    parts = read_parts(path)
-    empty, failed = ((parts.status == status).sum() for status in (STATUS_EMPTY, STATUS_FAILED))
-    click.echo(
-        f"{path}: sound; {len(parts.names)} images, {(parts.labels >= 0).sum()} parts, {empty} empty, {failed} failed"
-    )

@@ -11,7 +11,7 @@ from data_cache.files import read_json, run_lock, sha256_of_file, write_json
 from data_cache.parts import require_fingerprint
 from data_cache.progress import say
 from detect.annotations import AnnotatedImage, read_annotations, split_held_out
-from detect.recipes import DetectorRecipe
+from detect.recipes import DetectorRecipe, default_recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +43,26 @@ def train_detector(
         network = train_network(recipe, training, image_root, folder, device=device, workers=workers)
         _finish(network, recipe, held_out, image_root, folder, device=device, workers=workers)
     return weights
+
+
+def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
+    """Return the weights that `parts train` made by `recipe`; without one, the device's default or the only one there.
+
+    Raises UserError with the remedy.
+    """
+    trained = {path.parent.name: path.parent / WEIGHTS for path in sorted((runs / "detector").glob(f"*/{METRICS}"))}
+    name = Path(recipe or default_recipe(device)).stem
+    if name in trained:
+        return trained[name]
+    if recipe is None and len(trained) == 1:
+        (only,) = trained
+        say(f"detector {only}: the only one trained here ({name} is the default on this device)")
+        return trained[only]
+    hint = f" (trained here: {', '.join(trained)})" if trained else ""
+    raise UserError(
+        f"{runs / 'detector' / name / WEIGHTS}: no trained detector{hint}; train one with "
+        f"`python cli.py parts train --dataset synthetic --recipe {name}`, or choose another with --recipe or --weights"
+    )
 
 
 def train_network(

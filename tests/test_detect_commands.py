@@ -10,8 +10,9 @@ from detect_toy import TINY, toy_set
 
 from data_cache.errors import UserError
 from detect.adapter import build_network
-from detect.commands import detect, parts, trained_weights
-from detect.training import METRICS, WEIGHTS
+from detect.commands import detect
+from detect.parts_commands import parts
+from detect.training import METRICS, WEIGHTS, trained_weights
 from detect.weights import write_weights
 
 
@@ -89,7 +90,8 @@ def test_train_wants_annotations(place: Path) -> None:
 
 def test_help_shows_examples_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from detect.commands import detect, parts\n"
+        "import sys; from click.testing import CliRunner\n"
+        "from detect.commands import detect; from detect.parts_commands import parts\n"
         "print(CliRunner().invoke(detect, ['--help']).output, CliRunner().invoke(parts, ['train', '--help']).output)\n"
         "assert not {'torch', 'pandas', 'mmdet', 'numpy'} & set(sys.modules)"
     )
