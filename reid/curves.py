@@ -9,9 +9,10 @@ from typing import Any
 
 from data_cache.errors import UserError
 from data_cache.files import read_json_lines
+from data_cache.plots import COLOURS
 
 INK = "#010203"  # stands for the page's text colour until the SVG is made
-COLOURS = ("#2f81f7", "#d97706", "#2da44e", "#a371f7", "#e5534b")
+
 LOSSES = {"loss": "total", "identity": "identity", "fusion": "triplet, fusion", "global": "triplet, global"}
 LOSSES |= {"part": "triplet, part", "loss_cls": "classes", "loss_bbox": "boxes"}
 VALIDATION = {"validation_mAP": "mAP", "validation_cmc1": "CMC@1"}
