@@ -1,10 +1,10 @@
-"""Augmentation for SSD: a view of the image (zoom in, zoom out, flip), resized to the input in one step, and colour."""
+"""Augmentation for SSD: a view of the image (zoom in, zoom out, flip), resized to the input in one step."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from detect.recipes import DetectorRecipe
 
@@ -13,6 +13,7 @@ Window = tuple[float, float, float, float]  # xyxy in pixels of the image; may r
 FILL = (124, 117, 104)  # ImageNet's mean colour, around a zoomed-out image
 SMALLEST_SIDE = 2.0  # of a box in the network's input; a smaller rest of a cropped part teaches nothing
 CROP_TRIALS = 20
+CROP_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # SSD's overlaps; here the share of a part that the crop holds
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,20 @@ def _larger(width: int, height: int, random: np.random.Generator) -> Window:
 
 
 def _crop(width: int, height: int, boxes: Boxes, random: np.random.Generator) -> Window:
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    """Return a crop that holds at least some drawn share of some part, and its centre.
+
+    SSD's own measure is the IoU of crop and object (arXiv 1512.02325, section 2.2); no part is so large that its IoU
+    with a crop would reach 0.1.
+    """
+    least = CROP_SHARES[int(random.integers(len(CROP_SHARES)))]
     for _ in range(CROP_TRIALS):
-        w, h = width * random.uniform(0.5, 1.0), height * random.uniform(0.5, 1.0)
+        w, h = width * random.uniform(0.4, 1.0), height * random.uniform(0.4, 1.0)
         x0, y0 = random.uniform(0, width - w), random.uniform(0, height - h)
+        held = boxes.clip((x0, y0, x0, y0), (x0 + w, y0 + h, x0 + w, y0 + h))
+        shares = (held[:, 2:] - held[:, :2]).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         seen = (centres > (x0, y0)).all(axis=1) & (centres < (x0 + w, y0 + h)).all(axis=1)
-        if seen.any():
+        if (seen & (shares >= least)).any():
             return x0, y0, x0 + w, y0 + h
     return 0.0, 0.0, float(width), float(height)
 
@@ -89,11 +98,3 @@ def visible(boxes: Boxes, size: int) -> tuple[Boxes, NDArray[np.bool_]]:
     clipped = boxes.clip(0, size)
     sides = clipped[:, 2:] - clipped[:, :2]
     return clipped, ((centres > 0) & (centres < size)).all(axis=1) & (sides >= SMALLEST_SIDE).all(axis=1)
-
-
-def jitter_colour(pixels: NDArray[np.uint8], strength: float, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Change brightness, contrast and saturation of `pixels` (H, W, 3), each by up to `strength` of its value."""
-    image = Image.fromarray(pixels)
-    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        image = enhancer(image).enhance(1 + random.uniform(-strength, strength))
-    return np.asarray(image)

@@ -39,8 +39,12 @@ class DetectorRecipe(Recipe):
     zoom_out: float = Field(default=0.25, ge=0, le=1)  # probability of a view larger than the image
     zoom_in: float = Field(default=0.5, ge=0, le=1)  # probability of a crop
     flip: float = Field(default=0.5, ge=0, le=1)
-    colour_jitter: float = Field(default=0.2, ge=0, lt=1)  # largest change of brightness, contrast, saturation
-    trunk_weights: str | None = None  # file with ImageNet weights; None starts from random ones
+    colour_jitter: float = Field(default=0.35, ge=0, lt=1)  # largest change of brightness, contrast, saturation
+    hue_jitter: float = Field(default=0.05, ge=0, le=0.5)  # largest turn, of the colour circle
+    grey: float = Field(default=0.05, ge=0, le=1)  # probability of losing the colour
+    degrade: float = Field(default=0.3, ge=0, le=1)  # probability of blur, noise, fewer pixels or JPEG's blocks
+    trunk_weights: str | None = None  # "imagenet", another of torchvision's, a file; None starts from random ones
+    validate_every: int = Field(default=5, ge=1)  # epochs between two measurements on the held-out images
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of vehicles kept for the metrics; 0: metrics on all
     seed: int = Field(default=0, ge=0)
 

@@ -44,6 +44,7 @@ class QuietRunner(Runner):  # type: ignore[misc]
 
     def __init__(self, *, state_file: Path, **options: Any) -> None:
         self.state_file = state_file
+        self.best: dict[str, Any] = {}  # the best epoch so far and its metrics
         with quiet():
             super().__init__(**options)
 
@@ -75,6 +76,7 @@ class QuietRunner(Runner):  # type: ignore[misc]
             for scheduler, saved in zip(self.param_schedulers, state["schedules"], strict=True):
                 scheduler.load_state_dict(saved)
             self.train_loop._epoch, self.train_loop._iter = state["epoch"], state["step"]
+            self.best = state["best"]
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
             raise UserError(
                 f"{self.state_file}: damaged checkpoint ({type(error).__name__}); delete it to train anew"
@@ -95,6 +97,7 @@ class StateHook(Hook):  # type: ignore[misc]
             "schedules": [_plain(scheduler.state_dict()) for scheduler in runner.param_schedulers],
             "epoch": runner.epoch + 1,
             "step": runner.iter,
+            "best": runner.best,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset, Sampler
 from data_cache.errors import UserError
 from data_cache.images import load_image, path_inside
 from detect.annotations import AnnotatedImage
-from detect.augment import draw_view, jitter_colour, visible
+from detect.augment import draw_view, visible
+from detect.photometric import degrade, jitter_colour
 from detect.recipes import DetectorRecipe
 
 
@@ -38,7 +39,10 @@ class PartSamples(Dataset[dict[str, Any]]):
                 f"{record.width} x {record.height}"
             )
         view = draw_view(record.width, record.height, record.boxes, self.recipe, random)
-        pixels = jitter_colour(view.pixels(image, size), self.recipe.colour_jitter, random)
+        pixels = view.pixels(image, size)
+        if random.random() < self.recipe.degrade:
+            pixels = degrade(pixels, random)
+        pixels = jitter_colour(pixels, self.recipe.colour_jitter, self.recipe.hue_jitter, self.recipe.grey, random)
         boxes, kept = visible(view.boxes(record.boxes, size), size)
         return {
             "inputs": torch.from_numpy(pixels.transpose(2, 0, 1).copy()),

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import DataLoader
 
+    from detect.metrics import DetectorMetrics
+
 WEIGHTS, RECIPE, METRICS, LOG, STATE = "weights.safetensors", "recipe.json", "metrics.json", "log.jsonl", "state.pt"
+CURVES = "curves.png"
 
 
 def train_detector(
@@ -40,8 +43,8 @@ def train_detector(
         write_json(folder / RECIPE, made_from)
         others = "of other vehicles" if recipe.held_out else "the same"
         say(f"training on {len(training)} images, measuring on {len(held_out)} ({others})")
-        network = train_network(recipe, training, image_root, folder, device=device, workers=workers)
-        _finish(network, recipe, held_out, image_root, folder, device=device, workers=workers)
+        best = train_network(recipe, training, held_out, image_root, folder, device=device, workers=workers)
+        _finish(best, folder, held_out=recipe.held_out > 0)
     return weights
 
 
@@ -68,19 +71,32 @@ def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
 def train_network(
     recipe: DetectorRecipe,
     images: tuple[AnnotatedImage, ...],
+    held_out: tuple[AnnotatedImage, ...],
     image_root: Path,
     folder: Path,
     *,
     device: str,
     workers: int,
-) -> "nn.Module":
-    """Return a network trained on `images`; its state after every epoch lies in `folder`, from where it goes on."""
+) -> dict[str, Any]:
+    """Train a network on `images`; return the epoch that was best on `held_out`, whose weights lie in `folder`.
+
+    The state after every epoch lies there too, from where a stopped training goes on.
+    """
     network = _initial_network(recipe, device)
     from detect.optimisation import make_optimiser, make_schedules  # after the adapter has prepared the mm packages
     from detect.runner import ProgressHook, QuietRunner, StateHook
+    from detect.validation import BestEpochHook
+    from detect.weights import write_weights
 
     loader = _loader(recipe, images, image_root, workers)
     optimiser = make_optimiser(recipe, network, device)
+    best = BestEpochHook(
+        measure=_measurement(recipe, held_out, image_root, device, workers),
+        keep=lambda network: write_weights(folder / WEIGHTS, network, recipe),
+        log=folder / LOG,
+        curves=folder / CURVES,
+        every=recipe.validate_every,
+    )
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MMEngine's notices about what it was not given
         runner = QuietRunner(
@@ -92,7 +108,7 @@ def train_network(
             optim_wrapper=optimiser,
             param_scheduler=make_schedules(recipe, optimiser, recipe.epochs * len(loader)),
             default_hooks={"runtime_info": None, "timer": None, "logger": None, "checkpoint": None},
-            custom_hooks=[ProgressHook(folder / LOG, recipe.batch_size), StateHook()],
+            custom_hooks=[ProgressHook(folder / LOG, recipe.batch_size), best, StateHook()],
             log_level="ERROR",
             default_scope="mmdet",
             randomness={"seed": recipe.seed},
@@ -101,7 +117,7 @@ def train_network(
             runner.train()
         except UserError as error:
             raise from_worker(error) from error
-    return network
+    return runner.best
 
 
 def _initial_network(recipe: DetectorRecipe, device: str) -> "nn.Module":
@@ -114,8 +130,10 @@ def _initial_network(recipe: DetectorRecipe, device: str) -> "nn.Module":
         torch.manual_seed(recipe.seed)
         network = build_network(recipe)
     if recipe.trunk_weights is not None:
-        missing = load_trunk(Path(recipe.trunk_weights), network.get_submodule("backbone"))
-        say(f"trunk weights from {recipe.trunk_weights}; starting from random: {', '.join(missing) or 'nothing'}")
+        missing = load_trunk(recipe.trunk_weights, network.get_submodule("backbone"), recipe.architecture)
+        say(f"trunk weights from {recipe.trunk_weights}; random in the trunk: {', '.join(missing) or 'nothing'}")
+    else:
+        say("trunk from random weights (--trunk-weights imagenet or FILE starts from trained ones)")
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -137,27 +155,22 @@ def _loader(
     )
 
 
-def _finish(
-    network: "nn.Module",
-    recipe: DetectorRecipe,
-    held_out: tuple[AnnotatedImage, ...],
-    image_root: Path,
-    folder: Path,
-    *,
-    device: str,
-    workers: int,
-) -> None:
-    """Write weights, then metrics, then drop the state that only an unfinished training needs."""
+def _measurement(
+    recipe: DetectorRecipe, held_out: tuple[AnnotatedImage, ...], image_root: Path, device: str, workers: int
+) -> "Callable[[nn.Module], DetectorMetrics]":
     from detect.detector import Detector
     from detect.evaluation import evaluate_detector
-    from detect.weights import write_weights
 
-    write_weights(folder / WEIGHTS, network, recipe)
-    metrics = evaluate_detector(Detector(network, recipe, device), held_out, image_root, workers=workers)
-    write_json(folder / METRICS, {"held_out": recipe.held_out > 0} | metrics.as_json())
+    return lambda network: evaluate_detector(Detector(network, recipe, device), held_out, image_root, workers=workers)
+
+
+def _finish(best: Mapping[str, Any], folder: Path, *, held_out: bool) -> None:
+    """Write the best epoch's metrics, then drop the state that only an unfinished training needs."""
+    metrics = best["metrics"]
+    write_json(folder / METRICS, {"held_out": held_out, "epoch": best["epoch"]} | metrics)
     (folder / STATE).unlink(missing_ok=True)
-    reached = f"recall@{metrics.recall_depth} {metrics.recall:.3f} of {metrics.recall_limit:.3f}"
-    say(f"{folder / WEIGHTS}: AP50 {metrics.ap50:.3f}, {reached} that so few boxes can reach")
+    reached = f"recall@{metrics['recall_depth']} {metrics['recall']:.3f} of {metrics['recall_limit']:.3f}"
+    say(f"{folder / WEIGHTS}: epoch {best['epoch']}, AP50 {metrics['ap50']:.3f}, {reached} that so few boxes can reach")
 
 
 def _require_same(path: Path, wanted: Mapping[str, Any]) -> None:

@@ -1,14 +1,13 @@
 """Trunks: torchvision networks cut before their pooling, with the last stride at 1, so that stride is 16."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from data_cache.errors import UserError
+from data_cache.pretrained import pretrained_state
 from data_cache.progress import say
-from data_cache.tensors import read_state_dict
 
 
 class Trunk(nn.Sequential):
@@ -51,7 +50,7 @@ TRUNKS: dict[str, Callable[[str | None], Trunk]] = {
 
 
 def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
-    """Return a trunk of `TRUNKS`; `weights` is None (random), "imagenet" (torchvision's) or a file of a state dict.
+    """Return a trunk of `TRUNKS`; `weights` is None (random), "imagenet", another name of torchvision's, or a file.
 
     Raises UserError where the weights are not to be had or are another network's.
     """
@@ -64,7 +63,7 @@ def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
 def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str, ...]) -> None:
     if weights is None:
         return
-    state = _imagenet_state(name) if weights == "imagenet" else read_state_dict(Path(weights))
+    state = pretrained_state(weights, name)
     state = {key: value for key, value in state.items() if not key.startswith(ignored)}  # of any number of classes
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
@@ -73,14 +72,3 @@ def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str
     left = [key for key in (*missing, *unexpected) if not key.startswith(ignored)]
     if left:
         raise UserError(f"{weights}: not the weights of {name}: {len(left)} entries differ, first {left[0]}")
-
-
-def _imagenet_state(name: str) -> dict[str, Tensor]:
-    weights = models.get_model_weights(name)["IMAGENET1K_V1"]
-    try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except OSError as error:
-        raise UserError(
-            f"ImageNet weights of {name} cannot be downloaded ({error}); "
-            "give a file with --set trunk_weights=FILE, or train from scratch with --set trunk_weights=null"
-        ) from error

@@ -26,6 +26,10 @@ TINY = DetectorRecipe(
     zoom_out=0.0,
     flip=0.0,
     colour_jitter=0.0,
+    hue_jitter=0.0,
+    grey=0.0,
+    degrade=0.0,
+    validate_every=20,
     held_out=0.0,
 )
 QUARTERS = ((0, 0), (80, 0), (0, 60), (80, 60))  # one part in each, so that none hides another

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detect_toy import TINY, toy_set
+from PIL import Image
 
 from data_cache.errors import UserError
 from data_cache.images import load_image
 from detect.annotations import read_annotations
 from detect.detector import load_detector
+from detect.evaluation import evaluate_detector
 from detect.recipes import DetectorRecipe
-from detect.training import METRICS, STATE, WEIGHTS, train_detector
+from detect.training import CURVES, METRICS, STATE, WEIGHTS, train_detector
 
-SHORT = TINY.model_copy(update={"epochs": 3, "batch_size": 2, "flip": 0.5, "zoom_in": 0.5})
+SHORT = TINY.model_copy(update={"epochs": 3, "validate_every": 1, "batch_size": 2, "flip": 0.5, "zoom_in": 0.5})
 STOPPED = """
 import os, signal, sys
 from pathlib import Path
@@ -49,7 +51,8 @@ def test_a_detector_learns_a_few_images_by_heart(overfitted: Path) -> None:
     metrics = json.loads((overfitted / "run" / METRICS).read_text())
     assert metrics["recall"] >= 0.95 and metrics["recall_with_label"] >= 0.95 and metrics["ap50"] >= 0.9
     assert metrics["held_out"] is False
-    lines = [json.loads(line) for line in (overfitted / "run" / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (overfitted / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [line for line in log if "loss" in line]
     assert len(lines) == TINY.epochs and lines[-1]["loss"] < lines[0]["loss"] / 5
     assert not (overfitted / "run" / STATE).exists()
 
@@ -65,6 +68,20 @@ def test_one_image_or_many_give_the_same_parts(overfitted: Path) -> None:
         assert np.allclose(many.boxes[: sure.sum()], one.boxes[sure], atol=1.5)
         assert many.labels[: sure.sum()].tolist() == one.labels[sure].tolist()
     assert detector([]) == []
+
+
+def test_the_weights_of_the_best_measured_epoch_are_kept(overfitted: Path) -> None:
+    metrics = json.loads((overfitted / "run" / METRICS).read_text())
+    log = [json.loads(line) for line in (overfitted / "run" / "log.jsonl").read_text().splitlines()]
+    measured = {line["epoch"]: line["ap"] for line in log if "ap" in line}
+    assert list(measured) == [*range(TINY.validate_every, TINY.epochs + 1, TINY.validate_every)]
+    assert metrics["epoch"] == max(measured, key=lambda epoch: (measured[epoch], -epoch))
+    images = read_annotations(overfitted / "data" / "parts.json", overfitted / "data")
+    again = evaluate_detector(
+        load_detector(overfitted / "run" / WEIGHTS, "cpu"), images, overfitted / "data", workers=0
+    )
+    assert again.ap == metrics["ap"]
+    assert Image.open(overfitted / "run" / CURVES).format == "PNG"
 
 
 def test_a_finished_training_is_left_alone(overfitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +101,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
     killed = [sys.executable, "-c", STOPPED, str(tmp_path / "data"), str(tmp_path / "killed")]
     run = subprocess.run(killed, capture_output=True, text=True, check=False)
     assert run.returncode == -9 and (tmp_path / "killed" / STATE).exists(), run.stderr
-    assert run.stdout == "" and all(line.startswith(("training on", "epoch")) for line in run.stderr.splitlines())
+    assert run.stdout == "" and all(
+        line.startswith(("training on", "trunk from random", "epoch")) for line in run.stderr.splitlines()
+    )
     resumed, whole = (train(SHORT, tmp_path / "data", tmp_path / name) for name in ("killed", "whole"))
     assert resumed.read_bytes() == whole.read_bytes()
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("killed", "whole")]
