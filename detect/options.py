@@ -8,7 +8,10 @@ import click
 from data_cache.options import FILE, recipe_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-RECIPES = "ssd300_vgg16 (the paper's; default on a GPU), ssd512_vgg16, ssdlite320_mobilenetv2 (default on a CPU), demo"
+RECIPES = (
+    "ssd300_vgg16 (the paper's; default on a GPU), ssd512_vgg16, ssdlite320_mobilenetv2, "
+    "ssd320_resnet18 (from scratch; default on a CPU), demo"
+)
 WEIGHTS_HELP = "Detector to use; default: the one that `parts train` made by --recipe."
 
 

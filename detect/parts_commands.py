@@ -38,6 +38,9 @@ def parts() -> None:
 @set_option
 @click.option("--annotations", type=FILE, default=None, help="COCO JSON; default: parts_train.json of the data set.")
 @click.option("--images", type=FOLDER, default=None, help="Folder of the annotated images; default: the data set's.")
+@click.option(
+    "--trunk-weights", default=None, help="imagenet, another name of torchvision's, a file, or none; default: recipe's."
+)
 @recipe_seed_option
 @device_option
 @workers_option
@@ -49,16 +52,20 @@ def parts_train(
     overrides: tuple[str, ...],
     annotations: Path | None,
     images: Path | None,
+    trunk_weights: str | None,
     seed: int | None,
     device: str,
     workers: int,
 ) -> None:
     """Train a part detector on annotated images; a stopped training goes on where it was.
 
+    The weights kept are those of the epoch with the highest AP on held-out vehicles; curves.png shows the training.
+
     \b
     Examples:
       python cli.py parts train --dataset synthetic --recipe demo
       python cli.py parts train --annotations parts.json --images photos --set epochs=30
+      python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
     """
     from data_cache.devices import choose_device, describe_device
     from data_cache.progress import say
@@ -69,6 +76,8 @@ def parts_train(
     device = choose_device(device)
     name = recipe or default_recipe(device)
     given = [] if seed is None else [f"seed={seed}"]
+    if trunk_weights is not None:
+        given.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
     settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *given])
     file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
     say(f"detector {Path(name).stem} on {describe_device(device)}")

@@ -73,6 +73,19 @@ PRESETS: dict[str, DetectorRecipe] = {
         anchor_sizes=(0.035, 0.1, 0.2, 0.4, 0.65, 0.9),
         anchor_ratios=(ALL_RATIOS,) * 4 + (SMALL_RATIOS,),
         epochs=60,
+        trunk_weights="imagenet",
+    ),
+    "ssd320_resnet18": DetectorRecipe(
+        architecture="ssd_resnet18",
+        input_size=320,
+        widen_factor=0.5,
+        strides=(8, 16, 32, 64),
+        anchor_sizes=(0.03, 0.1, 0.22, 0.45, 0.8),
+        anchor_ratios=(ALL_RATIOS,) * 3 + (SMALL_RATIOS,),
+        epochs=60,
+        learning_rate=2e-3,
+        zoom_out=0.1,
+        zoom_in=0.4,
     ),
     "ssd300_vgg16": DetectorRecipe(
         architecture="ssd_vgg16",
@@ -84,6 +97,7 @@ PRESETS: dict[str, DetectorRecipe] = {
         batch_size=32,
         optimizer="sgd",
         weight_decay=5e-4,
+        trunk_weights="imagenet",
     ),
     "ssd512_vgg16": DetectorRecipe(
         architecture="ssd_vgg16",
@@ -95,6 +109,7 @@ PRESETS: dict[str, DetectorRecipe] = {
         batch_size=32,
         optimizer="sgd",
         weight_decay=5e-4,
+        trunk_weights="imagenet",
     ),
     "demo": DetectorRecipe(
         architecture="ssd_resnet18",
@@ -108,10 +123,13 @@ PRESETS: dict[str, DetectorRecipe] = {
         learning_rate=2e-3,
         zoom_out=0.0,
         zoom_in=0.3,
+        colour_jitter=0.2,
+        degrade=0.0,  # nine epochs are too few to gain by it
+        validate_every=3,
     ),
 }
 
 
 def default_recipe(device: str) -> str:
     """Return the preset for "cuda" (the paper's detector) or "cpu" (one that a CPU carries)."""
-    return "ssd300_vgg16" if device == "cuda" else "ssdlite320_mobilenetv2"
+    return "ssd300_vgg16" if device == "cuda" else "ssd320_resnet18"

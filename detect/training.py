@@ -39,11 +39,12 @@ def train_detector(
         return weights
     images = read_annotations(annotations, image_root)
     training, held_out = split_held_out(images, recipe.held_out)
+    network = _initial_network(recipe, device, resumed=(folder / STATE).exists())
     with run_lock(folder):
         write_json(folder / RECIPE, made_from)
         others = "of other vehicles" if recipe.held_out else "the same"
         say(f"training on {len(training)} images, measuring on {len(held_out)} ({others})")
-        best = train_network(recipe, training, held_out, image_root, folder, device=device, workers=workers)
+        best = train_network(network, recipe, training, held_out, image_root, folder, device=device, workers=workers)
         _finish(best, folder, held_out=recipe.held_out > 0)
     return weights
 
@@ -69,6 +70,7 @@ def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
 
 
 def train_network(
+    network: "nn.Module",
     recipe: DetectorRecipe,
     images: tuple[AnnotatedImage, ...],
     held_out: tuple[AnnotatedImage, ...],
@@ -78,12 +80,11 @@ def train_network(
     device: str,
     workers: int,
 ) -> dict[str, Any]:
-    """Train a network on `images`; return the epoch that was best on `held_out`, whose weights lie in `folder`.
+    """Train `network` on `images`; return the epoch that was best on `held_out`, whose weights lie in `folder`.
 
     The state after every epoch lies there too, from where a stopped training goes on.
     """
-    network = _initial_network(recipe, device)
-    from detect.optimisation import make_optimiser, make_schedules  # after the adapter has prepared the mm packages
+    from detect.optimisation import make_optimiser, make_schedules
     from detect.runner import ProgressHook, QuietRunner, StateHook
     from detect.validation import BestEpochHook
     from detect.weights import write_weights
@@ -120,7 +121,8 @@ def train_network(
     return runner.best
 
 
-def _initial_network(recipe: DetectorRecipe, device: str) -> "nn.Module":
+def _initial_network(recipe: DetectorRecipe, device: str, *, resumed: bool) -> "nn.Module":
+    """Return the network as training begins; a resumed one takes its weights from its state."""
     import torch
 
     from detect.adapter import build_network
@@ -129,10 +131,10 @@ def _initial_network(recipe: DetectorRecipe, device: str) -> "nn.Module":
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build_network(recipe)
-    if recipe.trunk_weights is not None:
+    if not resumed and recipe.trunk_weights is not None:
         missing = load_trunk(recipe.trunk_weights, network.get_submodule("backbone"), recipe.architecture)
         say(f"trunk weights from {recipe.trunk_weights}; random in the trunk: {', '.join(missing) or 'nothing'}")
-    else:
+    elif not resumed:
         say("trunk from random weights (--trunk-weights imagenet or FILE starts from trained ones)")
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

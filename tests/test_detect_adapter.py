@@ -19,7 +19,7 @@ def test_every_preset_is_described_with_as_many_anchors_as_levels(name: str) -> 
     assert anchors["min_sizes"][0] == pytest.approx(recipe.anchor_sizes[0] * recipe.input_size)
 
 
-@pytest.mark.parametrize("name", ["ssd300_vgg16", "ssdlite320_mobilenetv2", "demo"])
+@pytest.mark.parametrize("name", ["ssd300_vgg16", "ssdlite320_mobilenetv2", "ssd320_resnet18"])
 def test_the_network_of_a_preset_has_the_grids_that_its_strides_tell(name: str) -> None:
     recipe = PRESETS[name]
     network = build_network(recipe).eval()
