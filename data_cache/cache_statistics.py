@@ -1,0 +1,155 @@
+"""What a part cache holds, in numbers: images, parts of each kind, scores, sizes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_cache.cache_figure import write_statistics_figure
+from data_cache.files import write_json
+from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCORE_BINS = 20
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """One part: its boxes, the images that have one, and its median score and area (share of the image's).
+
+    `share` is of the images that were read; medians are None where there is no box.
+    """
+
+    name: str
+    boxes: int
+    images: int
+    share: float
+    median_score: float | None
+    median_area: float | None
+
+
+@dataclass(frozen=True)
+class CacheStatistics:
+    """A part cache in numbers.
+
+    `failures` counts the reasons, file names aside. `images_by_parts[n]` are the images read in which n parts were
+    found, n = 0 ... K. `score_histogram` counts the scores in 20 equal steps of [0, 1]. `parts` has the part that most
+    images have first. `scores_are` is what the fingerprint says of them, if anything: "rank only" for imported masks.
+    """
+
+    images: int
+    found: int
+    empty: int
+    failed: int
+    failures: dict[str, int]
+    boxes: int
+    parts_per_image: float
+    images_by_parts: tuple[int, ...]
+    score_histogram: tuple[int, ...]
+    scores_are: str | None
+    parts: tuple[PartSummary, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+
+def cache_statistics(parts: PartBoxes) -> CacheStatistics:
+    """Return the statistics of a cache; means and shares are over the images that did not fail."""
+    read = parts.status != STATUS_FAILED
+    present = parts.labels >= 0
+    images_by_parts = np.bincount(present.sum(axis=1)[read], minlength=parts.labels.shape[1] + 1)
+    histogram, _ = np.histogram(parts.scores[present], bins=SCORE_BINS, range=(0, 1))
+    summaries = [_part_summary(parts, label, int(read.sum())) for label in range(len(parts.part_names))]
+    return CacheStatistics(
+        images=len(parts.names),
+        found=int((parts.status == STATUS_FOUND).sum()),
+        empty=int((parts.status == STATUS_EMPTY).sum()),
+        failed=int((parts.status == STATUS_FAILED).sum()),
+        failures=_reasons(parts.names, parts.failure),
+        boxes=int(present.sum()),
+        parts_per_image=float(present.sum() / max(read.sum(), 1)),
+        images_by_parts=tuple(images_by_parts.tolist()),
+        score_histogram=tuple(histogram.tolist()),
+        scores_are=parts.fingerprint.get("scores"),
+        parts=tuple(sorted(summaries, key=lambda part: -part.images)),
+    )
+
+
+def _part_summary(parts: PartBoxes, label: int, images_read: int) -> PartSummary:
+    is_part = parts.labels == label
+    images = int(is_part.any(axis=1).sum())
+    sides = parts.boxes[is_part][:, 2:].astype(np.float64) - parts.boxes[is_part][:, :2]
+    whole = parts.image_size[np.nonzero(is_part)[0]].astype(np.float64).prod(axis=1)
+    return PartSummary(
+        name=parts.part_names[label],
+        boxes=int(is_part.sum()),
+        images=images,
+        share=images / max(images_read, 1),
+        median_score=_median(parts.scores[is_part]),
+        median_area=_median(sides.prod(axis=1) / whole),
+    )
+
+
+def _median(values: NDArray[Any]) -> float | None:
+    return float(np.median(values)) if len(values) else None
+
+
+def _reasons(names: Sequence[str], failures: Sequence[str]) -> dict[str, int]:
+    """Count the reasons, the most frequent first; a path of the image, which begins a reason, is left out.
+
+    >>> _reasons(["a.jpg", "b.jpg"], ["data/a.jpg: no such file", "data/b.jpg: no such file"])
+    {'no such file': 2}
+    """
+    reasons = Counter(_without_path(name, reason) for name, reason in zip(names, failures, strict=True) if reason)
+    return dict(reasons.most_common())
+
+
+def _without_path(name: str, reason: str) -> str:
+    stem = PurePosixPath(name).with_suffix("").as_posix()  # a mask has another suffix than its picture
+    return reason.partition(stem)[2].partition(": ")[2] or reason
+
+
+def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
+    """Return the statistics as a table for the terminal: a row a part, the whole below."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), caption=escape("\n".join(_summary(statistics))), caption_justify="left")
+    table.add_column("part")
+    for heading in ("boxes", "images", "% of images", "median score", "median % of area"):
+        table.add_column(heading, justify="right")
+    for part in statistics.parts:
+        counts = (f"{part.boxes:,}", f"{part.images:,}", f"{100 * part.share:.1f}")
+        table.add_row(escape(part.name), *counts, _figure(part.median_score, 2), _figure(part.median_area, 2, 100))
+    return table
+
+
+def _figure(value: float | None, digits: int, scale: float = 1) -> str:
+    return "-" if value is None else f"{scale * value:.{digits}f}"
+
+
+def _summary(statistics: CacheStatistics) -> list[str]:
+    by_parts = ", ".join(f"{number}: {images:,}" for number, images in enumerate(statistics.images_by_parts) if images)
+    return [
+        f"{statistics.images:,} images: {statistics.found:,} with parts, {statistics.empty:,} without, "
+        f"{statistics.failed:,} failed",
+        f"{statistics.boxes:,} parts, {statistics.parts_per_image:.2f} an image; images by parts {by_parts or 'none'}",
+        *([f"scores: {statistics.scores_are}"] if statistics.scores_are else []),
+        *(f"failed, {count:,}: {reason}" for reason, count in statistics.failures.items()),
+    ]
+
+
+def write_statistics(statistics: CacheStatistics, folder: Path) -> tuple[Path, Path]:
+    """Write stats.json and stats.png into `folder`; return both paths. Raises UserError where that is refused."""
+    numbers, picture = folder / "stats.json", folder / "stats.png"
+    write_json(numbers, statistics.as_json())
+    shares = [(part.name, part.share) for part in statistics.parts]
+    write_statistics_figure(picture, statistics.score_histogram, statistics.images_by_parts, shares)
+    return numbers, picture
