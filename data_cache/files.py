@@ -1,10 +1,9 @@
-"""Files that are whole or absent: atomic writing, strict JSON, hashes, and a lock against two runs on one folder."""
+"""Files that are whole or absent: atomic writing, strict JSON, hashes."""
 
 import hashlib
 import json
 import math
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,55 +117,3 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_names(names: object) -> str:
     """Return the SHA-256 of a list of names, as its JSON text."""
     return sha256_of_bytes(json.dumps(names, ensure_ascii=False).encode())
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder/.lock` while a run writes there; a second run is refused with UserError, a dead one's lock taken.
-
-    The lock file names host and process, so that a lock left by a killed process of this host is recognised.
-    """
-    lock = folder / ".lock"
-    owner = f"{socket.gethostname()} {os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        while not _create(lock, owner):
-            _drop_dead_lock(lock)
-    except OSError as error:
-        raise UserError(f"{lock}: cannot be written ({error.strerror or error})") from error
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _create(lock: Path, owner: str) -> bool:
-    try:
-        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        return False
-    os.write(descriptor, owner.encode())
-    os.close(descriptor)
-    return True
-
-
-def _drop_dead_lock(lock: Path) -> None:
-    try:
-        host, _, process = lock.read_text(encoding="utf-8", errors="replace").partition(" ")
-    except FileNotFoundError:  # its run has just ended
-        return
-    if host != socket.gethostname() or not process.isdecimal() or _is_alive(int(process)):
-        raise UserError(
-            f"{lock.parent}: another run ({host or 'unknown'} {process}) is writing here; wait for it, or delete {lock}"
-        )
-    lock.unlink(missing_ok=True)

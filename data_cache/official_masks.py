@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.errors import UserError
-from data_cache.image_headers import image_size
-from data_cache.images import ImageError, path_inside
+from data_cache.images import ImageError, image_size, path_inside
 from data_cache.mask_files import GRID, MaskError, mask_bytes, read_masks
 from data_cache.packing import ImageEntry, Imported, LooseBoxes, pack_boxes
 from data_cache.progress import track

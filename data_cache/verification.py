@@ -11,8 +11,7 @@ from data_cache.attributes import PART_NAMES
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.files import sha256_of_names
-from data_cache.image_headers import image_size
-from data_cache.images import ImageError
+from data_cache.images import ImageError, image_size
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, PartBoxes, read_parts
 from data_cache.progress import track
 

@@ -1,21 +1,21 @@
 """Annotated parts for training the detector: COCO JSON, checked before anything is trained on it."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError
-from data_cache.files import read_json
-from data_cache.images import ImageError, path_inside
-
-EDGE_TOLERANCE = 1.0  # pixels that a box may stick out of its image; it is clipped
+from data_cache.images import ImageError, image_size
+from data_cache.progress import track
+from detect.coco import CocoReading, read_coco
+from detect.faults import AnnotationFaults, plain, shown
+from detect.image_record import Corners, ImageRecord
+from detect.part_mapping import PARTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,24 +35,50 @@ class AnnotatedImage:
 
 
 def read_annotations(path: Path, image_root: Path) -> tuple[AnnotatedImage, ...]:
-    """Read COCO JSON, sorted by image name. Raises UserError, naming file and record, for whatever is wrong in it.
+    """Read COCO JSON, sorted by image name. Raises AnnotationFaults with every fault where anything in it is wrong.
 
-    Categories are matched by name, never by number; images that are missing below `image_root` are told at once.
+    Categories are matched by name (see `detect.part_mapping.normal_form`), never by number; some of the 16 parts are
+    enough. Boxes that leave their image by no more than a pixel are clipped. Images are looked up below `image_root`;
+    their stored size is not compared, see `annotation_faults`.
     """
-    document = read_json(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(document, dict) or not isinstance(document.get(key), list):
-            raise UserError(f"{path}: not COCO JSON (no list `{key}`)")
-    label_of = _labels(path, document["categories"])
-    records = _images(path, document["images"], image_root)
-    parts: dict[Any, list[tuple[list[float], int]]] = defaultdict(list)
-    seen: set[Any] = set()
-    for annotation in document["annotations"]:
-        _read_box(path, annotation, records, label_of, parts, seen)
-    if not parts:
-        raise UserError(f"{path}: no annotated part in {len(records)} images")
-    images = (_image(record, parts[key]) for key, record in records.items())
-    return tuple(sorted(images, key=lambda image: image.name))
+    reading = read_coco(path, image_root, PARTS)
+    if reading.faults:
+        listing = f"python cli.py parts check --annotations {path} --images {image_root}"
+        raise AnnotationFaults(path, reading.faults, f"`{listing}` lists all, `parts convert` maps other labels")
+    return annotated_images(reading)
+
+
+def annotation_faults(path: Path, image_root: Path) -> list[str]:
+    """Return a line for every fault: what `read_annotations` refuses, and images whose stored size is another.
+
+    The sizes are read from the headers of the files. Raises UserError where `path` is no JSON at all.
+    """
+    reading = read_coco(path, image_root, PARTS)
+    return [f"{path}: {fault}" for fault in (*reading.faults, *size_faults(reading, image_root))]
+
+
+def size_faults(reading: CocoReading, image_root: Path) -> list[str]:
+    """Return a line for every image of the reading whose header tells another size than its record, or none."""
+    images = track(reading.images.items(), "looking at images", len(reading.images))
+    return [fault for key, image in images for fault in _size_faults(f"image {shown(key)}", image, image_root)]
+
+
+def annotated_images(reading: CocoReading) -> tuple[AnnotatedImage, ...]:
+    """Return the sound images of a reading with their parts, sorted by name."""
+    found = (annotated(image, reading.parts.get(key, [])) for key, image in reading.images.items())
+    return tuple(sorted(found, key=lambda image: image.name))
+
+
+def annotated(image: ImageRecord, parts: list[tuple[Corners, str]]) -> AnnotatedImage:
+    """Return an image record with its parts, boxes and labels in their order."""
+    return AnnotatedImage(
+        name=image.name,
+        width=image.width,
+        height=image.height,
+        vehicle=image.vehicle,
+        boxes=np.array([corners for corners, _ in parts], dtype=np.float32).reshape(-1, 4),
+        labels=np.array([PART_NAMES.index(part) for _, part in parts], dtype=np.int64),
+    )
 
 
 def split_held_out(
@@ -73,85 +99,12 @@ def split_held_out(
     return training, tuple(image for image in images if (image.vehicle or image.name) in held)
 
 
-def _labels(path: Path, categories: list[Any]) -> dict[Any, int]:
-    labels: dict[Any, int] = {}
-    for category in categories:
-        key, name = _field(path, "category", category, "id"), _field(path, "category", category, "name")
-        if name not in PART_NAMES:
-            raise UserError(f"{path}: category {name!r} is none of the parts ({', '.join(PART_NAMES)})")
-        if key in labels or PART_NAMES.index(name) in labels.values():
-            raise UserError(f"{path}: category {name!r} (id {key}) is given twice")
-        labels[key] = PART_NAMES.index(name)
-    return labels
-
-
-def _images(path: Path, images: list[Any], image_root: Path) -> dict[Any, Mapping[str, Any]]:
-    records: dict[Any, Mapping[str, Any]] = {}
-    names: set[str] = set()
-    for image in images:
-        key, name = _field(path, "image", image, "id"), _field(path, "image", image, "file_name")
-        if key in records or name in names:
-            raise UserError(f"{path}: image {name!r} (id {key}) is given twice")
-        for side in ("width", "height"):
-            if not isinstance(size := _field(path, "image", image, side), int) or size < 1:
-                raise UserError(f"{path}: image {name!r} has {side} {size!r}")
-        try:
-            file = path_inside(image_root, str(name))
-        except ImageError as error:
-            raise UserError(f"{path}: {error}") from error
-        if not file.is_file():
-            raise UserError(f"{path}: image {file} is missing")
-        records[key] = image
-        names.add(name)
-    return records
-
-
-def _read_box(
-    path: Path,
-    annotation: Any,
-    records: Mapping[Any, Mapping[str, Any]],
-    label_of: Mapping[Any, int],
-    parts: dict[Any, list[tuple[list[float], int]]],
-    seen: set[Any],
-) -> None:
-    field: Callable[[str], Any] = lambda key: _field(path, "annotation", annotation, key)  # noqa: E731
-    key, image, category, box = field("id"), field("image_id"), field("category_id"), field("bbox")
-    where = f"{path}: annotation {key}"
-    if key in seen:
-        raise UserError(f"{where} is given twice")
-    if image not in records:
-        raise UserError(f"{where}: no image has id {image!r}")
-    if category not in label_of:
-        raise UserError(f"{where}: no category has id {category!r}")
-    seen.add(key)
-    width, height = records[image]["width"], records[image]["height"]
-    parts[image].append((_corners(where, box, width, height), label_of[category]))
-
-
-def _corners(where: str, box: Any, width: int, height: int) -> list[float]:
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(number, int | float) for number in box):
-        raise UserError(f"{where}: bbox {box!r} is not [x, y, width, height]")
-    x, y, w, h = (float(number) for number in box)
-    if w <= 0 or h <= 0:
-        raise UserError(f"{where}: bbox {box} has no area")
-    if min(x, y) < -EDGE_TOLERANCE or x + w > width + EDGE_TOLERANCE or y + h > height + EDGE_TOLERANCE:
-        raise UserError(f"{where}: bbox {box} leaves its image of {width} x {height}")
-    return [max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)]
-
-
-def _field(path: Path, kind: str, record: Any, key: str) -> Any:
-    if not isinstance(record, dict) or record.get(key) is None:
-        raise UserError(f"{path}: {kind} without `{key}`: {str(record)[:100]}")
-    return record[key]
-
-
-def _image(record: Mapping[str, Any], parts: list[tuple[list[float], int]]) -> AnnotatedImage:
-    vehicle = record.get("vehicle_id")
-    return AnnotatedImage(
-        name=record["file_name"],
-        width=record["width"],
-        height=record["height"],
-        vehicle=None if vehicle is None else str(vehicle),
-        boxes=np.array([box for box, _ in parts], dtype=np.float32).reshape(-1, 4),
-        labels=np.array([label for _, label in parts], dtype=np.int64),
-    )
+def _size_faults(where: str, image: ImageRecord, image_root: Path) -> Iterator[str]:
+    try:
+        width, height = image_size(image_root / image.name)
+    except ImageError as error:
+        yield f"{where} ({shown(image.name)}): {plain(error)}"
+        return
+    if (width, height) != (image.width, image.height):
+        told = f"{width} x {height} as stored, annotated as {image.width} x {image.height}"
+        yield f"{where} ({shown(image.name)}): {told}"

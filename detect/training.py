@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_cache.errors import UserError, from_worker
-from data_cache.files import read_json, run_lock, sha256_of_file, write_json
+from data_cache.files import read_json, sha256_of_file, write_json
+from data_cache.locks import run_lock
 from data_cache.parts import require_fingerprint
 from data_cache.progress import say
 from detect.annotations import AnnotatedImage, read_annotations, split_held_out

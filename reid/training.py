@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 from data_cache.datasets import Dataset, faults
 from data_cache.devices import describe_device
 from data_cache.errors import UserError
-from data_cache.files import append_json_line, read_json_lines, run_lock, sha256_of_names, write_atomically, write_json
+from data_cache.files import append_json_line, read_json_lines, sha256_of_names, write_atomically, write_json
+from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
 from reid.features import forward

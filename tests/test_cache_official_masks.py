@@ -117,7 +117,7 @@ def test_what_is_missing_or_damaged_is_a_row_with_the_reason(tmp_path: Path, mak
     assert found.failure == (
         "",
         f"{tmp_path / 'm' / 'b.npy'}: no such mask",
-        f"{tmp_path / 'c.jpg'}: its size cannot be read (UnidentifiedImageError)",
+        f"{tmp_path / 'c.jpg'}: not a JPEG or PNG image",
         f"{tmp_path / 'd.jpg'}: no such file",
     )
 

@@ -1,13 +1,8 @@
-"""Files: whole or absent whatever fails, strict JSON, hashes by another way, and a lock that only the living hold."""
+"""Files: whole or absent whatever fails, strict JSON, hashes by another way."""
 
 import errno
 import hashlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +14,6 @@ from data_cache.files import (
     read_json,
     read_json_lines,
     replacing,
-    run_lock,
     sha256_of_bytes,
     sha256_of_file,
     sha256_of_names,
@@ -36,13 +30,6 @@ def write_half(path: Path, data: bytes) -> NoReturn:
     with path.open("wb") as file:
         file.write(data[: len(data) // 2])
     fail()
-
-
-def dead_process() -> int:
-    """Return the number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_what_is_written_is_read_and_nothing_else_lies_there(tmp_path: Path) -> None:
@@ -177,70 +164,6 @@ def test_different_lists_of_names_have_different_hashes() -> None:
     lists = [[], [""], ["a"], ["a", "b"], ["b", "a"], ["ab"], ["a,b"], ['a", "b'], ["ä"], ["a", "b", ""]]
     assert len({sha256_of_names(names) for names in lists}) == len(lists)
     assert sha256_of_names(("a", "b")) == sha256_of_names(["a", "b"])
-
-
-def test_a_lock_is_refused_while_held_and_gone_afterwards(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    with run_lock(folder):
-        with pytest.raises(UserError, match=rf"another run .*{os.getpid()}.*delete {folder}/\.lock"), run_lock(folder):
-            pass
-        assert (folder / ".lock").exists()  # the refused run must not free what it does not hold
-    with run_lock(folder):
-        pass
-    assert not (folder / ".lock").exists()
-
-
-def test_a_lock_is_freed_by_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="bad"), run_lock(tmp_path):
-        raise ValueError("bad")
-    assert not (tmp_path / ".lock").exists()
-
-
-def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from data_cache.files import run_lock\n"
-        "with run_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    root = Path(__file__).parents[1]
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match=str(holder.pid)), run_lock(tmp_path):
-            pass
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        assert (tmp_path / ".lock").exists()
-        with run_lock(tmp_path):
-            assert str(os.getpid()) in (tmp_path / ".lock").read_text()
-
-
-@pytest.mark.parametrize("owner", ["elsewhere.example {dead}", "", "{host}", "{host} one", "\0\0\0"])
-def test_a_lock_that_cannot_be_judged_is_respected(tmp_path: Path, owner: str) -> None:
-    (tmp_path / ".lock").write_text(owner.format(host=socket.gethostname(), dead=dead_process()))
-    with pytest.raises(UserError, match="another run"), run_lock(tmp_path):
-        pass
-    assert (tmp_path / ".lock").exists()
-
-
-def test_a_lock_that_vanishes_while_it_is_looked_at_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = tmp_path / ".lock"
-    lock.write_text(f"{socket.gethostname()} {os.getpid()}")
-    read_text = Path.read_text
-
-    def vanish(path: Path, *arguments: Any, **options: Any) -> str:
-        path.unlink()
-        return read_text(path, *arguments, **options)
-
-    monkeypatch.setattr(Path, "read_text", vanish)
-    with run_lock(tmp_path):
-        assert lock.exists()
-
-
-def test_a_folder_that_cannot_be_made_is_a_fault_of_the_user(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match=r"\.lock: cannot be written"), run_lock(folder):
-            pass
 
 
 def test_append_writes_lines_that_json_alone_understands(tmp_path: Path) -> None:
