@@ -9,18 +9,30 @@ from data_cache.shards import plan_shards
 from detect.annotations import AnnotatedImage
 from detect.detector import Detector
 from detect.metrics import DetectorMetrics, measure
-from detect.reading import read_batches
+from detect.reading import ReadBatch, read_batches
 
 
 def evaluate_detector(
     detector: Detector, images: Sequence[AnnotatedImage], image_root: Path, *, workers: int
 ) -> DetectorMetrics:
-    """Return the metrics of `detector` on `images`. Raises UserError for an image that cannot be read."""
+    """Return the metrics of `detector` on `images`.
+
+    Raises UserError for an image that cannot be read, or is of another size than its annotations say.
+    """
     plan = plan_shards([image.name for image in images], detector.recipe.batch_size)
+    sizes = {image.name: (image.width, image.height) for image in images}
     found = []
     batches = read_batches(plan, image_root, detector.recipe.input_size, workers)
     for batch in track(batches, "measuring the detector (batches)", len(plan)):
-        if any(batch.failures):
-            raise UserError(next(failure for failure in batch.failures if failure))
+        _require_as_annotated(batch, sizes)
         found += detector.detect(batch.pixels, batch.sizes)
     return measure(images, found)
+
+
+def _require_as_annotated(batch: ReadBatch, sizes: dict[str, tuple[int, int]]) -> None:
+    for name, failure, (width, height) in zip(batch.names, batch.failures, batch.sizes.tolist(), strict=True):
+        if failure:
+            raise UserError(failure)
+        if (width, height) != sizes[name]:
+            annotated = "{} x {}".format(*sizes[name])
+            raise UserError(f"{name}: {width} x {height} as stored, annotated as {annotated}; correct the annotations")

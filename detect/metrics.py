@@ -1,70 +1,124 @@
 """How good a part detector is: COCO average precision, and the recall of true parts by the most confident D boxes."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.attributes import PART_NAMES
 from detect.annotations import AnnotatedImage
+from detect.matching import matched_ranks
 from detect.postprocess import RawParts
-from detect.quiet import quiet
+from detect.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
 
 RECALL_DEPTH = 8  # the paper's D
+DEPTHS = range(1, 17)  # up to the boxes that a part cache holds
 RECALL_IOU = 0.5
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class DepthRecall:
+    """Recall of the true parts by the `depth` most confident boxes of every image at IoU 0.5, all in [0, 1].
+
+    Where images show more parts than `depth`, no detector reaches 1: `limit` is the highest recall that so many boxes
+    can reach, and the shares of it are the numbers to judge by.
+    """
+
+    depth: int
+    limit: float
+    recall: float  # whatever the label of the box
+    share: float  # recall / limit
+    recall_with_label: float  # the label being right
+    share_with_label: float
 
 
 @dataclass(frozen=True)
 class DetectorMetrics:
-    """Scores over some annotated images, all in [0, 1]; a part that never occurs has no entry in `ap_by_part`."""
+    """Scores over some annotated images, all in [0, 1]; a part or a size that never occurs has no entry.
+
+    Only parts that occur in the images count. Boxes of other labels are left out first, so that they take no places in
+    the recall: a set in which only some of the parts are annotated does not punish a detector that finds more. Sizes
+    are shares of the image's area, see `detect.precision_recall.SIZES`.
+    """
 
     images: int
     parts: int
-    ap: float  # mean over parts and IoU 0.50:0.95, at most 100 boxes an image
+    ap: float  # mean over parts and IoU 0.50:0.95, at most 100 boxes of a part in an image
     ap50: float
-    recall: float  # of true parts by the top D boxes at IoU 0.5, whatever their label
-    recall_with_label: float  # the same, the label being right
-    recall_limit: float  # the highest recall that D boxes an image can reach here, each covering one part
+    ap75: float
+    recall: float  # of true parts by the top `recall_depth` boxes; see DepthRecall, which stands for all depths below
+    recall_with_label: float
+    recall_limit: float
     recall_depth: int
     ap_by_part: dict[str, float]
+    ap50_by_part: dict[str, float]
+    parts_by_part: dict[str, int]
+    ap_by_size: dict[str, float]
+    parts_by_size: dict[str, int]
+    recall_by_depth: tuple[DepthRecall, ...]
+    curves: PrecisionRecall = field(repr=False, compare=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return asdict(self)
+        """Return the fields as plain JSON values, the curves apart."""
+        fields = {name: value for name, value in vars(self).items() if name != "curves"}
+        return fields | {"recall_by_depth": [asdict(each) for each in self.recall_by_depth]}
 
 
 def measure(images: Sequence[AnnotatedImage], found: Sequence[RawParts]) -> DetectorMetrics:
-    """Return the metrics of the parts `found` in each of `images`."""
-    precision = _average_precision(images, found)
-    present = {int(label) for image in images for label in image.labels}
-    by_part = {PART_NAMES[label]: float(precision[:, label].mean()) for label in sorted(present)}
-    labels = sorted(present)
-    parts = sum(len(image.labels) for image in images)
+    """Return the metrics of the parts `found` in each of `images`, the most confident first."""
+    curves = precision_recall(images, found)
+    depths = recall_by_depth(images, [_only(curves.labels, parts) for parts in found])
+    chosen = depths[DEPTHS.index(RECALL_DEPTH)]
+    sizes = _parts_by_size(images)
     return DetectorMetrics(
         images=len(images),
-        parts=parts,
-        ap=float(precision[:, labels].mean()) if labels else 0.0,
-        ap50=float(precision[0, labels].mean()) if labels else 0.0,
-        recall=recall(images, found, RECALL_DEPTH, with_label=False),
-        recall_with_label=recall(images, found, RECALL_DEPTH, with_label=True),
-        recall_limit=sum(min(len(image.labels), RECALL_DEPTH) for image in images) / max(parts, 1),
+        parts=sum(len(image.labels) for image in images),
+        ap=curves.average(),
+        ap50=curves.average(iou=0.5),
+        ap75=curves.average(iou=0.75),
+        recall=chosen.recall,
+        recall_with_label=chosen.recall_with_label,
+        recall_limit=chosen.limit,
         recall_depth=RECALL_DEPTH,
-        ap_by_part=by_part,
+        ap_by_part=_named(curves.average_by_part()),
+        ap50_by_part=_named(curves.average_by_part(iou=0.5)),
+        parts_by_part=_named(Counter(int(label) for image in images for label in image.labels)),
+        ap_by_size={size: curves.average(size=size) for size in sizes},
+        parts_by_size=sizes,
+        recall_by_depth=depths,
+        curves=curves,
     )
 
 
-def recall(images: Sequence[AnnotatedImage], found: Sequence[RawParts], depth: int, *, with_label: bool) -> float:
-    """Return the share of true parts that one of the `depth` most confident boxes covers with IoU 0.5 or more."""
-    hits = total = 0
-    for image, parts in zip(images, found, strict=True):
-        covered = overlaps(image.boxes, parts.boxes[:depth]) >= RECALL_IOU
-        if with_label:
-            covered &= image.labels[:, None] == parts.labels[:depth]
-        hits += int(covered.any(axis=1).sum())
-        total += len(image.labels)
-    return hits / total if total else 0.0
+def recall_by_depth(images: Sequence[AnnotatedImage], found: Sequence[RawParts]) -> tuple[DepthRecall, ...]:
+    """Return the recall by the most confident 1 to 16 boxes `found` in each of `images`; 0 where no part is true."""
+    counts = np.array([len(image.labels) for image in images], dtype=np.int64)
+    pairs = list(zip(images, found, strict=True))
+    ranks, ranks_with_label = (
+        np.array([rank for pair in pairs for rank in finding_ranks(*pair, with_label=with_label)], dtype=np.int64)
+        for with_label in (False, True)
+    )
+    total = max(int(counts.sum()), 1)
+    rows = []
+    for depth in DEPTHS:
+        reachable = int(np.minimum(counts, depth).sum())
+        hits, labelled = int((ranks < depth).sum()), int((ranks_with_label < depth).sum())
+        shares = hits / max(reachable, 1), labelled / max(reachable, 1)
+        rows.append(DepthRecall(depth, reachable / total, hits / total, shares[0], labelled / total, shares[1]))
+    return tuple(rows)
+
+
+def finding_ranks(image: AnnotatedImage, found: RawParts, *, with_label: bool) -> NDArray[np.int64]:
+    """Return for every true part of an image the rank of the box that finds it, (M,); see `matched_ranks`."""
+    shared = overlaps(image.boxes, found.boxes)
+    if with_label:
+        shared = np.where(image.labels[:, None] == found.labels, shared, np.float32(0))
+    return matched_ranks(shared, RECALL_IOU)
 
 
 def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,40 +131,18 @@ def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     return np.asarray(shared / np.maximum(union, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
-def _average_precision(images: Sequence[AnnotatedImage], found: Sequence[RawParts]) -> NDArray[np.float64]:
-    """Return COCO's precision, averaged over recall: (10 IoUs, parts); 0 for a part that never occurs."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with quiet():
-        truth, answer = COCO(), COCO()
-        truth.dataset = _coco(images, [(image.boxes, image.labels, None) for image in images])
-        answer.dataset = _coco(images, [(parts.boxes, parts.labels, parts.scores) for parts in found])
-        truth.createIndex()
-        answer.createIndex()
-        evaluation = COCOeval(truth, answer, "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, part), all areas, 100 boxes
-    return np.asarray(np.maximum(precision, 0).mean(axis=1))
+def _only(labels: Sequence[int], parts: RawParts) -> RawParts:
+    kept = np.isin(parts.labels, labels)
+    return RawParts(parts.boxes[kept], parts.scores[kept], parts.labels[kept])
 
 
-def _coco(images: Sequence[AnnotatedImage], boxes: Sequence[tuple[Any, Any, Any]]) -> dict[str, Any]:
-    annotations: list[dict[str, Any]] = []
-    for index, (corners, labels, scores) in enumerate(boxes):
-        for row, (x0, y0, x1, y1) in enumerate(np.asarray(corners, dtype=np.float64)):
-            width, height = float(x1 - x0), float(y1 - y0)
-            annotation = {
-                "id": len(annotations) + 1,
-                "image_id": index,
-                "category_id": int(labels[row]),
-                "bbox": [float(x0), float(y0), width, height],
-                "area": width * height,
-                "iscrowd": 0,
-            }
-            annotations.append(annotation if scores is None else annotation | {"score": float(scores[row])})
-    return {
-        "images": [{"id": i, "width": image.width, "height": image.height} for i, image in enumerate(images)],
-        "annotations": annotations,
-        "categories": [{"id": label, "name": name} for label, name in enumerate(PART_NAMES)],
-    }
+def _named(by_label: Mapping[int, Number]) -> dict[str, Number]:
+    return {PART_NAMES[label]: by_label[label] for label in sorted(by_label)}
+
+
+def _parts_by_size(images: Sequence[AnnotatedImage]) -> dict[str, int]:
+    """Return how many true parts each size has, without sizes that never occur; a limit belongs to both sides."""
+    shares = np.concatenate([np.zeros(0), *(relative_areas(image, image.boxes) for image in images)])
+    limits = {size: ends for size, ends in SIZES.items() if size != "all"}
+    counts = {size: int(((shares >= low) & (shares <= high)).sum()) for size, (low, high) in limits.items()}
+    return {size: count for size, count in counts.items() if count}

@@ -1,33 +1,28 @@
-"""Commands of the part detector: `parts train | eval`. Every command parses, calls one function and prints."""
+"""The command group `parts` and `parts train`; a command parses, calls one function and prints."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from data_cache.options import (
-    FILE,
-    FOLDER,
     data_root_option,
     dataset_option,
     device_option,
-    json_option,
     recipe_option,
     recipe_seed_option,
     runs_option,
     set_option,
     workers_option,
 )
-from detect.options import RECIPES, detector_option, weights_option
-
-if TYPE_CHECKING:
-    from detect.metrics import DetectorMetrics
+from detect.annotated_options import annotated, annotated_options
+from detect.convert_command import check_annotations, convert
+from detect.options import RECIPES
+from detect.quality_commands import parts_eval, parts_preview
 
 
 @click.group("parts")
 def parts() -> None:
-    """Train and measure the part detector."""
+    """Train and measure the part detector, and look at what it finds."""
 
 
 @parts.command("train")
@@ -36,8 +31,7 @@ def parts() -> None:
 @runs_option
 @recipe_option(None, f"Recipe: {RECIPES}; or a YAML file.")
 @set_option
-@click.option("--annotations", type=FILE, default=None, help="COCO JSON; default: parts_train.json of the data set.")
-@click.option("--images", type=FOLDER, default=None, help="Folder of the annotated images; default: the data set's.")
+@annotated_options("parts_train.json")
 @click.option(
     "--trunk-weights", default=None, help="imagenet, another name of torchvision's, a file, or none; default: recipe's."
 )
@@ -85,79 +79,5 @@ def parts_train(
     click.echo(train_detector(settings, file, root, folder, device=device, workers=workers))
 
 
-@parts.command("eval")
-@dataset_option
-@data_root_option
-@runs_option
-@detector_option
-@weights_option
-@click.option("--annotations", type=FILE, default=None, help="COCO JSON; default: parts_test.json of the data set.")
-@click.option("--images", type=FOLDER, default=None, help="Folder of the annotated images; default: the data set's.")
-@device_option
-@workers_option
-@json_option
-def parts_eval(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    weights: Path | None,
-    annotations: Path | None,
-    images: Path | None,
-    device: str,
-    workers: int,
-    as_json: bool,
-) -> None:
-    """Measure a part detector: COCO AP, AP by part, recall of the true parts by its 8 most confident boxes.
-
-    \b
-    Example:
-      python cli.py parts eval --dataset synthetic --recipe demo
-    """
-    from data_cache.devices import choose_device
-    from detect.annotations import read_annotations
-    from detect.detector import load_detector
-    from detect.evaluation import evaluate_detector
-    from detect.training import trained_weights
-
-    device = choose_device(device)
-    file, root = annotated(dataset, data_root, annotations, images, "parts_test.json")
-    detector = load_detector(weights or trained_weights(runs, recipe, device), device)
-    metrics = evaluate_detector(detector, read_annotations(file, root), root, workers=workers)
-    if as_json:
-        click.echo(json.dumps(metrics.as_json()))
-    else:
-        show_metrics(metrics)
-
-
-def annotated(
-    dataset: str, data_root: Path, annotations: Path | None, images: Path | None, default: str
-) -> tuple[Path, Path]:
-    """Return (COCO JSON, folder of its images) from the options, or those of the data set."""
-    from data_cache.datasets import load_dataset
-
-    if annotations is not None:
-        return annotations, images or annotations.parent
-    root = load_dataset(dataset, data_root).root
-    if not (root / default).exists():
-        raise click.UsageError(f"{root / default} is not there; give --annotations FILE and --images FOLDER")
-    return root / default, images or root
-
-
-def show_metrics(metrics: "DetectorMetrics") -> None:
-    """Print a table of the metrics."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("measure", "value", title=f"{metrics.parts} parts in {metrics.images} images")
-    rows = {
-        "AP": metrics.ap,
-        "AP50": metrics.ap50,
-        f"recall@{metrics.recall_depth}": metrics.recall,
-        f"recall@{metrics.recall_depth}, at most": metrics.recall_limit,
-        f"recall@{metrics.recall_depth}, label right": metrics.recall_with_label,
-        **{f"AP {name}": value for name, value in metrics.ap_by_part.items()},
-    }
-    for name, value in rows.items():
-        table.add_row(name, f"{value:.3f}")
-    Console().print(table)
+for command in (parts_eval, parts_preview, convert, check_annotations):
+    parts.add_command(command)

@@ -74,15 +74,6 @@ def test_without_a_recipe_the_only_trained_detector_is_taken_and_told(
         trained_weights(tmp_path, None, "cpu")
 
 
-def test_eval_prints_a_table_or_json(place: Path) -> None:
-    annotations = ["--annotations", str(place / "data/parts.json")]
-    arguments = ["eval", *where(place), "--recipe", "demo", "--workers", "0", *annotations]
-    table = CliRunner().invoke(parts, arguments, catch_exceptions=False)
-    assert "AP50" in table.output and "recall@8" in table.output
-    metrics = json.loads(CliRunner().invoke(parts, [*arguments, "--json"], catch_exceptions=False).stdout)
-    assert metrics["images"] == 4 and 0 <= metrics["ap"] <= metrics["ap50"] <= 1
-
-
 def test_train_wants_annotations(place: Path) -> None:
     result = CliRunner().invoke(parts, ["train", *where(place)])
     assert result.exit_code == 2 and "give --annotations FILE" in result.output

@@ -2,52 +2,64 @@
 
 import csv
 from collections import defaultdict
-from colorsys import hsv_to_rgb
+from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from data_cache.attributes import PART_NAMES
+from data_cache.contact_sheet import LINE, draw_list, draw_picture, save_sheet
+from data_cache.drawn_boxes import DARK, Mark, part_colour
 from data_cache.errors import UserError
-from data_cache.files import read_json, replacing
+from data_cache.files import read_json
 from data_cache.images import load_image
+from data_cache.lettering import font
 
-CELL = (300, 250)  # pixels
+PICTURE = (296, 246)  # pixels
+CELL = (300, 250)
 MARGIN = (120, 26)  # for the names of rows and columns
-HUES = [tuple(round(255 * channel) for channel in hsv_to_rgb(7 * i % 16 / 16, 0.75, 1.0)) for i in range(16)]
+LEGEND_WIDTH = 160
+TEXT_SIZE = 15
+LEGEND = tuple(
+    Mark((0, 0, 0, 0), part_colour(label), key=str(label + 1), text=name) for label, name in enumerate(PART_NAMES)
+)
 
 Row = dict[str, str]
-Boxes = dict[str, list[tuple[int, list[float]]]]
+Marks = dict[str, list[Mark]]
 
 
 def write_preview(root: Path, target: Path, *, fleets: int = 2, split: str = "train") -> Path:
     """Write a PNG of the first `fleets` fleets of a split (train or test) with the boxes in every other picture.
 
-    Rows are vehicles, columns cameras. Raises UserError where `root` holds no finished synthetic data set.
+    Rows are vehicles, columns cameras; a legend tells the number of every part. Raises UserError where `root` holds no
+    finished synthetic data set.
     """
     rows = _table(root)
-    boxes = _boxes(root / f"parts_{split}.json")
-    chosen = [row for row in rows if row["name"] in boxes]
+    marks = _marks(root / f"parts_{split}.json")
+    chosen = [row for row in rows if row["name"] in marks]
     numbers = list(dict.fromkeys(row["fleet"] for row in chosen))[:fleets]
     chosen = [row for row in chosen if row["fleet"] in numbers]
     vehicles = list(dict.fromkeys(row["vehicle_id"] for row in chosen))
     cameras = sorted({int(row["camera_id"]) for row in chosen})
-    sheet = Image.new("RGB", (MARGIN[0] + CELL[0] * len(cameras), MARGIN[1] + CELL[1] * len(vehicles)), (24, 24, 26))
+    right = MARGIN[0] + CELL[0] * len(cameras)
+    height = MARGIN[1] + max(CELL[1] * len(vehicles), LINE * len(LEGEND))
+    sheet = Image.new("RGB", (right + LEGEND_WIDTH, height), DARK)
+    draw_list(sheet, (right, MARGIN[1]), LEGEND)
     draw = ImageDraw.Draw(sheet)
     for place, camera in enumerate(cameras):
-        draw.text((MARGIN[0] + CELL[0] * (place + 0.5), 5), f"camera {camera}", font=_font(15), anchor="ma")
+        draw.text((MARGIN[0] + CELL[0] * (place + 0.5), 5), f"camera {camera}", font=font(TEXT_SIZE), anchor="ma")
     for line, vehicle in enumerate(vehicles):
         mine = [row for row in chosen if row["vehicle_id"] == vehicle]
         top = MARGIN[1] + CELL[1] * line
         title = f"vehicle {vehicle}\nfleet {mine[0]['fleet']}\n{mine[0]['body']}\n{mine[0]['colour']}"
-        draw.multiline_text((8, top + 20), title, font=_font(15))
+        draw.multiline_text((8, top + 20), title, font=font(TEXT_SIZE))
         for place, camera in enumerate(cameras):
             row = next((row for row in mine if int(row["camera_id"]) == camera), None)
             if row is not None:
-                cell = _cell(root, row["name"], boxes[row["name"]] if (line + place) % 2 == 0 else [])
-                sheet.paste(cell, (MARGIN[0] + CELL[0] * place, top))
-    with replacing(target) as temporary:
-        sheet.save(temporary, "PNG")
+                shown = tuple(marks[row["name"]]) if (line + place) % 2 == 0 else ()
+                picture = draw_picture(load_image(root / row["name"]), shown, PICTURE)
+                sheet.paste(picture, (MARGIN[0] + CELL[0] * place, top))
+    save_sheet(sheet, target)
     return target
 
 
@@ -58,31 +70,13 @@ def _table(root: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def _boxes(path: Path) -> Boxes:
-    """Return (label, [x, y, width, height]) of every picture by its name."""
+def _marks(path: Path) -> Marks:
+    """Return the parts of every picture by its name, each with the number of its part."""
     content = read_json(path)
     names = {image["id"]: image["file_name"] for image in content["images"]}
-    found: Boxes = defaultdict(list, {name: [] for name in names.values()})
+    found: Marks = defaultdict(list, {name: [] for name in names.values()})
     for annotation in content["annotations"]:
-        found[names[annotation["image_id"]]].append((annotation["category_id"] - 1, annotation["bbox"]))
+        x, y, width, height = annotation["bbox"]
+        mark = replace(LEGEND[annotation["category_id"] - 1], box=(x, y, x + width, y + height))
+        found[names[annotation["image_id"]]].append(mark)
     return dict(found)
-
-
-def _cell(root: Path, name: str, boxes: list[tuple[int, list[float]]]) -> Image.Image:
-    """Return one picture enlarged to a cell, its boxes drawn and named."""
-    picture = Image.fromarray(load_image(root / name))
-    scale = min((CELL[0] - 4) / picture.width, (CELL[1] - 4) / picture.height)
-    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(picture)
-    font = _font(10)
-    for label, (x, y, width, height) in boxes:
-        draw.rectangle((x * scale, y * scale, (x + width) * scale - 1, (y + height) * scale - 1), outline=HUES[label])
-    for label, (x, y, _, _) in boxes:
-        corner = (max(0.0, x * scale), max(0.0, y * scale - 11))
-        draw.rectangle(draw.textbbox(corner, PART_NAMES[label], font=font), fill=(0, 0, 0))
-        draw.text(corner, PART_NAMES[label], fill=HUES[label], font=font)
-    return picture
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

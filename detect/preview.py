@@ -1,0 +1,115 @@
+"""A contact sheet by which a reader checks a detector: images with the boxes that it found, and the true ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from data_cache.attributes import PART_NAMES
+from data_cache.contact_sheet import write_sheet
+from data_cache.errors import UserError
+from data_cache.parts import PartBoxes, read_parts
+from detect.annotations import AnnotatedImage, read_annotations
+from detect.preview_cells import preview_cell
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+LEGEND = "Solid, numbered: found, with score, 1 the most confident."
+TRUE_LEGEND = (
+    "Dashed: true parts, lettered where no box finds them. Red name: no true part of that name there (IoU 0.5)."
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images to choose from: `names` below `root`, the true parts by name where they are known, a `label` for them."""
+
+    label: str
+    root: Path
+    names: Sequence[str]
+    truth: Mapping[str, AnnotatedImage]
+
+
+def pictures_of(dataset: str, data_root: Path, images: Path | None, annotations: Path | None) -> Pictures:
+    """Return the images of COCO `annotations`, else those below the folder `images`, else those of the data set.
+
+    Annotated images lie below `images`, by default beside the JSON. Raises UserError where there are none.
+    """
+    if annotations is not None:
+        root = images or annotations.parent
+        truth = {image.name: image for image in read_annotations(annotations, root)}
+        return Pictures(annotations.stem, root, list(truth), truth)
+    if images is not None:
+        return Pictures(images.resolve().name, images, images_below(images), {})
+    from data_cache.datasets import load_dataset
+
+    table = load_dataset(dataset, data_root)
+    return Pictures(table.name, table.root, table.names(), {})
+
+
+def images_below(folder: Path) -> list[str]:
+    """Return the names of the JPEG and PNG files below `folder`, sorted. Raises UserError where there is none."""
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    if not names:
+        raise UserError(f"{folder}: no images there or below ({', '.join(SUFFIXES)}); choose another folder")
+    return names
+
+
+def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None, seed: int | None = None) -> list[str]:
+    """Return at most `count` of `names`, sorted: evenly spaced among those that match `pattern`, or drawn by `seed`.
+
+    A pattern is a shell's, as `test/*_c01_*`; it must match the whole name. Raises UserError where it matches none.
+    """
+    matching = sorted(name for name in set(names) if pattern is None or fnmatchcase(name, pattern))
+    if not matching:
+        raise UserError(f"no name of {len(names)} images matches --names '{pattern}'; the first is {min(names)}")
+    count = min(count, len(matching))
+    if seed is None:
+        return [matching[place * len(matching) // count] for place in range(count)]
+    drawn = np.random.default_rng(seed).choice(len(matching), count, replace=False)
+    return [matching[place] for place in sorted(drawn.tolist())]
+
+
+def find_parts(names: Sequence[str], root: Path, weights: Path, *, device: str, workers: int) -> PartBoxes:
+    """Return what stage one finds in the images of those names below `root`, with the detector of `weights`."""
+    from detect.run import detect_parts
+
+    with TemporaryDirectory() as folder:
+        cache = Path(folder) / "parts.h5"
+        detect_parts(names, root, weights, cache, dataset="preview", device=device, workers=workers)
+        return read_parts(cache)
+
+
+def write_preview(
+    parts: PartBoxes,
+    names: Sequence[str],
+    root: Path,
+    target: Path,
+    *,
+    title: str,
+    truth: Mapping[str, AnnotatedImage] | None = None,
+    top: int = 8,
+    minimum_score: float = 0.0,
+) -> Path:
+    """Write a PNG of the images of those names below `root`, each with its `top` most confident boxes, and return it.
+
+    Boxes below `minimum_score` are left out; `truth` gives the true parts by name of image. An image that cannot be
+    read is a grey cell with the reason. Raises UserError where `parts` lacks an image or knows other part names.
+    """
+    truth = truth or {}
+    if truth and parts.part_names != PART_NAMES:
+        raise UserError("the part names of the cache are not those of the annotations; leave out --annotations")
+    annotated = {int(label) for image in truth.values() for label in image.labels}
+    cells = [
+        preview_cell(parts, row, root, truth=truth.get(name), annotated=annotated, top=top, minimum_score=minimum_score)
+        for name, row in zip(names, parts.rows(names).tolist(), strict=True)
+    ]
+    least = f" of score {minimum_score} or more" if minimum_score else ""
+    lines = [
+        f"{title}: {len(cells)} images, at most {top} boxes each{least}",
+        LEGEND + (f" {TRUE_LEGEND}" if truth else ""),
+    ]
+    return write_sheet(cells, target, lines)

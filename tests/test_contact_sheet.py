@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_cache.contact_sheet import (
+    FAILED,
+    LINE,
+    NAMES,
+    PICTURE,
+    Cell,
+    draw_cell,
+    draw_picture,
+    write_sheet,
+)
+from data_cache.drawn_boxes import Mark
+from data_cache.errors import UserError
+from data_cache.images import load_image
+
+ORANGE = (250, 140, 10)
+
+
+def pixels(width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), ORANGE, np.uint8)
+
+
+@pytest.mark.parametrize(("width", "height"), [(30, 20), (20, 90), (2000, 1000), (900, 2500), (3, 2), (4000, 10)])
+def test_a_picture_fills_its_place_and_keeps_its_shape(width: int, height: int) -> None:
+    picture = draw_picture(pixels(width, height), [], PICTURE)
+    assert picture.width == PICTURE[0] or picture.height == PICTURE[1]
+    assert picture.width <= PICTURE[0] and picture.height <= PICTURE[1]
+    assert picture.width * height == pytest.approx(picture.height * width, abs=max(width, height))
+
+
+def test_a_cell_is_as_high_as_its_list_where_that_is_longer() -> None:
+    image = pixels(340, 100)
+    marks = tuple(Mark((5, 5, 20, 20), (255, 0, 0), str(place), f"part {place}") for place in range(12))
+    assert draw_cell(Cell(image, marks[:3], ("name", "size"))).size == (PICTURE[0] + NAMES, 2 * LINE + 100)
+    assert draw_cell(Cell(image, marks)).height == 12 * LINE
+
+
+def test_a_mark_without_a_key_is_not_listed() -> None:
+    listed, bare = (draw_cell(Cell(pixels(340, 100), (Mark((5, 5, 20, 20), ORANGE, key, "x"),))) for key in ("1", ""))
+    beside = [np.asarray(cell)[:LINE, PICTURE[0] :] for cell in (listed, bare)]
+    assert beside[0].max() > 200 and beside[1].max() < 50
+
+
+def test_without_an_image_the_cell_is_grey_and_tells_why() -> None:
+    cell = np.asarray(draw_cell(Cell(None, reason="a.jpg: damaged image (truncated)")))
+    grey = (cell == FAILED).all(axis=-1)
+    assert grey.mean() > 0.5
+    assert cell[: LINE * 3].max() > 200  # letters
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 24, 60])
+def test_a_sheet_holds_every_cell_and_is_about_as_wide_as_high(tmp_path: Path, count: int) -> None:
+    target = write_sheet([Cell(pixels(340, 240))] * count, tmp_path / "sheets" / "a.png", ["a title"])
+    sheet = load_image(target)
+    assert (sheet == ORANGE).all(axis=-1).sum() == count * 340 * 240
+    assert count < 5 or 0.7 < sheet.shape[1] / sheet.shape[0] < 2.2
+
+
+def test_narrow_pictures_make_narrow_columns(tmp_path: Path) -> None:
+    wide, narrow = (
+        load_image(write_sheet([Cell(pixels(*size))] * 2, tmp_path / "a.png", [])).shape[1]
+        for size in ((300, 200), (100, 200))
+    )
+    assert narrow < wide
+
+
+def test_a_long_title_is_wrapped(tmp_path: Path) -> None:
+    short, long = (
+        load_image(write_sheet([Cell(pixels(300, 200))], tmp_path / "a.png", [title])).shape
+        for title in ("short", "a title of many words " * 20)
+    )
+    assert long[1] == short[1] and long[0] >= short[0] + 3 * LINE
+
+
+def test_a_sheet_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"a\.png: cannot be written"):
+        write_sheet([Cell(pixels(3, 3))], tmp_path / "file" / "a.png", [])
