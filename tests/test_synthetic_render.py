@@ -52,9 +52,11 @@ def test_nothing_behind_the_windshield_is_seen_from_behind(pictures: list[tuple[
     rear = [picture for camera, _, picture in pictures if camera in REAR_CAMERAS]
     assert len(rear) == 36
     for picture in rear:
-        assert not _names(picture) & (BEHIND_GLASS | {"wind-shield glass"})
+        assert not _names(picture) & BEHIND_GLASS
         assert np.count_nonzero(picture.layers[1]) < 1e-3 * picture.layers[1].size  # a glimpse past the pillar
     assert all({"plate", "car light", "logo"} & _names(picture) for picture in rear)
+    glimpsed = sum("wind-shield glass" in _names(picture) for picture in rear)  # past the roof's edge, from high up
+    assert glimpsed <= 2
 
 
 def test_fronts_show_windshield_lamps_and_plate(pictures: list[tuple[int, Model, Picture]]) -> None:

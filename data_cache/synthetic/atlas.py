@@ -26,6 +26,10 @@ class Material(IntEnum):
     GLASS_SIDE = 5  # tinted: the interior shows faintly, its items not at all
     PAPER = 6  # paper behind the windshield
     SHIRT = 7  # the driver's clothes, recoloured in every picture
+    TAIL = 8  # from here on: lenses that a picture may show lit
+    HEAD = 9
+    SIGNAL_LEFT = 10
+    SIGNAL_RIGHT = 11
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,16 @@ class Skin:
         scale = height / self.view.texel / 21
         at = (int(place[0]), int(place[1]))
         cv2.putText(self.colour, message, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+
+    def lettering(self, message: str, centre: Point, size: Point, colour: Colour) -> None:
+        """Write `message` as large as fits into `size` (metres) about `centre`."""
+        wide, tall = (metres / self.view.texel for metres in size)
+        (across, _), _ = cv2.getTextSize(message, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
+        scale = min(wide / across, tall / 21)
+        middle = self._texels([centre])[0] >> SUBPIXEL_BITS
+        at = (round(int(middle[0]) - scale * across / 2), round(int(middle[1]) + scale * 21 / 2))
+        thickness = 2 if scale > 0.5 else 1
+        cv2.putText(self.colour, message, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
 
     def _texels(self, points: Sequence[Point]) -> Integers:
         metres = np.asarray(points, dtype=np.float64)
@@ -169,6 +183,12 @@ def rectangle(centre: Point, size: Point, lean: float = 0.0) -> list[Point]:
         (-size[0] / 2, size[1] / 2),
     ]
     return [(centre[0] + cosine * a - sine * b, centre[1] + sine * a + cosine * b) for a, b in half]
+
+
+def shrunk(points: Sequence[Point], across: float, up: float) -> list[Point]:
+    """Return the outline scaled about its middle."""
+    middle = np.mean(points, axis=0)
+    return [(middle[0] + (u - middle[0]) * across, middle[1] + (v - middle[1]) * up) for u, v in points]
 
 
 def mirrored(points: Sequence[Point]) -> list[Point]:

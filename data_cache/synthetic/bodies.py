@@ -7,6 +7,8 @@ import numpy as np
 
 from data_cache.synthetic.arrays import Floats
 
+NOSE_LIFT = 0.07  # metres that the front bumper's lower edge lies above the sill
+
 Curve = tuple[tuple[float, float], ...]
 
 
@@ -32,6 +34,7 @@ class BodyModel:
     tail_width: float = 0.88
     bonnet_width: float = 0.88  # of the belt's width: where bonnet and boot lid turn down
     bed: tuple[float, float, float] | None = None  # s of a pick-up's bed, and the height of its floor
+    tail_lift: float = 0.09  # metres that the rear bumper's lower edge lies above the sill
 
     @property
     def height(self) -> float:
@@ -88,6 +91,26 @@ class BodyModel:
             pillars=along(self.pillars),
             doors=along(self.doors),
             bed=None if self.bed is None else (self.bed[0] * length, self.bed[1] * length, self.bed[2]),
+        )
+
+    def fitted(self, ride: float, wheel: float, wheelbase: float, tail_lift: float) -> "BodyModel":
+        """Return the body raised by `ride` metres, on wheels `wheel` times as large, `wheelbase` metres further apart.
+
+        `tail_lift` is that of the new body.
+        """
+
+        def up(curve: Curve) -> Curve:
+            return tuple((s, z + ride) for s, z in curve)
+
+        return replace(
+            self,
+            sill=self.sill + ride,
+            wheel_radius=self.wheel_radius * wheel,
+            axles=(self.axles[0], self.axles[1] + wheelbase),
+            top=up(self.top),
+            belt=up(self.belt),
+            bed=None if self.bed is None else (self.bed[0], self.bed[1], self.bed[2] + ride),
+            tail_lift=tail_lift,
         )
 
 

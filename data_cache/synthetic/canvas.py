@@ -9,10 +9,12 @@ import numpy as np
 from data_cache.attributes import PART_NAMES
 from data_cache.synthetic.arrays import Floats
 from data_cache.synthetic.atlas import Atlas, Colour, Material, Point, Skin, View, new_atlas
-from data_cache.synthetic.bodies import BodyModel
+from data_cache.synthetic.bodies import NOSE_LIFT, BodyModel
 from data_cache.synthetic.fleet import Design, Individual, Sticker, Vehicle
 from data_cache.synthetic.mesh import Mesh, Solid
 
+BLACK: Colour = (22, 22, 24)
+CHROME: Colour = (205, 208, 212)
 TEXEL_M = 0.006
 SIDE_TEXEL_M = 0.008
 GLASS_SHARE = 0.92  # of the upper surface's width, between the windshield's pillars
@@ -104,6 +106,27 @@ def sticker_outline(sticker: Sticker, slope: float = 1.0) -> list[Point]:
     half = ((-1, -1), (1, -1), (1, 1), (-1, 1))
     corners = [(a * sticker.width / 2, b * sticker.height / 2) for a, b in half]
     return [(cosine * a - sine * b, slope * (sine * a + cosine * b)) for a, b in corners]
+
+
+def height_at(canvas: Canvas, share: float) -> float:
+    """Return z on the nose: 0 at the bumper's lower edge, 1 at the bonnet's front edge."""
+    low = canvas.body.sill + NOSE_LIFT
+    return low + share * (float(canvas.body.top_at(0.05)) - low)
+
+
+def tail_height(canvas: Canvas, share: float) -> float:
+    """Return z on the tail: 0 at the bumper's lower edge, 1 at the lower edge of the rear window or the lid."""
+    low, high = canvas.body.sill + canvas.body.tail_lift, tail_top(canvas)
+    return low + share * (high - low)
+
+
+def tail_top(canvas: Canvas) -> float:
+    """Return the height of the tail panel's upper edge."""
+    body = canvas.body
+    if body.bed is not None:
+        return float(body.top_at(body.length - 0.03))
+    has_lid = body.length - body.rear_glass[1] > 0.4
+    return float(body.top_at(body.length - 0.05 if has_lid else max(body.length - 0.10, body.rear_glass[1] + 0.02)))
 
 
 def darker(colour: Colour, factor: float) -> Colour:

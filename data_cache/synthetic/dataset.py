@@ -14,7 +14,8 @@ import numpy as np
 
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError
-from data_cache.files import read_json, run_lock, write_atomically, write_json
+from data_cache.files import read_json, write_atomically, write_json
+from data_cache.locks import run_lock
 from data_cache.progress import track
 from data_cache.synthetic.boxes import PartBox
 from data_cache.synthetic.camera import station

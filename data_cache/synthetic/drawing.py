@@ -3,8 +3,17 @@
 import numpy as np
 
 from data_cache.synthetic.atlas import Colour
-from data_cache.synthetic.bodies import BODIES
+from data_cache.synthetic.bodies import BODIES, BodyModel
 from data_cache.synthetic.fleet import PLATES, Design, Individual, Mark, Sticker, Thing, Vehicle
+from data_cache.synthetic.styles import (
+    HATCHED,
+    RIMS,
+    draw_glass_style,
+    draw_lamp_style,
+    draw_plate_style,
+    draw_roof_style,
+    draw_wheel_style,
+)
 
 COLOURS: dict[str, Colour] = {
     "white": (226, 228, 228),
@@ -28,8 +37,8 @@ VIVID: tuple[Colour, ...] = (
 PLATE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 CARRIERS = ("none", "rails", "bars", "basket", "box")
 TOP_WINDOWS = ("none", "sunroof", "panorama")
-RIMS = 7
-STYLES = 4
+LOGOS = 5
+GRILLES = 7
 SMALLEST_DIFFERENCE = 4  # traits that any two vehicles of a fleet differ in
 
 
@@ -59,31 +68,38 @@ def _unlike(mates: list[Individual], design: Design, rng: np.random.Generator) -
 
 def draw_design(rng: np.random.Generator) -> Design:
     """Draw what a fleet shares."""
-    body = BODIES[str(rng.choice(list(BODY_SHARES), p=list(BODY_SHARES.values())))]
+    name = str(rng.choice(list(BODY_SHARES), p=list(BODY_SHARES.values())))
     colour = str(rng.choice(list(COLOURS), p=COLOUR_SHARES))
     shade = rng.uniform(0.88, 1.1)
     paint = tuple(int(np.clip(channel * shade + rng.normal(0, 5), 8, 245)) for channel in COLOURS[colour])
     grey = int(rng.integers(26, 70))
     cabin = (grey + 8, grey + 3, grey) if rng.random() < 0.6 else (150, 134, 112)
-    tint = int(rng.integers(8, 34))
     return Design(
-        body=body.scaled(*rng.uniform([0.96, 0.97, 0.97], [1.05, 1.03, 1.04])),
+        body=_body(name, rng),
         colour=colour,
         paint=(paint[0], paint[1], paint[2]),
-        grille=int(rng.integers(STYLES + 1)),
-        lamp=int(rng.integers(STYLES)),
-        tail=int(rng.integers(STYLES)),
-        logo=int(rng.integers(STYLES + 1)),
-        rim=int(rng.integers(RIMS)),
-        low_bumper=bool(rng.random() < 0.4),
-        fog_lamps=bool(rng.random() < 0.6),
+        grille=int(rng.integers(GRILLES)),
+        logo=int(rng.integers(LOGOS)),
+        lamps=draw_lamp_style(rng),
+        wheels=draw_wheel_style(rng),
+        roof=draw_roof_style(name, rng),
+        plates=draw_plate_style(rng),
+        glass=draw_glass_style(rng),
+        low_bumper=bool(rng.random() < 0.45),
+        cladding=bool(rng.random() < (0.5 if name in ("suv", "pickup", "hatchback") else 0.15)),
         chrome=bool(rng.random() < 0.4),
         moulding=bool(rng.random() < 0.4),
         black_mirrors=bool(rng.random() < 0.3),
-        tint=(tint, tint + 4, tint + 5),
         cabin=cabin,
         plate_height=float(rng.integers(2)),
     )
+
+
+def _body(name: str, rng: np.random.Generator) -> BodyModel:
+    """Draw how a maker stretches a body, and how it stands on its wheels."""
+    most_wheel = 1.06 if name in ("minibus", "van") else 1.12
+    scaled = BODIES[name].scaled(*rng.uniform([0.90 if name in HATCHED else 0.95, 0.96, 0.95], [1.05, 1.05, 1.06]))
+    return scaled.fitted(*rng.uniform([0.0, 0.96, 0.0, 0.09], [0.08, most_wheel, 0.18, 0.26]))
 
 
 def draw_individual(design: Design, rng: np.random.Generator) -> Individual:
@@ -99,8 +115,8 @@ def draw_individual(design: Design, rng: np.random.Generator) -> Individual:
         safe_belt=bool(rng.random() < 0.65),
         carrier=_carrier(design.body.name, rng),
         top_window=_top_window(design.body.name, rng),
-        rim=design.rim if rng.random() < 0.65 else int(rng.integers(RIMS)),
-        plate=str(rng.choice(list(PLATES), p=(0.6, 0.18, 0.14, 0.08))),
+        rim=design.wheels.rim if rng.random() < 0.65 else int(rng.integers(RIMS)),
+        plate=str(rng.choice(list(PLATES), p=(0.28, 0.14, 0.10, 0.30, 0.18))),
         plate_text="".join(str(letter) for letter in rng.choice(list(PLATE_LETTERS), 6)),
         rear_stickers=_stickers(rng, (0.35, 0.35, 0.3), (0.05, 0.2)),
         side_stickers=_stickers(rng, (0.7, 0.3), (0.12, 0.45)),
@@ -148,7 +164,7 @@ def _stickers(rng: np.random.Generator, shares: tuple[float, ...], size: tuple[f
 
 
 def _carrier(body: str, rng: np.random.Generator) -> str:
-    shares = (0.72, 0.08, 0.1, 0.02, 0.08) if body in ("sedan", "pickup") else (0.5, 0.22, 0.12, 0.09, 0.07)
+    shares = (0.78, 0.06, 0.08, 0.02, 0.06) if body in ("sedan", "pickup") else (0.60, 0.18, 0.09, 0.07, 0.06)
     return str(rng.choice(CARRIERS, p=shares))
 
 

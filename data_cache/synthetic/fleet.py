@@ -4,12 +4,14 @@ from dataclasses import dataclass, fields
 
 from data_cache.synthetic.atlas import Colour
 from data_cache.synthetic.bodies import BodyModel
+from data_cache.synthetic.styles import GlassStyle, LampStyle, PlateStyle, RoofStyle, WheelStyle
 
 PLATES: dict[str, tuple[Colour, Colour]] = {
     "blue": ((28, 62, 158), (238, 240, 244)),
     "yellow": ((226, 176, 30), (28, 28, 28)),
     "green": ((150, 212, 160), (24, 30, 26)),
-    "white": ((236, 236, 232), (30, 30, 34)),
+    "white": ((244, 244, 242), (30, 30, 34)),
+    "bright yellow": ((248, 206, 78), (34, 30, 26)),
 }
 
 
@@ -21,16 +23,17 @@ class Design:
     colour: str
     paint: Colour
     grille: int
-    lamp: int
-    tail: int
     logo: int
-    rim: int
+    lamps: LampStyle
+    wheels: WheelStyle
+    roof: RoofStyle
+    plates: PlateStyle
+    glass: GlassStyle
     low_bumper: bool  # unpainted plastic
-    fog_lamps: bool
+    cladding: bool  # unpainted arches and sills
     chrome: bool  # strips around the windows
     moulding: bool  # along the doors
     black_mirrors: bool
-    tint: Colour  # of the rear windows
     cabin: Colour
     plate_height: float  # of the rear plate: 0 on the bumper, 1 on the lid
 

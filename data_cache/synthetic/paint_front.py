@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from data_cache.synthetic.atlas import Colour, Material, Point, Skin, ellipse, mirrored, rectangle
-from data_cache.synthetic.canvas import Canvas, darker, sticker_outline
-from data_cache.synthetic.fleet import PLATES, Sticker
+from data_cache.synthetic.atlas import Colour, Material, Point, Skin, ellipse, shrunk
+from data_cache.synthetic.canvas import BLACK, CHROME, Canvas, darker, height_at, sticker_outline
+from data_cache.synthetic.fleet import Sticker
+from data_cache.synthetic.lamps import paint_fog_lamp, paint_head_lamp
+from data_cache.synthetic.plates import paint_plate
 
-BLACK: Colour = (22, 22, 24)
-CHROME: Colour = (205, 208, 212)
-PLATE_SIZE = (0.46, 0.15)  # metres
 # strokes of the made-up makers' signs, in shares of their radius
 LOGO_STROKES: tuple[tuple[tuple[Point, ...], ...], ...] = (
     (((-0.7, 0.5), (0.0, -0.7), (0.7, 0.5)),),
@@ -26,53 +25,15 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
     skin.fill(canvas.design.paint, Material.PAINT)
     _paint_bumper(canvas, skin)
     _paint_grille(canvas, skin)
-    lamps = {"front left": _paint_lamp(canvas, skin, 1), "front right": _paint_lamp(canvas, skin, -1)}
-    if canvas.design.fog_lamps:
+    lamps = {"front left": paint_head_lamp(canvas, skin, 1), "front right": paint_head_lamp(canvas, skin, -1)}
+    if canvas.design.lamps.fog:
         for side in (1, -1):
-            _paint_fog_lamp(canvas, skin, side)
+            paint_fog_lamp(canvas, skin, side)
     paint_logo(canvas, skin, (0.0, height_at(canvas, 0.80)), 0.075, canvas.body.ahead(0.02), 1)
     paint_plate(canvas, skin, (0.0, height_at(canvas, 0.36)), canvas.body.ahead(0.0), 1)
     _paint_windshield(canvas, skin)
     _paint_glass_papers(canvas, skin)
     return lamps
-
-
-def height_at(canvas: Canvas, share: float) -> float:
-    """Return z on the nose: 0 at the bumper's lower edge, 1 at the bonnet's front edge."""
-    low = canvas.body.sill + 0.07
-    return low + share * (float(canvas.body.top_at(0.05)) - low)
-
-
-def lamp_outline(canvas: Canvas) -> list[Point]:
-    """Return the left head lamp's outline (y, z) by the fleet's style; it runs on around the corner on the sides."""
-    half = canvas.body.width / 2
-    low, high = height_at(canvas, 0.58), height_at(canvas, 0.97)
-    inner, outer = 0.50 * half, 0.99 * half
-    tall = high - low
-    outlines: dict[int, list[Point]] = {
-        0: [(inner, low + 0.30 * tall), (outer, low), (outer, high), (inner + 0.1 * half, high - 0.1 * tall)],
-        1: ellipse(((inner + outer) / 2, (low + high) / 2), ((outer - inner) / 2, tall / 2), power=0.75),
-        2: [(inner, low + 0.45 * tall), (outer, low + 0.3 * tall), (outer, high), (inner, high - 0.12 * tall)],
-        3: [(inner + 0.05 * half, low), (outer, low), (outer, high), (inner, high), (inner, low + 0.5 * tall)],
-    }
-    return outlines[canvas.design.lamp]
-
-
-def shrunk(points: list[Point], across: float, up: float) -> list[Point]:
-    """Return the outline scaled about its middle."""
-    middle = np.mean(points, axis=0)
-    return [(middle[0] + (u - middle[0]) * across, middle[1] + (v - middle[1]) * up) for u, v in points]
-
-
-def paint_plate(canvas: Canvas, skin: Skin, centre: Point, ahead: float, sign: int) -> None:
-    """Paint the number plate about `centre` (u, z); u = sign·y, the plate stands at x = `ahead`."""
-    ground, ink = PLATES[canvas.individual.plate]
-    outline = [(sign * u, z) for u, z in rectangle(centre, PLATE_SIZE)]
-    part = canvas.add_part("plate", [(ahead, u, z) for u, z in outline])
-    skin.polygon(rectangle(centre, (PLATE_SIZE[0] + 0.05, PLATE_SIZE[1] + 0.04)), BLACK, Material.MATTE)
-    skin.polygon(rectangle(centre, PLATE_SIZE), ground, Material.MATTE, part)
-    left, low = centre[0] - PLATE_SIZE[0] / 2, centre[1] - PLATE_SIZE[1] / 2
-    skin.text(canvas.individual.plate_text, (left + 0.025, low + 0.035), 0.085, ink)
 
 
 def paint_logo(canvas: Canvas, skin: Skin, centre: Point, radius: float, ahead: float, sign: int) -> None:
@@ -100,56 +61,24 @@ def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     for side in (1, -1):
         skin.line([(side * 0.50 * half, high), (side * half, height_at(canvas, 0.52))], seam, 0.008)
     edge = height_at(canvas, 0.985)
-    skin.line([(-0.9 * half, edge), (0.9 * half, edge)], darker(canvas.design.paint, 0.35), 0.012)
+    skin.line([(-0.9 * half, edge), (0.9 * half, edge)], darker(canvas.design.paint, 0.5), 0.012)
 
 
 def _paint_grille(canvas: Canvas, skin: Skin) -> None:
     half, style = canvas.body.width / 2, canvas.design.grille
-    low, high = height_at(canvas, 0.56), height_at(canvas, 0.93)
-    wide = (0.46, 0.42, 0.34, 0.46, 0.30)[style] * half
-    narrow = wide * (0.9, 0.8, 0.75, 1.0, 1.0)[style]
-    if style == 3:
-        low = height_at(canvas, 0.74)
+    foot, head = {3: (0.74, 0.93), 5: (0.12, 0.93), 6: (0.80, 0.90)}.get(style, (0.56, 0.93))
+    low, high = height_at(canvas, foot), height_at(canvas, head)
+    wide = (0.46, 0.42, 0.34, 0.46, 0.30, 0.44, 0.40)[style] * half
+    narrow = wide * (0.9, 0.8, 0.75, 1.0, 1.0, 0.7, 1.0)[style]
     outline: list[Point] = [(-narrow, low), (narrow, low), (wide, high), (-wide, high)]
     skin.polygon(shrunk(outline, 1.06, 1.18), CHROME if canvas.design.chrome else BLACK, Material.METAL)
     skin.polygon(outline, BLACK, Material.MATTE)
-    bars = (5, 0, 3, 2, 0)[style]
+    bars = (5, 0, 3, 2, 0, 8, 0)[style]
     for share in np.linspace(0.12, 0.88, bars):
         z = low + share * (high - low)
         skin.line([(-wide * 0.94, z), (wide * 0.94, z)], (150, 152, 156), 0.011, Material.METAL)
-    for share in np.linspace(-0.9, 0.9, (0, 13, 0, 0, 9)[style]):
+    for share in np.linspace(-0.9, 0.9, (0, 13, 0, 0, 9, 0, 0)[style]):
         skin.line([(share * narrow, low), (share * wide, high)], (112, 114, 118), 0.009)
-
-
-def _paint_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
-    """Paint a head lamp: the cover, and in it the light with its reflectors."""
-    outline = lamp_outline(canvas)
-    light = shrunk(outline, 0.72, 0.66)
-    outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
-    ahead = canvas.body.ahead(0.05)
-    cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in outer])
-    lamp = canvas.add_part("car light", [(ahead, u, z) for u, z in inner])
-    shade = 58 if canvas.individual.smoked_covers else 122
-    skin.polygon(outer, (shade, shade + 3, shade + 6), Material.LENS, cover)
-    skin.polygon(inner, (222, 226, 230), Material.LENS, lamp)
-    middle = np.mean(inner, axis=0)
-    reach = 0.35 * (max(z for _, z in inner) - min(z for _, z in inner))
-    for offset in (-1.1, 1.1):
-        spot = (float(middle[0] + offset * reach), float(middle[1]))
-        skin.polygon(ellipse(spot, (reach, reach)), (120, 126, 134), Material.LENS)
-        skin.polygon(ellipse(spot, (0.6 * reach, 0.6 * reach)), (250, 250, 246), Material.LENS)
-    return cover, lamp
-
-
-def _paint_fog_lamp(canvas: Canvas, skin: Skin, side: int) -> None:
-    half = canvas.body.width / 2
-    spot = (side * 0.66 * half, height_at(canvas, 0.17))
-    ahead = canvas.body.ahead(0.05)
-    ring, light = ellipse(spot, (0.085, 0.062)), ellipse(spot, (0.048, 0.044))
-    cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in ring])
-    lamp = canvas.add_part("car light", [(ahead, u, z) for u, z in light])
-    skin.polygon(ring, (40, 41, 44), Material.MATTE, cover)
-    skin.polygon(light, (214, 216, 214), Material.LENS, lamp)
 
 
 def _paint_windshield(canvas: Canvas, skin: Skin) -> None:

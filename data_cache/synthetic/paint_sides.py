@@ -3,14 +3,12 @@
 import numpy as np
 
 from data_cache.synthetic.arrays import Floats
-from data_cache.synthetic.atlas import Colour, Material, Point, Skin, ellipse, rectangle
-from data_cache.synthetic.canvas import Canvas, darker, sticker_outline
-from data_cache.synthetic.paint_front import BLACK, CHROME, lamp_outline, shrunk
-from data_cache.synthetic.paint_rear import tail_lamp_outline
+from data_cache.synthetic.atlas import Colour, Material, Point, Skin, ellipse, rectangle, shrunk
+from data_cache.synthetic.canvas import BLACK, CHROME, Canvas, darker, sticker_outline
+from data_cache.synthetic.lamps import cover_colours, head_lamp, tail_lamp
 from data_cache.synthetic.shell import ARCH_GAP
 
-LAMP_REACH = (0.30, 0.20)  # metres that head and tail lamps run on around the corner
-GROOVE: Colour = (16, 16, 18)
+ROOF_BLACK: Colour = (20, 21, 23)
 
 
 def paint_sides(canvas: Canvas, lamps: dict[str, tuple[int, int]]) -> None:
@@ -43,7 +41,7 @@ class _Side:
         open_ = high - low > 0.05
         for margin, colour, material in (
             (0.022, CHROME if self.canvas.design.chrome else BLACK, Material.METAL),
-            (0.0, self.canvas.design.tint, Material.GLASS_SIDE),
+            (0.0, self.canvas.design.glass.side, Material.GLASS_SIDE),
         ):
             band = [*zip(s[open_], low[open_] - margin, strict=True)]
             band += [*zip(s[open_][::-1], high[open_][::-1] + margin, strict=True)]
@@ -59,7 +57,7 @@ class _Side:
         return np.stack([belt + 0.03, belt + 0.88 * (roof - belt) - 0.035])
 
     def paint_doors(self) -> None:
-        seam = darker(self.paint, 0.35)
+        seam = darker(self.paint, 0.5)
         low = self.body.sill + 0.12
         for place in self.body.doors:
             top = float(self.body.belt_at(place))
@@ -93,11 +91,20 @@ class _Side:
             for s0, s1 in ((0.0, 0.42), (length - 0.42, length)):
                 top = sill + 0.30
                 self.skin.polygon(self._flat([(s0, 0), (s1, 0), (s1, top), (s0, top)]), (46, 47, 50), Material.MATTE)
-        reach = self.body.wheel_radius + ARCH_GAP
+        self._paint_arches()
+
+    def _paint_arches(self) -> None:
+        """Edge the wheel arches, with cladding or with the shadow of their lips."""
+        reach, clad = self.body.wheel_radius + ARCH_GAP, self.canvas.design.cladding
+        wide = 0.10 if clad else 0.04
         for axle in self.body.axles:
-            ring = ellipse((axle, self.body.wheel_radius), (reach + 0.035, reach + 0.035), 28)
-            dark = (36, 36, 38) if self.body.name in ("suv", "pickup") else darker(self.paint, 0.55)
-            self.skin.line(self._flat([*ring, ring[0]]), dark, 0.05)
+            ring = ellipse((axle, self.body.wheel_radius), (reach + wide / 2, reach + wide / 2), 28)
+            dark = (34, 34, 36) if clad else darker(self.paint, 0.5)
+            self.skin.line(self._flat([*ring, ring[0]]), dark, wide, Material.MATTE if clad else None)
+        if clad:
+            z = self.body.sill + 0.10
+            ends = [(self.body.axles[0], z), (self.body.axles[1], z)]
+            self.skin.line(self._flat(ends), (36, 36, 38), 0.16, Material.MATTE)
 
     def _shade_downwards(self, start: float) -> None:
         """Darken the flank below `start`, where it faces the road and gathers its dirt."""
@@ -108,26 +115,29 @@ class _Side:
 
     def paint_lamps(self, front: tuple[int, int], rear: tuple[int, int]) -> None:
         """Continue head and tail lamps around the corners."""
-        smoked = self.canvas.individual.smoked_covers
-        head, tail = lamp_outline(self.canvas), tail_lamp_outline(self.canvas)
-        for outline, reach, start, toward, parts, colours in (
-            (head, LAMP_REACH[0], 0.0, 1, front, ((58, 60, 64) if smoked else (122, 126, 130), (218, 222, 226))),
-            (
-                tail,
-                LAMP_REACH[1],
-                self.body.length,
-                -1,
-                rear,
-                ((44, 8, 12) if smoked else (104, 30, 32), (196, 22, 26)),
-            ),
-        ):
-            low, high = min(z for _, z in outline), max(z for _, z in outline)
-            tip = start + toward * reach
-            wrap = [(start, low), (tip, low + 0.45 * (high - low)), (tip, high - 0.1 * (high - low)), (start, high)]
-            self.skin.polygon(self._flat(wrap), colours[0], Material.LENS, parts[0])
-            inner = [(start, low + 0.2 * (high - low)), (start + toward * reach * 0.6, low + 0.5 * (high - low))]
-            inner += [(start + toward * reach * 0.6, high - 0.25 * (high - low)), (start, high - 0.15 * (high - low))]
-            self.skin.polygon(self._flat(inner), colours[1], Material.LENS, parts[1])
+        covers, reach = cover_colours(self.canvas), self.canvas.design.lamps.wrap
+        head, tail = head_lamp(self.canvas)[0], tail_lamp(self.canvas)[0]
+        self._paint_wrap(head, (0.0, reach[0]), front, (covers[0], (218, 222, 226)))
+        ends = (self.body.length, self.body.length - reach[1])
+        self._paint_wrap(tail, ends, rear, (covers[1], self.canvas.design.lamps.red), Material.TAIL)
+
+    def _paint_wrap(
+        self,
+        outline: list[Point],
+        ends: tuple[float, float],
+        parts: tuple[int, int],
+        colours: tuple[Colour, Colour],
+        lit: Material = Material.LENS,
+    ) -> None:
+        """Continue a lamp on the flank, from the corner at s = `ends[0]` to its tip at `ends[1]`: cover and light."""
+        start, tip = ends
+        low, high = min(z for _, z in outline), max(z for _, z in outline)
+        tall, inner = high - low, start + 0.6 * (tip - start)
+        wrap = [(start, low), (tip, low + 0.45 * tall), (tip, high - 0.1 * tall), (start, high)]
+        self.skin.polygon(self._flat(wrap), colours[0], Material.LENS, parts[0])
+        light = [(start, low + 0.2 * tall), (inner, low + 0.5 * tall)]
+        light += [(inner, high - 0.25 * tall), (start, high - 0.15 * tall)]
+        self.skin.polygon(self._flat(light), colours[1], lit, parts[1])
 
     def paint_stickers(self) -> None:
         low, high = self.body.sill + 0.3, float(self.body.belt_at(self.body.length / 2)) - 0.12
@@ -144,6 +154,8 @@ def paint_top(canvas: Canvas) -> None:
     skin.fill(paint, Material.PAINT)
     low, high = body.windshield
     half = body.width / 2
+    if canvas.design.roof.dark:
+        _paint_dark_roof(canvas, skin)
     crease = darker(paint, 0.78)
     if low > 0.6:
         for side in (1, -1):
@@ -151,7 +163,7 @@ def paint_top(canvas: Canvas) -> None:
                 [(body.ahead(0.15), side * 0.45 * half), (body.ahead(low - 0.1), side * 0.62 * half)], crease, 0.016
             )
             edge = [(body.ahead(0.2), side * 0.80 * half), (body.ahead(low), side * 0.83 * half)]
-            skin.line(edge, darker(paint, 0.4), 0.012)
+            skin.line(edge, darker(paint, 0.55), 0.012)
     cowl = [(body.ahead(low - 0.07), 0.78 * half), (body.ahead(low + 0.02), 0.78 * half)]
     cowl += [(u, -v) for u, v in reversed(cowl)]
     skin.polygon(cowl, BLACK, Material.MATTE)
@@ -164,6 +176,14 @@ def paint_top(canvas: Canvas) -> None:
         bed = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.8 * half))
         skin.polygon(bed, (44, 44, 46), Material.MATTE)
     _paint_top_window(canvas, skin)
+
+
+def _paint_dark_roof(canvas: Canvas, skin: Skin) -> None:
+    """Blacken the roof between windshield and rear window: glossy, and no top window."""
+    body = canvas.body
+    first, last = body.windshield[1] - 0.05, body.rear_glass[0] + 0.05
+    roof = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.1 * body.width))
+    skin.polygon(roof, ROOF_BLACK, Material.PAINT)
 
 
 def _paint_top_window(canvas: Canvas, skin: Skin) -> None:

@@ -19,6 +19,8 @@ ENLARGED = 2  # samples a pixel along each axis
 NARROWEST, WIDEST = 0.42, 1.9  # crop width, of the median
 FRAME_WIDTHS = 4.9  # a full frame is this many median crops wide
 ZOOMED = 0.18  # spread of the zoom from picture to picture
+CUT, CUT_AWAY = 0.14, (0.05, 0.28)  # share of the pictures that lose a side of the vehicle, and how much of it
+SWAYED = (-5.0, 2.0)  # degrees that a vehicle is seen lower or higher than its camera's range tells
 EVENED = 0.6  # how far the cameras' zoom evens out the widths of crops: 0 not at all, 1 fully
 
 
@@ -69,18 +71,27 @@ def _shrunk(picture: Floats, width: int, height: int) -> Floats:
 def _frame(model: Model, station: Station, image_size: int, rng: np.random.Generator) -> tuple[Camera, int, int]:
     """Draw the pose, and return the camera whose picture is the crop around the vehicle, with the crop's size."""
     azimuth = np.radians(rng.uniform(*station.azimuth))
-    elevation = np.radians(rng.uniform(*station.elevation))
-    distance = rng.uniform(*station.distance)
+    elevation = np.radians(max(6.0, rng.uniform(*station.elevation) + rng.uniform(*SWAYED)))
+    farther = np.exp(rng.uniform(-0.1, 0.8))  # with a longer lens, which flattens the perspective
+    distance = rng.uniform(*station.distance) * farther
     toward = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     target = np.array([rng.normal(0, 0.3), rng.normal(0, 0.2), rng.uniform(0.4, 0.9)])
-    focal = station.focal_px * image_size / SENSOR_WIDTH_PX * FRAME_WIDTHS
-    camera = look_at(target + distance * toward, target, focal, roll=rng.normal(0, 0.015))
+    focal = station.focal_px * farther * image_size / SENSOR_WIDTH_PX * FRAME_WIDTHS
+    camera = look_at(target + distance * toward, target, focal, roll=rng.normal(0, 0.025))
     screen, _ = camera.project(model.outside.corners[:, 0])
     low, high = screen.min(axis=0), screen.max(axis=0)
-    margin = rng.uniform(-0.02, 0.12, 4) * (high - low).repeat(2)  # left, right, top, bottom
+    margin = _margins(rng) * (high - low).repeat(2)
     left, right = low[0] - margin[0], high[0] + margin[1]
     top, bottom = low[1] - margin[2], high[1] + margin[3]
     share = ((right - left) / image_size) ** (1 - EVENED) * np.exp(rng.normal(0, ZOOMED))
     zoom = float(np.clip(share, NARROWEST, WIDEST)) * image_size / (right - left)
     width, height = max(24, round((right - left) * zoom)), max(24, round((bottom - top) * zoom))
     return replace(camera, focal_px=focal * zoom, centre_px=(-left * zoom, -top * zoom)), width, height
+
+
+def _margins(rng: np.random.Generator) -> Floats:
+    """Draw the crop's room (left, right, top, bottom) in shares of the vehicle's extent, negative where cut."""
+    margin = rng.uniform(-0.02, 0.14, 4)
+    if rng.random() < CUT:
+        margin[rng.integers(4)] = -rng.uniform(*CUT_AWAY)
+    return np.asarray(margin)

@@ -13,6 +13,9 @@ from data_cache.synthetic.shading import Light
 
 NOISE_TILE = 128
 FARTHEST_M = 300.0
+WALLS = ("hedge", "building", "barrier", "rail")
+SHADED = 0.2  # of the places
+RAILING = 0.75  # metres from a barrier's top to its railing's
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Surroundings:
 
     road: Floats  # (3,) linear colour
     rough: float  # contrast of the road's texture
+    worn: float  # how much darker wheels have made their tracks
+    shaded_from: float  # y beyond which a house or tree keeps the sun off the ground, away from the vehicle
     line_at: float  # y of a lane line
     dashed: bool
     zebra_at: float | None  # x where a crossing begins
@@ -28,7 +33,8 @@ class Surroundings:
     pavement: Floats
     wall_at: float  # further out than the kerb
     wall: Floats
-    green: bool  # the wall is a hedge, not a building
+    kind: str  # hedge, building, barrier (of concrete, low, a railing on it) or rail
+    wall_height: float
     noise: Floats  # (NOISE_TILE, NOISE_TILE) float32, periodic, mean 0, standard deviation 1
     others: tuple[tuple[Floats, Floats, Floats], ...]  # centre, size and colour of vehicles that stand around
 
@@ -36,20 +42,24 @@ class Surroundings:
 def draw_surroundings(rng: np.random.Generator) -> Surroundings:
     """Draw the place of a picture."""
     side = float(rng.choice((-1, 1)))
-    kerb = rng.uniform(1.8, 6.0)
-    green = bool(rng.random() < 0.4)
-    wall = np.array([0.04, 0.085, 0.03]) if green else rng.uniform(0.08, 0.45) * rng.uniform(0.8, 1.1, 3)
+    kerb = rng.uniform(1.6, 6.0)
+    kind = str(rng.choice(WALLS, p=(0.27, 0.30, 0.28, 0.15)))
+    wall = np.array([0.04, 0.085, 0.03]) if kind == "hedge" else rng.uniform(0.08, 0.50) * rng.uniform(0.85, 1.1, 3)
+    beyond = rng.uniform(0.1, 1.5) if kind in ("barrier", "rail") else rng.uniform(1.5, 9.0)
     return Surroundings(
-        road=rng.uniform(0.07, 0.30) * rng.uniform(0.94, 1.06, 3),
-        rough=rng.uniform(0.05, 0.16),
+        road=rng.uniform(0.08, 0.36) * rng.uniform(0.95, 1.05, 3),
+        rough=rng.uniform(0.015, 0.13),
+        worn=rng.uniform(0.0, 0.14),
+        shaded_from=side * (rng.uniform(1.2, 4.0) if rng.random() < SHADED else FARTHEST_M),
         line_at=float(rng.choice((-1, 1)) * rng.uniform(1.3, 2.3)),
         dashed=bool(rng.random() < 0.5),
         zebra_at=rng.uniform(-6, 3) if rng.random() < 0.12 else None,
         kerb_at=side * kerb,
         pavement=rng.uniform(0.15, 0.42) * rng.uniform(0.9, 1.1, 3),
-        wall_at=side * (kerb + rng.uniform(1.5, 9.0)),
+        wall_at=side * (kerb + beyond),
         wall=wall,
-        green=green,
+        kind=kind,
+        wall_height=rng.uniform(0.55, 1.0) if kind in ("barrier", "rail") else FARTHEST_M,
         noise=_periodic_noise(rng),
         others=tuple(_other(rng) for _ in range(int(rng.choice(3, p=(0.55, 0.3, 0.15))))),
     )
@@ -89,6 +99,7 @@ def paint_background(camera: Camera, place: Surroundings, light: Light, shape: t
     if is_wall.any():
         to_wall = np.where(is_wall, to_wall, np.float32(0))
         along, high = (eye[axis] + to_wall * rays[axis] for axis in (0, 2))
+        is_wall &= _stands(along, high, place)
         brightness = 0.6 * light.horizon + 0.35 * light.sun_colour
         picture = np.where(is_wall, _wall(along, high, place) * brightness[..., None], picture)
     return np.asarray(picture, dtype=np.float32)
@@ -105,13 +116,15 @@ def _noise_at(noise: Floats, x: Floats, y: Floats) -> Floats:
 def _ground(x: Floats, y: Floats, place: Surroundings) -> Floats:
     """Return the (3, H, W) albedo of the ground at (x, y)."""
     shade = 1 + place.rough * (_noise_at(place.noise, x * 9, y * 14) + 0.5 * _noise_at(place.noise, x * 61, y * 61))
+    shade *= 1 - np.float32(place.worn) * np.cos((y - place.line_at) * np.float32(2 * np.pi / 1.7))
+    shade *= np.where(np.sign(place.shaded_from) * y > abs(place.shaded_from), np.float32(0.45), np.float32(1))
     colour = place.road.astype(np.float32)[:, None, None] * shade
     on_line = np.abs(y - place.line_at) < 0.075
     if place.dashed:
         on_line &= (x % 6.0) < 3.0
     if place.zebra_at is not None:
         on_line |= (x > place.zebra_at) & (x < place.zebra_at + 3.0) & ((y % 0.9) < 0.45)
-    colour[:, on_line] = (0.55 * shade)[on_line]
+    colour[:, on_line] = (0.68 * shade)[on_line]
     beyond = np.sign(place.kerb_at) * y - abs(place.kerb_at)
     if (beyond > -0.12).any():
         joints: Booleans = ((x % 0.6) < 0.05) | ((y % 0.6) < 0.05)
@@ -122,9 +135,24 @@ def _ground(x: Floats, y: Floats, place: Surroundings) -> Floats:
     return np.asarray(np.clip(colour, 0.01, 0.9), dtype=np.float32)
 
 
+def _stands(along: Floats, high: Floats, place: Surroundings) -> Booleans:
+    """Return (H, W) bool: where a wall hides what lies behind it; one can look through and over rails."""
+    level = high - place.wall_height
+    if place.kind == "barrier":
+        railing = (level < RAILING) & (((along % 1.9) < 0.12) | ((level % 0.36) > 0.28))
+        return np.asarray((level < 0) | railing)
+    if place.kind == "rail":
+        return np.asarray((level < 0) & ((level > -0.32) | ((along % 2.0) < 0.14)))
+    return np.ones(high.shape, np.bool_)
+
+
 def _wall(along: Floats, high: Floats, place: Surroundings) -> Floats:
     """Return the (3, H, W) albedo of the wall or hedge at (along, high)."""
-    if place.green:
+    if place.kind in ("barrier", "rail"):
+        shade = 1 + (0.12 if place.kind == "barrier" else 0.04) * _noise_at(place.noise, along * 7, high * 23)
+        shade *= np.where((high > place.wall_height) | (high % 0.5 > 0.44), 0.6, 1.0)
+        return np.asarray(np.clip((0.1 + place.wall[:, None, None]) * shade, 0.01, 0.9))
+    if place.kind == "hedge":
         shade = (
             1
             + 0.5 * _noise_at(place.noise, along * 11, high * 13)

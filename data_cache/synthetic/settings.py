@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from data_cache.errors import UserError
 
-RENDERER_VERSION = 1  # raised whenever the same settings give other pictures or boxes
+RENDERER_VERSION = 2  # raised whenever the same settings give other pictures or boxes
 MOST_CAMERAS = 99  # two digits in file names
 MOST_VEHICLES = 9999  # four digits
 

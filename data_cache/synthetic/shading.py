@@ -11,9 +11,11 @@ from data_cache.synthetic.trace import Hits, trace
 from data_cache.synthetic.vehicle import Model
 
 # share of light mirrored head-on and at a glance, by material (Schlick's approximation between)
-MIRRORED = np.array([0.07, 0.015, 0.45, 0.06, 0.05, 0.07, 0.05, 0.01], dtype=np.float32)
-GLANCING = np.array([0.65, 0.08, 0.5, 0.5, 0.8, 0.8, 0.8, 0.02], dtype=np.float32)
-PASSED = np.array([0, 0, 0, 0, 0.82, 0.20, 0, 0], dtype=np.float32)  # share of the cabin's light through glass
+MIRRORED = np.array([0.07, 0.015, 0.45, 0.06, 0.05, 0.07, 0.05, 0.01, 0.06, 0.06, 0.06, 0.06], dtype=np.float32)
+GLANCING = np.array([0.65, 0.08, 0.5, 0.5, 0.8, 0.8, 0.8, 0.02, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
+PASSED = np.array([0, 0, 0, 0, 0.82, 0.13, 0, 0, 0, 0, 0, 0], dtype=np.float32)  # share of the cabin's light
+# (3, 4): what lit lamps send out, from Material.TAIL on
+EMITTED = np.array([[2.0, 0.10, 0.08], [2.4, 2.4, 2.2], [2.4, 1.0, 0.12], [2.4, 1.0, 0.12]], dtype=np.float32).T
 SHARPNESS = 64  # exponent of the sun's glint
 
 
@@ -30,6 +32,8 @@ class Light:
     skyline: Floats  # phases of the silhouette of trees and houses that paint and glass mirror
     cabin: float  # light inside, of that outside
     glare: float  # strength of reflections
+    panes: float  # of those in tinted glass, in addition
+    lamps: tuple[float, float, float, float]  # how brightly brake, head and left and right signal lamps are lit
 
     def __post_init__(self) -> None:
         for field in fields(self)[:7]:
@@ -71,12 +75,23 @@ def lit_outside(hits: Hits, toward_eye: Floats, light: Light) -> Floats:
     cosine = np.clip(_dot(normal, toward_eye), 0, 1)
     base, edge = MIRRORED[hits.material], GLANCING[hits.material]
     share = (base + (edge - base) * (1 - cosine) ** 5) * np.float32(light.glare)
+    share[hits.material == Material.GLASS_SIDE] *= np.float32(light.panes)
     mirror = (2 * cosine) * normal - toward_eye
     glint = np.clip(_dot(mirror, light.sun), 0, 1)
     for _ in range(6):  # to the power of SHARPNESS, by squaring
         glint = glint * glint
     shine = sky_colour(mirror, light) + light.sun_colour * (6 * glint)
-    return diffuse + share * (shine - diffuse)
+    sent = diffuse + np.minimum(share, 1) * (shine - diffuse)
+    _light_lamps(sent, hits, light)
+    return sent
+
+
+def _light_lamps(sent: Floats, hits: Hits, light: Light) -> None:
+    """Add to `sent` (3, N) what the lamps give that are lit in this picture."""
+    for place, strength in enumerate(light.lamps):
+        if strength > 0:
+            lens = hits.material == Material.TAIL + place
+            sent[:, lens] += EMITTED[:, place, None] * np.float32(strength)
 
 
 def lit_inside(hits: Hits, light: Light) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_cache.synthetic.arrays import Booleans, Floats, Integers
-from data_cache.synthetic.bodies import BodyModel
+from data_cache.synthetic.bodies import NOSE_LIFT, BodyModel
 from data_cache.synthetic.mesh import Solid, flat_normals, grid_solid
 
 HALF_POINTS = 13  # of a cross-section, from the middle of the underside to the middle of the roof
@@ -66,7 +66,8 @@ def _stations(body: BodyModel) -> Floats:
 
 def _underside(body: BodyModel, stations: Floats) -> Floats:
     """Return the height of the lower edge: the sill, raised over the wheels and towards the bumpers' ends."""
-    lift = 0.07 * np.clip(1 - stations / 0.4, 0, 1) + 0.09 * np.clip(1 - (body.length - stations) / 0.4, 0, 1)
+    nose, tail = np.clip(1 - stations / 0.4, 0, 1), np.clip(1 - (body.length - stations) / 0.4, 0, 1)
+    lift = NOSE_LIFT * nose + body.tail_lift * np.minimum(1.8 * tail, 1)
     height = body.sill + lift
     reach = body.wheel_radius + ARCH_GAP
     for axle in body.axles:

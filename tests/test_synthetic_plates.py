@@ -1,0 +1,54 @@
+"""Number plates: as large as told, lettered within, one row or two."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from data_cache.synthetic.arrays import Booleans
+from data_cache.synthetic.atlas import Material
+from data_cache.synthetic.canvas import Canvas, new_canvas
+from data_cache.synthetic.drawing import draw_vehicles
+from data_cache.synthetic.fleet import PLATES
+from data_cache.synthetic.plates import paint_plate
+from data_cache.synthetic.styles import PLATE_FRAMES, PLATE_SIZES
+
+VEHICLE = draw_vehicles(2, 1, seed=3)[0]
+
+
+def _painted(shape: str, frame: int, colour: str = "white") -> tuple[Canvas, Booleans]:
+    """The canvas and its texels (rows, columns) that are plate."""
+    design = replace(VEHICLE.design, plates=replace(VEHICLE.design.plates, front=shape, rear=shape, frame=frame))
+    individual = replace(VEHICLE.individual, plate=colour, plate_text="AB1234")
+    canvas = new_canvas(replace(VEHICLE, design=design, individual=individual))
+    skin = canvas.skin("front")
+    skin.fill((90, 20, 120), Material.PAINT)
+    paint_plate(canvas, skin, (0.0, 0.7), 2.0, 1)
+    return canvas, skin.part == 1
+
+
+@pytest.mark.parametrize("frame", range(PLATE_FRAMES))
+@pytest.mark.parametrize("shape", list(PLATE_SIZES))
+def test_the_part_has_the_size_of_the_plate(shape: str, frame: int) -> None:
+    canvas, plate = _painted(shape, frame)
+    texel = canvas.skin("front").view.texel
+    extent = [np.ptp(np.flatnonzero(plate.any(axis=axis))) * texel for axis in (0, 1)]
+    np.testing.assert_allclose(extent, PLATE_SIZES[shape], atol=2 * texel)
+    assert canvas.parts[0].area == pytest.approx(np.prod(PLATE_SIZES[shape]))
+
+
+@pytest.mark.parametrize(("shape", "rows"), [("long", 1), ("narrow", 1), ("broad", 2), ("square", 2)])
+def test_rows_of_characters(shape: str, rows: int) -> None:
+    canvas, plate = _painted(shape, 2)
+    dark = (canvas.skin("front").colour.max(axis=2) < 140) & plate
+    inked = dark.any(axis=1)
+    starts = sum(not before and now for before, now in pairwise(inked))
+    assert starts == rows
+
+
+def test_characters_stay_on_the_plate() -> None:
+    for colour, (_, ink) in PLATES.items():
+        canvas, plate = _painted("broad", 2, colour)
+        outside = canvas.skin("front").colour[~plate].astype(int)
+        assert np.abs(outside - ink).sum(axis=1).min() > 60

@@ -1,0 +1,47 @@
+"""Roofs: carriers are parts, everything else up there is none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data_cache.attributes import PART_NAMES
+from data_cache.synthetic.canvas import Canvas, new_canvas
+from data_cache.synthetic.drawing import CARRIERS, draw_vehicles
+from data_cache.synthetic.roof import build_carrier, build_roof_things
+from data_cache.synthetic.styles import ROOF_THINGS
+
+VEHICLE = draw_vehicles(2, 1, seed=3)[0]
+
+
+def _canvas(carrier: str, thing: str, spoiler: bool) -> Canvas:
+    roof = replace(VEHICLE.design.roof, thing=thing, spoiler=spoiler)
+    individual = replace(VEHICLE.individual, carrier=carrier)
+    return new_canvas(replace(VEHICLE, design=replace(VEHICLE.design, roof=roof), individual=individual))
+
+
+@pytest.mark.parametrize("kind", CARRIERS)
+def test_a_carrier_is_one_part_or_nothing(kind: str) -> None:
+    canvas = _canvas(kind, "none", False)
+    meshes = build_carrier(canvas)
+    assert [part.label for part in canvas.parts] == [PART_NAMES.index("carrier")] * (kind != "none")
+    assert bool(meshes) == (kind != "none")
+    assert all((mesh.part == 1).all() for mesh in meshes)
+
+
+@pytest.mark.parametrize("spoiler", [True, False])
+@pytest.mark.parametrize("thing", ROOF_THINGS)
+def test_nothing_else_on_the_roof_is_a_part(thing: str, spoiler: bool) -> None:
+    canvas = _canvas("none", thing, spoiler)
+    meshes = build_roof_things(canvas)
+    assert len(meshes) == spoiler + (thing != "none")
+    assert not canvas.parts
+    for mesh in meshes:
+        assert not mesh.part.any()
+        assert mesh.corners[..., 2].max() > canvas.body.height - 0.35
+        assert np.abs(mesh.corners[..., 1]).max() < canvas.body.width / 2
+
+
+def test_a_box_leaves_no_room_for_a_hatch() -> None:
+    assert build_roof_things(_canvas("box", "hatch", False)) == []
+    assert len(build_roof_things(_canvas("box", "fin", False))) == 1
