@@ -9,6 +9,7 @@ from data_cache.shards import plan_shards
 from detect.annotations import AnnotatedImage
 from detect.detector import Detector
 from detect.metrics import DetectorMetrics, measure
+from detect.precision_recall import BOXES
 from detect.reading import ReadBatch, read_batches
 
 
@@ -19,6 +20,9 @@ def evaluate_detector(
 
     Raises UserError for an image that cannot be read, or is of another size than its annotations say.
     """
+    # COCO measures AP on up to 100 boxes an image; a crowded picture shows more parts than the cache keeps
+    recipe = detector.recipe.model_copy(update={"top_k": BOXES})
+    detector = Detector(detector.network, recipe, detector.device)
     plan = plan_shards([image.name for image in images], detector.recipe.batch_size)
     sizes = {image.name: (image.width, image.height) for image in images}
     found = []

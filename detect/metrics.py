@@ -48,7 +48,7 @@ class DetectorMetrics:
 
     images: int
     parts: int
-    ap: float  # mean over parts and IoU 0.50:0.95, at most 100 boxes of a part in an image
+    ap: float  # mean over parts and IoU 0.50:0.95, of the 100 most confident boxes of an image
     ap50: float
     ap75: float
     recall: float  # of true parts by the top `recall_depth` boxes; see DepthRecall, which stands for all depths below

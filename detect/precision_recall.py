@@ -17,7 +17,7 @@ SMALL, LARGE = 0.0025, 0.01
 # Shares of the image's area: a twentieth and a tenth of its sides. COCO's own limits, 32 x 32 and 96 x 96 pixels, would
 # call nearly every part of a picture of 200 pixels small.
 SIZES = {"all": (0.0, inf), "small": (0.0, SMALL), "medium": (SMALL, LARGE), "large": (LARGE, inf)}
-BOXES = 100  # of a part in an image, COCO's limit
+BOXES = 100  # in an image, COCO's limit
 
 Boxes = NDArray[np.float32]
 
