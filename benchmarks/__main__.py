@@ -1,18 +1,29 @@
 """`make bench`: every row is one thing against another, measured in the same run on the same machine."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.part_attention import part_attention_rows
+from benchmarks.part_cache import part_cache_rows
+from benchmarks.pictures import render
+from benchmarks.stage_one import stage_one_rows
 from data_cache.devices import describe_device
+
+WORKERS = 2
 
 
 def main() -> None:
     """Run all benchmarks and print their table."""
     table = Table("what", "ours", "compared with", "ratio", "target", title=f"on {describe_device('cpu')}")
-    for row in part_attention_rows():
-        table.add_row(*row)
-    Console(width=130).print(table)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        network = render(folder, WORKERS)
+        for row in (*part_attention_rows(), *stage_one_rows(folder, network), *part_cache_rows(folder)):
+            table.add_row(*row)
+    Console(width=150).print(table)
 
 
 if __name__ == "__main__":

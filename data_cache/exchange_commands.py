@@ -147,7 +147,8 @@ def _read(
     top_k: int,
 ) -> "Imported":
     from data_cache.coco_import import import_coco, import_coco_results
-    from data_cache.official_masks import import_masks, pictures_below
+    from data_cache.images import images_below
+    from data_cache.official_masks import import_masks
 
     if coco is not None:
         return import_coco(coco, dataset=dataset, top_k=top_k)
@@ -156,5 +157,5 @@ def _read(
     if masks is not None and dataset is not None:
         return import_masks(masks, dataset.root, dataset.names(), dataset=dataset.name, top_k=top_k)
     if masks is not None and images is not None:
-        return import_masks(masks, images, pictures_below(images), dataset=None, top_k=top_k)
+        return import_masks(masks, images, images_below(images), dataset=None, top_k=top_k)
     raise click.UsageError(f"give one of {SOURCES}")

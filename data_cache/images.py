@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from data_cache.errors import UserError
 
 FORMATS = ("JPEG", "PNG")
+SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_PIXELS = 50_000_000
 
 
@@ -34,6 +35,21 @@ def path_inside(root: Path, name: str) -> Path:
     if not inside:
         raise ImageError(f"{path}: leads out of {root}")
     return path
+
+
+def images_below(folder: Path) -> list[str]:
+    """Return the names of the JPEG and PNG files below `folder`, by their endings, sorted.
+
+    Raises UserError where there is none, or where a name is not UTF-8.
+    """
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    if not names:
+        raise UserError(f"{folder}: no images there or below ({', '.join(SUFFIXES)}); choose another folder")
+    strange = [name for name in names if name.encode(errors="replace").decode() != name]
+    if strange:
+        raise UserError(f"{folder}: the name of {strange[0]!a} is not UTF-8; rename it")
+    return names
 
 
 def load_image(path: Path) -> NDArray[np.uint8]:

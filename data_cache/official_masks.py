@@ -21,7 +21,6 @@ from data_cache.progress import track
 from data_cache.verification import first_of
 
 PART_NAME = "part"
-PICTURES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +67,6 @@ def import_masks(folder: Path, root: Path, names: Sequence[str], *, dataset: str
         },
     )
     return Imported(parts, tuple(_remarks(found, top_k) + _unused(folder, set(mask_of.values()))))
-
-
-def pictures_below(root: Path) -> list[str]:
-    """Return the JPEG and PNG files below `root` as names, sorted.
-
-    Raises UserError where there is none, or where a name is not UTF-8.
-    """
-    paths = (path for path in root.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    names = sorted(path.relative_to(root).as_posix() for path in paths)
-    if not names:
-        raise UserError(f"{root}: no JPEG or PNG files below it")
-    strange = [name for name in names if name.encode(errors="replace").decode() != name]
-    if strange:
-        raise UserError(f"{root}: the name of {strange[0]!a} is not UTF-8; rename it")
-    return names
 
 
 def _mask_names(names: Sequence[str]) -> dict[str, str]:

@@ -3,10 +3,15 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+    from rich.text import Text
 
 Item = TypeVar("Item")
+Size = Callable[[Item], int]
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -22,45 +27,59 @@ def say(message: str) -> None:
         sys.stderr.flush()
 
 
-def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Pass `items` on while telling how many of `total` are done, the rate and the time left."""
+def track(items: Iterable[Item], description: str, total: int, size: Size[Item] = lambda _: 1) -> Iterator[Item]:
+    """Pass `items` on while telling how much of `total` is done, the rate and the time left.
+
+    `size` tells what an item counts for, such as the images in a batch; without it every item counts for one.
+    """
     if not is_first_rank():
         yield from items
     elif sys.stderr.isatty():
-        yield from _bar(items, description, total)
+        yield from _bar(items, description, total, size)
     else:
-        yield from _lines(items, description, total)
+        yield from _lines(items, description, total, size)
 
 
-def _bar(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+def _bar(items: Iterable[Item], description: str, total: int, size: Size[Item]) -> Iterator[Item]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: "Task") -> "Text":
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.1f}/s")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(items, total=total, description=description)
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task, size(item))
 
 
-def _lines(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+def _lines(items: Iterable[Item], description: str, total: int, size: Size[Item]) -> Iterator[Item]:
     started = last = time.monotonic()
     done = 0
     for item in items:
         yield item
-        done += 1
+        done += size(item)
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             last = now

@@ -20,9 +20,9 @@ def shards_folder(output: Path) -> Path:
     return output.with_name(output.name + ".shards")
 
 
-def shard_path(output: Path, rank: int, index: int) -> Path:
-    """Return where the shard of that number, written by that rank, lies."""
-    return shards_folder(output) / f"{rank:03d}-{index:06d}.h5"
+def shard_path(output: Path, index: int) -> Path:
+    """Return where the shard of that number lies, whichever process writes it."""
+    return shards_folder(output) / f"{index:06d}.h5"
 
 
 def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any]) -> bool:

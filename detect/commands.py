@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from data_cache.options import (
     FILE,
+    FOLDER,
     data_root_option,
     dataset_option,
     device_option,
@@ -16,66 +18,123 @@ from data_cache.options import (
 )
 from detect.options import detector_option, weights_option
 
+if TYPE_CHECKING:
+    from detect.run import DetectionSummary
+
 
 @click.command("detect")
 @dataset_option
 @data_root_option
+@click.option("--images", type=FOLDER, default=None, help="Folder of photographs, instead of a data set.")
 @runs_option
 @detector_option
 @weights_option
-@click.option("--output", type=FILE, default=None, help="Part cache to write; default: RUNS/DATASET/parts.h5.")
+@click.option(
+    "--output",
+    type=FILE,
+    default=None,
+    help="Part cache to write.  [default: RUNS/DATASET/parts.h5, or parts-first-N.h5]",
+)
+@click.option("--limit", type=click.IntRange(1), default=None, help="Only the first N images by name, to try things.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images at a time.")
 @click.option(
-    "--max-failed", type=click.IntRange(0), default=None, help="Fail if more images than this are unreadable."
+    "--max-failed",
+    type=click.IntRange(0),
+    default=None,
+    help="End with exit 1 if more images than this are unreadable; every image is looked at first, and has its row.",
 )
 @device_option
 @workers_option
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @json_option
 def detect(
     dataset: str,
     data_root: Path,
+    images: Path | None,
     runs: Path,
     recipe: str | None,
     weights: Path | None,
     output: Path | None,
+    limit: int | None,
     batch_size: int,
     max_failed: int | None,
     device: str,
     workers: int,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Find the parts of every image and write them to the part cache.
 
-    Finished images are kept: run it again after a stop. Under torchrun the images are shared out.
+    What is finished is kept: run it again after a stop. Under torchrun the images are shared out, and the cache is the
+    same, byte for byte.
 
     \b
     Examples:
       python cli.py detect --dataset veri
+      python cli.py detect --dataset veri --limit 100 --dry-run
       python cli.py detect --dataset synthetic --recipe demo
+      python cli.py detect --images photos --weights detector.safetensors
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
     from data_cache.datasets import load_dataset
-    from data_cache.devices import choose_device
     from data_cache.errors import UserError
+    from data_cache.images import images_below
+    from data_cache.progress import is_first_rank
+    from detect.job import prepare_job
     from detect.run import detect_parts
-    from detect.training import trained_weights
 
-    table = load_dataset(dataset, data_root)
-    device = choose_device(device)
-    summary = detect_parts(
-        table.names(),
-        table.root,
-        weights or trained_weights(runs, recipe, device),
-        output or runs / table.name / "parts.h5",
-        dataset=table.name,
-        device=device,
-        workers=workers,
-        batch_size=batch_size,
+    if images is None:
+        table = load_dataset(dataset, data_root)
+        name, root, names = table.name, table.root, table.names()
+    else:
+        name, root, names = images.resolve().name, images, images_below(images)
+    job = prepare_job(
+        names,
+        root,
+        weights or chosen_weights(runs, recipe, device),
+        output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5"),
+        dataset=name,
+        limit=limit,
     )
-    text = (
-        f"{summary.output}: {summary.images} images, {summary.boxes} parts; {summary.empty} images without a part, "
-        f"{summary.failed} failed{', first ' if summary.failed else ''}{summary.first_failure}"
-    )
-    click.echo(json.dumps(summary.as_json()) if as_json else text)
-    if max_failed is not None and summary.failed > max_failed:
-        raise UserError(f"{summary.failed} images failed, more than --max-failed {max_failed}; the cache names them")
+    if dry_run:
+        if is_first_rank():
+            plan = job.plan()
+            click.echo(json.dumps(plan.as_json()) if as_json else plan.lines())
+        return
+    summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
+    if summary is None:  # another process of torchrun tells
+        return
+    if as_json:
+        click.echo(json.dumps(summary.as_json()))
+    else:
+        show_summary(summary)
+    failed = summary.statistics.failed
+    if max_failed is not None and failed > max_failed:
+        raise UserError(f"{failed} images failed, more than --max-failed {max_failed}; the cache names them")
+
+
+def chosen_weights(runs: Path, recipe: str | None, device: str) -> Path:
+    """Return the detector that the options name. Raises UserError where it was not trained.
+
+    torch is asked for the device only where the choice depends on it: a finished run ends before torch is loaded.
+    """
+    from data_cache.devices import choose_device
+    from detect.training import METRICS, trained_weights
+
+    if recipe is None and len(list((runs / "detector").glob(f"*/{METRICS}"))) != 1:
+        device = choose_device(device)
+    return trained_weights(runs, recipe, device)
+
+
+def show_summary(summary: "DetectionSummary") -> None:
+    """Print the cache in numbers as a table, then where it is and what was done."""
+    from rich.console import Console
+
+    from data_cache.cache_statistics import statistics_table
+
+    Console().print(statistics_table(summary.statistics, "parts found"))
+    if summary.first_failure:
+        click.echo(f"first failed: {summary.first_failure}")
+    rate = summary.images_per_second
+    done = "nothing was left to do" if rate is None else f"{summary.made_now:,} images now, {rate:.1f} images/s"
+    click.echo(f"{summary.output}: {summary.statistics.images:,} images; {done}")

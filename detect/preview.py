@@ -11,11 +11,11 @@ import numpy as np
 from data_cache.attributes import PART_NAMES
 from data_cache.contact_sheet import write_sheet
 from data_cache.errors import UserError
+from data_cache.images import images_below
 from data_cache.parts import PartBoxes, read_parts
 from detect.annotations import AnnotatedImage, read_annotations
 from detect.preview_cells import preview_cell
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 LEGEND = "Solid, numbered: found, with score, 1 the most confident."
 TRUE_LEGEND = (
     "Dashed: true parts, lettered where no box finds them. Red name: no true part of that name there (IoU 0.5)."
@@ -49,15 +49,6 @@ def pictures_of(dataset: str, data_root: Path, images: Path | None, annotations:
     return Pictures(table.name, table.root, table.names(), {})
 
 
-def images_below(folder: Path) -> list[str]:
-    """Return the names of the JPEG and PNG files below `folder`, sorted. Raises UserError where there is none."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    names = sorted(path.relative_to(folder).as_posix() for path in files)
-    if not names:
-        raise UserError(f"{folder}: no images there or below ({', '.join(SUFFIXES)}); choose another folder")
-    return names
-
-
 def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None, seed: int | None = None) -> list[str]:
     """Return at most `count` of `names`, sorted: evenly spaced among those that match `pattern`, or drawn by `seed`.
 
@@ -75,11 +66,12 @@ def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None
 
 def find_parts(names: Sequence[str], root: Path, weights: Path, *, device: str, workers: int) -> PartBoxes:
     """Return what stage one finds in the images of those names below `root`, with the detector of `weights`."""
+    from detect.job import prepare_job
     from detect.run import detect_parts
 
     with TemporaryDirectory() as folder:
         cache = Path(folder) / "parts.h5"
-        detect_parts(names, root, weights, cache, dataset="preview", device=device, workers=workers)
+        detect_parts(prepare_job(names, root, weights, cache, dataset="preview"), device=device, workers=workers)
         return read_parts(cache)
 
 

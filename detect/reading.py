@@ -1,25 +1,28 @@
 """Images for the detector, read and resized by worker processes; a bad image is an answer, not an exception."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data_cache.images import ImageError, load_image, path_inside
 from detect.detector import resize
+
+BATCHES_AHEAD = 4  # of every worker
 
 
 @dataclass(frozen=True, eq=False)
 class ReadImage:
     """An image as the network wants it, (S, S, 3) uint8, with its stored size; zeros and a reason where it is bad."""
 
-    pixels: NDArray[np.uint8]
+    name: str
+    pixels: Tensor
     width: int
     height: int
     failure: str
@@ -30,12 +33,23 @@ class ReadBatch:
     """B images: pixels (B, S, S, 3) uint8, sizes (B, 2) int32 (W, H), and a reason where one could not be read."""
 
     names: tuple[str, ...]
-    pixels: torch.Tensor
+    pixels: Tensor
     sizes: NDArray[np.int32]
     failures: tuple[str, ...]
 
+    def __len__(self) -> int:
+        return len(self.names)
 
-class ImageFiles(Dataset[tuple[str, ReadImage]]):
+    def without_pixels(self) -> "ReadBatch":
+        """Return the batch without its pixels, which are most of it."""
+        return replace(self, pixels=torch.empty(0, dtype=torch.uint8))
+
+    def pin_memory(self) -> "ReadBatch":
+        """Copy the pixels to page-locked memory; called by the loader when the device is a GPU."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
+
+class ImageFiles(Dataset[ReadImage]):
     """The images of that name below `root`, resized to a square of `size`."""
 
     def __init__(self, names: Sequence[str], root: Path, size: int) -> None:
@@ -44,19 +58,19 @@ class ImageFiles(Dataset[tuple[str, ReadImage]]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> tuple[str, ReadImage]:
+    def __getitem__(self, index: int) -> ReadImage:
         name = self.names[index]
         try:
             image = load_image(path_inside(self.root, name))
         except ImageError as error:
-            return name, ReadImage(np.zeros((self.size, self.size, 3), np.uint8), 0, 0, str(error))
-        return name, ReadImage(resize(image, self.size), image.shape[1], image.shape[0], "")
+            return ReadImage(name, torch.zeros(self.size, self.size, 3, dtype=torch.uint8), 0, 0, str(error))
+        return ReadImage(name, resize(image, self.size), image.shape[1], image.shape[0], "")
 
 
 def read_batches(
-    batches: Sequence[Sequence[str]], root: Path, size: int, workers: int
-) -> "DataLoader[tuple[str, ReadImage]]":
-    """Return a loader of one ReadBatch for each of `batches` (names), in their order."""
+    batches: Sequence[Sequence[str]], root: Path, size: int, workers: int, *, pinned: bool = False
+) -> "DataLoader[ReadImage]":
+    """Return a loader of one ReadBatch for each of `batches` (names), in their order; `pinned` for a GPU."""
     names = [name for batch in batches for name in batch]
     starts = np.cumsum([0] + [len(batch) for batch in batches])
     plan = [list(range(start, stop)) for start, stop in pairwise(starts)]
@@ -65,15 +79,15 @@ def read_batches(
         batch_sampler=plan,
         num_workers=workers,
         collate_fn=_collate,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=BATCHES_AHEAD if workers else None,
+        pin_memory=pinned,
     )
 
 
-def _collate(items: list[tuple[str, ReadImage]]) -> Any:
-    names, images = zip(*items, strict=True)
+def _collate(images: Sequence[ReadImage]) -> ReadBatch:
     return ReadBatch(
-        names=names,
-        pixels=torch.from_numpy(np.stack([image.pixels for image in images])),
+        names=tuple(image.name for image in images),
+        pixels=torch.stack([image.pixels for image in images]),
         sizes=np.array([(image.width, image.height) for image in images], dtype=np.int32),
         failures=tuple(image.failure for image in images),
     )

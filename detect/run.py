@@ -4,212 +4,169 @@ Everything that a finished run needs is decided from files before torch or MMDet
 """
 
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from data_cache.files import run_lock, sha256_of_file, sha256_of_names
-from data_cache.parts import (
-    STATUS_EMPTY,
-    STATUS_FAILED,
-    STATUS_FOUND,
-    PartBoxes,
-    read_parts,
-    require_fingerprint,
-    write_parts,
-)
+from data_cache.cache_statistics import CacheStatistics, cache_statistics
+from data_cache.locks import run_lock
+from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.progress import is_first_rank, say, track
-from data_cache.shards import merge_shards, plan_shards, shard_is_finished, shard_path, shards_folder
-from detect.recipes import DetectorRecipe
-from detect.weights import read_recipe
+from data_cache.shards import merge_shards, plan_shards, shard_path, shards_folder
+from detect.job import DetectionJob, Shard
+from detect.mending import readable_again, with_rows
+from detect.ranks import ending_in_order, own_share, versions, wait_for_others
 
 if TYPE_CHECKING:
-    from detect.postprocess import RawParts
+    from detect.detector import Detector
+    from detect.postprocess import PartBatch
     from detect.reading import ReadBatch
-
-SHARD_SIZE = 256
-PACKAGES = ("torch", "torchvision", "onedl-mmdetection")
-SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
 class DetectionSummary:
-    """What a pass over a data set came to."""
+    """What a pass over a data set came to: the cache in numbers, and what was done now.
+
+    `made_now` counts the images that this run looked at, on all its processes, in `seconds`; 0 where all was finished.
+    """
 
     output: Path
-    images: int
-    found: int
-    empty: int
-    failed: int
-    boxes: int
-    made_now: int  # images that this run, on this rank, looked at; 0 where all was finished before
-    first_failure: str = ""  # name and reason
+    statistics: CacheStatistics
+    made_now: int
+    seconds: float
+    first_failure: str  # name and reason; empty where none failed
+
+    @property
+    def images_per_second(self) -> float | None:
+        """The rate of this run; None where all was finished before."""
+        return self.made_now / self.seconds if self.made_now else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
-        return asdict(self) | {"output": str(self.output)}
+        done = {"made_now": self.made_now, "seconds": self.seconds, "images_per_second": self.images_per_second}
+        return {"output": str(self.output), **self.statistics.as_json(), **done, "first_failure": self.first_failure}
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """A shard to make: where it goes, and the images in it."""
-
-    path: Path
-    names: Sequence[str]
-
-
-def detect_parts(
-    images: Sequence[str],
-    root: Path,
-    weights: Path,
-    output: Path,
-    *,
-    dataset: str,
-    device: str,
-    workers: int,
-    batch_size: int = 32,
-    shard_size: int = SHARD_SIZE,
-) -> DetectionSummary:
-    """Write the parts of `images` (names below `root`), found by the detector of `weights`, to `output`.
+def detect_parts(job: DetectionJob, *, device: str, workers: int, batch_size: int = 32) -> DetectionSummary | None:
+    """Find the parts of the job's images on `device` (auto | cpu | cuda) and write them to its output.
 
     Finished shards are kept, so a stopped run goes on where it was and ends with the same bytes; under `torchrun` every
-    rank makes its own shards and the first one merges. A bad image becomes a row with its reason. Raises UserError
-    where `output` or its shards were made by another detector, or where another run writes them.
+    process makes its share of the shards and the first one merges. Returns None on the others. A bad image becomes a
+    row with its reason and never stops the run; the next run looks at it again. Raises UserError where the output or
+    its shards were made by another detector, or where another run writes them.
     """
-    names = sorted(set(images))
-    if not names:
-        raise UserError(f"data set {dataset}: no images below {root}")
-    recipe = read_recipe(weights)
-    fingerprint = detector_fingerprint(weights, recipe, dataset, names)
-    finished = _finished(output, names, fingerprint)
-    if finished is not None:
-        say(f"{output}: finished before, all {len(names)} images")
-        return _summary(output, finished, 0)
-    plan = plan_shards(names, shard_size)
-    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    shards = [_Shard(shard_path(output, index % ranks, index), names) for index, names in enumerate(plan)]
-    if not is_first_rank():
-        made = _make_shards(shards[rank::ranks], root, weights, recipe, fingerprint, device, workers, batch_size)
-        return _summary(output, None, made)
-    with run_lock(shards_folder(output)):
-        made = _make_shards(shards[rank::ranks], root, weights, recipe, fingerprint, device, workers, batch_size)
-        _wait_for([shard.path for shard in shards])
-        return _summary(output, merge_shards([shard.path for shard in shards], output), made)
-
-
-def detector_fingerprint(weights: Path, recipe: DetectorRecipe, dataset: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return all that decides the content of a part cache; batch size, workers and device are no part of it."""
-    return {
-        "dataset": dataset,
-        "names_sha256": sha256_of_names(list(names)),
-        "detector": recipe.model_dump(mode="json"),
-        "weights_sha256": sha256_of_file(weights),
-        "input_size": recipe.input_size,
-        "score_threshold": recipe.score_threshold,
-        "nms_iou": recipe.nms_iou,
-        "top_k": recipe.top_k,
-        "versions": {package: version(package) for package in PACKAGES},
-    }
-
-
-def _finished(output: Path, names: Sequence[str], fingerprint: Mapping[str, Any]) -> PartBoxes | None:
-    if not output.exists():
+    with ending_in_order():
+        finished = job.finished()
+        if finished is not None:
+            return _mend(job, finished, device, workers, batch_size) if is_first_rank() else None
+        if is_first_rank():
+            with run_lock(shards_folder(job.output)):
+                return _make_and_merge(job, device, workers, batch_size)
+        missing = job.missing(own_share(job.shards))
+        if missing and job.finished() is None:  # the first process may have merged, and removed the shards, meanwhile
+            write_shards(_load(job, device), job, missing, workers=workers, batch_size=batch_size)
         return None
-    parts = read_parts(output)
-    require_fingerprint(parts.fingerprint, fingerprint, output)
-    return parts
 
 
-def _make_shards(
-    shards: Sequence[_Shard],
-    root: Path,
-    weights: Path,
-    recipe: DetectorRecipe,
-    fingerprint: Mapping[str, Any],
-    device: str,
-    workers: int,
-    batch_size: int,
-) -> int:
-    """Make the shards that are not finished; return how many images that took."""
-    missing = [shard for shard in shards if not shard_is_finished(shard.path, shard.names, fingerprint)]
-    kept = sum(len(shard.names) for shard in shards) - sum(len(shard.names) for shard in missing)
-    if kept:
-        say(f"going on: {kept} images were finished before")
-    if not missing:
-        return 0
+def _mend(job: DetectionJob, parts: PartBoxes, device: str, workers: int, batch_size: int) -> DetectionSummary:
+    """Find the parts of images that failed before and can be read now; the rest of the finished cache stays."""
+    names = readable_again(parts, job.root)
+    if not names:
+        say(f"{job.output}: finished before, all {len(job.names):,} images")
+        return _summary(job, parts, 0, 0.0)
+    say(f"{job.output}: finished before; {len(names):,} images that failed can be read now, first {names[0]}")
+    folder = shards_folder(job.output)
+    with run_lock(folder):
+        detector, started = _load(job, device), time.monotonic()
+        shard = Shard(shard_path(job.output, 0), names)
+        write_shards(detector, job, [shard], workers=workers, batch_size=batch_size)
+        parts = with_rows(parts, read_parts(shard.path))
+        write_parts(job.output, parts)
+        shutil.rmtree(folder)
+        return _summary(job, parts, len(names), time.monotonic() - started)
+
+
+def _make_and_merge(job: DetectionJob, device: str, workers: int, batch_size: int) -> DetectionSummary:
+    """Make this process's shards, wait for the others', and merge all."""
+    before = versions([shard.path for shard in job.shards])
+    missing = job.missing(job.shards)
+    made = sum(len(shard.names) for shard in missing)
+    if made < len(job.names):
+        say(f"going on: {len(job.names) - made:,} of {len(job.names):,} images were finished before")
+    own = [shard for shard in own_share(job.shards) if shard in missing]
+    detector = _load(job, device) if own else None
+    started = time.monotonic()
+    if detector is not None:
+        write_shards(detector, job, own, workers=workers, batch_size=batch_size)
+    wait_for_others({shard.path: before[shard.path] for shard in missing if shard not in own})
+    parts = merge_shards([shard.path for shard in job.shards], job.output)
+    return _summary(job, parts, made, time.monotonic() - started)
+
+
+def _load(job: DetectionJob, device: str) -> "Detector":
+    """Return the job's detector, on this process's GPU where there are several."""
+    # read when torch is first imported: its threads sleep while they wait, as the readers of images need the same
+    # cores; spinning takes 0.8 of the time on an idle machine and many times as long beside another busy process
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    from data_cache.devices import choose_device
     from detect.detector import load_detector
+
+    device = choose_device(device)
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return load_detector(job.weights, device)
+
+
+def write_shards(
+    detector: "Detector", job: DetectionJob, shards: Sequence[Shard], *, workers: int, batch_size: int
+) -> None:
+    """Find the parts of the images of `shards` and put each shard down when it is whole."""
     from detect.reading import read_batches
 
-    detector = load_detector(weights, device)
-    batches = [batch for shard in missing for batch in plan_shards(shard.names, batch_size)]
-    loader = track(read_batches(batches, root, recipe.input_size, workers), "finding parts (batches)", len(batches))
-    for shard in missing:
-        rows: list[tuple[ReadBatch, list[RawParts]]] = []
-        while sum(len(batch.names) for batch, _ in rows) < len(shard.names):
-            batch = next(loader)
-            rows.append((batch, detector.detect(batch.pixels, batch.sizes)))
-        write_parts(shard.path, pack_rows(rows, recipe.top_k, fingerprint))
-    return sum(len(shard.names) for shard in missing)
+    plan = [batch for shard in shards for batch in plan_shards(shard.names, batch_size)]
+    pinned = detector.device == "cuda"
+    loader = read_batches(plan, job.root, job.recipe.input_size, workers, pinned=pinned)
+    total = sum(len(shard.names) for shard in shards)
+    batches = track(loader, "finding parts (images)", total, len)
+    for shard in shards:
+        read: list[ReadBatch] = []
+        found: list[PartBatch] = []
+        while sum(map(len, read)) < len(shard.names):
+            batch = next(batches)
+            found.append(detector.find(batch.pixels, batch.sizes))
+            read.append(batch.without_pixels())
+        write_parts(shard.path, pack_parts(read, found, job.fingerprint))
 
 
-def pack_rows(
-    rows: Sequence[tuple["ReadBatch", Sequence["RawParts"]]], places: int, fingerprint: Mapping[str, Any]
-) -> PartBoxes:
-    """Pack batches and their parts into the cache's arrays, `places` (K) parts an image."""
-    names = tuple(name for batch, _ in rows for name in batch.names)
-    failures = tuple(failure for batch, _ in rows for failure in batch.failures)
-    boxes = np.zeros((len(names), places, 4), np.float32)
-    scores = np.zeros((len(names), places), np.float32)
-    labels = np.full((len(names), places), -1, np.int8)
-    status = np.full(len(names), STATUS_EMPTY, np.uint8)
-    found = [parts for _, batch_parts in rows for parts in batch_parts]
-    for row, (parts, failure) in enumerate(zip(found, failures, strict=True)):
-        if failure:
-            status[row] = STATUS_FAILED
-        elif len(parts):
-            count, status[row] = len(parts), STATUS_FOUND
-            boxes[row, :count], scores[row, :count], labels[row, :count] = parts.boxes, parts.scores, parts.labels
+def pack_parts(read: Sequence["ReadBatch"], found: Sequence["PartBatch"], fingerprint: Mapping[str, Any]) -> PartBoxes:
+    """Pack batches and what was found in them into the cache's arrays."""
+    failures = tuple(failure for batch in read for failure in batch.failures)
+    boxes, scores, labels = (
+        np.concatenate([getattr(batch, name).cpu().numpy() for batch in found])
+        for name in ("boxes", "scores", "labels")
+    )
+    status = np.where((labels >= 0).any(axis=1), STATUS_FOUND, STATUS_EMPTY)
     return PartBoxes(
-        names=names,
-        image_size=np.concatenate([batch.sizes for batch, _ in rows]),
+        names=tuple(name for batch in read for name in batch.names),
+        image_size=np.concatenate([batch.sizes for batch in read]),
         boxes=boxes,
         scores=scores,
-        labels=labels,
-        status=status,
+        labels=labels.astype(np.int8),
+        status=np.where(np.array(failures, dtype=bool), STATUS_FAILED, status).astype(np.uint8),
         failure=failures,
         part_names=PART_NAMES,
         fingerprint=dict(fingerprint),
     )
 
 
-def _wait_for(paths: Sequence[Path]) -> None:
-    """Wait until other ranks have put down their shards; a shard that exists is whole."""
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        say(f"waiting for {len(missing)} shards of other ranks")
-    while not all(path.exists() for path in missing):
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-def _summary(output: Path, parts: PartBoxes | None, made: int) -> DetectionSummary:
-    if parts is None:
-        return DetectionSummary(output, made, 0, 0, 0, 0, made)
-    counts = np.bincount(parts.status, minlength=3)
-    failures = [f"{name} ({reason})" for name, reason in zip(parts.names, parts.failure, strict=True) if reason]
-    return DetectionSummary(
-        output=output,
-        images=len(parts.names),
-        found=int(counts[STATUS_FOUND]),
-        empty=int(counts[STATUS_EMPTY]),
-        failed=int(counts[STATUS_FAILED]),
-        boxes=int((parts.labels >= 0).sum()),
-        made_now=made,
-        first_failure=failures[0] if failures else "",
-    )
+def _summary(job: DetectionJob, parts: PartBoxes, made: int, seconds: float) -> DetectionSummary:
+    failures = (f"{name} ({reason})" for name, reason in zip(parts.names, parts.failure, strict=True) if reason)
+    return DetectionSummary(job.output, cache_statistics(parts), made, seconds, next(failures, ""))

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_cache.attributes import PART_NAMES
+from detect.job import prepare_job
 from detect.recipes import DetectorRecipe
 from detect.run import DetectionSummary, detect_parts
 
@@ -60,8 +61,10 @@ def toy_set(folder: Path, count: int, seed: int = 0) -> Path:
     return folder / "parts.json"
 
 
-def find(data: Path, output: Path, weights: str = "w.safetensors", workers: int = 0) -> DetectionSummary:
+def find(
+    data: Path, output: Path, weights: str = "w.safetensors", *, workers: int = 0, limit: int | None = None
+) -> DetectionSummary | None:
     """Run stage one over the toy images of `data` with weights that lie there, four images a shard."""
-    names = sorted(path.relative_to(data).as_posix() for path in data.glob("images/*.png"))
-    options: dict[str, Any] = {"dataset": "toy", "device": "cpu", "batch_size": 3, "shard_size": 4}
-    return detect_parts(names, data, data / weights, output, workers=workers, **options)
+    names = [path.relative_to(data).as_posix() for path in data.glob("images/*.png")]
+    job = prepare_job(names, data, data / weights, output, dataset="toy", limit=limit, shard_size=4)
+    return detect_parts(job, device="cpu", workers=workers, batch_size=3)

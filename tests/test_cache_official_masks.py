@@ -15,7 +15,7 @@ from toy_masks import npy, rectangles
 import data_cache.mask_files
 from data_cache.errors import UserError
 from data_cache.files import sha256_of_names
-from data_cache.official_masks import import_masks, mask_boxes, pictures_below
+from data_cache.official_masks import import_masks, mask_boxes
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND
 from data_cache.verification import fingerprint_faults
 from reid.images import part_arrays
@@ -157,19 +157,6 @@ def test_a_pipe_and_a_huge_file_are_not_read(
     found = import_masks(tmp_path / "m", tmp_path, ["a.jpg", "b.jpg", "c.jpg"], dataset=None, top_k=4).parts
     assert found.status.tolist() == [STATUS_FOUND, STATUS_FAILED, STATUS_FAILED]
     assert all("not a file of at most" in reason for reason in found.failure[1:])
-
-
-def test_pictures_are_found_below_a_folder(tmp_path: Path, make_pictures: MakePictures) -> None:
-    make_pictures(tmp_path, ["b.jpg", "in/a.JPG", "in/c.png"])
-    (tmp_path / "in" / "notes.txt").write_text("")
-    (tmp_path / "folder.jpg").mkdir()
-    assert pictures_below(tmp_path) == ["b.jpg", "in/a.JPG", "in/c.png"]
-    (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_text("")
-    with pytest.raises(UserError, match=r"the name of 'in/\\udcff\.jpg' is not UTF-8") as caught:
-        pictures_below(tmp_path)
-    assert str(caught.value).isprintable()
-    with pytest.raises(UserError, match=r"folder\.jpg: no JPEG or PNG files below it"):
-        pictures_below(tmp_path / "folder.jpg")
 
 
 @pytest.mark.usefixtures("tiny_network")

@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 from detect_toy import TINY
+from naive_parts import in_order
 
 from detect.adapter import build_network, network_config, repair_head
-from detect.postprocess import RawParts, by_confidence
 from detect.recipes import PRESETS
 
 
@@ -57,15 +57,12 @@ def test_our_inference_gives_what_mmdetection_predicts() -> None:
     pixels = torch.randint(0, 255, (2, 96, 96, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     detector = Detector(network, recipe, "cpu")
     found = detector.detect(pixels, torch.tensor([[96, 96]] * 2).numpy())
-    inputs = (pixels.permute(0, 3, 1, 2).float() - detector.mean) / detector.std
     meta = {"img_shape": (96, 96), "scale_factor": (1.0, 1.0)}
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        logits, offsets = network.bbox_head(network.extract_feat(inputs))
     with torch.no_grad():
-        levels = [[level.float() for level in levels] for levels in (logits, offsets)]
+        levels = [[level.float() for level in levels] for levels in detector.raw(detector.normalised(pixels))]
         samples = network.bbox_head.predict_by_feat(*levels, batch_img_metas=[meta] * 2)
     for parts, sample in zip(found, samples, strict=True):
-        wanted = by_confidence(RawParts(*(sample[key].numpy() for key in ("bboxes", "scores", "labels"))))
+        wanted = in_order(*(sample[key].numpy() for key in ("bboxes", "scores", "labels")))
         assert torch.allclose(torch.from_numpy(parts.scores), torch.from_numpy(wanted.scores), atol=1e-6)
         assert torch.allclose(torch.from_numpy(parts.boxes), torch.from_numpy(wanted.boxes), atol=1e-3)
         assert parts.labels.tolist() == wanted.labels.tolist()

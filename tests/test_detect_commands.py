@@ -49,10 +49,53 @@ def test_failures_beyond_the_limit_end_in_an_error(place: Path, tmp_path: Path) 
         with pytest.raises(UserError, match="1 images failed, more than --max-failed 0"):
             CliRunner().invoke(detect, [*arguments, "--max-failed", "0"], catch_exceptions=False)
         result = CliRunner().invoke(detect, [*arguments, "--max-failed", "1"])
-        assert result.exit_code == 0
-        assert "1 failed, first images/0000.png (" in result.stdout and "no such file" in result.stdout
+        assert result.exit_code == 0 and "3 with parts, 0 without, 1 failed" in result.stdout
+        assert "failed, 1: no such file" in result.stdout and "first failed: images/0000.png (" in result.stdout
+        assert "4 images; nothing was left to do" in result.stdout
     finally:
         (tmp_path / "away.png").rename(place / "data/images/0000.png")
+
+
+def test_a_limited_run_has_a_cache_of_its_own(place: Path) -> None:
+    arguments = [*where(place), "--recipe", "demo", "--workers", "0", "--limit", "2"]
+    planned = CliRunner().invoke(detect, [*arguments, "--dry-run"], catch_exceptions=False)
+    folder = CliRunner().invoke(detect, [*arguments, "--dry-run", "--json"], catch_exceptions=False)
+    output = Path(json.loads(folder.stdout)["output"])
+    assert "2 of folder, the first 2 by name" in planned.stdout and "to do: 2" in planned.stdout
+    assert output.name == "parts-first-2.h5" and not output.exists()
+    result = CliRunner().invoke(detect, [*arguments, "--json"], catch_exceptions=False)
+    summary = json.loads(result.stdout)
+    assert summary["images"] == 2 and summary["output"] == str(output) and output.exists()
+
+
+def test_a_second_run_and_a_dry_run_load_no_torch(place: Path) -> None:
+    arguments = [*where(place), "--weights", str(place / "runs/detector/demo" / WEIGHTS), "--workers", "0"]
+    arguments = [argument if argument != "cpu" else "auto" for argument in arguments]
+    CliRunner().invoke(detect, [*arguments, "--output", str(place / "twice.h5")], catch_exceptions=False)
+    code = (
+        "import sys; from click.testing import CliRunner; from detect.commands import detect\n"
+        "result = CliRunner().invoke(detect, sys.argv[1:], catch_exceptions=False)\n"
+        "print(result.output)\n"
+        "assert not {'torch', 'mmdet', 'mmcv', 'mmengine', 'matplotlib'} & set(sys.modules)"
+    )
+    for more in (["--output", str(place / "twice.h5")], ["--output", str(place / "never.h5"), "--dry-run"]):
+        run = subprocess.run(
+            [sys.executable, "-c", code, *arguments, *more], capture_output=True, text=True, check=True
+        )
+        assert "nothing was left to do" in run.stdout or "finished: 0; to do: 4" in run.stdout
+    without = [sys.executable, "-c", code, *where(place)[:-1], "auto", "--dry-run"]
+    run = subprocess.run(without, capture_output=True, text=True, check=True)
+    assert "detector/demo" in run.stdout  # the only one trained there, whatever the device
+
+
+def test_other_processes_of_torchrun_print_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [*where(place), "--recipe", "demo", "--workers", "0", "--output", str(place / "shared.h5")]
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for more in ([], ["--dry-run"], ["--json"]):
+        result = CliRunner().invoke(detect, [*arguments, *more], catch_exceptions=False)
+        assert (result.exit_code, result.output) == (0, "")
+    assert not (place / "shared.h5").exists()
 
 
 def test_a_detector_that_was_not_trained_is_told_with_the_remedy(place: Path) -> None:

@@ -14,7 +14,7 @@ from data_cache.images import load_image
 from data_cache.parts import STATUS_FAILED, STATUS_FOUND, PartBoxes, no_parts, read_parts
 from detect.adapter import build_network
 from detect.postprocess import RawParts
-from detect.preview import choose_names, find_parts, images_below, pictures_of, write_preview
+from detect.preview import choose_names, find_parts, pictures_of, write_preview
 from detect.preview_cells import WHITE, WRONG, preview_cell
 from detect.weights import write_weights
 
@@ -70,10 +70,9 @@ def test_pictures_of_a_folder_are_found_below_it(root: Path) -> None:
     (root / "deep" / "er").mkdir(parents=True)
     for name in ("deep/b.JPG", "deep/er/c.jpeg", "deep/note.txt", "list.json"):
         (root / name).write_text("")
-    assert images_below(root) == ["a.png", "deep/b.JPG", "deep/er/c.jpeg"]
     assert pictures_of("veri", root, root / "deep", None).names == ["b.JPG", "er/c.jpeg"]
     with pytest.raises(UserError, match="nowhere: no images there or below"):
-        images_below(root / "nowhere")
+        pictures_of("veri", root, root / "nowhere", None)
 
 
 def test_annotations_give_pictures_and_true_parts(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
-"""Sizes from headers: those of the decoded image, and one clear error for what is no picture."""
+"""What is known of images without decoding them: sizes from headers, names below a folder, clear errors."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MakePictures
 from PIL import Image
 
-from data_cache.images import ImageError, image_size, load_image
+from data_cache.errors import UserError
+from data_cache.images import ImageError, image_size, images_below, load_image
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("png", "P")])
@@ -64,3 +66,16 @@ def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path, side: int) -> N
     Image.new("1", (side, side)).save(path)
     with pytest.raises(ImageError, match=r"a\.png: "):
         image_size(path)
+
+
+def test_images_are_found_below_a_folder(tmp_path: Path, make_pictures: MakePictures) -> None:
+    make_pictures(tmp_path, ["b.jpg", "in/a.JPG", "in/c.png"])
+    (tmp_path / "in" / "notes.txt").write_text("")
+    (tmp_path / "folder.jpg").mkdir()
+    assert images_below(tmp_path) == ["b.jpg", "in/a.JPG", "in/c.png"]
+    (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_text("")
+    with pytest.raises(UserError, match=r"the name of 'in/\\udcff\.jpg' is not UTF-8") as caught:
+        images_below(tmp_path)
+    assert str(caught.value).isprintable()
+    with pytest.raises(UserError, match=r"folder\.jpg: no images there or below"):
+        images_below(tmp_path / "folder.jpg")

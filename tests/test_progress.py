@@ -87,6 +87,22 @@ def test_plain_lines_come_now_and_then_with_true_counts(
 
 
 @pytest.mark.usefixtures("slow_clock")
+def test_an_item_counts_for_what_its_size_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    batches = [[0] * 4] * 25 + [[0] * 2]
+    assert list(track(batches, "reading", 102, len)) == batches
+    lines, period = capsys.readouterr().err.splitlines(), int(SECONDS_BETWEEN_LINES)
+    # a batch of four a second by this clock
+    assert f"{4 * period}/102, 4.0/s, {(102 - 4 * period) / 4:.0f} s left" in lines[0]
+    assert "reading: 102/102" in lines[-1]
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    list(track(batches, "reading", 102, len))
+    assert "102/102" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("slow_clock")
 def test_other_ranks_are_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RANK", "3")
     say("not heard")

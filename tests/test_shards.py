@@ -10,11 +10,11 @@ from data_cache.parts import PartBoxes, encode_parts, read_parts, write_parts
 from data_cache.shards import merge_shards, plan_shards, shard_is_finished, shard_path, shards_folder
 
 
-def write_shards(parts: PartBoxes, output: Path, size: int, ranks: int = 1) -> list[Path]:
-    """Write `parts` as the shards of a plan, shared out among ranks; return their paths in order."""
+def write_shards(parts: PartBoxes, output: Path, size: int) -> list[Path]:
+    """Write `parts` as the shards of a plan; return their paths in order."""
     paths = []
     for index, names in enumerate(plan_shards(parts.names, size)):
-        paths.append(shard_path(output, index % ranks, index))
+        paths.append(shard_path(output, index))
         write_parts(paths[-1], sliced(parts, slice(index * size, index * size + len(names))))
     return paths
 
@@ -29,25 +29,25 @@ def test_a_plan_holds_every_name_once_and_in_order(count: int, size: int) -> Non
     assert all(1 <= len(shard) <= size for shard in plan)
 
 
-def test_every_shard_has_its_own_file_and_files_sort_by_index_within_a_rank() -> None:
+def test_every_shard_has_its_own_file_and_files_sort_by_index() -> None:
     output = Path("runs/toy/parts.h5")
-    paths = [shard_path(output, rank, index) for rank in range(12) for index in range(1200)]
+    paths = [shard_path(output, index) for index in range(1200)]
     assert len(set(paths)) == len(paths)
     assert paths == sorted(paths)
     assert {path.parent for path in paths} == {shards_folder(output)} == {Path("runs/toy/parts.h5.shards")}
 
 
-@pytest.mark.parametrize(("size", "ranks"), [(1, 1), (4, 1), (4, 3), (50, 1)])
-def test_merged_is_to_the_byte_what_never_was_cut(tmp_path: Path, make_parts: MakeParts, size: int, ranks: int) -> None:
+@pytest.mark.parametrize("size", [1, 4, 50])
+def test_merged_is_to_the_byte_what_never_was_cut(tmp_path: Path, make_parts: MakeParts, size: int) -> None:
     whole, output = make_parts(11), tmp_path / "parts.h5"
-    merged = merge_shards(write_shards(whole, output, size, ranks), output)
+    merged = merge_shards(write_shards(whole, output, size), output)
     assert output.read_bytes() == encode_parts(whole) == encode_parts(merged)
     assert list(tmp_path.iterdir()) == [output]  # the shards are gone
 
 
 def test_only_a_whole_shard_of_these_names_is_finished(tmp_path: Path, make_parts: MakeParts) -> None:
     parts = make_parts()
-    path = tmp_path / "shards" / "000-000000.h5"
+    path = tmp_path / "shards" / "000000.h5"
     assert not shard_is_finished(path, parts.names, parts.fingerprint)
     write_parts(path, parts)
     assert shard_is_finished(path, parts.names, parts.fingerprint)
@@ -68,8 +68,8 @@ def test_a_damaged_shard_is_named_and_made_again(
     plan = plan_shards(whole.names, 4)
     finished = [shard_is_finished(path, names, whole.fingerprint) for path, names in zip(paths, plan, strict=True)]
     assert finished == [True, False, True]
-    assert "000-000001.h5" in (told := capsys.readouterr().err) and "made again" in told
-    with pytest.raises(UserError, match=r"000-000001\.h5: damaged"):
+    assert "000001.h5" in (told := capsys.readouterr().err) and "made again" in told
+    with pytest.raises(UserError, match=r"000001\.h5: damaged"):
         merge_shards(paths, output)
     assert not output.exists()
     write_parts(paths[1], sliced(whole, slice(4, 8)))
@@ -81,7 +81,7 @@ def test_a_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, ma
     output = tmp_path / "parts.h5"
     paths = write_shards(make_parts(11), output, 4)
     paths[2].unlink()
-    with pytest.raises(UserError, match="000-000002"):
+    with pytest.raises(UserError, match="000002"):
         merge_shards(paths, output)
     assert not output.exists()
     assert all(path.exists() for path in paths[:2])

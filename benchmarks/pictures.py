@@ -1,0 +1,42 @@
+"""Rendered pictures and a detector with random weights, for the benchmarks of stage one."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from data_cache.datasets import load_dataset
+from data_cache.synthetic import SyntheticSettings, write_synthetic
+from detect.adapter import build_network
+from detect.job import DetectionJob, prepare_job
+from detect.recipes import PRESETS, default_recipe
+from detect.weights import write_weights
+
+RECIPE = default_recipe("cpu")
+VEHICLES, COPIES = 30, 3  # ten pictures of each, and rendering takes longer than finding parts
+WEIGHTS = "weights.safetensors"
+
+
+def render(folder: Path, workers: int) -> nn.Module:
+    """Render the data set `synthetic` into `folder` with a weights file beside it; return the weights' network."""
+    settings = SyntheticSettings(vehicles=VEHICLES, cameras_per_vehicle=5, images_per_camera=2)
+    write_synthetic(settings, folder / "synthetic", workers=workers)
+    torch.manual_seed(0)
+    network = build_network(PRESETS[RECIPE])
+    write_weights(folder / WEIGHTS, network, PRESETS[RECIPE])
+    return network
+
+
+def rendered_job(folder: Path) -> DetectionJob:
+    """Return a pass over the pictures that `render` left in `folder`, as its data set names them."""
+    data = load_dataset("synthetic", folder)
+    return prepare_job(data.names(), data.root, folder / WEIGHTS, folder / "parts.h5", dataset="synthetic")
+
+
+def copied_job(folder: Path) -> DetectionJob:
+    """Return a pass over several copies of every picture that `render` left in `folder`."""
+    for copy in range(COPIES):
+        shutil.copytree(folder / "synthetic/images", folder / f"copies/{copy}")
+    names = [path.relative_to(folder / "copies").as_posix() for path in (folder / "copies").rglob("*.jpg")]
+    return prepare_job(names, folder / "copies", folder / WEIGHTS, folder / "copies.h5", dataset="copies")

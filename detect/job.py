@@ -1,0 +1,152 @@
+"""What a pass of stage one is to make, decided from files alone: neither torch nor MMDetection is imported for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_cache.errors import UserError
+from data_cache.files import sha256_of_file, sha256_of_names
+from data_cache.parts import PartBoxes, read_parts, require_fingerprint
+from data_cache.shards import plan_shards, shard_is_finished, shard_path
+from detect.recipes import DetectorRecipe
+from detect.weights import read_recipe
+
+SHARD_SIZE = 256
+PACKAGES = ("torch", "torchvision", "onedl-mmdetection")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard to make: where it goes, and the images in it."""
+
+    path: Path
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class DetectionPlan:
+    """What a pass would do: the images in all and those finished before, the detector, and where its parts go."""
+
+    dataset: str
+    images: int
+    finished: int
+    limit: int | None
+    weights: Path
+    architecture: str
+    input_size: int
+    output: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self) | {"weights": str(self.weights), "output": str(self.output)}
+
+    def lines(self) -> str:
+        """Return the plan as lines for the terminal."""
+        first = "" if self.limit is None else f", the first {self.limit:,} by name"
+        return (
+            f"images:   {self.images:,} of {self.dataset}{first}\n"
+            f"finished: {self.finished:,}; to do: {self.images - self.finished:,}\n"
+            f"detector: {self.weights} ({self.architecture}, {self.input_size} x {self.input_size} pixels)\n"
+            f"output:   {self.output}"
+        )
+
+
+@dataclass(frozen=True)
+class DetectionJob:
+    """A pass of stage one: these images, this detector, this output, in these shards."""
+
+    dataset: str
+    names: tuple[str, ...]
+    root: Path
+    weights: Path
+    recipe: DetectorRecipe
+    output: Path
+    limit: int | None
+    fingerprint: Mapping[str, Any]
+    shards: tuple[Shard, ...]
+
+    def finished(self) -> PartBoxes | None:
+        """Return the cache where it is there. Raises UserError where something else made it."""
+        if not self.output.exists():
+            return None
+        parts = read_parts(self.output)
+        require_fingerprint(parts.fingerprint, self.fingerprint, self.output)
+        return parts
+
+    def missing(self, shards: Sequence[Shard]) -> list[Shard]:
+        """Return which of `shards` are not there, not whole, or of other images.
+
+        Raises UserError where another detector wrote one.
+        """
+        return [shard for shard in shards if not shard_is_finished(shard.path, shard.names, self.fingerprint)]
+
+    def plan(self) -> DetectionPlan:
+        """Return what is left to do. Raises UserError where the output or its shards were made by something else."""
+        missing = [] if self.finished() is not None else self.missing(self.shards)
+        left = sum(len(shard.names) for shard in missing)
+        return DetectionPlan(
+            dataset=self.dataset,
+            images=len(self.names),
+            finished=len(self.names) - left,
+            limit=self.limit,
+            weights=self.weights,
+            architecture=self.recipe.architecture,
+            input_size=self.recipe.input_size,
+            output=self.output,
+        )
+
+
+def prepare_job(
+    images: Sequence[str],
+    root: Path,
+    weights: Path,
+    output: Path,
+    *,
+    dataset: str,
+    limit: int | None = None,
+    shard_size: int = SHARD_SIZE,
+) -> DetectionJob:
+    """Return the pass over `images` (names below `root`), or over the first `limit` of them by name.
+
+    Raises UserError where there is no image, or where `weights` is missing, damaged or no detector.
+    """
+    names = tuple(sorted(set(images))[:limit])
+    if not names:
+        raise UserError(f"data set {dataset}: no images below {root}")
+    recipe = read_recipe(weights)
+    return DetectionJob(
+        dataset=dataset,
+        names=names,
+        root=root,
+        weights=weights,
+        recipe=recipe,
+        output=output,
+        limit=limit,
+        fingerprint=detector_fingerprint(weights, recipe, dataset, names, limit),
+        shards=tuple(
+            Shard(shard_path(output, index), part) for index, part in enumerate(plan_shards(names, shard_size))
+        ),
+    )
+
+
+def detector_fingerprint(
+    weights: Path, recipe: DetectorRecipe, dataset: str, names: Sequence[str], limit: int | None = None
+) -> dict[str, Any]:
+    """Return all that decides the content of a part cache; batch size, workers and device are no part of it.
+
+    `limit` stands in it only where one was given, so that a cache of some images is never taken for one of all.
+    """
+    return {
+        "dataset": dataset,
+        **({} if limit is None else {"limit": limit}),
+        "names_sha256": sha256_of_names(list(names)),
+        "detector": recipe.model_dump(mode="json"),
+        "weights_sha256": sha256_of_file(weights),
+        "input_size": recipe.input_size,
+        "score_threshold": recipe.score_threshold,
+        "nms_iou": recipe.nms_iou,
+        "top_k": recipe.top_k,
+        "versions": {package: version(package) for package in PACKAGES},
+    }
