@@ -1,12 +1,13 @@
 """Files that are whole or absent: atomic writing, strict JSON, hashes."""
 
+import glob
 import hashlib
 import json
 import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     UserError, naming the file, where the system refuses a write.
     """
     temporary: Path | None = None
+    kept = "the old file, if any, is kept"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".tmp")
@@ -39,14 +41,34 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        kept = "the new file is in place, but may not outlast a power failure"
         _sync_folder(path.parent)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); the old file, if any, is kept"
-        ) from error
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what stopped the write is told above; `remove_strays` takes the file away later
+                temporary.unlink(missing_ok=True)
+
+
+def strays_of(path: Path) -> list[Path]:
+    """Return the temporary files that killed writers of `path` left, and those of one that is at work."""
+    return list(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
+
+
+def remove_strays(path: Path) -> None:
+    """Remove the temporary files that killed writers of `path` left; no other may be writing it."""
+    with suppress(OSError):
+        for stray in strays_of(path):
+            stray.unlink(missing_ok=True)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything lies at `path`. Raises UserError where the system does not tell."""
+    try:
+        return path.exists()
+    except OSError as error:  # a name too long, a closed folder
+        raise UserError(f"{path}: cannot be used ({error.strerror or error})") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

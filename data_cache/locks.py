@@ -24,7 +24,6 @@ def run_lock(folder: Path) -> Iterator[None]:
     """
     lock = folder / ".lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(lock)
     except OSError as error:
         raise UserError(f"{lock}: cannot be written ({error.strerror or error})") from error
@@ -32,15 +31,23 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
         _held.discard(descriptor)
-        os.close(descriptor)
+        try:
+            lock.unlink(missing_ok=True)
+        except OSError as error:  # the file alone locks nobody out
+            say(f"{lock}: cannot be removed ({error.strerror or error})")
+        finally:
+            os.close(descriptor)
 
 
 def _acquire(lock: Path) -> int:
     """Return the descriptor of the locked file; a file that its run removed meanwhile is made anew."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:  # a run that ended meanwhile removed the folder
+            continue
         try:
             _flock(descriptor, lock)
             if _is_file(descriptor, lock):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.errors import UserError
-from data_cache.files import sha256_of_bytes, write_atomically
+from data_cache.files import is_there, sha256_of_bytes, write_atomically
 
 SCHEMA = 1
 SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
@@ -147,7 +147,7 @@ def write_parts(path: Path, parts: PartBoxes) -> None:
 
 def read_parts(path: Path) -> PartBoxes:
     """Read a whole part cache into memory. Raises UserError where it is missing, damaged or of another schema."""
-    if not path.exists():
+    if not is_there(path):
         raise UserError(f"{path}: no part cache there; make it with `python cli.py detect`")
     try:
         data = path.read_bytes()

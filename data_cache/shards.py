@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.errors import UserError
+from data_cache.files import remove_strays, strays_of
 from data_cache.parts import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
 from data_cache.progress import say
 
@@ -45,5 +46,16 @@ def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
     """Join finished shards into `output`, then remove their folder. Raises UserError for a missing or damaged one."""
     parts = join_parts([read_parts(path) for path in shards])
     write_parts(output, parts)
-    shutil.rmtree(shards_folder(output))
+    clear_up(output)
     return parts
+
+
+def clear_up(output: Path) -> None:
+    """Remove what the making of a finished cache left: its shards, and temporary files of killed runs."""
+    shutil.rmtree(shards_folder(output), ignore_errors=True)
+    remove_strays(output)
+
+
+def has_leftovers(output: Path) -> bool:
+    """Whether `clear_up` would find anything, of a run that was killed or of one that is at work."""
+    return shards_folder(output).exists() or bool(strays_of(output))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.errors import UserError
-from data_cache.files import sha256_of_file, sha256_of_names
+from data_cache.files import is_there, sha256_of_file, sha256_of_names
 from data_cache.parts import PartBoxes, read_parts, require_fingerprint
 from data_cache.shards import plan_shards, shard_is_finished, shard_path
 from detect.recipes import DetectorRecipe
@@ -69,7 +69,7 @@ class DetectionJob:
 
     def finished(self) -> PartBoxes | None:
         """Return the cache where it is there. Raises UserError where something else made it."""
-        if not self.output.exists():
+        if not is_there(self.output):
             return None
         parts = read_parts(self.output)
         require_fingerprint(parts.fingerprint, self.fingerprint, self.output)

@@ -40,6 +40,7 @@ def ending_in_order() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's handler would raise for each worker that ends with us
     if is_first_rank():
         raise UserError("stopped from outside (SIGTERM); what is finished is kept, run it again to go on")
     raise SystemExit(1)

@@ -4,9 +4,9 @@ Everything that a finished run needs is decided from files before torch or MMDet
 """
 
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ import numpy as np
 
 from data_cache.attributes import PART_NAMES
 from data_cache.cache_statistics import CacheStatistics, cache_statistics
+from data_cache.errors import UserError
 from data_cache.locks import run_lock
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.progress import is_first_rank, say, track
-from data_cache.shards import merge_shards, plan_shards, shard_path, shards_folder
+from data_cache.shards import clear_up, has_leftovers, merge_shards, plan_shards, shard_path, shards_folder
 from detect.job import DetectionJob, Shard
 from detect.mending import readable_again, with_rows
 from detect.ranks import ending_in_order, own_share, versions, wait_for_others
@@ -78,6 +79,9 @@ def _mend(job: DetectionJob, parts: PartBoxes, device: str, workers: int, batch_
     """Find the parts of images that failed before and can be read now; the rest of the finished cache stays."""
     names = readable_again(parts, job.root)
     if not names:
+        if has_leftovers(job.output):
+            with suppress(UserError), run_lock(shards_folder(job.output)):  # another run is at it: these are its own
+                clear_up(job.output)
         say(f"{job.output}: finished before, all {len(job.names):,} images")
         return _summary(job, parts, 0, 0.0)
     say(f"{job.output}: finished before; {len(names):,} images that failed can be read now, first {names[0]}")
@@ -88,7 +92,7 @@ def _mend(job: DetectionJob, parts: PartBoxes, device: str, workers: int, batch_
         write_shards(detector, job, [shard], workers=workers, batch_size=batch_size)
         parts = with_rows(parts, read_parts(shard.path))
         write_parts(job.output, parts)
-        shutil.rmtree(folder)
+        clear_up(job.output)
         return _summary(job, parts, len(names), time.monotonic() - started)
 
 
@@ -129,21 +133,22 @@ def write_shards(
     detector: "Detector", job: DetectionJob, shards: Sequence[Shard], *, workers: int, batch_size: int
 ) -> None:
     """Find the parts of the images of `shards` and put each shard down when it is whole."""
-    from detect.reading import read_batches
+    from detect.reading import read_batches, telling_of_dead_workers
 
     plan = [batch for shard in shards for batch in plan_shards(shard.names, batch_size)]
     pinned = detector.device == "cuda"
     loader = read_batches(plan, job.root, job.recipe.input_size, workers, pinned=pinned)
     total = sum(len(shard.names) for shard in shards)
     batches = track(loader, "finding parts (images)", total, len)
-    for shard in shards:
-        read: list[ReadBatch] = []
-        found: list[PartBatch] = []
-        while sum(map(len, read)) < len(shard.names):
-            batch = next(batches)
-            found.append(detector.find(batch.pixels, batch.sizes))
-            read.append(batch.without_pixels())
-        write_parts(shard.path, pack_parts(read, found, job.fingerprint))
+    with telling_of_dead_workers():
+        for shard in shards:
+            read: list[ReadBatch] = []
+            found: list[PartBatch] = []
+            while sum(map(len, read)) < len(shard.names):
+                batch = next(batches)
+                found.append(detector.find(batch.pixels, batch.sizes))
+                read.append(batch.without_pixels())
+            write_parts(shard.path, pack_parts(read, found, job.fingerprint))
 
 
 def pack_parts(read: Sequence["ReadBatch"], found: Sequence["PartBatch"], fingerprint: Mapping[str, Any]) -> PartBoxes:

@@ -1,0 +1,87 @@
+"""A stand-in for the part detector's network, and pictures for it: the whole command in a tenth of a second."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+import detect.detector
+import detect.job
+from detect.detector import Detector
+from detect.postprocess import PartBatch
+from detect.recipes import DetectorRecipe
+from detect.weights import read_recipe, write_weights
+
+RECIPE = DetectorRecipe(
+    architecture="ssdlite_mobilenetv2",
+    input_size=64,
+    extra_channels=(32,),
+    strides=(8, 16, 32, 64),
+    anchor_sizes=(0.1, 0.2, 0.35, 0.6, 0.9),
+    anchor_ratios=((2.0,),) * 4,
+    epochs=1,
+)
+BATCH, SHARD = 3, 6  # images
+
+
+class StandIn(Detector):
+    """A detector that reads the parts off an image's first row of pixels: another image, other parts, at no cost."""
+
+    def __init__(self, recipe: DetectorRecipe) -> None:
+        self.recipe, self.device = recipe, "cpu"
+
+    def find(self, pixels: Tensor, sizes: NDArray[np.integer[Any]]) -> PartBatch:
+        """Return up to `top_k` parts of each image; its first byte tells how many."""
+        places = self.recipe.top_k
+        told = pixels[:, 0, :places].long()  # (B, K, 3)
+        own = torch.from_numpy(np.asarray(sizes, dtype=np.float32)).repeat(1, 2)[:, None]  # (B, 1, 4)
+        corners = torch.cat([told[..., :2] / 512, 0.75 + told[..., 1:] / 1024], dim=-1).float()
+        there = torch.arange(places) < told[:, :1, 0] % (places + 1)
+        scores = ((255 - torch.arange(places)) / 256).expand_as(there)
+        labels = torch.where(there, told[..., 2] % 16, -1)
+        return PartBatch(torch.where(there[..., None], corners * own, 0.0), torch.where(there, scores, 0.0), labels)
+
+
+@contextmanager
+def stand_in(make: Callable[[DetectorRecipe], Detector] = StandIn) -> Iterator[None]:
+    """Put a stand-in where the network is loaded, and make small shards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect.detector, "load_detector", lambda weights, device: make(read_recipe(weights)))
+        patch.setattr(detect.job, "prepare_job", functools.partial(detect.job.prepare_job, shard_size=SHARD))
+        yield
+
+
+def data_set(folder: Path, count: int, damaged: int | None = 5) -> Path:
+    """Write `count` small pictures, one of them cut short, images.csv, and weights that hold a recipe alone."""
+    random = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    names = [f"images/{index:04d}.png" for index in range(count)]
+    for name in names:
+        width, height = (int(side) for side in random.integers(20, 60, 2))
+        Image.fromarray(random.integers(0, 256, (height, width, 3)).astype(np.uint8)).save(folder / name)
+    if damaged is not None:
+        (folder / names[damaged]).write_bytes((folder / names[damaged]).read_bytes()[:200])
+    write_list(folder, names)
+    write_weights(folder / "w.safetensors", nn.BatchNorm2d(1), RECIPE)  # the same numbers every time
+    return folder
+
+
+def write_list(folder: Path, names: Sequence[str]) -> None:
+    """Write the CSV that makes these images a data set; every name is quoted."""
+    quoted = ('"' + name.replace('"', '""') + '",1,0,train' for name in names)
+    (folder / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *quoted]) + "\n")
+
+
+def words(data: Path, output: Path, *more: str, workers: int = 0) -> list[str]:
+    """Return the command line of stage one over `data`."""
+    places = ["--data-root", str(data), "--weights", str(data / "w.safetensors"), "--output", str(output)]
+    options = ["--device", "cpu", "--batch-size", str(BATCH), "--workers", str(workers), *more]
+    return ["detect", "--dataset", "folder", *places, *options]
