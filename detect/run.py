@@ -115,15 +115,13 @@ def _make_and_merge(job: DetectionJob, device: str, workers: int, batch_size: in
 
 def _load(job: DetectionJob, device: str) -> "Detector":
     """Return the job's detector, on this process's GPU where there are several."""
-    # read when torch is first imported: its threads sleep while they wait, as the readers of images need the same
-    # cores; spinning takes 0.8 of the time on an idle machine and many times as long beside another busy process
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
-
     from data_cache.devices import choose_device
-    from detect.detector import load_detector
 
     device = choose_device(device)
+    import torch
+
+    from detect.detector import load_detector
+
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return load_detector(job.weights, device)
