@@ -55,7 +55,7 @@ report: $(READY)  ## Write the HTML page of RECIPE, or of the newest run, on DAT
 	$(PGAN) report $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
 
 bench: $(READY)  ## Speed and memory as ratios
-	KINETO_LOG_LEVEL=5 OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m benchmarks  # as `choose_device` does
+	KINETO_LOG_LEVEL=5 OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m benchmarks  # as cli.py does
 
 test: $(READY)  ## Run the tests
 	$(VENV)/bin/python -m pytest

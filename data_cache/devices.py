@@ -1,17 +1,10 @@
 """Which device a run uses, and how its name reads to a person."""
 
-import os
-
 from data_cache.errors import UserError
 
 
 def choose_device(name: str) -> str:
-    """Return "cuda" or "cpu" for auto | cpu | cuda. Raises UserError where a GPU is asked for and none is there.
-
-    On a CPU the threads of torch sleep while they wait, unless the environment says otherwise: the processes that read
-    images need the same cores. Spinning takes 0.8 of the time on an idle machine, and many times as long on a busy one.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
+    """Return "cuda" or "cpu" for auto | cpu | cuda. Raises UserError where a GPU is asked for and none is there."""
     import torch
 
     if name == "auto":
