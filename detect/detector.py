@@ -15,6 +15,7 @@ from detect.adapter import IMAGENET_MEAN, IMAGENET_STD, build_network
 from detect.operators import supply_operators
 from detect.postprocess import PartBatch, RawParts, finish
 from detect.recipes import DetectorRecipe
+from detect.streams import in_streams
 from detect.weights import load_weights, read_recipe
 
 IMAGES_AT_ONCE = {"cpu": 4, "cuda": 256}  # through the network; on a CPU, 32 take up to 1.7 x the time an image of 4
@@ -32,7 +33,7 @@ class Detector:
         self.mean = torch.tensor(IMAGENET_MEAN, device=device).repeat(recipe.input_size)
         self.std = torch.tensor(IMAGENET_STD, device=device).repeat(recipe.input_size)
         self.images_at_once = IMAGES_AT_ONCE[device]
-        self.anchors: Tensor | None = None
+        self.anchors = self._anchors()
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[RawParts]:
         """Return the parts of each image (H, W, 3) uint8 RGB, boxes in its own pixels."""
@@ -51,10 +52,9 @@ class Detector:
 
         Boxes are in the images' own pixels. All work is queued on the device; nothing waits for it here.
         """
-        pieces = [
-            self._candidates(*self.raw(self.normalised(piece))) for piece in torch.split(pixels, self.images_at_once)
-        ]
-        anchors, moves, scores, labels = (torch.cat(piece) for piece in zip(*pieces, strict=True))
+        pieces = torch.split(pixels, self.images_at_once)
+        answers = in_streams(self._candidates, pieces) if self.device == "cpu" else map(self._candidates, pieces)
+        anchors, moves, scores, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
         own = torch.from_numpy(np.asarray(sizes, dtype=np.float32)).to(self.device, non_blocking=True)
         decoded = self.network.bbox_head.bbox_coder.decode(anchors.flatten(0, 1), moves.flatten(0, 1)).view_as(moves)
         boxes = decoded * (own.repeat(1, 2)[:, None] / self.recipe.input_size)
@@ -72,15 +72,21 @@ class Detector:
             logits, offsets = self.network.bbox_head(self.network.extract_feat(inputs))
         return logits, offsets
 
-    def _candidates(self, logits: Sequence[Tensor], offsets: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the `recipe.candidates` (N) most confident pairs of box and label.
+    def _anchors(self) -> Tensor:
+        """Return the anchors (boxes, 4) of the grids that the network answers in."""
+        side = self.recipe.input_size
+        logits, _ = self.raw(self.normalised(torch.zeros(1, side, side, 3, dtype=torch.uint8)))
+        grids = [tuple(level.shape[-2:]) for level in logits]
+        return torch.cat(self.network.bbox_head.prior_generator.grid_priors(grids, device=self.device))
+
+    @torch.inference_mode()
+    def _candidates(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the `recipe.candidates` (N) most confident pairs of box and label in `pixels` (B, S, S, 3).
 
         They are anchors and their offsets, both (B, N, 4) and not yet decoded, with scores and labels (B, N).
         """
-        head, classes = self.network.bbox_head, self.network.bbox_head.cls_out_channels
-        if self.anchors is None:
-            grids = [tuple(level.shape[-2:]) for level in logits]
-            self.anchors = torch.cat(head.prior_generator.grid_priors(grids, device=self.device))
+        logits, offsets = self.raw(self.normalised(pixels))
+        classes = self.network.bbox_head.cls_out_channels
         chances = _rows(logits, classes).transpose(1, 2).contiguous().float().softmax(1)[:, :-1]  # without background
         # the best pairs are among the boxes whose best label is best: two small searches instead of a large one
         boxes = chances.amax(1).topk(min(self.recipe.candidates, chances.shape[2])).indices

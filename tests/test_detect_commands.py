@@ -8,7 +8,9 @@ import torch
 from click.testing import CliRunner
 from detect_toy import TINY, toy_set
 
+import detect.training as detect_training
 from data_cache.errors import UserError
+from data_cache.parts import read_parts
 from detect.adapter import build_network
 from detect.commands import detect
 from detect.parts_commands import parts
@@ -66,6 +68,26 @@ def test_a_limited_run_has_a_cache_of_its_own(place: Path) -> None:
     result = CliRunner().invoke(detect, [*arguments, "--json"], catch_exceptions=False)
     summary = json.loads(result.stdout)
     assert summary["images"] == 2 and summary["output"] == str(output) and output.exists()
+
+
+def test_a_folder_of_photographs_needs_no_list(place: Path) -> None:
+    arguments = ["--images", str(place / "data"), "--runs", str(place / "runs"), "--recipe", "demo", "--workers", "0"]
+    result = CliRunner().invoke(detect, [*arguments, "--device", "cpu", "--json"], catch_exceptions=False)
+    output = place / "runs/data/parts.h5"
+    assert json.loads(result.stdout)["output"] == str(output)
+    assert read_parts(output).names == tuple(f"images/{number:04d}.png" for number in range(4))
+
+
+def test_trunk_weights_are_an_option_and_none_of_them_too(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(detect_training, "train_detector", lambda recipe, *_, **__: asked.append(recipe.trunk_weights))
+    data = ["--annotations", str(place / "data/parts.json"), "--runs", str(tmp_path), "--device", "cpu"]
+    for more in ([], ["--trunk-weights", "none"], ["--trunk-weights", "vgg16.pth"]):
+        arguments = ["train", *data, "--recipe", "ssd300_vgg16", *more]
+        assert CliRunner().invoke(parts, arguments, catch_exceptions=False).exit_code == 0
+    assert asked == ["imagenet", None, "vgg16.pth"]
 
 
 def test_a_second_run_and_a_dry_run_load_no_torch(place: Path) -> None:

@@ -135,3 +135,10 @@ def test_an_image_that_a_worker_cannot_read_is_told_in_one_line(tmp_path: Path) 
             SHORT, tmp_path / "data/parts.json", tmp_path / "data", tmp_path / "run", device="cpu", workers=1
         )
     assert str(caught.value).startswith(f"{spoilt}: ") and "\n" not in str(caught.value)
+
+
+def test_trunk_weights_that_are_not_there_are_told_before_anything_is_written(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 4)
+    with pytest.raises(UserError, match=r"absent\.pth: no such file"):
+        train(SHORT.model_copy(update={"trunk_weights": "absent.pth"}), tmp_path / "data", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
