@@ -20,6 +20,7 @@ from detect.job import DetectionJob
 from detect.quiet import quiet
 from detect.reading import read_batches
 from detect.run import write_shards
+from detect.streams import in_streams
 
 BATCH, WORKERS, ROUNDS = 32, 2, 4
 FEW = 64  # images of the calls that need no more for a rate
@@ -60,16 +61,11 @@ def stage_one_rows(folder: Path, network: nn.Module) -> list[tuple[str, str, str
 
 
 def bare_network(detector: Detector, job: DetectionJob) -> Callable[[], object]:
-    """Return a call of the pipeline's own network alone, on as many images at once as there."""
+    """Return a call of the pipeline's own network alone, on as many images at once and in as many streams as there."""
     plan = plan_shards(job.names[:FEW], detector.images_at_once)
     batches = read_batches(plan, job.root, job.recipe.input_size, 0)
     inputs = [detector.normalised(batch.pixels) for batch in batches]
-
-    def run() -> None:
-        for images in inputs:
-            detector.raw(images)
-
-    return run
+    return lambda: in_streams(detector.raw, inputs)
 
 
 def network_as_built(network: nn.Module, job: DetectionJob) -> Callable[[], object]:

@@ -76,18 +76,11 @@ def detect(
       python cli.py detect --images photos --weights detector.safetensors
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
-    from data_cache.datasets import load_dataset
-    from data_cache.errors import UserError
-    from data_cache.images import images_below
     from data_cache.progress import is_first_rank
     from detect.job import prepare_job
     from detect.run import detect_parts
 
-    if images is None:
-        table = load_dataset(dataset, data_root)
-        name, root, names = table.name, table.root, table.names()
-    else:
-        name, root, names = images.resolve().name, images, images_below(images)
+    name, root, names = chosen_images(dataset, data_root, images)
     job = prepare_job(
         names,
         root,
@@ -108,9 +101,27 @@ def detect(
         click.echo(json.dumps(summary.as_json()))
     else:
         show_summary(summary)
-    failed = summary.statistics.failed
-    if max_failed is not None and failed > max_failed:
-        raise UserError(f"{failed} images failed, more than --max-failed {max_failed}; the cache names them")
+    require_few_failed(summary.statistics.failed, max_failed)
+
+
+def chosen_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
+    """Return name, folder and image names of the folder `images`, or of the data set where there is none."""
+    if images is not None:
+        from data_cache.images import images_below
+
+        return images.resolve().name, images, images_below(images)
+    from data_cache.datasets import load_dataset
+
+    table = load_dataset(dataset, data_root)
+    return table.name, table.root, table.names()
+
+
+def require_few_failed(failed: int, most: int | None) -> None:
+    """Raise UserError where more images than `most` failed; None allows any number."""
+    from data_cache.errors import UserError
+
+    if most is not None and failed > most:
+        raise UserError(f"{failed} images failed, more than --max-failed {most}; the cache names them")
 
 
 def chosen_weights(runs: Path, recipe: str | None, device: str) -> Path:
