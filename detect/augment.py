@@ -50,11 +50,6 @@ class View:
         return moved.astype(np.float32)
 
 
-def whole(image: NDArray[np.uint8]) -> View:
-    """Return the view of all of `image` (H, W, 3): what inference uses."""
-    return View((0.0, 0.0, float(image.shape[1]), float(image.shape[0])))
-
-
 def draw_view(width: int, height: int, boxes: Boxes, recipe: DetectorRecipe, random: np.random.Generator) -> View:
     """Draw a view of an image with true `boxes` (M, 4): zoomed out, cropped around some part, or whole; or flipped."""
     mirrored = bool(random.random() < recipe.flip)

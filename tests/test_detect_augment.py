@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from detect_toy import TINY
 
-from detect.augment import FILL, View, draw_view, visible, whole
+from detect.augment import FILL, View, draw_view, visible
 
 
 def rectangle(box: tuple[int, int, int, int]) -> np.ndarray:
@@ -58,7 +58,3 @@ def test_a_crop_holds_its_share_of_some_part() -> None:
         held = [max(0, min(x1, c) - max(x0, a)) * max(0, min(y1, d) - max(y0, b)) for a, b, c, d in boxes]
         shares.append(max(held[0] / 1600, held[1] / 60))
     assert min(shares) >= 0.1 and np.mean(np.array(shares) < 0.95) > 0.02  # a part may be cut, never lost
-
-
-def test_inference_sees_the_whole_image() -> None:
-    assert whole(np.zeros((7, 9, 3), np.uint8)) == View((0.0, 0.0, 9.0, 7.0))
