@@ -1,5 +1,10 @@
 """The one exception that a user is meant to see."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A fault in the user's data, files or options; the message is one line with the file and the remedy."""
@@ -9,3 +14,23 @@ def from_worker(error: UserError) -> UserError:
     """Return the error in its own line: a loader gives its worker's whole traceback as text, which ends with it."""
     kind = f"{type(error).__module__}.{type(error).__qualname__}: "
     return UserError(str(error).rstrip().splitlines()[-1].removeprefix(kind))
+
+
+@contextmanager
+def telling_of_dead_workers() -> Iterator[None]:
+    """Raise UserError where a process of a loader has been killed.
+
+    torch's handler of SIGCHLD tells it wherever the code stands, clearing up included; a batch that was under way
+    breaks off as a lost connection. The handler is put aside, so that what follows ends in order.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        if threading.current_thread() is threading.main_thread():  # the only one with handlers
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+        raise UserError(
+            f"a process that reads images has ended ({str(error).strip()}); where memory is short use fewer --workers; "
+            "what is finished is kept, run it again to go on"
+        ) from error

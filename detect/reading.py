@@ -1,7 +1,6 @@
 """Images for the detector, read and resized by worker processes; a bad image is an answer, not an exception."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_cache.errors import UserError
 from data_cache.images import ImageError, load_image, path_inside
 from detect.detector import resize
 
@@ -84,20 +82,6 @@ def read_batches(
         prefetch_factor=BATCHES_AHEAD if workers else None,
         pin_memory=pinned,
     )
-
-
-@contextmanager
-def telling_of_dead_workers() -> Iterator[None]:
-    """Raise UserError where a process of the loader has been killed; torch tells it wherever the code stands."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise UserError(
-            f"a process that reads images has ended ({str(error).strip()}); where memory is short use fewer --workers; "
-            "what is finished is kept, run it again to go on"
-        ) from error
 
 
 def _collate(images: Sequence[ReadImage]) -> ReadBatch:

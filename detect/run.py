@@ -15,7 +15,7 @@ import numpy as np
 
 from data_cache.attributes import PART_NAMES
 from data_cache.cache_statistics import CacheStatistics, cache_statistics
-from data_cache.errors import UserError
+from data_cache.errors import UserError, telling_of_dead_workers
 from data_cache.locks import run_lock
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.progress import is_first_rank, say, track
@@ -62,7 +62,7 @@ def detect_parts(job: DetectionJob, *, device: str, workers: int, batch_size: in
     row with its reason and never stops the run; the next run looks at it again. Raises UserError where the output or
     its shards were made by another detector, or where another run writes them.
     """
-    with ending_in_order():
+    with telling_of_dead_workers(), ending_in_order():
         finished = job.finished()
         if finished is not None:
             return _mend(job, finished, device, workers, batch_size) if is_first_rank() else None
@@ -131,7 +131,7 @@ def write_shards(
     detector: "Detector", job: DetectionJob, shards: Sequence[Shard], *, workers: int, batch_size: int
 ) -> None:
     """Find the parts of the images of `shards` and put each shard down when it is whole."""
-    from detect.reading import read_batches, telling_of_dead_workers
+    from detect.reading import read_batches
 
     plan = [batch for shard in shards for batch in plan_shards(shard.names, batch_size)]
     pinned = detector.device == "cuda"

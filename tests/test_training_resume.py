@@ -16,6 +16,7 @@ from toy import HELD, TINY, Toy, assert_same_run, train_toy
 
 from data_cache.errors import UserError
 from data_cache.files import read_json
+from data_cache.locks import run_lock
 from data_cache.parts import write_parts
 from reid import training
 from reid.holdout import split_vehicles
@@ -118,10 +119,10 @@ def test_a_finished_run_is_not_run_again(toy: Toy, tmp_path: Path, monkeypatch: 
 
 
 def test_a_folder_in_use_is_refused(toy: Toy, tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_text(f"elsewhere {os.getpid()}")
-    with pytest.raises(UserError, match="another run"):
-        train_toy(TINY, toy, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with run_lock(tmp_path):
+        with pytest.raises(UserError, match="another run"):
+            train_toy(TINY, toy, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(
