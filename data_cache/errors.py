@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to see."""
+"""The one exception that a user is meant to see, and what of a loader's processes becomes it."""
 
 import signal
 import threading
@@ -16,20 +16,25 @@ def from_worker(error: UserError) -> UserError:
     return UserError(str(error).rstrip().splitlines()[-1].removeprefix(kind))
 
 
+def silence_loader() -> None:
+    """Put torch's handler of SIGCHLD aside: it would raise for every worker that ends with us, wherever we stand."""
+    if threading.current_thread() is threading.main_thread():  # the only one with handlers
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+
 @contextmanager
 def telling_of_dead_workers() -> Iterator[None]:
     """Raise UserError where a process of a loader has been killed.
 
     torch's handler of SIGCHLD tells it wherever the code stands, clearing up included; a batch that was under way
-    breaks off as a lost connection. The handler is put aside, so that what follows ends in order.
+    breaks off as a lost connection. That is silenced, so that what follows ends in order.
     """
     try:
         yield
     except (RuntimeError, ConnectionError, EOFError) as error:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        if threading.current_thread() is threading.main_thread():  # the only one with handlers
-            signal.signal(signal.SIGCHLD, lambda *_: None)
+        silence_loader()
         raise UserError(
             f"a process that reads images has ended ({str(error).strip()}); where memory is short use fewer --workers; "
             "what is finished is kept, run it again to go on"

@@ -16,7 +16,7 @@ from data_cache.options import (
     runs_option,
     workers_option,
 )
-from detect.options import detector_option, weights_option
+from detect.options import chosen_images, detector_option, weights_option
 
 if TYPE_CHECKING:
     from detect.run import DetectionSummary
@@ -102,18 +102,6 @@ def detect(
     else:
         show_summary(summary)
     require_few_failed(summary.statistics.failed, max_failed)
-
-
-def chosen_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
-    """Return name, folder and image names of the folder `images`, or of the data set where there is none."""
-    if images is not None:
-        from data_cache.images import images_below
-
-        return images.resolve().name, images, images_below(images)
-    from data_cache.datasets import load_dataset
-
-    table = load_dataset(dataset, data_root)
-    return table.name, table.root, table.names()
 
 
 def require_few_failed(failed: int, most: int | None) -> None:

@@ -42,6 +42,12 @@ class Detector:
         pixels = torch.stack([resize(image, self.recipe.input_size) for image in images])
         return self.detect(pixels, np.array([(image.shape[1], image.shape[0]) for image in images]))
 
+    def keeping(self, places: int) -> "Detector":
+        """Return the same detector, its network shared, that keeps up to `places` boxes of an image."""
+        other = copy.copy(self)
+        other.recipe = self.recipe.model_copy(update={"top_k": places})
+        return other
+
     def detect(self, pixels: Tensor, sizes: NDArray[np.integer[Any]]) -> list[RawParts]:
         """Return the parts of each image as `find` does, on the host and without empty places."""
         return self.find(pixels, sizes).split()

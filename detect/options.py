@@ -1,6 +1,7 @@
-"""Options that the commands of stage one share."""
+"""Options that the commands of stage one share, and what they stand for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -23,3 +24,15 @@ def detector_option(command: Command) -> Command:
 def weights_option(command: Command) -> Command:
     """Add `--weights`."""
     return click.option("--weights", type=FILE, default=None, help=WEIGHTS_HELP)(command)
+
+
+def chosen_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
+    """Return name, folder and image names of the folder `images`, or of the data set where there is none."""
+    if images is not None:
+        from data_cache.images import images_below
+
+        return images.resolve().name, images, images_below(images)
+    from data_cache.datasets import load_dataset
+
+    table = load_dataset(dataset, data_root)
+    return table.name, table.root, table.names()

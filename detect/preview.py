@@ -11,9 +11,9 @@ import numpy as np
 from data_cache.attributes import PART_NAMES
 from data_cache.contact_sheet import write_sheet
 from data_cache.errors import UserError
-from data_cache.images import images_below
 from data_cache.parts import PartBoxes, read_parts
 from detect.annotations import AnnotatedImage, read_annotations
+from detect.options import chosen_images
 from detect.preview_cells import preview_cell
 
 LEGEND = "Solid, numbered: found, with score, 1 the most confident."
@@ -41,12 +41,7 @@ def pictures_of(dataset: str, data_root: Path, images: Path | None, annotations:
         root = images or annotations.parent
         truth = {image.name: image for image in read_annotations(annotations, root)}
         return Pictures(annotations.stem, root, list(truth), truth)
-    if images is not None:
-        return Pictures(images.resolve().name, images, images_below(images), {})
-    from data_cache.datasets import load_dataset
-
-    table = load_dataset(dataset, data_root)
-    return Pictures(table.name, table.root, table.names(), {})
+    return Pictures(*chosen_images(dataset, data_root, images), truth={})
 
 
 def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None, seed: int | None = None) -> list[str]:

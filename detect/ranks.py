@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeVar
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, silence_loader
 from data_cache.progress import is_first_rank, say
 
 Item = TypeVar("Item")
@@ -40,7 +40,7 @@ def ending_in_order() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's handler would raise for each worker that ends with us
+    silence_loader()
     if is_first_rank():
         raise UserError("stopped from outside (SIGTERM); what is finished is kept, run it again to go on")
     raise SystemExit(1)

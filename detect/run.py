@@ -62,7 +62,7 @@ def detect_parts(job: DetectionJob, *, device: str, workers: int, batch_size: in
     row with its reason and never stops the run; the next run looks at it again. Raises UserError where the output or
     its shards were made by another detector, or where another run writes them.
     """
-    with telling_of_dead_workers(), ending_in_order():
+    with telling_of_dead_workers(), ending_in_order():  # here once more: the handler may speak while we clear up
         finished = job.finished()
         if finished is not None:
             return _mend(job, finished, device, workers, batch_size) if is_first_rank() else None

@@ -15,9 +15,9 @@ from data_cache.datasets import Dataset
 from data_cache.errors import UserError, from_worker
 from data_cache.images import load_image
 from data_cache.parts import STATUS_FAILED, PartBoxes
+from data_cache.pretrained import MEAN, STD
 from reid.sampler import Sample
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, what the trunks were trained with
 MEAN_PIXEL = np.array([round(255 * value) for value in MEAN], dtype=np.uint8)
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -164,5 +164,5 @@ def vehicle_images(dataset: Dataset, parts: PartBoxes, names: Sequence[str], *, 
 def normalised(images: Tensor) -> Tensor:
     """uint8 images (B, 3, S, S) to float, channels last, as the trunk expects them."""
     mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    deviation = torch.tensor(DEVIATION, device=images.device).view(3, 1, 1)
+    deviation = torch.tensor(STD, device=images.device).view(3, 1, 1)
     return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detect_toy import toy_set
+from detect_toy import changed, toy_set
 from PIL import Image
 
 from data_cache.errors import UserError
@@ -16,14 +16,6 @@ from detect.annotations import annotation_faults, read_annotations, split_held_o
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]
-
-
-def changed(path: Path, *changes: Change) -> Path:
-    document = json.loads(path.read_text())
-    for change in changes:
-        change(document)
-    path.write_text(json.dumps(document))
-    return path
 
 
 def test_boxes_become_corners_and_labels_follow_names_not_numbers(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detect_toy import toy_set
+from detect_toy import changed, toy_set
 
 from data_cache.errors import UserError
 from detect.annotations import annotation_faults, read_annotations
@@ -15,14 +15,6 @@ from detect.faults import SHOWN_FIRST, AnnotationFaults
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]
-
-
-def changed(path: Path, *changes: Change) -> Path:
-    document = json.loads(path.read_text())
-    for change in changes:
-        change(document)
-    path.write_text(json.dumps(document))
-    return path
 
 
 def image(number: int, **fields: object) -> Change:

@@ -4,32 +4,21 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
-from detect_toy import TINY, toy_set
+from detect_toy import toy_place
 
 import detect.training as detect_training
 from data_cache.errors import UserError
 from data_cache.parts import read_parts
-from detect.adapter import build_network
 from detect.commands import detect
 from detect.parts_commands import parts
 from detect.training import METRICS, WEIGHTS, trained_weights
-from detect.weights import write_weights
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Toy data with a CSV, and under `runs` a detector named demo."""
-    folder = tmp_path_factory.mktemp("place")
-    toy_set(folder / "data", 4)
-    names = sorted(path.name for path in (folder / "data/images").iterdir())
-    rows = [f"images/{name},{index // 2},0,train" for index, name in enumerate(names)]
-    (folder / "data/images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *rows]) + "\n")
-    torch.manual_seed(0)
-    write_weights(folder / "runs/detector/demo" / WEIGHTS, build_network(TINY), TINY)
-    (folder / "runs/detector/demo" / METRICS).write_text("{}")
-    return folder
+    return toy_place(tmp_path_factory.mktemp("place"))
 
 
 def where(place: Path) -> list[str]:

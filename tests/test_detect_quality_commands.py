@@ -2,32 +2,20 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
-from detect_toy import TINY, find, toy_set
+from detect_toy import find, toy_place
 
 from data_cache.errors import UserError
 from data_cache.images import load_image
-from detect.adapter import build_network
 from detect.parts_commands import parts
 from detect.quality_files import METRICS, PRECISION, RECALL
-from detect.training import METRICS as TRAINED
 from detect.training import WEIGHTS
-from detect.weights import write_weights
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Toy data with a CSV, and under `runs` a detector named demo."""
-    folder = tmp_path_factory.mktemp("place")
-    toy_set(folder / "data", 4)
-    names = sorted(path.name for path in (folder / "data/images").iterdir())
-    rows = [f"images/{name},{index // 2},0,train" for index, name in enumerate(names)]
-    (folder / "data/images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *rows]) + "\n")
-    torch.manual_seed(0)
-    write_weights(folder / "runs/detector/demo" / WEIGHTS, build_network(TINY), TINY)
-    (folder / "runs/detector/demo" / TRAINED).write_text("{}")
-    return folder
+    return toy_place(tmp_path_factory.mktemp("place"))
 
 
 def run(place: Path, *words: str) -> str:

@@ -13,9 +13,9 @@ from data_cache.errors import UserError
 from data_cache.parts import STATUS_FAILED, PartBoxes, no_parts
 from reid.features import extract_features
 from reid.images import (
-    DEVIATION,
     MEAN,
     MEAN_PIXEL,
+    STD,
     Augmentation,
     Batch,
     VehicleImages,
@@ -216,7 +216,7 @@ def test_seed_epoch_and_position_each_matter(toy: Toy) -> None:
 def test_normalised_is_the_trunks_scale() -> None:
     pixels = torch.from_numpy(noise().transpose(2, 0, 1)[None].copy())
     found = normalised(pixels)
-    wanted = (pixels.double() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
+    wanted = (pixels.double() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert normalised(torch.from_numpy(np.tile(MEAN_PIXEL[:, None, None], (1, 1, 4, 4)))).abs().max() < 0.01
