@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from data_cache.attributes import PART_NAMES
-from detect.adapter import build_network
 from detect.job import prepare_job
 from detect.recipes import DetectorRecipe
 from detect.run import DetectionSummary, detect_parts
-from detect.training import METRICS, WEIGHTS
-from detect.weights import write_weights
 
 TINY = DetectorRecipe(
     architecture="ssdlite_mobilenetv2",
@@ -73,18 +69,6 @@ def find(
     names = [path.relative_to(data).as_posix() for path in data.glob("images/*.png")]
     job = prepare_job(names, data, data / weights, output, dataset="toy", limit=limit, shard_size=4)
     return detect_parts(job, device="cpu", workers=workers, batch_size=3)
-
-
-def toy_place(folder: Path) -> Path:
-    """Write toy data with a CSV, and under `runs` a detector named demo, of random weights; return `folder`."""
-    toy_set(folder / "data", 4)
-    names = sorted(path.name for path in (folder / "data/images").iterdir())
-    rows = [f"images/{name},{index // 2},0,train" for index, name in enumerate(names)]
-    (folder / "data/images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *rows]) + "\n")
-    torch.manual_seed(0)
-    write_weights(folder / "runs/detector/demo" / WEIGHTS, build_network(TINY), TINY)
-    (folder / "runs/detector/demo" / METRICS).write_text("{}")
-    return folder
 
 
 def changed(path: Path, *changes: Callable[[dict[str, Any]], object]) -> Path:

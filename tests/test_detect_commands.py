@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from detect_toy import toy_place
+from detect_place import toy_place
 
 import detect.training as detect_training
 from data_cache.errors import UserError

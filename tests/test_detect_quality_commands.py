@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from detect_toy import find, toy_place
+from detect_place import toy_place
+from detect_toy import find
 
 from data_cache.errors import UserError
 from data_cache.images import load_image
