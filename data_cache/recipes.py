@@ -14,9 +14,9 @@ MAX_RECIPE_BYTES = 64 * 1024
 
 
 class Recipe(BaseModel):
-    """Base of all recipes: frozen; unknown options, NaN and infinity are refused."""
+    """Base of all recipes: frozen; unknown options, NaN and infinity are refused. An alias is the option's one name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
 
 RecipeKind = TypeVar("RecipeKind", bound=Recipe)
@@ -74,9 +74,10 @@ def _yaml_value(text: str, source: str) -> Any:
 
 
 def _validated(kind: type[RecipeKind], options: Mapping[str, Any], source: str) -> RecipeKind:
+    known = [field.alias or name for name, field in kind.model_fields.items()]
     for key in options:
-        if key not in kind.model_fields:
-            raise unknown("option", key, kind.model_fields)
+        if key not in known:
+            raise unknown("option", key, known)
     try:
         return kind(**options)
     except ValidationError as error:

@@ -62,7 +62,7 @@ def train_command(
     Examples:
       python cli.py train --dataset veri
       python cli.py train --dataset synthetic --recipe baseline_small
-      python cli.py train --dataset vehicleid --set identity_weight=1 --set trunk_weights=resnet50.pth
+      python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
     """
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device

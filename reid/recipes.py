@@ -19,7 +19,7 @@ class ReidRecipe(Recipe):
     parts: int = Field(8, ge=0, le=64)  # D, the most confident boxes that are used
     temperature: float = Field(10.0, gt=0)
     triplets: tuple[Literal["fusion", "global", "part"], ...] = ("fusion", "global", "part")
-    identity_weight: float = Field(2.0, ge=0)  # lambda of eq. 5; the authors use 1 on VehicleID
+    identity_weight: float = Field(2.0, ge=0, alias="lambda")  # of eq. 5; the authors use 1 on VehicleID
     margin: float = Field(0.3, ge=0)
     image_size: int = Field(224, ge=32, multiple_of=16)
     flip: float = Field(0.5, ge=0, le=1)

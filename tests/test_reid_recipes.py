@@ -12,8 +12,8 @@ from reid.recipes import PRESETS, ReidRecipe
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("lamda=2", "unknown option lamda"),
-        ("identity_wieght=2", "did you mean identity_weight?"),
+        ("lamda=2", "unknown option lamda; did you mean lambda?"),
+        ("identity_weight=2", "unknown option identity_weight"),
         ("epoch=2", "did you mean epochs?"),
         ("epochs=0", "epochs"),
         ("epochs=ten", "epochs"),
