@@ -1,9 +1,11 @@
 """The one exception that a user is meant to see, and what of a loader's processes becomes it."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 
 class UserError(Exception):
@@ -14,6 +16,20 @@ def from_worker(error: UserError) -> UserError:
     """Return the error in its own line: a loader gives its worker's whole traceback as text, which ends with it."""
     kind = f"{type(error).__module__}.{type(error).__qualname__}: "
     return UserError(str(error).rstrip().splitlines()[-1].removeprefix(kind))
+
+
+def start_worker(number: int) -> None:
+    """Begin a loader's process: that the one which takes its batches has gone is not for it to tell, as a traceback.
+
+    The thread that hands batches over would: it gives a lost connection to `sys.excepthook`.
+    """
+    tell = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, ConnectionError | EOFError):
+            tell(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def silence_loader() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from data_cache.errors import start_worker
 from data_cache.images import ImageError, load_image, path_inside
 from detect.detector import resize
 
@@ -79,6 +80,7 @@ def read_batches(
         batch_sampler=plan,
         num_workers=workers,
         collate_fn=_collate,
+        worker_init_fn=start_worker,
         prefetch_factor=BATCHES_AHEAD if workers else None,
         pin_memory=pinned,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_cache.errors import UserError, from_worker
+from data_cache.errors import UserError, from_worker, start_worker
 from data_cache.files import read_json, sha256_of_file, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import require_fingerprint
@@ -155,6 +155,7 @@ def _loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         collate_fn=as_lists,
+        worker_init_fn=start_worker,
     )
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from data_cache.datasets import Dataset
-from data_cache.errors import UserError
+from data_cache.errors import UserError, start_worker
 from data_cache.files import sha256_of_names
 from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
@@ -27,7 +27,14 @@ def extract_features(
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]]:
     """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order."""
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    loader = DataLoader(images, BATCH, num_workers=workers, collate_fn=collate, pin_memory=device == "cuda")
+    loader = DataLoader(
+        images,
+        BATCH,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=start_worker,
+        pin_memory=device == "cuda",
+    )
     features, attention = [], []
     for batch in track(read_batches(loader), "features", len(loader)):
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):

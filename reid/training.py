@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from data_cache.datasets import Dataset, faults
 from data_cache.devices import describe_device
-from data_cache.errors import UserError
+from data_cache.errors import UserError, start_worker
 from data_cache.files import append_json_line, read_json_lines, sha256_of_names, write_atomically, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes
@@ -91,6 +91,7 @@ def training_loader(
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=start_worker,
         pin_memory=device == "cuda",
         persistent_workers=workers > 0,
     )

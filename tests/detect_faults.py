@@ -82,6 +82,9 @@ def start(arguments: Sequence[str], log: Path, trap: Watch | None = None, larges
 
 def _child(arguments: list[str], log: Path, trap: Watch | None, largest: int | None) -> None:
     os.setpgid(0, 0)
+    # as from a terminal, also where the tests run in the background, whose processes inherit that these are ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
