@@ -109,8 +109,10 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, EOFError, RuntimeError, ValueError, LookupError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = str(error) or type(error).__name__  # an empty file's error has no text
-        raise UserError(f"{path}: cannot be read as weights ({reason.splitlines()[0][:200]})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]  # an empty file's error has no text
+        if "weights_only" in reason:  # torch's advice is to run the file's code
+            reason = "it holds more than tensors: a pickle that would run code, or no pickle"
+        raise UserError(f"{path}: cannot be read as weights ({reason[:200]})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()

@@ -100,7 +100,8 @@ def _metrics(
         "checkpoint": {
             "file": checkpoint.path.name,
             "sha256": checkpoint.sha256,
-            "epoch": checkpoint.metadata["epoch"],
+            "epoch": checkpoint.metadata["epoch"],  # None where it is not known, of imported weights
+            **({"source": checkpoint.metadata["source"]} if "source" in checkpoint.metadata else {}),
         },
         "scores": {row: values.as_json() for row, values in scores.items()},
         "device": describe_device(device),

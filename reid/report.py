@@ -154,8 +154,16 @@ def _commands(metrics: Json) -> list[str]:
     test = ["--split", metrics["split"]]
     steps: Sequence[Sequence[str]] = (
         ["detect", "--dataset", metrics["dataset"]],
-        ["train", *run],
+        _making(metrics, run),
         ["evaluate", *run, *test, *draws, *untrained],
         ["report", *run, *test],
     )
     return [shlex.join(["python", "cli.py", *step]) for step in steps]
+
+
+def _making(metrics: Json, run: Sequence[str]) -> Sequence[str]:
+    """Return the command that makes the checkpoint of a run: one with a source was imported."""
+    if "source" not in metrics.get("checkpoint", {}):
+        return ["train", *run]
+    place = ["--dataset", metrics["dataset"], "--name", metrics["recipe_name"]]
+    return ["import-weights", "--official", "model_best.pth", *place, "--parts-depth", str(metrics["recipe"]["parts"])]

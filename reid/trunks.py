@@ -8,6 +8,7 @@ from torchvision import models
 from data_cache.errors import UserError
 from data_cache.pretrained import pretrained_state
 from data_cache.progress import say
+from reid.weight_differences import weight_differences
 
 
 class Trunk(nn.Sequential):
@@ -63,12 +64,11 @@ def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
 def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str, ...]) -> None:
     if weights is None:
         return
-    state = pretrained_state(weights, name)
-    state = {key: value for key, value in state.items() if not key.startswith(ignored)}  # of any number of classes
-    try:
-        missing, unexpected = network.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise UserError(f"{weights}: not the weights of {name} ({str(error).splitlines()[1].strip()})") from error
-    left = [key for key in (*missing, *unexpected) if not key.startswith(ignored)]
-    if left:
-        raise UserError(f"{weights}: not the weights of {name}: {len(left)} entries differ, first {left[0]}")
+    given, needed = (
+        {key: value for key, value in state.items() if not key.startswith(ignored)}  # of any number of classes
+        for state in (pretrained_state(weights, name), network.state_dict())
+    )
+    differences = weight_differences(given, needed)
+    if differences is not None:
+        raise UserError(f"{weights}: not the weights of {name}: {differences}")
+    network.load_state_dict(given, strict=False)  # what is ignored may be missing

@@ -94,8 +94,30 @@ def test_another_networks_weights_are_refused(resnet18: models.ResNet, tmp_path:
         with pytest.raises(UserError, match=rf"w\.pth: not the weights of {other}"):
             build_trunk(other, str(path))
     torch.save({f"module.{name}": value for name, value in resnet18.state_dict().items()}, path)
-    with pytest.raises(UserError, match=r"w\.pth: not the weights of resnet18: \d+ entries differ, first "):
+    with pytest.raises(
+        UserError, match=r"w\.pth: not the weights of resnet18: 100 missing, first conv1\.weight, bn1\."
+    ):
         build_trunk("resnet18", str(path))
+
+
+def test_what_differs_is_counted_and_named_by_kind(resnet18: models.ResNet, tmp_path: Path) -> None:
+    state = resnet18.state_dict() | {"extra.weight": torch.zeros(1), "conv1.weight": torch.zeros(64, 4, 7, 7)}
+    for name in ("bn1.bias", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "layer4.1.conv2.weight"):
+        del state[name]
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(UserError) as caught:
+        build_trunk("resnet18", str(tmp_path / "w.pth"))
+    assert str(caught.value) == (
+        f"{tmp_path / 'w.pth'}: not the weights of resnet18: "
+        "4 missing, first bn1.bias, layer1.0.conv1.weight, layer1.0.conv2.weight; 1 unexpected, first extra.weight; "
+        "1 of another shape, first conv1.weight (64, 4, 7, 7) for (64, 3, 7, 7)"
+    )
+
+
+def test_weights_of_an_old_torch_have_no_counters(resnet18: models.ResNet, tmp_path: Path) -> None:
+    state = {name: value for name, value in resnet18.state_dict().items() if not name.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "w.pth")
+    assert torch.equal(build_trunk("resnet18", str(tmp_path / "w.pth"))[0].weight, resnet18.conv1.weight)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""The network that the authors of PGAN published (github.com/zhangxinyu-xyz/PGAN-VehicleRe-ID), translated into ours.
+
+Their file `model_best.pth` is a state dict. Its network is Section 3 as `reid.pgan` builds it, under other names: a
+ResNet with the last stride at 1, PAM with one norm over each weight matrix and a softmax of temperature 10, refine
+blocks of an SE block (reduction 8) and a pre-activation residual block. Sizes are read from the shapes.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from data_cache.errors import UserError
+from data_cache.progress import say
+from data_cache.tensors import read_state_dict
+from reid.network import build_network
+from reid.official_names import CLASSIFIER, RESNETS, their_name
+from reid.pgan import PGAN
+from reid.recipes import ReidRecipe
+from reid.weight_differences import COUNTER, weight_differences
+
+OF_FUSION = ("bottleneck.0.weight", "bottleneck.0.running_mean", "refine_concat.0.1.conv3.weight")  # of length 2C'
+NO_CLASSIFIER = "it holds no classifier: the features are the authors', the logits mean nothing (one vehicle, always 0)"
+
+
+@dataclass(frozen=True, eq=False)
+class OfficialNetwork:
+    """The network in evaluation mode, the paper's recipe with the trunk and the 2C' of the file, and what it held.
+
+    `vehicles` is None where there is no classifier; `used` counts the tensors of the file, each of which has its place.
+    """
+
+    network: PGAN
+    recipe: ReidRecipe
+    vehicles: int | None
+    used: int
+    remarks: tuple[str, ...]
+
+
+def load_official_weights(path: Path) -> PGAN:
+    """Return the authors' network in evaluation mode, from their `model_best.pth` or from the same as safetensors.
+
+    Where the classifier is missing, which their own loader skips, that is said, and the logits are one column of 0.
+    Raises UserError where the file is missing, damaged, would run code, or does not hold exactly that network.
+    """
+    official = read_official(path)
+    for remark in official.remarks:
+        say(f"{path}: {remark}")
+    return official.network
+
+
+def read_official(path: Path) -> OfficialNetwork:
+    """Read the authors' network, and what its file tells of it; see `load_official_weights`."""
+    state = _state(path)
+    recipe = _recipe(path, state)
+    vehicles = _length(state, CLASSIFIER)
+    with torch.device("meta"):  # shapes alone: a file with absurd ones is refused before anything of that size is made
+        network = build_network(recipe, vehicles or 1, pretrained=False)
+    own = network.state_dict()
+    wanted = {their_name(name): value for name, value in own.items()}
+    if CLASSIFIER not in state:
+        del wanted[CLASSIFIER]
+    differences = weight_differences(state, wanted)
+    if differences is not None:
+        raise UserError(f"{path}: not PGAN's official weights on {recipe.trunk}: {differences}")
+    network.to_empty(device="cpu").load_state_dict({name: _value(state, name, own[name]) for name in own})
+    return OfficialNetwork(network.eval(), recipe, vehicles, len(state), tuple(_remarks(state, wanted)))
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    state = read_state_dict(path)
+    if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    levels = max(
+        (int(found[1]) + 1 for name in state if (found := re.match(r"attention\.(\d{1,3})\.", name))), default=1
+    )
+    if levels > 1:
+        raise UserError(
+            f"{path}: a network of {levels} levels (attention.{levels - 1}; the authors' MULTI_NUMS {levels}), "
+            "only the paper's of one level can be read"
+        )
+    return state
+
+
+def _recipe(path: Path, state: Mapping[str, Tensor]) -> ReidRecipe:
+    features = next((length for name in OF_FUSION if (length := _length(state, name)) is not None), 512)
+    try:
+        return ReidRecipe.model_validate({"trunk": _trunk(path, state), "features": features})
+    except ValidationError as error:
+        raise UserError(f"{path}: 2C' is {features} there: {error.errors()[0]['msg']}") from error
+
+
+def _trunk(path: Path, state: Mapping[str, Tensor]) -> str:
+    found = [match for name in state if (match := re.match(r"base\.layer([1-4])\.(\d{1,3})\.(conv3)?", name))]
+    blocks = [max((int(match[2]) + 1 for match in found if match[1] == layer), default=0) for layer in "1234"]
+    bottleneck = any(match[3] for match in found)
+    for (kind, depths), name in RESNETS.items():
+        if kind == bottleneck and list(depths) == blocks:
+            return name
+    raise UserError(
+        f"{path}: not PGAN's official weights: base.layer1 to base.layer4 hold {', '.join(map(str, blocks))} blocks, "
+        f"which is none of {', '.join(RESNETS.values())}"
+    )
+
+
+def _length(state: Mapping[str, Tensor], name: str) -> int | None:
+    return len(state[name]) if name in state and state[name].ndim else None
+
+
+def _value(state: Mapping[str, Tensor], name: str, own: Tensor) -> Tensor:
+    """Return a tensor of the file, or 0 for what it may lack: the classifier, counters of batch norm."""
+    return state[their_name(name)] if their_name(name) in state else torch.zeros_like(own, device="cpu")
+
+
+def _remarks(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    counters = sum(name.endswith(COUNTER) and name not in state for name in wanted)
+    told = [] if CLASSIFIER in state else [NO_CLASSIFIER]
+    return told + ([f"it lacks {counters} counters of batch norm (num_batches_tracked), unused"] if counters else [])
