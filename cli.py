@@ -13,7 +13,9 @@ from data_cache.errors import UserError
 from data_cache.options import json_option
 from detect.commands import detect
 from detect.parts_commands import parts
-from reid.commands import evaluate_command, report_command, train_command
+from reid.commands import evaluate_command, report_command
+from reid.import_command import import_weights
+from reid.train_command import train_command
 
 
 class Group(click.Group):
@@ -67,7 +69,7 @@ def doctor(as_json: bool) -> None:
         raise UserError("something above would not work")
 
 
-for command in (synth, check, cache, parts, detect, train_command, evaluate_command, report_command):
+for command in (synth, check, cache, parts, detect, train_command, evaluate_command, report_command, import_weights):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Which device a run uses, and how its name reads to a person."""
 
+import os
+
 from data_cache.errors import UserError
 
 
@@ -19,3 +21,16 @@ def describe_device(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def choose_algorithms(*, deterministic: bool) -> None:
+    """Let a GPU take algorithms that give the same bits every time, or those that are fastest for the sizes at hand.
+
+    To be called before the GPU is first used. On a CPU it changes nothing.
+    """
+    import torch
+
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
+        torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = not deterministic

@@ -1,11 +1,11 @@
 """Figures as PNG files, in one style, written whole or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_cache.files import replacing
+from data_cache.files import read_json_lines, replacing
 
 COLOURS = ("#2f81f7", "#d97706", "#2da44e", "#a371f7", "#e5534b")
 
@@ -25,3 +25,27 @@ def figure_written_to(path: Path, width: float = 7.0, height: float = 4.5) -> It
         axes.grid(alpha=0.25)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def draw_curves(log: Path, path: Path, charts: Mapping[str, Mapping[str, str]]) -> None:
+    """Draw values by epoch from a training's `log` as PNG, a chart beside the other: title -> key in the log -> label.
+
+    Where an epoch has two lines, as after a stop, the later counts. Raises UserError where `path` cannot be written.
+    """
+    lines = read_json_lines(log)
+    with figure_written_to(path, width=4.5 * len(charts), height=3.6) as figure:
+        for axes, (title, labels) in zip(
+            figure.subplots(1, len(charts), squeeze=False)[0], charts.items(), strict=True
+        ):
+            _draw(axes, lines, labels)
+            axes.set(title=title, xlabel="epoch")
+
+
+def _draw(axes: Any, lines: Sequence[Mapping[str, float]], labels: Mapping[str, str]) -> None:
+    for colour, (key, label) in zip(COLOURS, labels.items(), strict=False):
+        points = sorted({line["epoch"]: line[key] for line in lines if key in line}.items())
+        if points:
+            axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
+    axes.set_ylim(bottom=0)
+    if axes.lines:
+        axes.legend(frameon=False)

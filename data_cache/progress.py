@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Size = Callable[[Item], int]
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_NOTES = 1.0
 
 
 def is_first_rank() -> bool:
@@ -27,20 +28,29 @@ def say(message: str) -> None:
         sys.stderr.flush()
 
 
-def track(items: Iterable[Item], description: str, total: int, size: Size[Item] = lambda _: 1) -> Iterator[Item]:
+def track(
+    items: Iterable[Item],
+    description: str,
+    total: int,
+    size: Size[Item] = lambda _: 1,
+    note: Callable[[], str] = lambda: "",
+) -> Iterator[Item]:
     """Pass `items` on while telling how much of `total` is done, the rate and the time left.
 
-    `size` tells what an item counts for, such as the images in a batch; without it every item counts for one.
+    `size` tells what an item counts for, such as the images in a batch; without it every item counts for one. `note`
+    gives what else there is to tell, such as a loss; it is asked only when something is shown.
     """
     if not is_first_rank():
         yield from items
     elif sys.stderr.isatty():
-        yield from _bar(items, description, total, size)
+        yield from _bar(items, description, total, size, note)
     else:
-        yield from _lines(items, description, total, size)
+        yield from _lines(items, description, total, size, note)
 
 
-def _bar(items: Iterable[Item], description: str, total: int, size: Size[Item]) -> Iterator[Item]:
+def _bar(
+    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str]
+) -> Iterator[Item]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -66,15 +76,22 @@ def _bar(items: Iterable[Item], description: str, total: int, size: Size[Item]) 
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(description, total=total, note="")
+        shown = 0.0
         for item in items:
             yield item
             progress.advance(task, size(item))
+            if time.monotonic() - shown >= SECONDS_BETWEEN_NOTES:
+                shown = time.monotonic()
+                progress.update(task, note=note())
 
 
-def _lines(items: Iterable[Item], description: str, total: int, size: Size[Item]) -> Iterator[Item]:
+def _lines(
+    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str]
+) -> Iterator[Item]:
     started = last = time.monotonic()
     done = 0
     for item in items:
@@ -84,6 +101,7 @@ def _lines(items: Iterable[Item], description: str, total: int, size: Size[Item]
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             last = now
             rate = done / (now - started)
-            say(f"{description}: {done}/{total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left")
+            told = f"{description}: {done}/{total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left"
+            say(", ".join(filter(None, (told, note()))))
     if time.monotonic() - started >= SECONDS_BETWEEN_LINES:
         say(f"{description}: {done}/{total} in {time.monotonic() - started:.0f} s")

@@ -15,6 +15,7 @@ import numpy as np
 
 from data_cache.attributes import PART_NAMES
 from data_cache.cache_statistics import CacheStatistics, cache_statistics
+from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, telling_of_dead_workers
 from data_cache.locks import run_lock
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
@@ -22,7 +23,7 @@ from data_cache.progress import is_first_rank, say, track
 from data_cache.shards import clear_up, has_leftovers, merge_shards, plan_shards, shard_path, shards_folder
 from detect.job import DetectionJob, Shard
 from detect.mending import readable_again, with_rows
-from detect.ranks import ending_in_order, own_share, versions, wait_for_others
+from detect.ranks import own_share, versions, wait_for_others
 
 if TYPE_CHECKING:
     from detect.detector import Detector

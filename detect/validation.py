@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mmengine.hooks import Hook
 from torch import nn
 
-from data_cache.files import append_json_line, read_json_lines
-from data_cache.plots import COLOURS, figure_written_to
+from data_cache.files import append_json_line
+from data_cache.plots import draw_curves
 from data_cache.progress import say
 from detect.metrics import DetectorMetrics
 from detect.runner import QuietRunner
@@ -47,22 +46,4 @@ class BestEpochHook(Hook):  # type: ignore[misc]
         if not runner.best or metrics.ap > runner.best["metrics"]["ap"]:
             self.keep(runner.model)
             runner.best = {"epoch": epoch, "metrics": metrics.as_json()}
-        draw_curves(self.log, self.curves)
-
-
-def draw_curves(log: Path, path: Path) -> None:
-    """Draw losses and held-out scores by epoch, from a training's `log`, as PNG."""
-    lines = read_json_lines(log)
-    with figure_written_to(path, width=9.0, height=3.6) as figure:
-        left, right = figure.subplots(1, 2)
-        _draw(left, lines, LOSSES, "loss")
-        _draw(right, lines, SCORES, "held-out images")
-
-
-def _draw(axes: Any, lines: list[dict[str, float]], wanted: dict[str, str], title: str) -> None:
-    for colour, (key, label) in zip(COLOURS, wanted.items(), strict=False):
-        points = sorted({line["epoch"]: line[key] for line in lines if key in line}.items())  # the later line counts
-        axes.plot([epoch for epoch, _ in points], [value for _, value in points], ".-", color=colour, label=label)
-    axes.set(title=title, xlabel="epoch")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+        draw_curves(self.log, self.curves, {"loss": LOSSES, "held-out images": SCORES})

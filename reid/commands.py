@@ -1,4 +1,4 @@
-"""Commands of stage two: `train`, `evaluate`, `report`. Every command parses, calls one function and prints."""
+"""Commands on a trained network: `evaluate`, `report`. Every command parses, calls one function and prints."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,8 @@ from data_cache.options import (
     device_option,
     json_option,
     recipe_option,
-    recipe_seed_option,
     runs_option,
     seed_option,
-    set_option,
     workers_option,
 )
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from data_cache.parts import PartBoxes
     from reid.recipes import ReidRecipe
 
-RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _small for a CPU, and demo"
 RUN_HELP = "Run to take, by its recipe; default: the newest on the data set."
 parts_option = click.option(
     "--parts", "parts_file", type=FILE, default=None, help="Part cache; default: RUNS/DATASET/parts.h5."
@@ -33,51 +30,6 @@ parts_option = click.option(
 split_option = click.option(
     "--split", default=None, help="Test to run: small, medium, large or test; default: largest."
 )
-
-
-@click.command("train")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, f"{RECIPES}; or a YAML file. Default: pgan on a GPU, pgan_small on a CPU.")
-@set_option
-@parts_option
-@recipe_seed_option
-@device_option
-@workers_option
-def train_command(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    overrides: tuple[str, ...],
-    parts_file: Path | None,
-    seed: int | None,
-    device: str,
-    workers: int,
-) -> None:
-    """Train the network on the cached part boxes; a stopped training goes on where it was.
-
-    \b
-    Examples:
-      python cli.py train --dataset veri
-      python cli.py train --dataset synthetic --recipe baseline_small
-      python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
-    """
-    from data_cache.datasets import load_dataset
-    from data_cache.devices import choose_device
-    from data_cache.recipes import resolve_recipe
-    from reid.recipes import PRESETS, ReidRecipe, default_recipe, run_folder
-    from reid.training import train
-
-    device = choose_device(device)
-    name = recipe or default_recipe(device)
-    given = [] if seed is None else [f"seed={seed}"]
-    settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *given])
-    table = load_dataset(dataset, data_root)
-    boxes = part_cache(table, settings, runs, parts_file)
-    folder = run_folder(runs, table.name, name)
-    click.echo(train(settings, table, boxes, folder, device=device, workers=workers))
 
 
 @click.command("evaluate")

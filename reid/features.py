@@ -44,12 +44,12 @@ def extract_features(
     return np.concatenate(features), np.concatenate(attention)
 
 
-def forward(network: nn.Module, batch: Batch, device: str) -> Any:
-    """Run the network on a batch, which is moved to the device."""
+def forward(network: nn.Module, batch: Batch, device: str, *more: torch.Tensor) -> Any:
+    """Run the network on a batch, which is moved to the device; it gets what else there is."""
     images, boxes, present = (
         tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.boxes, batch.present)
     )
-    return network(normalised(images), boxes, present)
+    return network(normalised(images), boxes, present, *more)
 
 
 def features_provenance(

@@ -23,18 +23,36 @@ class PKSampler:
 
     Vehicles with the most images left go first (ties at random), which fills as many batches as any order can; a
     vehicle whose images do not fill its last group is topped up with repeats. Iterating again gives the same epoch;
-    `start_epoch` chooses it.
+    `start_epoch` chooses it. `share` (rank, ranks) deals one process's part of every batch, which is whole vehicles.
     """
 
-    def __init__(self, labels: Sequence[int] | NDArray[np.int64], *, vehicles: int, images: int, seed: int) -> None:
-        """Keep labels (N,). Raises UserError where a batch cannot be filled."""
+    def __init__(
+        self,
+        labels: Sequence[int] | NDArray[np.int64],
+        *,
+        vehicles: int,
+        images: int,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Keep labels (N,). Raises UserError where a batch cannot be filled, or shared out."""
         self.groups = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
         if len(self.groups) < vehicles:
             raise UserError(
                 f"a batch needs {vehicles} vehicles, the training set has {len(self.groups)}; lower vehicles_per_batch"
             )
+        rank, ranks = share
+        if vehicles % ranks:
+            raise UserError(f"{ranks} processes cannot share {vehicles} vehicles a batch; change vehicles_per_batch")
         self.vehicles, self.images, self.seed, self.epoch = vehicles, images, seed, 0
+        own = vehicles // ranks * images
+        self._own = slice(rank * own, (rank + 1) * own)
         self._length = sum(1 for _ in self)  # the counts alone decide it, so that every epoch is as long
+
+    @property
+    def batch_size(self) -> int:
+        """Return the images of a whole batch."""
+        return self.vehicles * self.images
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -54,7 +72,8 @@ class PKSampler:
         while len(waiting) >= self.vehicles:
             chosen = [heapq.heappop(waiting) for _ in range(self.vehicles)]
             images = np.concatenate([hands[vehicle][left] for left, _, vehicle in chosen])
-            yield [Sample(self.epoch, position + place, int(image)) for place, image in enumerate(images)]
+            batch = [Sample(self.epoch, position + place, int(image)) for place, image in enumerate(images)]
+            yield batch[self._own]
             position += len(images)
             for left, _, vehicle in chosen:
                 if left < -1:

@@ -6,36 +6,64 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from data_cache.errors import UserError
 from data_cache.parts import require_fingerprint
 from data_cache.tensors import save_tensors
+from reid.losses import Criterion
 from reid.network import Checkpoint, build_network, network_state, read_checkpoint
+from reid.objective import Objective
 from reid.pgan import PGAN
+from reid.ranks import rank_count
 from reid.recipes import ReidRecipe
 
-LAST, BEST = "last.safetensors", "best.safetensors"
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 
 
 @dataclass
 class State:
-    """What changes while training. All other randomness is a function of (seed, epoch, position), so this is all."""
+    """What changes while training. All other randomness is a function of (seed, epoch, position), so this is all.
+
+    `objective` runs `network`, compiled where that is asked for, and its loss; among several processes it averages
+    their gradients.
+    """
 
     network: PGAN
+    objective: nn.Module
     optimiser: torch.optim.Adam
     epoch: int = 0  # epochs done
     best: float = -1.0  # mAP on the held-out vehicles
 
 
-def start_state(recipe: ReidRecipe, vehicles: int, device: str) -> State:
-    """Return the state before the first epoch."""
+def start_state(recipe: ReidRecipe, vehicles: int, device: str, *, compiled: bool = False) -> State:
+    """Return the state before the first epoch; `vehicles` is the number of classes.
+
+    Processes that train together average their gradients, and on GPUs the statistics of batch norms; on CPUs, where
+    torch has no such batch norm, each normalises its own share, and the first one's running statistics are kept.
+    """
     network = build_network(recipe, vehicles).to(device).to(memory_format=torch.channels_last)
+    if rank_count() > 1 and device == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return State(network, optimiser)
+    criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
+    runs: Any = torch.compile(network) if compiled else network
+    objective: nn.Module = Objective(runs, criterion)
+    if rank_count() > 1:
+        objective = DistributedDataParallel(objective, find_unused_parameters=_leaves_out(recipe))
+    return State(network, objective, optimiser)
 
 
-def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimiser: bool) -> None:
+def _leaves_out(recipe: ReidRecipe) -> bool:
+    """Whether the loss depends on only a part of the network: a branch without triplets, PAM without parts."""
+    if recipe.attention == "none":
+        return False
+    return not {"global", "part"} <= set(recipe.triplets) or (recipe.attention == "parts" and recipe.parts == 0)
+
+
+def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimiser: bool = False) -> None:
     """Write the state as one whole file; `identity` tells recipe and data."""
     tensors = {f"model.{name}": value for name, value in state.network.state_dict().items()}
     if with_optimiser:
@@ -44,12 +72,26 @@ def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimise
     save_tensors(path, tensors, {**identity, "epoch": state.epoch, "best": state.best})
 
 
+def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write what training goes on from; the one of the epoch before is kept, should this one be damaged."""
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / PREVIOUS)
+    save(state, folder / LAST, identity, with_optimiser=True)
+
+
 def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
     """Return the last checkpoint in `folder`, if any. Raises UserError where recipe or data were others."""
     path = folder / LAST
     if not path.exists():
-        return None
-    checkpoint = read_checkpoint(path)
+        path = folder / PREVIOUS  # killed between the two
+        if not path.exists():
+            return None
+    try:
+        checkpoint = read_checkpoint(path)
+    except UserError as error:
+        if path.name == LAST and (folder / PREVIOUS).exists():
+            raise UserError(f"{error}; or delete {path}, to go on from the epoch before it") from error
+        raise
     found = {name: checkpoint.metadata.get(name) for name in identity}
     remedy = f"delete {folder} to train anew, or choose another --runs folder"
     # the recipe first: another seed also means other training images

@@ -15,7 +15,8 @@ from cli import main
 from data_cache.files import read_json
 from data_cache.parts import write_parts
 from reid.network import read_checkpoint
-from reid.state import BEST
+from reid.state import BEST, LAST
+from reid.training_log import CURVES, LOG
 
 ONE_EPOCH = [*TINY_OPTIONS, "--set", "epochs=1"]
 
@@ -72,7 +73,7 @@ def test_train_and_evaluate_a_real_trunk(place: Place) -> None:
         result = place("evaluate", "--recipe", "pgan_small", "--untrained", "--json")
     run = place.runs / "folder" / "pgan_small"
     assert best == run / BEST
-    assert {path.name for path in run.iterdir()} == {BEST, "last.safetensors", "log.jsonl", "recipe.json", "test"}
+    assert {path.name for path in run.iterdir()} == {BEST, LAST, LOG, CURVES, "recipe.json", "test"}
     assert read_checkpoint(best).recipe == TINY.model_copy(update={"epochs": 1, "schedule": "cosine"})
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)

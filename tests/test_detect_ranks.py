@@ -1,10 +1,7 @@
-"""The processes of torchrun: every item is one's own once, waiting ends, and SIGTERM leaves through the exits."""
+"""The processes of torchrun: every item is one's own once, and waiting ends."""
 
 import os
-import signal
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import pytest
 from data_cache.errors import UserError
 from data_cache.files import write_atomically
 from detect import ranks
-from detect.ranks import ending_in_order, own_share, versions, wait_for_others
+from detect.ranks import own_share, versions, wait_for_others
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +18,6 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(ranks, "SECONDS_BETWEEN_LOOKS", 0.001)
-
-
-@pytest.fixture
-def handler() -> Iterator[object]:
-    """The handler of SIGTERM before the test, which must be there after it."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield before
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
@@ -42,38 +31,6 @@ def test_every_item_is_the_share_of_one_process(monkeypatch: pytest.MonkeyPatch,
         shares.append(own_share(items))
     assert sorted(item for share in shares for item in share) == items
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_sigterm_is_told_by_the_first_process_and_leaves_through_the_exits(handler: object) -> None:
-    left = []
-    with pytest.raises(UserError, match=r"stopped from outside \(SIGTERM\).* run it again"), ending_in_order():
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(1)
-        finally:
-            left.append("cleaned up")
-    assert left == ["cleaned up"]
-
-
-def test_the_other_processes_end_silently(handler: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(SystemExit) as ended, ending_in_order():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
-    assert ended.value.code == 1
-
-
-def test_in_another_thread_no_handler_is_set(handler: object) -> None:
-    seen = []
-
-    def work() -> None:
-        with ending_in_order():
-            seen.append(signal.getsignal(signal.SIGTERM))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [handler]
 
 
 def test_waiting_ends_when_the_last_file_is_there_and_new(tmp_path: Path) -> None:

@@ -114,3 +114,24 @@ def test_say_is_one_line_on_standard_error(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.delenv("RANK", raising=False)
     say("found 3 parts")
     assert capsys.readouterr() == ("", "found 3 parts\n")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_note_is_shown_with_the_progress_and_asked_for_only_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], slow_clock: None, terminal: bool
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    if terminal:
+        monkeypatch.setattr(sys, "stderr", Terminal())
+    asked = []
+
+    def note() -> str:
+        asked.append(1)
+        return f"loss {len(asked)}"
+
+    list(track(range(60), "work", 60, note=note))
+    told = sys.stderr.getvalue() if terminal else capsys.readouterr().err  # type: ignore[attr-defined]
+    assert 0 < len(asked) <= 60 and "loss " in told
+    if not terminal:
+        lines = [line for line in told.splitlines() if "left" in line]
+        assert len(lines) == len(asked) and lines[-1].endswith(f" s left, loss {len(asked)}")

@@ -125,6 +125,25 @@ def test_vehicles_meet_others_in_other_epochs() -> None:
     assert len(first) == len(last) == 6 * 5 // 2
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_processes_share_every_batch_by_whole_vehicles(ranks: int) -> None:
+    labels = labels_of((7, 5, 2, 2, 1, 4))
+    whole = PKSampler(labels, vehicles=4, images=3, seed=1)
+    shares = [PKSampler(labels, vehicles=4, images=3, seed=1, share=(rank, ranks)) for rank in range(ranks)]
+    for epoch in range(3):
+        for sampler in (whole, *shares):
+            sampler.start_epoch(epoch)
+        assert {len(share) for share in shares} == {len(whole)} and {share.batch_size for share in shares} == {12}
+        for batch, *parts in zip(whole, *shares, strict=True):
+            assert [sample for part in parts for sample in part] == batch
+            assert all(len({labels[sample.image] for sample in part}) == 4 // ranks for part in parts)
+
+
+def test_vehicles_that_cannot_be_shared_out_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"3 processes cannot share 4 vehicles a batch; change vehicles_per_batch"):
+        PKSampler(labels_of((4,) * 6), vehicles=4, images=2, seed=0, share=(0, 3))
+
+
 def test_too_few_vehicles_are_an_error_with_its_remedy() -> None:
     with pytest.raises(UserError, match=r"needs 4 vehicles, the training set has 3; lower vehicles_per_batch"):
         sampler_of((9, 9, 9), vehicles=4)

@@ -12,15 +12,14 @@ from toy import HELD, TINY, Toy, assert_same_run, toy_set, train_toy
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.files import read_json, read_json_lines
-from reid import training
+from reid import loop
 from reid.holdout import Holdout, split_vehicles
 from reid.images import Augmentation, Batch, VehicleImages, vehicle_images
-from reid.losses import Criterion
+from reid.loading import LabelledLoader, training_loader
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.schedule import learning_rate
 from reid.state import BEST, LAST, State, start_state
-from reid.training import LabelledLoader, training_loader
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -84,13 +83,13 @@ def test_workers_and_the_callers_randomness_change_nothing(toy: Toy, tmp_path: P
 def test_every_epoch_has_its_rate_its_batches_and_its_augmentation(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, seen = training._step, []
+    step, seen = loop._step, []
 
-    def watched(state: State, criterion: Criterion, batch: Batch, loader: LabelledLoader) -> dict[str, torch.Tensor]:
+    def watched(state: State, batch: Batch, loader: LabelledLoader) -> dict[str, torch.Tensor]:
         seen.append((state.epoch, state.optimiser.param_groups[0]["lr"], batch))
-        return step(state, criterion, batch, loader)
+        return step(state, batch, loader)
 
-    monkeypatch.setattr(training, "_step", watched)
+    monkeypatch.setattr(loop, "_step", watched)
     recipe = TINY.model_copy(update={"warmup_epochs": 2, "flip": 1.0, "erase": 0.0})
     train_toy(recipe, toy, tmp_path)
     assert [epoch for epoch, _, _ in seen] == [0] * 4 + [1] * 4 + [2] * 4

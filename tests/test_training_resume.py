@@ -2,12 +2,14 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,11 +20,12 @@ from data_cache.errors import UserError
 from data_cache.files import read_json
 from data_cache.locks import run_lock
 from data_cache.parts import write_parts
-from reid import training
+from reid import loop, training
+from reid import state as state_module
 from reid.holdout import split_vehicles
 from reid.losses import Criterion
 from reid.network import read_checkpoint
-from reid.state import BEST, LAST, start_state
+from reid.state import BEST, LAST, PREVIOUS, start_state
 
 
 class StopHere(Exception):
@@ -48,13 +51,14 @@ def raising(function: Callable[..., Any], when: Callable[..., bool]) -> Callable
     return wrapper
 
 
-STOPS: dict[str, tuple[str, Callable[..., bool]]] = {
-    "before the first epoch ends": ("save", lambda state, *_: state.epoch == 1),
-    "in the middle of the second epoch": ("_step", lambda state, criterion, batch, loader: state.epoch == 1),
-    "after the best of the second epoch": ("append_json_line", lambda path, line: line["epoch"] == 2),
-    "after the log of the second epoch": ("save", lambda state, path, *_: state.epoch == 2 and path.name == LAST),
-    "after the second epoch": ("say", lambda message: message.startswith("epoch 2/")),
-    "after all": ("say", lambda message: message.startswith("epoch 3/")),
+STOPS: dict[str, tuple[ModuleType, str, Callable[..., bool]]] = {
+    "before the first epoch ends": (loop, "save", lambda state, *_: state.epoch == 1),
+    "in the middle of the second epoch": (loop, "_step", lambda state, batch, loader: state.epoch == 1),
+    "after the best of the second epoch": (loop, "log_epoch", lambda folder, line: line["epoch"] == 2),
+    "after the log of the second epoch": (loop, "save_last", lambda state, *_: state.epoch == 2),
+    "between two checkpoints": (state_module, "save", lambda state, path, _: state.epoch == 2 and path.name == LAST),
+    "after the second epoch": (loop, "say", lambda message: message.startswith("epoch 2/")),
+    "after all": (loop, "say", lambda message: message.startswith("epoch 3/")),
 }
 
 
@@ -62,9 +66,9 @@ STOPS: dict[str, tuple[str, Callable[..., bool]]] = {
 def test_a_stopped_run_goes_on_to_the_same_bits(
     toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    name, when = STOPS[moment]
+    module, name, when = STOPS[moment]
     with monkeypatch.context() as patch:
-        patch.setattr(training, name, raising(getattr(training, name), when))
+        patch.setattr(module, name, raising(getattr(module, name), when))
         with pytest.raises(StopHere):
             train_toy(HELD, toy, tmp_path)
     assert not (tmp_path / ".lock").exists()
@@ -77,11 +81,11 @@ import os, signal, sys
 from pathlib import Path
 from data_cache.datasets import load_dataset
 from data_cache.parts import read_parts
-from reid import training
+from reid import loop, training
 from reid.recipes import ReidRecipe
 from toy import tiny_scale
 
-step, calls = training._step, []
+step, calls = loop._step, []
 
 def killing(state, *arguments):
     calls.append(1)
@@ -89,7 +93,7 @@ def killing(state, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(state, *arguments)
 
-training._step = killing
+loop._step = killing
 root, folder, recipe = sys.argv[1:]
 dataset, parts = load_dataset("folder", Path(root)), read_parts(Path(root) / "parts.h5")
 with tiny_scale():
@@ -165,6 +169,19 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(toy: Toy, undisturbed: Path,
     (tmp_path / LAST).write_bytes(whole if harm == "flip" else whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"last\.safetensors: (its content has changed|damaged)"):
         train_toy(HELD, toy, tmp_path)
+
+
+def test_beside_a_damaged_checkpoint_lies_the_one_before_it(toy: Toy, undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:-1])
+    with pytest.raises(
+        UserError, match=r"last\.safetensors: .*; or delete .*last\.safetensors, to go on from the epoch"
+    ):
+        train_toy(HELD, toy, tmp_path)
+    assert read_checkpoint(tmp_path / PREVIOUS).metadata["epoch"] == 2
+    (tmp_path / LAST).unlink()
+    train_toy(HELD, toy, tmp_path)
+    assert_same_run(tmp_path, undisturbed)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

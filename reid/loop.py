@@ -1,0 +1,105 @@
+"""The loop of training: every epoch's batches, its line in the log, and its checkpoint."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_cache.progress import say, track
+from reid.features import forward
+from reid.holdout import Holdout
+from reid.images import Batch, read_batches
+from reid.loading import LabelledLoader
+from reid.ranks import error_of_all, from_first, gathered, own_rank, rank_count
+from reid.recipes import ReidRecipe
+from reid.schedule import learning_rate
+from reid.state import BEST, State, save, save_last
+from reid.training_log import keep_until, log_epoch
+
+Terms = Mapping[str, Tensor]
+
+
+def run_epochs(
+    state: State,
+    recipe: ReidRecipe,
+    loader: LabelledLoader,
+    holdout: Holdout | None,
+    folder: Path,
+    identity: Mapping[str, Any],
+    *,
+    tensorboard: bool,
+) -> None:
+    """Train until the recipe's last epoch. Raises UserError for a loss that is not finite."""
+    if not own_rank():
+        keep_until(folder, state.epoch)
+    while state.epoch < recipe.epochs:
+        rate = learning_rate(recipe, state.epoch)
+        line = _train_epoch(state, loader, rate, f"epoch {state.epoch + 1}/{recipe.epochs}")
+        state.epoch += 1
+        if holdout is not None and (state.epoch == recipe.epochs or state.epoch % recipe.validate_every == 0):
+            line |= _validation(state, holdout)
+        # Without held-out vehicles the newest epoch counts as the best; the test set never decides.
+        score = line.get("validation_mAP", -1.0) if holdout is not None else float(state.epoch)
+        better = score > state.best
+        state.best = max(score, state.best)
+        if own_rank():
+            continue
+        if better:
+            save(state, folder / BEST, identity)
+        log_epoch(folder, {"epoch": state.epoch, **line, "learning_rate": rate}, tensorboard=tensorboard)
+        save_last(state, folder, identity)
+        say(f"epoch {state.epoch}/{recipe.epochs}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items()))
+
+
+def _validation(state: State, holdout: Holdout) -> dict[str, float]:
+    """Let the first process score the held-out vehicles; all learn the result."""
+    scores = {"validation_mAP": 0.0, "validation_cmc1": 0.0} if own_rank() else holdout(state.network)
+    return {name: from_first(value) for name, value in scores.items()}
+
+
+def _train_epoch(state: State, loader: LabelledLoader, rate: float, title: str) -> dict[str, float]:
+    state.network.train()
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    loader.sampler.start_epoch(state.epoch)
+    totals: dict[str, Tensor] = {}
+    started, batches = time.monotonic(), 0
+
+    def means() -> dict[str, float]:
+        return {name: float(total) / max(1, batches) for name, total in totals.items()}
+
+    images = len(loader.sampler) * loader.sampler.batch_size
+    for batch in track(read_batches(loader.batches), title, images, _images_of_all, _told(means)):
+        terms = _step(state, batch, loader)
+        totals = {name: totals.get(name, 0) + value.detach() for name, value in terms.items()}
+        batches += 1
+    return means() | {"images_per_second": images / (time.monotonic() - started)}
+
+
+def _images_of_all(batch: Batch) -> int:
+    return len(batch.index) * rank_count()
+
+
+def _told(means: Callable[[], dict[str, float]]) -> Callable[[], str]:
+    """Return what the progress shows besides: the loss and its terms so far, read from the device only when shown."""
+    return lambda: ", ".join(f"{name} {value:.3g}" for name, value in means().items())
+
+
+def _step(state: State, batch: Batch, loader: LabelledLoader) -> Terms:
+    index = gathered(batch.index)
+    vehicle = loader.label[index.to(loader.device)]
+    with torch.autocast(loader.device, dtype=torch.bfloat16):
+        terms: Terms = forward(state.objective, batch, loader.device, vehicle)
+    if not torch.isfinite(terms["loss"]):
+        paths = ", ".join(str(loader.paths[place]) for place in index.tolist())
+        raise error_of_all(
+            f"the loss is {terms['loss'].item()} in epoch {state.epoch + 1}; the last good checkpoint is kept; "
+            f"lower learning_rate, or look at the batch: {paths}"
+        )
+    state.optimiser.zero_grad(set_to_none=True)
+    terms["loss"].backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step()
+    return terms

@@ -1,0 +1,58 @@
+"""SIGTERM leaves through the code's own exits, and is told once."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from data_cache.ending import ending_in_order
+from data_cache.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No torchrun around the test."""
+    monkeypatch.delenv("RANK", raising=False)
+
+
+@pytest.fixture
+def handler() -> Iterator[object]:
+    """The handler of SIGTERM before the test, which must be there after it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_told_by_the_first_process_and_leaves_through_the_exits(handler: object) -> None:
+    left = []
+    with pytest.raises(UserError, match=r"stopped from outside \(SIGTERM\).* run it again"), ending_in_order():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        finally:
+            left.append("cleaned up")
+    assert left == ["cleaned up"]
+
+
+def test_the_other_processes_end_silently(handler: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as ended, ending_in_order():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    assert ended.value.code == 1
+
+
+def test_in_another_thread_no_handler_is_set(handler: object) -> None:
+    seen = []
+
+    def work() -> None:
+        with ending_in_order():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [handler]
