@@ -6,22 +6,32 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.image_loading import image_loading_rows
 from benchmarks.part_attention import part_attention_rows
 from benchmarks.part_cache import part_cache_rows
 from benchmarks.pictures import render
 from benchmarks.stage_one import stage_one_rows
-from data_cache.devices import describe_device
+from benchmarks.stage_two import stage_two_rows
+from data_cache.devices import choose_device, describe_device
 
 WORKERS = 2
 
 
 def main() -> None:
     """Run all benchmarks and print their table."""
-    table = Table("what", "ours", "compared with", "ratio", "target", title=f"on {describe_device('cpu')}")
+    device = choose_device("auto")
+    title = " and ".join(describe_device(name) for name in sorted({"cpu", device}))
+    table = Table("what", "ours", "compared with", "ratio", "target", title=f"on {title}")
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         network = render(folder, WORKERS)
-        for row in (*part_attention_rows(), *stage_one_rows(folder, network), *part_cache_rows(folder)):
+        for row in (
+            *part_attention_rows(device),
+            *stage_one_rows(folder, network),
+            *part_cache_rows(folder),
+            *image_loading_rows(folder),
+            *stage_two_rows(folder, device),
+        ):
             table.add_row(*row)
     Console(width=150).print(table)
 

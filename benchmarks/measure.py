@@ -22,8 +22,13 @@ def best_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict
     return best
 
 
-def peak_bytes(call: Callable[[], object]) -> int:
-    """Return the most memory that tensors made during `call` held at once, on the CPU."""
+def peak_bytes(call: Callable[[], object], device: str = "cpu") -> int:
+    """Return the most memory that tensors made during `call` held at once, on that device."""
+    if device == "cuda":
+        held = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return int(torch.cuda.max_memory_allocated() - held)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     held = peak = 0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.parts import PartBoxes
+from reid.decoded import DecodedImages
 from reid.features import extract_features
 from reid.images import vehicle_images
 from reid.pgan import PGAN
@@ -42,11 +43,19 @@ class Holdout:
     """Scores a network on held-out vehicles: every image is a query against all the others."""
 
     def __init__(
-        self, dataset: Dataset, table: pd.DataFrame, parts: PartBoxes, recipe: ReidRecipe, device: str, workers: int
+        self,
+        dataset: Dataset,
+        table: pd.DataFrame,
+        parts: PartBoxes,
+        recipe: ReidRecipe,
+        device: str,
+        workers: int,
+        decoded: DecodedImages | None = None,
     ) -> None:
         """Keep the images of `table`, a part of the data set's table. Raises UserError where they cannot be scored."""
         self.names = list(table["name"])
-        self.images = vehicle_images(dataset, parts, self.names, depth=recipe.parts, size=recipe.image_size)
+        size = recipe.image_size
+        self.images = vehicle_images(dataset, parts, self.names, depth=recipe.parts, size=size, decoded=decoded)
         self.vehicle, cameras = labels_of(table)
         # Without cameras every image is its own camera, so that only the query itself is junk.
         self.camera = cameras if (cameras >= 0).all() else np.arange(len(cameras))

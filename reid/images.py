@@ -1,8 +1,9 @@
 """Images with their part boxes, as tensors for the network; augmentation moves both together."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from data_cache.errors import UserError, from_worker
 from data_cache.images import load_image
 from data_cache.parts import STATUS_FAILED, PartBoxes
 from data_cache.pretrained import MEAN, STD
+from reid.decoded import DecodedImages
 from reid.sampler import Sample
 
+Item = TypeVar("Item")
+RESAMPLING = Image.Resampling.BILINEAR
 MEAN_PIXEL = np.array([round(255 * value) for value in MEAN], dtype=np.uint8)
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -65,6 +69,18 @@ def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Box
     return boxes.astype(np.float32), parts.labels[rows, :depth] >= 0
 
 
+@dataclass(frozen=True, eq=False)
+class ResizedFiles:
+    """Images read from their files, resized to a square; called with a number it gives that image."""
+
+    paths: Sequence[Path]
+    size: int
+
+    def __call__(self, index: int) -> Pixels:
+        """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file."""
+        return np.array(Image.fromarray(load_image(self.paths[index])).resize((self.size, self.size), RESAMPLING))
+
+
 class VehicleImages(TorchDataset[tuple[Tensor, Tensor, Tensor, int]]):
     """Decoded images with boxes; an item is asked for by its number, or by a `Sample`, which augments it.
 
@@ -78,12 +94,17 @@ class VehicleImages(TorchDataset[tuple[Tensor, Tensor, Tensor, int]]):
         present: NDArray[np.bool_],
         *,
         size: int,
+        pixels: Callable[[int], Pixels] | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
-        """Keep paths (N), boxes (N, D, 4) in [0, 1] and present (N, D); images come out `size` pixels square."""
+        """Keep paths (N), boxes (N, D, 4) in [0, 1] and present (N, D); images come out `size` pixels square.
+
+        `pixels` gives an image, (size, size, 3), by its number; without it every image is read from its file.
+        """
         self.paths, self.boxes, self.present = list(paths), boxes, present
-        self.size, self.augmentation, self.seed = size, augmentation, seed
+        self.pixels = pixels or ResizedFiles(self.paths, size)
+        self.augmentation, self.seed = augmentation, seed
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -92,10 +113,7 @@ class VehicleImages(TorchDataset[tuple[Tensor, Tensor, Tensor, int]]):
     def __getitem__(self, item: int | Sample) -> tuple[Tensor, Tensor, Tensor, int]:
         """Return image (3, S, S) uint8, boxes (D, 4), present (D,), number. Raises ImageError for a bad file."""
         index = item.image if isinstance(item, Sample) else item
-        pixels = Image.fromarray(load_image(self.paths[index])).resize(
-            (self.size, self.size), Image.Resampling.BILINEAR
-        )
-        image, boxes = np.array(pixels), self.boxes[index]
+        image, boxes = self.pixels(index), self.boxes[index]
         if isinstance(item, Sample) and self.augmentation is not None:
             random = np.random.default_rng((self.seed, item.epoch, item.position))
             image, boxes = augment(image, boxes, self.augmentation, random)
@@ -109,12 +127,13 @@ def collate(items: Sequence[tuple[Tensor, Tensor, Tensor, int]]) -> Batch:
     return Batch(torch.stack(images), torch.stack(boxes), torch.stack(present), torch.tensor(index))
 
 
-def read_batches(loader: Iterable[Batch]) -> Iterator[Batch]:
+def read_batches(loader: Iterable[Item]) -> Iterator[Item]:
     """Yield the batches of a loader; a UserError from one of its workers comes as its own line, without a traceback."""
     try:
         yield from loader
     except UserError as error:
-        raise from_worker(error) from error
+        # without its trace, which holds the loader: its processes end here, not whenever the error is forgotten
+        raise from_worker(error) from error.with_traceback(None)
 
 
 def augment(image: Pixels, boxes: Boxes, chances: Augmentation, random: np.random.Generator) -> tuple[Pixels, Boxes]:
@@ -148,17 +167,31 @@ def erase(image: Pixels, random: np.random.Generator) -> Pixels:
     return image
 
 
-def vehicle_images(dataset: Dataset, parts: PartBoxes, names: Sequence[str], *, depth: int, size: int) -> VehicleImages:
+def vehicle_images(
+    dataset: Dataset,
+    parts: PartBoxes,
+    names: Sequence[str],
+    *,
+    depth: int,
+    size: int,
+    decoded: DecodedImages | None = None,
+) -> VehicleImages:
     """Return the named images of a data set with their `depth` most confident boxes, without augmentation.
 
-    Raises UserError where a file is missing, so that no run ends over it later.
+    `decoded` gives their pixels where they are kept; the items are the same. Raises UserError where a file is missing.
     """
     boxes, present = part_arrays(parts, names, depth)
+    pixels = None if decoded is None else decoded.of(names)
+    return VehicleImages(image_paths(dataset, names), boxes, present, size=size, pixels=pixels)
+
+
+def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
+    """Return where the named images lie. Raises UserError where one is missing, so that no run ends over it later."""
     paths = [dataset.path(name) for name in names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UserError(f"{len(missing)} images are missing, first {missing[0]}; `python cli.py check` lists them")
-    return VehicleImages(paths, boxes, present, size=size)
+    return paths
 
 
 def normalised(images: Tensor) -> Tensor:

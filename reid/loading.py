@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from data_cache.datasets import Dataset
 from data_cache.errors import start_worker
 from data_cache.parts import PartBoxes
+from reid.decoded import DecodedImages
 from reid.holdout import Vehicles
 from reid.images import Augmentation, collate, vehicle_images
 from reid.ranks import own_rank, rank_count
@@ -32,10 +33,18 @@ class LabelledLoader:
 
 
 def training_loader(
-    recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, vehicles: Vehicles, *, device: str, workers: int
+    recipe: ReidRecipe,
+    dataset: Dataset,
+    parts: PartBoxes,
+    vehicles: Vehicles,
+    *,
+    device: str,
+    workers: int,
+    decoded: DecodedImages | None = None,
 ) -> LabelledLoader:
     """Return augmented PK batches of the training vehicles' images. Raises UserError where they cannot fill one."""
-    images = vehicle_images(dataset, parts, list(vehicles.images["name"]), depth=recipe.parts, size=recipe.image_size)
+    names = list(vehicles.images["name"])
+    images = vehicle_images(dataset, parts, names, depth=recipe.parts, size=recipe.image_size, decoded=decoded)
     images.augmentation, images.seed = Augmentation(recipe.flip, recipe.erase), recipe.seed
     label = np.searchsorted(vehicles.trained, vehicles.images["vehicle_id"].to_numpy(dtype=str))
     sampler = PKSampler(

@@ -1,7 +1,7 @@
 """The loop of training: every epoch's batches, its line in the log, and its checkpoint."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,17 @@ def _train_epoch(state: State, loader: LabelledLoader, rate: float, title: str) 
         return {name: float(total) / max(1, batches) for name, total in totals.items()}
 
     images = len(loader.sampler) * loader.sampler.batch_size
+    unjudged: list[tuple[Tensor, Tensor]] = []  # a loss is looked at one step late: a GPU then has work meanwhile
     for batch in track(read_batches(loader.batches), title, images, _images_of_all, _told(means)):
-        terms = _step(state, batch, loader)
+        index = gathered(batch.index)
+        terms = training_step(state, batch, loader.label[index.to(loader.device, non_blocking=True)], loader.device)
         totals = {name: totals.get(name, 0) + value.detach() for name, value in terms.items()}
         batches += 1
+        unjudged.append((terms["loss"].detach(), index))
+        if batches > 1:
+            _require_finite(*unjudged.pop(0), loader.paths, state.epoch)
+    for loss, index in unjudged:
+        _require_finite(loss, index, loader.paths, state.epoch)
     return means() | {"images_per_second": images / (time.monotonic() - started)}
 
 
@@ -88,18 +95,20 @@ def _told(means: Callable[[], dict[str, float]]) -> Callable[[], str]:
     return lambda: ", ".join(f"{name} {value:.3g}" for name, value in means().items())
 
 
-def _step(state: State, batch: Batch, loader: LabelledLoader) -> Terms:
-    index = gathered(batch.index)
-    vehicle = loader.label[index.to(loader.device)]
-    with torch.autocast(loader.device, dtype=torch.bfloat16):
-        terms: Terms = forward(state.objective, batch, loader.device, vehicle)
-    if not torch.isfinite(terms["loss"]):
-        paths = ", ".join(str(loader.paths[place]) for place in index.tolist())
-        raise error_of_all(
-            f"the loss is {terms['loss'].item()} in epoch {state.epoch + 1}; the last good checkpoint is kept; "
-            f"lower learning_rate, or look at the batch: {paths}"
-        )
+def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> Terms:
+    """Change the network by one batch; `vehicle` (B,) holds the class numbers of the whole batch, on the device."""
+    with torch.autocast(device, dtype=torch.bfloat16):
+        terms: Terms = forward(state.objective, batch, device, vehicle)
     state.optimiser.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()
     return terms
+
+
+def _require_finite(loss: Tensor, index: Tensor, paths: Sequence[Path], epoch: int) -> None:
+    if not torch.isfinite(loss):
+        batch = ", ".join(str(paths[place]) for place in index.tolist())
+        raise error_of_all(
+            f"the loss is {loss.item()} in epoch {epoch + 1}; the last good checkpoint is kept; "
+            f"lower learning_rate, or look at the batch: {batch}"
+        )

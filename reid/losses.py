@@ -30,7 +30,7 @@ def batch_hard_triplet(vectors: Tensor, vehicle: Tensor, margin: float) -> Tenso
         farthest = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
         nearest = distances.masked_fill(same, torch.inf).amin(dim=1)
         valid = positive.any(dim=1) & (~same).any(dim=1)
-        hinge = functional.relu(margin + farthest[valid] - nearest[valid])
+        hinge = functional.relu(margin + farthest - nearest)  # 0 where one of the two is infinite: not valid
         return hinge.sum() / valid.sum().clamp(min=1)
 
 

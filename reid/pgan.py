@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torch.nn.utils.parametrizations import weight_norm
 
 from reid.trunks import Trunk
@@ -71,8 +72,11 @@ class PartAttention(nn.Module):
     def forward(self, pooled: Tensor, present: Tensor) -> Tensor:
         """Pooled parts (B, D, C), present (B, D) -> weights (B, D): sum 1 over the parts present, 0 elsewhere."""
         hidden = torch.relu(self.norm(self.squeeze(pooled)))
-        logits = self.expand(hidden).float().mean(dim=2) * self.temperature
-        return masked_softmax(logits, present)
+        # The second FC and the mean over its channels are linear: the product with the mean of its rows is both, and
+        # small enough for the full precision that autocast would take away.
+        mean_row = self.expand.weight.mean(dim=0)
+        logits = (hidden.to(mean_row.dtype) * mean_row).sum(dim=2)
+        return masked_softmax(logits * self.temperature, present)
 
 
 def masked_softmax(logits: Tensor, present: Tensor) -> Tensor:
@@ -126,8 +130,13 @@ class ResidualBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, features, h, w)."""
-        activated = self.activate(x)
-        refined: Tensor = self.branch(activated) + self.shortcut(activated)
+        # The first convolution of the branch and the shortcut are 1 x 1 over the same wide map: one product for both.
+        first, rest = self.branch[0], self.branch[1:]
+        weights = torch.cat([first.weight, self.shortcut.weight])
+        narrow, shortcut = conv2d(self.activate(x), weights).split(
+            [len(first.weight), len(self.shortcut.weight)], dim=1
+        )
+        refined: Tensor = rest(narrow) + shortcut
         return refined
 
 

@@ -36,6 +36,9 @@ RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _smal
     "--deterministic", is_flag=True, help="The same bits from every run on a GPU, slower; a CPU gives them anyway."
 )
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files too, to RUNS/DATASET/RECIPE/tensorboard.")
+@click.option(
+    "--decoded-cache", is_flag=True, help="Keep the decoded images in RUNS/DATASET: faster where decoding is slow."
+)
 def train_command(
     dataset: str,
     data_root: Path,
@@ -49,6 +52,7 @@ def train_command(
     compiled: bool,
     deterministic: bool,
     tensorboard: bool,
+    decoded_cache: bool,
 ) -> None:
     """Train the network on the cached part boxes; a stopped training goes on where it was.
 
@@ -65,6 +69,7 @@ def train_command(
     from data_cache.devices import choose_algorithms, choose_device
     from data_cache.progress import is_first_rank
     from data_cache.recipes import resolve_recipe
+    from reid.decoded import decoded_path
     from reid.ranks import first_rank_first, joined_ranks
     from reid.recipes import PRESETS, ReidRecipe, default_recipe, run_folder
     from reid.training import train
@@ -79,6 +84,7 @@ def train_command(
             boxes = part_cache(table, settings, runs, parts_file)
         run = run_folder(runs, table.name, name)
         how = {"compiled": compiled, "tensorboard": tensorboard}
-        best = train(settings, table, boxes, run, device=device, workers=workers, **how)
+        decoded = decoded_path(runs, table.name, settings.image_size) if decoded_cache else None
+        best = train(settings, table, boxes, run, device=device, workers=workers, decoded=decoded, **how)
     if is_first_rank():
         click.echo(best)

@@ -12,6 +12,7 @@ from data_cache.files import sha256_of_names, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes
 from data_cache.progress import say
+from reid.decoded_making import decoded_training_images
 from reid.holdout import Holdout, Vehicles, split_vehicles
 from reid.loading import training_loader
 from reid.loop import run_epochs
@@ -31,11 +32,12 @@ def train(
     workers: int,
     compiled: bool = False,
     tensorboard: bool = False,
+    decoded: Path | None = None,
 ) -> Path:
     """Train on the train split and return the best checkpoint; a finished run is kept, a killed one goes on.
 
     Under `torchrun`, inside `joined_ranks`, the processes share every batch; the first one writes. `compiled` runs
-    the network by torch.compile, `tensorboard` writes its files besides the log.
+    the network by torch.compile, `tensorboard` writes its files besides the log, `decoded` is where images lie decoded.
 
     Raises UserError for faults of the data set, a run of another recipe in `folder`, or a loss that is not finite.
     """
@@ -48,9 +50,15 @@ def train(
             if not own_rank():
                 held.enter_context(run_lock(folder))
             checkpoint = checkpoint_to_resume(folder, identity)
-            loader = training_loader(recipe, dataset, parts, vehicles, device=device, workers=workers)
-            holdout = Holdout(dataset, vehicles.held_out, parts, recipe, device, workers) if recipe.holdout else None
-        if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
+            finished = checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs
+            kept = None
+            if decoded is not None and not finished:
+                kept = decoded_training_images(decoded, dataset, recipe.image_size, workers=workers)
+            loader = training_loader(recipe, dataset, parts, vehicles, device=device, workers=workers, decoded=kept)
+            holdout = (
+                Holdout(dataset, vehicles.held_out, parts, recipe, device, workers, kept) if recipe.holdout else None
+            )
+        if finished:
             say(f"{folder}: already trained, {recipe.epochs} epochs")
             return folder / BEST
         state = start_state(recipe, len(vehicles.trained), device, compiled=compiled)

@@ -41,12 +41,12 @@ with tiny_scale(), joined_ranks("cpu"):
 """
 # In float32, and with the statistics of batch norms frozen: each process has only its share to take them from.
 STEPS = """
-step, numbers = loop._step, []
-def noted(state, batch, loader):
+step, numbers = loop.training_step, []
+def noted(state, batch, vehicle, device):
     for module in state.network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-    terms = step(state, batch, loader)
+    terms = step(state, batch, vehicle, device)
     number = len(numbers)
     numbers.append(number)
     found = {f"{number}.{name}": value.detach() for name, value in terms.items()}
@@ -55,23 +55,23 @@ def noted(state, batch, loader):
             found[f"{number}.gradient.{name}"] = parameter.grad.clone().contiguous()
     save_file(found, folder / f"{own_rank()}-{number}.safetensors")
     return terms
-loop._step, torch.autocast = noted, lambda *_, **__: nullcontext()
+loop.training_step, torch.autocast = noted, lambda *_, **__: nullcontext()
 """
 KILLED = """
-step, calls = loop._step, []
+step, calls = loop.training_step, []
 def killing(state, *arguments):
     calls.append(1)
     if own_rank() == 1 and len(calls) > 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(state, *arguments)
-loop._step = killing
+loop.training_step = killing
 """
 NAN = """
-step = loop._step
-def spoilt(state, batch, loader):
-    state.objective = lambda *_: {"loss": torch.tensor(float("nan"))}
-    return step(state, batch, loader)
-loop._step = spoilt
+step = loop.training_step
+def spoilt(state, batch, vehicle, device):
+    state.objective = lambda *_: {"loss": torch.tensor(float("nan"), requires_grad=True)}
+    return step(state, batch, vehicle, device)
+loop.training_step = spoilt
 """
 
 

@@ -15,7 +15,7 @@ from data_cache.files import read_json, read_json_lines
 from reid import loop
 from reid.holdout import Holdout, split_vehicles
 from reid.images import Augmentation, Batch, VehicleImages, vehicle_images
-from reid.loading import LabelledLoader, training_loader
+from reid.loading import training_loader
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.schedule import learning_rate
@@ -83,13 +83,13 @@ def test_workers_and_the_callers_randomness_change_nothing(toy: Toy, tmp_path: P
 def test_every_epoch_has_its_rate_its_batches_and_its_augmentation(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, seen = loop._step, []
+    step, seen = loop.training_step, []
 
-    def watched(state: State, batch: Batch, loader: LabelledLoader) -> dict[str, torch.Tensor]:
+    def watched(state: State, batch: Batch, vehicle: torch.Tensor, device: str) -> dict[str, torch.Tensor]:
         seen.append((state.epoch, state.optimiser.param_groups[0]["lr"], batch))
-        return step(state, batch, loader)
+        return step(state, batch, vehicle, device)
 
-    monkeypatch.setattr(loop, "_step", watched)
+    monkeypatch.setattr(loop, "training_step", watched)
     recipe = TINY.model_copy(update={"warmup_epochs": 2, "flip": 1.0, "erase": 0.0})
     train_toy(recipe, toy, tmp_path)
     assert [epoch for epoch, _, _ in seen] == [0] * 4 + [1] * 4 + [2] * 4

@@ -53,7 +53,7 @@ def raising(function: Callable[..., Any], when: Callable[..., bool]) -> Callable
 
 STOPS: dict[str, tuple[ModuleType, str, Callable[..., bool]]] = {
     "before the first epoch ends": (loop, "save", lambda state, *_: state.epoch == 1),
-    "in the middle of the second epoch": (loop, "_step", lambda state, batch, loader: state.epoch == 1),
+    "in the middle of the second epoch": (loop, "training_step", lambda state, *_: state.epoch == 1),
     "after the best of the second epoch": (loop, "log_epoch", lambda folder, line: line["epoch"] == 2),
     "after the log of the second epoch": (loop, "save_last", lambda state, *_: state.epoch == 2),
     "between two checkpoints": (state_module, "save", lambda state, path, _: state.epoch == 2 and path.name == LAST),
@@ -85,7 +85,7 @@ from reid import loop, training
 from reid.recipes import ReidRecipe
 from toy import tiny_scale
 
-step, calls = loop._step, []
+step, calls = loop.training_step, []
 
 def killing(state, *arguments):
     calls.append(1)
@@ -93,7 +93,7 @@ def killing(state, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(state, *arguments)
 
-loop._step = killing
+loop.training_step = killing
 root, folder, recipe = sys.argv[1:]
 dataset, parts = load_dataset("folder", Path(root)), read_parts(Path(root) / "parts.h5")
 with tiny_scale():

@@ -1,0 +1,63 @@
+"""Training images in one process: pixels decoded before against reading the files, and what decoding them costs."""
+
+from pathlib import Path
+
+from benchmarks.measure import best_seconds
+from data_cache.datasets import load_dataset
+from data_cache.parts import no_parts
+from reid.decoded import decoded_path, open_decoded
+from reid.decoded_making import decoded_training_images, describe, make_decoded
+from reid.images import Augmentation, VehicleImages, image_paths, vehicle_images
+from reid.sampler import Sample
+
+SIZE, ROUNDS = 224, 3
+
+
+def image_loading_rows(folder: Path) -> list[tuple[str, str, str, str, str]]:
+    """Return the table's rows; `folder` holds rendered pictures."""
+    data = load_dataset("synthetic", folder)
+    path = decoded_path(folder, data.name, SIZE)
+    decoded = decoded_training_images(path, data, SIZE, workers=0)
+    names, paths = decoded.names, image_paths(data, decoded.names)
+    made_from = describe(data.name, names, paths, SIZE)
+    parts = no_parts(names)
+    files = vehicle_images(data, parts, names, depth=0, size=SIZE)
+    mapped = vehicle_images(data, parts, names, depth=0, size=SIZE, decoded=decoded)
+    calls = {
+        "files": lambda: read_augmented(files),
+        "decoded": lambda: read_augmented(mapped),
+        "making": lambda: make_decoded(path, paths, made_from, workers=0),
+        "opening": lambda: open_decoded(path, made_from),
+    }
+    seconds = best_seconds(calls, ROUNDS)
+    rates = {name: f"{len(names) / taken:,.0f} images/s" for name, taken in seconds.items()}
+    return [
+        (
+            f"training images at {SIZE} x {SIZE}, augmented, one process",
+            f"decoded before: {rates['decoded']}",
+            f"from their files: {rates['files']}",
+            f"{seconds['files'] / seconds['decoded']:.1f} x faster",
+            "",
+        ),
+        (
+            "decoding them once to a file, one process",
+            rates["making"],
+            f"from their files: {rates['files']}",
+            f"{seconds['making'] / seconds['files']:.2f} of its time",
+            "",
+        ),
+        (
+            "opening that file, all of it verified, one thread",
+            f"{path.stat().st_size / seconds['opening'] / 1e9:.2f} GB/s",
+            f"from their files: {rates['files']}",
+            f"{seconds['opening'] / seconds['files']:.2f} of its time",
+            "",
+        ),
+    ]
+
+
+def read_augmented(images: VehicleImages) -> None:
+    """Read every image once, as training does."""
+    images.augmentation = Augmentation()
+    for number in range(len(images)):
+        images[Sample(0, number, number)]

@@ -1,0 +1,119 @@
+"""Stage two: a training step of PGAN against the baseline's, and features of images against the bare trunk."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.measure import best_seconds
+from reid.features import BATCH, extract_features
+from reid.images import Batch, VehicleImages, normalised
+from reid.loop import training_step
+from reid.network import build_network
+from reid.recipes import PRESETS, ReidRecipe
+from reid.state import start_state
+from reid.trunks import build_trunk
+
+VEHICLES, DEPTH, ROUNDS = 576, 8, 3  # vehicles of VeRi-776's training set
+IMAGES = 192  # of the rate of features
+Rows = list[tuple[str, str, str, str, str]]
+PEAK = {
+    "NVIDIA H100": 989e12,
+    "NVIDIA H200": 989e12,
+    "NVIDIA A100": 312e12,
+}  # bf16 FLOP/s without sparsity, data sheets
+
+
+def stage_two_rows(folder: Path, device: str) -> Rows:
+    """Return the table's rows, on the pictures in `folder`."""
+    batch = 64 if device == "cuda" else 16
+    return [*_step_rows(device, batch), *_feature_rows(folder, device)]
+
+
+def _step_rows(device: str, size: int) -> Rows:
+    calls = {name: _step(PRESETS[name], device, size) for name in ("pgan", "pgan_no_pam", "baseline")}
+    seconds = best_seconds(calls, ROUNDS)
+    what = f"training step, ResNet-50, 224 px, batch {size}, bfloat16"
+    beside = f"baseline's {seconds['baseline']:.3f} s"
+    rows = [
+        (
+            f"PGAN {what}",
+            f"{seconds['pgan']:.3f} s",
+            beside,
+            f"{seconds['pgan'] / seconds['baseline']:.2f} x",
+            "<= 1.15 x",
+        ),
+        (
+            "PGAN without PAM, the same",
+            f"{seconds['pgan_no_pam']:.3f} s",
+            beside,
+            f"{seconds['pgan_no_pam'] / seconds['baseline']:.2f} x",
+            "",
+        ),
+    ]
+    if device == "cuda":
+        rows.append(_share_of_peak(size / seconds["pgan"]))
+    return rows
+
+
+def _step(recipe: ReidRecipe, device: str, size: int) -> Callable[[], object]:
+    """Return a step on a batch that is ready on the device; the trunk is random, which changes no time."""
+    state = start_state(recipe.model_copy(update={"trunk_weights": None}), VEHICLES, device)
+    state.network.train()
+    random = torch.Generator().manual_seed(0)
+    side = recipe.image_size
+    images = torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=random)
+    corners = torch.rand(size, DEPTH, 2, 2, generator=random).sort(dim=2).values.flatten(2)
+    batch = Batch(images, corners, torch.ones(size, DEPTH, dtype=torch.bool), torch.arange(size))
+    batch = Batch(*(tensor.to(device) for tensor in vars(batch).values()))
+    vehicle = torch.arange(size, device=device) // 4
+    return lambda: training_step(state, batch, vehicle, device)
+
+
+def _share_of_peak(images_per_second: float) -> tuple[str, str, str, str, str]:
+    """Return how much of the GPU's bfloat16 peak the trunk's products alone amount to, all else left out."""
+    name = torch.cuda.get_device_name()
+    peak = next((value for known, value in PEAK.items() if name.startswith(known)), None)
+    with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
+        build_trunk("resnet50", None, tell=False)(torch.zeros(1, 3, 224, 224))
+    reached = 3 * counter.get_total_flops() * images_per_second  # backward does twice what forward does
+    return (
+        "its multiplications in ResNet-50",
+        f"{images_per_second:.0f} images/s, {reached / 1e12:.0f} TFLOP/s",
+        f"the peak of {name}" if peak is None else f"the peak of {name}: {peak / 1e12:.0f} TFLOP/s",
+        "" if peak is None else f"{reached / peak:.2f} of it",
+        "",
+    )
+
+
+def _feature_rows(folder: Path, device: str) -> Rows:
+    """Features of pictures from their files, against the trunk alone on the same images ready on the device."""
+    recipe = PRESETS["pgan"].model_copy(update={"trunk_weights": None})
+    network = build_network(recipe, VEHICLES).to(device).to(memory_format=torch.channels_last).eval()
+    paths = sorted((folder / "synthetic/images").rglob("*.jpg"))[:IMAGES]
+    random = np.random.default_rng(0)
+    corners = np.sort(random.random((len(paths), DEPTH, 2, 2), np.float32), axis=2).reshape(len(paths), DEPTH, 4)
+    files = VehicleImages(paths, corners, np.ones((len(paths), DEPTH), bool), size=recipe.image_size)
+    ready = normalised(torch.stack([files[number][0] for number in range(len(files))]).to(device))
+
+    def trunk() -> None:
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+            for images in torch.split(ready, BATCH):
+                network.trunk(images)
+
+    calls = {
+        "features": lambda: extract_features(network, files, device=device, workers=2),
+        "trunk": trunk,
+    }
+    rates = {name: len(files) / seconds for name, seconds in best_seconds(calls, ROUNDS).items()}
+    return [
+        (
+            f"features from {len(files)} files, ResNet-50, 224 px, two reading processes",
+            f"{rates['features']:.1f} images/s",
+            f"the bare trunk on ready tensors: {rates['trunk']:.1f} images/s",
+            f"{rates['features'] / rates['trunk']:.2f} of its rate",
+            "",
+        )
+    ]
