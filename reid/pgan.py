@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 from torch.nn.utils.parametrizations import weight_norm
 
 from reid.trunks import Trunk
@@ -130,13 +129,8 @@ class ResidualBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, features, h, w)."""
-        # The first convolution of the branch and the shortcut are 1 x 1 over the same wide map: one product for both.
-        first, rest = self.branch[0], self.branch[1:]
-        weights = torch.cat([first.weight, self.shortcut.weight])
-        narrow, shortcut = conv2d(self.activate(x), weights).split(
-            [len(first.weight), len(self.shortcut.weight)], dim=1
-        )
-        refined: Tensor = rest(narrow) + shortcut
+        activated = self.activate(x)
+        refined: Tensor = self.branch(activated) + self.shortcut(activated)
         return refined
 
 

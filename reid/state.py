@@ -47,7 +47,7 @@ def start_state(recipe: ReidRecipe, vehicles: int, device: str, *, compiled: boo
     if rank_count() > 1 and device == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
     runs: Any = torch.compile(network) if compiled else network
     objective: nn.Module = Objective(runs, criterion)
