@@ -47,7 +47,7 @@ def start_state(recipe: ReidRecipe, vehicles: int, device: str, *, compiled: boo
     if rank_count() > 1 and device == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
     runs: Any = torch.compile(network) if compiled else network
     objective: nn.Module = Objective(runs, criterion)
@@ -107,6 +107,8 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
     for name, value in checkpoint.tensors.items():
         if name.startswith("optimiser."):
             _, number, kind = name.split(".")
-            moments.setdefault(int(number), {})[kind] = value
+            # in the order of memory that the parameters have, as in a run that was not stopped
+            layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+            moments.setdefault(int(number), {})[kind] = value.contiguous(memory_format=layout)
     state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
     state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])

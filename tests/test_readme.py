@@ -10,7 +10,7 @@ import pytest
 from cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/stage-one.md")
+PAGES = ("README.md", "docs/stage-one.md", "docs/stage-two.md")
 
 
 def lines_of(page: str) -> list[str]:
