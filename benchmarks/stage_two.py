@@ -100,7 +100,7 @@ def _feature_rows(folder: Path, device: str) -> Rows:
 
     def trunk() -> None:
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            for images in torch.split(ready, BATCH):
+            for images in torch.split(ready, BATCH[device]):
                 network.trunk(images)
 
     calls = {

@@ -19,7 +19,7 @@ from reid.features_file import Features, read_features, write_features
 from reid.images import Batch, VehicleImages, collate, normalised, read_batches, vehicle_images
 from reid.recipes import ReidRecipe
 
-BATCH = 64
+BATCH = {"cpu": 16, "cuda": 64}  # on a CPU the maps of more images outgrow what its allocator keeps at hand
 
 
 def extract_features(
@@ -29,7 +29,7 @@ def extract_features(
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     loader = DataLoader(
         images,
-        BATCH,
+        BATCH[device],
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=start_worker,
