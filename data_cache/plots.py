@@ -47,5 +47,6 @@ def _draw(axes: Any, lines: Sequence[Mapping[str, float]], labels: Mapping[str, 
         if points:
             axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
     axes.set_ylim(bottom=0)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if axes.lines:
         axes.legend(frameon=False)
