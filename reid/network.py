@@ -14,6 +14,8 @@ from reid.pgan import PGAN, PooledTrunk
 from reid.recipes import ReidRecipe
 from reid.trunks import build_trunk
 
+PREFIX = "model."  # of the network's tensors in a checkpoint, beside the optimiser's
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -65,10 +67,14 @@ def trained_network(checkpoint: Checkpoint) -> PGAN:
     return network.eval()
 
 
+def network_tensors(network: PGAN) -> dict[str, Tensor]:
+    """Return the network's part of a checkpoint to be written; `network_state` is the way back."""
+    return {PREFIX + name: value for name, value in network.state_dict().items()}
+
+
 def network_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the network's part of a checkpoint, under the network's own names."""
-    prefix = "model."
-    return {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(PREFIX): value for name, value in checkpoint.tensors.items() if name.startswith(PREFIX)}
 
 
 def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, PGAN | PooledTrunk]:

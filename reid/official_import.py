@@ -12,6 +12,7 @@ from data_cache.files import sha256_of_file, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import require_fingerprint
 from data_cache.tensors import content_hash, load_tensors, save_tensors
+from reid.network import network_tensors
 from reid.official import OfficialNetwork, read_official
 from reid.recipes import ReidRecipe
 from reid.state import BEST, LAST
@@ -56,7 +57,7 @@ def import_official(source: Path, folder: Path, dataset: str, *, parts: int) -> 
     """
     official = read_official(source)
     recipe = official_recipe(official.recipe, dataset, parts)
-    tensors = {f"model.{name}": value for name, value in official.network.state_dict().items()}
+    tensors = network_tensors(official.network)
     metadata = {
         "kind": "re-identification",
         "recipe": recipe.model_dump(mode="json"),

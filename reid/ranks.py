@@ -63,7 +63,7 @@ def first_rank_first() -> Iterator[None]:
 
 def wait_for_all() -> None:
     """Wait until every process is here."""
-    from_first(0.0)
+    distributed.all_reduce(torch.zeros(1))
 
 
 def from_first(value: float) -> float:
@@ -72,7 +72,6 @@ def from_first(value: float) -> float:
         return value
     shared = torch.tensor(value, dtype=torch.float64)
     distributed.broadcast(shared, src=0)
-    distributed.all_reduce(torch.zeros(1))  # a broadcast alone does not wait
     return float(shared)
 
 

@@ -13,7 +13,7 @@ from data_cache.errors import UserError
 from data_cache.parts import require_fingerprint
 from data_cache.tensors import save_tensors
 from reid.losses import Criterion
-from reid.network import Checkpoint, build_network, network_state, read_checkpoint
+from reid.network import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
 from reid.objective import Objective
 from reid.pgan import PGAN
 from reid.ranks import rank_count
@@ -65,7 +65,7 @@ def _leaves_out(recipe: ReidRecipe) -> bool:
 
 def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimiser: bool = False) -> None:
     """Write the state as one whole file; `identity` tells recipe and data."""
-    tensors = {f"model.{name}": value for name, value in state.network.state_dict().items()}
+    tensors = network_tensors(state.network)
     if with_optimiser:
         for number, values in state.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}

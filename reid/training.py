@@ -50,17 +50,16 @@ def train(
             if not own_rank():
                 held.enter_context(run_lock(folder))
             checkpoint = checkpoint_to_resume(folder, identity)
-            finished = checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs
+            if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
+                say(f"{folder}: already trained, {recipe.epochs} epochs")
+                return folder / BEST
             kept = None
-            if decoded is not None and not finished:
+            if decoded is not None:
                 kept = decoded_training_images(decoded, dataset, recipe.image_size, workers=workers)
             loader = training_loader(recipe, dataset, parts, vehicles, device=device, workers=workers, decoded=kept)
             holdout = (
                 Holdout(dataset, vehicles.held_out, parts, recipe, device, workers, kept) if recipe.holdout else None
             )
-        if finished:
-            say(f"{folder}: already trained, {recipe.epochs} epochs")
-            return folder / BEST
         state = start_state(recipe, len(vehicles.trained), device, compiled=compiled)
         if not own_rank():
             write_json(folder / "recipe.json", identity["recipe"])

@@ -28,6 +28,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return toy_set(tmp_path_factory.mktemp("toy"))
 
 
+@pytest.fixture
+def own_toy(tmp_path: Path) -> Toy:
+    """A set whose files a test may change: three vehicles, twelve training images."""
+    return toy_set(tmp_path / "set", trained=3, tested=1)
+
+
 @pytest.fixture(scope="module")
 def tiny_network() -> Iterator[None]:
     """A tiny trunk in place of ResNet-18, on one thread."""

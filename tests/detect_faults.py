@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from click.testing import CliRunner
-from detect_stand_in import StandIn, stand_in
+from detect_stand_in import StandIn, stand_in, words
 from detect_traps import PATIENCE, Watch, trapped
 
 from cli import main
@@ -60,6 +60,13 @@ def here(
         result = CliRunner().invoke(main, arguments)
     escaped = "" if isinstance(result.exception, SystemExit | None) else f"Traceback: {result.exception!r}"
     return Ended(result.exit_code, result.output + escaped)
+
+
+def undisturbed_calls(data: Path) -> list[str]:
+    """All watched calls of an undisturbed run, whose cache then lies beside the data."""
+    watch = Watch()
+    assert here(words(data, data.parent / "whole.h5"), watch).code == 0
+    return watch.seen
 
 
 def one_line(ended: Ended, *parts: str) -> None:

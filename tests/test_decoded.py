@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from toy import Toy, toy_set
+from toy import Toy
 from toy_decoded import REMEDY, SIZE, assert_same_items, few_rows, files_in, items, made, names_of, needed, repaint
 
 from data_cache.errors import UserError
@@ -20,12 +20,6 @@ from reid.decoded import MappedPixels, open_decoded
 @pytest.fixture(autouse=True)
 def several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     few_rows(monkeypatch)
-
-
-@pytest.fixture
-def own_toy(tmp_path: Path) -> Toy:
-    """A set whose files a test may change: three vehicles, twelve training images."""
-    return toy_set(tmp_path / "set", trained=3, tested=1)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from toy import HELD, TINY_OPTIONS, Toy, assert_same_run, toy_set, train_toy
+from toy import HELD, TINY_OPTIONS, Toy, assert_same_run, train_toy
 from toy_decoded import REMEDY, SIZE, assert_same_items, few_rows, files_in, items, made, names_of, needed, repaint
 
 from cli import main
@@ -28,12 +28,6 @@ from reid.training import train
 @pytest.fixture(autouse=True)
 def several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     few_rows(monkeypatch)
-
-
-@pytest.fixture
-def own_toy(tmp_path: Path) -> Toy:
-    """A set whose files a test may change: three vehicles, twelve training images."""
-    return toy_set(tmp_path / "set", trained=3, tested=1)
 
 
 def test_a_replaced_image_is_seen_and_all_is_made_again(

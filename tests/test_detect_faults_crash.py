@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detect_faults import Ended, Run, here, leftovers, living, one_line, start, wait_until
+from detect_faults import Ended, Run, here, leftovers, living, one_line, start, undisturbed_calls, wait_until
 from detect_stand_in import data_set, words
 from detect_traps import Kill, Pause, Watch
 
@@ -44,10 +44,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def calls(data: Path) -> list[str]:
-    """All watched calls of an undisturbed run, whose cache then lies beside the data."""
-    watch = Watch()
-    assert here(words(data, data.parent / "whole.h5"), watch).code == 0
-    return watch.seen
+    return undisturbed_calls(data)
 
 
 def folder(place: Path) -> Path:

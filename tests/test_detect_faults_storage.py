@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import MakeParts
-from detect_faults import Ended, here, leftovers, one_line, start
+from detect_faults import Ended, here, leftovers, one_line, start, undisturbed_calls
 from detect_stand_in import data_set, words
 from detect_traps import Fail, Watch, trapped
 
@@ -42,10 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def calls(data: Path) -> list[str]:
-    """All watched calls of an undisturbed run, whose cache then lies beside the data."""
-    watch = Watch()
-    assert here(words(data, data.parent / "whole.h5"), watch).code == 0
-    return watch.seen
+    return undisturbed_calls(data)
 
 
 def run_with(data: Path, output: Path, trap: Fail, *, removes: bool) -> Ended:
