@@ -171,7 +171,7 @@ def faults(dataset: Dataset) -> list[str]:
         found.append(f"{len(shared)} vehicles are in both train and test, first {shared[0]}")
     for split in dataset.splits:
         trial = dataset.protocol(split, draws=1).trials[0]
-        found += [f"{split}: no {part} images" for part, rows in vars(trial).items() if not len(rows)]
+        found += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
         lonely = queries_without_match(dataset, split)
         if lonely and (len(lonely) == len(trial.query) or not dataset.released):
             found.append(f"{split}: {len(lonely)} of {len(trial.query)} queries have no match, first {lonely[0]}")

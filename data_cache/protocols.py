@@ -11,10 +11,15 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Trial:
-    """One retrieval test: row numbers of the table, queries (Q,) and gallery (G,)."""
+    """One retrieval test: row numbers of the table, queries (Q,) and gallery (G,).
+
+    Where `tracks` (T,) is given, what is ranked are the T tracks (images of one vehicle by one camera), not the images:
+    track t is gallery[tracks[t] : tracks[t + 1]], the last to the end, and its score is that of its best image.
+    """
 
     query: Rows
     gallery: Rows
+    tracks: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,11 @@ class FixedSplit:
     query: Rows
     gallery: Rows
     same_camera_is_junk: bool
+    tracks: Rows | None = None  # see `Trial`
 
     def protocol(self, split: str, draws: int, seed: int) -> Protocol:
         """Return the one trial; `draws` and `seed` do not matter here."""
-        return Protocol(split, (Trial(self.query, self.gallery),), self.same_camera_is_junk)
+        return Protocol(split, (Trial(self.query, self.gallery, self.tracks),), self.same_camera_is_junk)
 
 
 @dataclass(frozen=True)
