@@ -89,6 +89,15 @@ def equal_weights(present: Tensor) -> Tensor:
     return present / present.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+def channel_means(x: Tensor) -> Tensor:
+    """Mean over the pixels, (B, C, h, w) -> (B, C).
+
+    A sum divided, because its gradient is a broadcast view; that of `mean` is laid out channels-first, whatever x is,
+    and adding it to the other gradients of a channels-last map takes longer than all else in the block but products.
+    """
+    return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
+
+
 class SqueezeExcitation(nn.Module):
     """SE block: channels weighed by a gate that looks at their means."""
 
@@ -104,7 +113,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same shape."""
-        gate: Tensor = self.gate(x.mean(dim=(2, 3)))
+        gate: Tensor = self.gate(channel_means(x))
         return x * gate[:, :, None, None]
 
 
@@ -139,8 +148,11 @@ class Refine(nn.Sequential):
 
     def __init__(self, channels: int, features: int) -> None:
         """Refine `channels` to `features`."""
-        pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        super().__init__(SqueezeExcitation(channels), ResidualBottleneck(channels, features), pool)
+        super().__init__(SqueezeExcitation(channels), ResidualBottleneck(channels, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, features)."""
+        return channel_means(super().forward(x))
 
 
 class PGAN(nn.Module):
@@ -211,7 +223,7 @@ class PooledTrunk(nn.Module):
 
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> PGANOutput:
         """images (B, 3, H, W) -> feature (B, C); the boxes are not looked at."""
-        pooled = self.trunk(images).mean(dim=(2, 3))
+        pooled = channel_means(self.trunk(images))
         return PGANOutput(pooled, pooled, None, None, pooled, present.new_zeros(present.shape, dtype=torch.float32))
 
 
