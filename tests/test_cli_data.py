@@ -8,7 +8,7 @@ import click
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import MakeParts, MakePictures
+from conftest import MakeParts
 
 import data_cache.doctor
 from cli import main
@@ -17,13 +17,6 @@ from data_cache.doctor import Check, system_checks
 from data_cache.errors import UserError
 from data_cache.parts import write_parts
 
-IMAGES = {
-    "t1.jpg": ("1", 1, "train"),
-    "t2.jpg": ("1", 2, "train"),
-    "q.jpg": ("2", 1, "query"),
-    "g1.jpg": ("2", 2, "gallery"),
-    "g2.jpg": ("3", 2, "gallery"),
-}
 Run = Callable[..., Result]
 
 
@@ -40,20 +33,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return invoke
 
 
-@pytest.fixture
-def pictures(tmp_path: Path, make_pictures: MakePictures) -> Path:
-    """A folder of pictures with its images.csv."""
-    root = tmp_path / "data"
-    make_pictures(root, list(IMAGES))
-    write_table(root, IMAGES)
-    return root
-
-
-def write_table(root: Path, images: dict[str, tuple[str, int, str]]) -> None:
-    lines = [f"{name},{vehicle},{camera},{split}" for name, (vehicle, camera, split) in images.items()]
-    (root / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]))
-
-
 def mistake(result: Result, code: int = 1) -> str:
     """Return the error of a command that ended with `code`, one line for the user and no traceback."""
     assert result.exit_code == code, result.output
@@ -62,76 +41,6 @@ def mistake(result: Result, code: int = 1) -> str:
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert code == 2 or result.stderr.splitlines() == [line]
     return line
-
-
-@pytest.mark.usefixtures("pictures")
-def test_check_counts_what_is_there(run: Run) -> None:
-    result = run("check", "--dataset", "folder")
-    assert result.exit_code == 0, result.output
-    rows = [line.split() for line in result.stdout.splitlines()]
-    for split, counts in {"train": (2, 1, 2), "query": (1, 1, 1), "gallery": (2, 2, 1)}.items():
-        (row,) = [row for row in rows if split in row]
-        assert [word for word in row if word.isdigit()] == [str(count) for count in counts]
-
-
-def test_check_as_json(run: Run, pictures: Path) -> None:
-    result = run("check", "--dataset", "folder", "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout) == {
-        "dataset": "folder",
-        "root": "data",
-        "splits": {
-            "train": {"images": 2, "vehicles": 1, "cameras": 2},
-            "query": {"images": 1, "vehicles": 1, "cameras": 1},
-            "gallery": {"images": 2, "vehicles": 2, "cameras": 1},
-        },
-        "remarks": [],
-        "faults": [],
-    }
-    elsewhere = run("check", "--dataset", pictures / "images.csv", "--data-root", pictures, "--json")
-    assert json.loads(elsewhere.stdout)["dataset"] == "images"
-
-
-def test_options_come_from_the_environment_too(run: Run, pictures: Path) -> None:
-    result = run("check", "--json", DATASET="folder", VEHICLE_DATA=str(pictures))
-    assert json.loads(result.stdout)["root"] == str(pictures)
-
-
-def test_check_finds_each_fault(run: Run, pictures: Path) -> None:
-    (pictures / "t2.jpg").unlink()
-    assert mistake(run("check", "--dataset", "folder")) == "Error: data: 1 fault: t2.jpg is missing"
-    write_table(pictures, IMAGES | {"g2.jpg": ("1", 2, "gallery"), "g1.jpg": ("2", 1, "gallery")})
-    result = run("check", "--dataset", "folder", "--json")
-    message = mistake(result)
-    assert "3 faults: 1 vehicles are in both train and test, first 1" in message
-    assert "1 of 1 queries have no match" in message
-    assert len(json.loads(result.stdout)["faults"]) == 3
-
-
-def test_check_refuses_a_query_without_a_match(run: Run, pictures: Path) -> None:
-    write_table(pictures, IMAGES | {"g2.jpg": ("9", 2, "query")})
-    message = mistake(run("check", "--dataset", "folder"))
-    assert message == "Error: data: 1 fault: test: 1 of 2 queries have no match, first g2.jpg"
-
-
-def test_check_prints_the_remarks_of_released_lists(run: Run, tmp_path: Path) -> None:
-    root = tmp_path / "data" / "VeRi"
-    lists = {"train": "0001_c001_00000001_0", "query": "0002_c001_00000001_0", "test": "0002_c002_00000001_0"}
-    lists["query"] += ".jpg\n0003_c001_00000001_0"
-    for part, names in lists.items():
-        (root / f"image_{part}").mkdir(parents=True)
-        (root / f"name_{part}.txt").write_text(f"{names}.jpg\n")
-        for name in f"{names}.jpg".split():
-            (root / f"image_{part}" / name).touch()
-    result = run("check", "--dataset", "veri", "--data-root", tmp_path / "data")
-    assert result.exit_code == 0, result.output
-    assert "test: 1 queries have no match and do not count, first image_query/0003_c001" in result.stdout
-
-
-@pytest.mark.parametrize("name", ["../t1.jpg", "/etc/passwd", "a\\b.jpg"])
-def test_names_that_leave_the_folder_are_refused(run: Run, pictures: Path, name: str) -> None:
-    write_table(pictures, IMAGES | {name: ("3", 4, "gallery")})
-    assert "not a relative path" in mistake(run("check", "--dataset", "folder"))
 
 
 @pytest.mark.parametrize("name", ["veri", "vehicleid", "vric", "veriwild"])

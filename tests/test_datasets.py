@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from data_cache.datasets import Dataset, dataset_label, faults, load_dataset, remarks
+from data_cache.datasets import Dataset, dataset_label, faults, findings, load_dataset
 from data_cache.errors import UserError
 from data_cache.images import ImageError
 from data_cache.protocols import fixed_split
@@ -51,6 +52,11 @@ def test_an_image_listed_twice_is_refused() -> None:
         dataset([*SOUND, *SOUND[:2]])
 
 
+def test_entries_that_a_list_repeats_are_a_fault() -> None:
+    found = dataclasses.replace(dataset(SOUND), repeated=("t.txt, entry 2: a", "t.txt, entry 3: b"))
+    assert faults(found) == ["2 images are listed again, first in t.txt, entry 2: a; remove the line"]
+
+
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(UserError, match="unknown split 'Query'; a split is one of train, query, gallery, test"):
         dataset([*SOUND, ("g.jpg", "3", 1, "Query")])
@@ -67,13 +73,16 @@ def test_a_protocol_is_found_by_its_name() -> None:
 
 
 def test_a_sound_set_has_no_faults() -> None:
-    assert faults(dataset(SOUND)) == remarks(dataset(SOUND)) == []
+    found = findings(dataset(SOUND))
+    assert (found.shared, found.unmatched, found.faults, found.remarks) == ((), {}, (), ())
+    assert faults(dataset(SOUND)) == []
 
 
 def test_vehicles_in_training_and_test_are_found() -> None:
     for split in ("query", "gallery", "test"):
         rows = [*SOUND, ("g.jpg", "1", 7, split), ("h.jpg", "1", 8, "gallery")]
         assert faults(dataset(rows)) == ["1 vehicles are in both train and test, first 1"]
+        assert findings(dataset(rows)).shared == ("1",)
 
 
 @pytest.mark.parametrize("part", ["query", "gallery"])
@@ -91,18 +100,19 @@ def test_a_test_without_any_match_is_a_fault() -> None:
 def test_single_queries_without_a_match_are_faults_of_a_users_set_and_remarks_of_a_released_one() -> None:
     rows = [*SOUND, ("g.jpg", "3", 1, "query"), ("h.jpg", "4", 1, "query"), ("i.jpg", "3", 2, "query")]  # i has f
     own, released = dataset(rows), dataclasses.replace(dataset(rows), released=True)
-    assert faults(own) == ["test: 2 of 4 queries have no match, first g.jpg"]
-    assert remarks(own) == []
-    assert faults(released) == []
-    assert remarks(released) == ["test: 2 queries have no match and do not count, first g.jpg"]
+    line = "test: 2 of 4 queries have no match, first g.jpg"
+    assert (findings(own).faults, findings(own).remarks) == ((line,), ())
+    remark = "test: 2 queries have no match and do not count, first g.jpg"
+    assert (findings(released).faults, findings(released).remarks) == ((), (remark,))
+    assert findings(own).unmatched == findings(released).unmatched == {"test": ("g.jpg", "h.jpg")}
     assert faults(dataset(rows, same_camera_is_junk=False)) == ["test: 1 of 4 queries have no match, first h.jpg"]
 
 
 FOLDERS = {
-    "veri": ("VeRi", "veri"),
-    "vehicleid": ("VehicleID_V1.0", "PKU-VehicleID", "vehicleid"),
-    "vric": ("VRIC", "vric"),
-    "veriwild": ("VERI-Wild", "VERI-WILD", "veri-wild", "veriwild"),
+    "veri": ("VeRi",),
+    "vehicleid": ("VehicleID_V1.0", "PKU-VehicleID", "VehicleID"),
+    "vric": ("VRIC",),
+    "veriwild": ("VERI-Wild", "VERIWild"),
     "synthetic": ("synthetic",),
 }
 
@@ -113,18 +123,33 @@ def test_a_missing_set_is_one_line_with_places_and_remedy(tmp_path: Path, name: 
         load_dataset(name, tmp_path)
     message = str(caught.value)
     assert len(message.splitlines()) == 1
-    assert all(str(tmp_path / folder) in message for folder in FOLDERS[name])
+    assert all(str(tmp_path / folder) in message for folder in FOLDERS[name]) and "(in any case)" in message
     if name == "synthetic":
         assert "python cli.py synth" in message
     else:
         assert "https://" in message and "DATASET=synthetic needs no data" in message
 
 
+@pytest.mark.parametrize("change", [str, str.lower, str.upper, str.title, str.swapcase])
 @pytest.mark.parametrize(("name", "folder"), [(name, folder) for name, all_ in FOLDERS.items() for folder in all_])
-def test_an_empty_folder_of_a_set_is_looked_into(tmp_path: Path, name: str, folder: str) -> None:
-    (tmp_path / folder).mkdir()
-    with pytest.raises(UserError, match=folder):
+def test_a_folder_of_a_set_is_looked_into_in_any_case(
+    tmp_path: Path, name: str, folder: str, change: Callable[[str], str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / change(folder)).mkdir()
+    with pytest.raises(UserError, match=rf"{tmp_path / change(folder)}[/:]"):
         load_dataset(name, tmp_path)
+
+
+def test_of_several_folders_the_first_name_counts_and_of_one_name_the_case_as_given(tmp_path: Path) -> None:
+    for folder in ("veriwild", "VERIWild", "veri-wild", "VERI-WILD", "VERI-Wild"):  # each goes before those so far
+        (tmp_path / folder).mkdir()
+        with pytest.raises(UserError, match=rf"{tmp_path / folder}/train_test_split"):
+            load_dataset("veriwild", tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "VERI").write_text("")  # no folder
+    with pytest.raises(UserError, match="data set veri is not there"):
+        load_dataset("veri", tmp_path / "a")
 
 
 def test_an_unknown_set_is_answered_with_the_nearest() -> None:

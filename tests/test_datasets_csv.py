@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.datasets import read_csv
+from data_cache.csv_lists import read_csv
 from data_cache.errors import UserError
 
 
@@ -43,6 +43,17 @@ def test_an_empty_name_or_vehicle_is_named_with_its_line(tmp_path: Path, line: s
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\n{line}\n")
     with pytest.raises(UserError, match=r"t\.csv, line 3: name or vehicle_id is empty"):
         read_csv(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "../b.jpg", "a/../../b.jpg", "a\\b.jpg", "C:/b.jpg", "a\0b.jpg", "a\x1b[2J.jpg", '"a\nb.jpg"'],
+)
+def test_a_name_that_is_no_plain_path_is_named_with_its_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\n{name},1,2,train\n")
+    with pytest.raises(UserError, match=r"t\.csv, line 3: '.*' is not a relative path below") as caught:
+        read_csv(tmp_path / "t.csv")
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

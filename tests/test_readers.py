@@ -1,64 +1,13 @@
-"""Readers of VeRi-776, VehicleID and VRIC: small trees in the official layouts, with every form of their lists."""
+"""Readers of VehicleID and VRIC: small trees in the official layouts, with every form of their lists."""
 
 from pathlib import Path
 
 import pytest
-from toy_lists import Form, in_every_form, lay, records
+from toy_lists import VEHICLEID, VRIC, Form, in_every_form, lay, records
 
 from data_cache.datasets import faults, load_dataset
 from data_cache.errors import UserError
-from data_cache.readers import list_lines, read_vehicleid, read_veri, read_vric
-
-
-@in_every_form
-def test_list_lines_by_hand(tmp_path: Path, form: Form) -> None:
-    lay(tmp_path, {"list.txt": ["a.jpg 1 2", "ü.jpg\t3"]}, form)
-    assert list_lines(tmp_path / "list.txt") == [["a.jpg", "1", "2"], ["ü.jpg", "3"]]
-
-
-def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xfd")
-    for name in ("bytes.txt", "absent.txt", "."):
-        with pytest.raises(UserError, match="list file cannot be read"):
-            list_lines(tmp_path / name)
-
-
-VERI = {
-    "name_train.txt": ["0001_c001_00016450_0.jpg", "0001_c002_00016460_0.jpg"],
-    "name_query.txt": ["0002_c002_00030600_0.jpg"],
-    "name_test.txt": ["0776_c007_00000600_0.jpg", "0002_c002_00030600_0.jpg", "0002_c014_00030630_1.jpg"],
-}
-
-
-@in_every_form
-def test_veri(tmp_path: Path, form: Form) -> None:
-    table, splits = read_veri(lay(tmp_path, VERI, form))
-    assert records(table) == [
-        ("image_train/0001_c001_00016450_0.jpg", "0001", 1, "train"),
-        ("image_train/0001_c002_00016460_0.jpg", "0001", 2, "train"),
-        ("image_query/0002_c002_00030600_0.jpg", "0002", 2, "query"),
-        ("image_test/0776_c007_00000600_0.jpg", "0776", 7, "gallery"),
-        ("image_test/0002_c002_00030600_0.jpg", "0002", 2, "gallery"),
-        ("image_test/0002_c014_00030630_1.jpg", "0002", 14, "gallery"),
-    ]
-    protocol = splits["test"].protocol("test", 1, 0)
-    assert protocol.same_camera_is_junk
-    assert protocol.trials[0].query.tolist() == [2]
-    assert protocol.trials[0].gallery.tolist() == [3, 4, 5]  # in the order of name_test.txt, as gt_index.txt counts
-
-
-@pytest.mark.parametrize("name", ["0001.jpg", "0001_c001_00016450_0.png", "image_train/0001_c001_00016450_0.jpg"])
-def test_a_name_that_is_not_veris_is_refused(tmp_path: Path, name: str) -> None:
-    lay(tmp_path, VERI | {"name_test.txt": [*VERI["name_test.txt"], name]})
-    with pytest.raises(UserError, match=r"name_test\.txt: .*is no VeRi file name"):
-        read_veri(tmp_path)
-
-
-VEHICLEID = {
-    "train_test_split/train_list.txt": ["0212502 8096", "0212503 8096", "0000009 21"],
-    "train_test_split/test_list_800.txt": ["0000001 20", "0000002 20", "0000003 30"],
-    "train_test_split/test_list_1600.txt": ["0000001 20", "0000002 20", "0000003 30", "0000004 40"],
-}
+from data_cache.readers import read_vehicleid, read_vric
 
 
 @in_every_form
@@ -74,6 +23,7 @@ def test_vehicleid(tmp_path: Path, form: Form) -> None:
         ("image/0000003.jpg", "30", -1, "test"),
         ("image/0000004.jpg", "40", -1, "test"),
     ]
+    assert list(dataset.table.columns) == ["name", "vehicle_id", "camera_id", "split"]
     assert list(dataset.splits) == ["small", "medium"]
     assert faults(dataset) == []
     for split, others in (("small", {"image/0000003.jpg"}), ("medium", {"image/0000003.jpg", "image/0000004.jpg"})):
@@ -86,19 +36,48 @@ def test_vehicleid(tmp_path: Path, form: Form) -> None:
         assert seen == {"image/0000001.jpg", "image/0000002.jpg"}  # either is drawn at some time
 
 
+@in_every_form
+def test_the_attributes_of_vehicleid_become_columns(tmp_path: Path, form: Form) -> None:
+    attributes = {"attribute/model_attr.txt": ["8096 249", "20 0", "99 3"], "attribute/color_attr.txt": ["30 6"]}
+    table = read_vehicleid(lay(tmp_path, VEHICLEID | attributes, form)).table
+    assert table["model"].tolist() == ["249", "249", "", "0", "0", "", ""]
+    assert table["colour"].tolist() == ["", "", "", "", "", "6", ""]
+
+
+def test_a_broken_attribute_of_vehicleid_is_named(tmp_path: Path) -> None:
+    lay(tmp_path, VEHICLEID | {"attribute/color_attr.txt": ["30 6", "31"]})
+    with pytest.raises(UserError, match=r"color_attr\.txt, entry 2: 2 fields are needed, 1 found"):
+        read_vehicleid(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("train_list", "0212502 8096"),  # twice in a list
         ("train_list", "0000003 99"),  # in training and in the test
         ("test_list_800", "0000004 41"),  # another vehicle than in the longer list
     ],
 )
-def test_an_image_of_vehicleid_that_is_listed_twice_is_found(tmp_path: Path, name: str, line: str) -> None:
+def test_an_image_of_vehicleid_that_two_lists_contradict_is_refused(tmp_path: Path, name: str, line: str) -> None:
     path = f"train_test_split/{name}.txt"
     lay(tmp_path / "vehicleid", VEHICLEID | {path: [*VEHICLEID[path], line]})
     with pytest.raises(UserError, match=f"listed twice, first image/{line.split()[0]}"):
         load_dataset("vehicleid", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train_list", "test_list_800", "test_list_1600"])
+@pytest.mark.parametrize("vehicle", ["", "7"])  # the same again, or of another vehicle
+def test_an_image_that_a_list_of_vehicleid_repeats_counts_once_and_is_a_fault(
+    tmp_path: Path, name: str, vehicle: str
+) -> None:
+    path = f"train_test_split/{name}.txt"
+    first = VEHICLEID[path][0]
+    line = f"{first.split()[0]} {vehicle}" if vehicle else first
+    lay(tmp_path / "vehicleid", VEHICLEID | {path: [*VEHICLEID[path], line]})
+    dataset = load_dataset("vehicleid", tmp_path)
+    place = f"{name}.txt, entry {len(VEHICLEID[path]) + 1}: {first.split()[0]}"
+    assert dataset.repeated == (place,)
+    assert faults(dataset) == [f"1 images are listed again, first in {place}; remove the line"]
+    assert records(dataset.table) == records(read_vehicleid(lay(tmp_path / "b", VEHICLEID)).table)
 
 
 def test_a_short_line_is_named_with_its_place(tmp_path: Path) -> None:
@@ -112,11 +91,15 @@ def test_without_its_training_list_vehicleid_is_not_read(tmp_path: Path) -> None
         read_vehicleid(tmp_path)
 
 
-VRIC = {
-    "vric_train.txt": ["0000001.jpg 1 2", "0000002.jpg 1 3"],
-    "vric_probe.txt": ["0000003.jpg 1 60", "0000004.jpg 2 5"],
-    "vric_gallery.txt": ["0000005.jpg 1 7", "0000006.jpg 2 6"],
-}
+@pytest.mark.parametrize("path", VEHICLEID)
+@pytest.mark.parametrize("name", ["/etc/passwd", "../../0000001", "a\\b", "a\0b"])
+def test_a_name_of_vehicleid_that_leads_out_is_refused(tmp_path: Path, path: str, name: str) -> None:
+    """Before a folder is put in front, which would make an absolute name a relative one."""
+    lay(tmp_path, VEHICLEID | {path: [*VEHICLEID[path], f"{name} 20"]})
+    with pytest.raises(
+        UserError, match=rf"{Path(path).name}, entry {len(VEHICLEID[path]) + 1}: .* relative path below"
+    ):
+        read_vehicleid(tmp_path)
 
 
 @in_every_form
@@ -140,3 +123,14 @@ def test_a_camera_that_is_no_number_is_named(tmp_path: Path, camera: str) -> Non
     lay(tmp_path, VRIC | {"vric_probe.txt": ["0000003.jpg 1 60", f"0000004.jpg 2 {camera}"]})
     with pytest.raises(UserError, match=rf"vric_probe\.txt, entry 2: '{camera}' is no camera number"):
         read_vric(tmp_path)
+
+
+@pytest.mark.parametrize("path", VRIC)
+def test_names_of_vric_are_looked_at(tmp_path: Path, path: str) -> None:
+    lay(tmp_path, VRIC | {path: [*VRIC[path], "../0000009.jpg 1 1"]})
+    with pytest.raises(UserError, match=rf"{path}, entry 3: '\.\./0000009\.jpg' is not a relative path below"):
+        read_vric(tmp_path)
+    lay(tmp_path, VRIC | {path: [*VRIC[path], VRIC[path][0]]})
+    found = read_vric(tmp_path)
+    assert found.repeated == (f"{path}, entry 3: {VRIC[path][0].split()[0]}",)
+    assert len(found.table) == 6
