@@ -1,11 +1,10 @@
-"""Commands of the data: `synth` and `check`."""
+"""The command `synth`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from data_cache.options import data_root_option, dataset_option, json_option, seed_option, workers_option
+from data_cache.options import data_root_option, seed_option, workers_option
 
 
 @click.command("synth")
@@ -28,65 +27,34 @@ from data_cache.options import data_root_option, dataset_option, json_option, se
     help="Vehicles alike in body, trim and colour.",
 )
 @click.option("--image-size", type=int, default=200, show_default=True, help="Median image width in pixels.")
+@click.option(
+    "--layout",
+    type=click.Choice(["synthetic", "veri", "vehicleid", "vric", "veriwild"]),
+    default="synthetic",
+    show_default=True,
+    help="The data set whose folders and list files to take; `--dataset` of that name reads it.",
+)
 @click.option("--preview", is_flag=True, help="Also write preview.png, a contact sheet with part boxes.")
 @seed_option
 @workers_option
-def synth(data_root: Path, preview: bool, workers: int, **options: int) -> None:
+def synth(data_root: Path, layout: str, preview: bool, workers: int, **options: int) -> None:
     """Render the synthetic data set into DATA_ROOT/synthetic: near-identical vehicles with exact part boxes.
+
+    With --layout the same vehicles lie in the folders of a public benchmark, with its list files, so that its reader
+    and its protocol can be tried without it. The lists keep their official names (test_list_800.txt, test_3000.txt)
+    though they name few vehicles: a third, two thirds and all that are for testing. What lies there already, and is not
+    of this command, is never touched.
 
     \b
     Examples:
       python cli.py synth --preview
       python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root large
+      python cli.py synth --layout vehicleid --data-root try
     """
-    from data_cache.synthetic import SyntheticSettings, write_preview, write_synthetic
+    from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_preview, write_synthetic
 
-    root = write_synthetic(SyntheticSettings(**options), data_root / "synthetic", workers=workers)
+    chosen = LAYOUTS[layout]
+    root = write_synthetic(SyntheticSettings(**options), data_root / chosen.folders[0], workers=workers, layout=chosen)
     click.echo(root)
     if preview:
         click.echo(write_preview(root, root / "preview.png"))
-
-
-@click.command("check")
-@dataset_option
-@data_root_option
-@json_option
-def check(dataset: str, data_root: Path, as_json: bool) -> None:
-    """Count a data set's images and vehicles, and look for what would spoil training or testing.
-
-    \b
-    Example:
-      python cli.py check --dataset synthetic
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from data_cache.datasets import faults, load_dataset, remarks
-    from data_cache.errors import UserError
-
-    found = load_dataset(dataset, data_root)
-    groups = found.table.groupby("split")
-    counts = {
-        str(split): {
-            "images": len(rows),
-            "vehicles": rows["vehicle_id"].nunique(),
-            "cameras": rows["camera_id"][rows["camera_id"] >= 0].nunique(),
-        }
-        for split, rows in groups
-    }
-    wrong = [*faults(found), *(f"{name} is missing" for name in found.names() if not found.path(name).is_file())]
-    notes = remarks(found)
-    if as_json:
-        told = {"dataset": found.name, "root": str(found.root), "splits": counts, "remarks": notes, "faults": wrong}
-        click.echo(json.dumps(told))
-    else:
-        table = Table("split", "images", "vehicles", "cameras", title=f"{found.name} in {found.root}")
-        for split, row in counts.items():
-            table.add_row(split, *(f"{value:,}" for value in row.values()))
-        Console().print(table)
-        for note in notes:
-            click.echo(note)
-    if wrong:
-        raise UserError(
-            f"{found.root}: {len(wrong)} {'fault' if len(wrong) == 1 else 'faults'}: " + "; ".join(wrong[:5])
-        )

@@ -2,17 +2,22 @@
 
 import csv
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import data_cache.synthetic.dataset
 from data_cache.attributes import PART_NAMES
 from data_cache.datasets import load_dataset
 from data_cache.errors import UserError
 from data_cache.images import load_image
-from data_cache.synthetic import SyntheticSettings, write_preview, write_synthetic
+from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_preview, write_synthetic
 
+REPOSITORY = Path(__file__).parents[1]
 SMALL = SyntheticSettings(
     vehicles=6, fleet_size=2, cameras=4, cameras_per_vehicle=2, images_per_camera=1, image_size=90, seed=1
 )
@@ -80,13 +85,67 @@ def test_a_foreign_mark_is_refused(tmp_path: Path) -> None:
         write_synthetic(SMALL, tmp_path, workers=0)
 
 
-def test_an_unfinished_set_is_made_whole(written: Path, tmp_path: Path) -> None:
-    images = tmp_path / "images"
-    images.mkdir()
-    (images / "0001_c01_01.jpg").write_bytes(b"cut short")
-    (images / "0099_c01_01.jpg").write_bytes(b"left by a run with other settings")
-    write_synthetic(SMALL, tmp_path, workers=0)
-    assert _contents(tmp_path) == _contents(written)
+def test_a_set_of_another_layout_is_refused(written: Path) -> None:
+    with pytest.raises(UserError, match=r"layout synthetic \(asked for: veri\)"):
+        write_synthetic(SMALL, written, workers=0, layout=LAYOUTS["veri"])
+
+
+def test_a_mark_from_before_there_were_layouts_is_kept(written: Path, tmp_path: Path) -> None:
+    mark = json.loads((written / "synthetic.json").read_text())
+    del mark["layout"]
+    (tmp_path / "synthetic.json").write_text(json.dumps(mark))
+    assert write_synthetic(SMALL, tmp_path, workers=0) == tmp_path
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic.json"]
+
+
+def test_an_unfinished_set_is_made_whole(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "synthetic"
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="disk full"):
+        patch.setattr(data_cache.synthetic.dataset, "_write_table", _fail)
+        write_synthetic(SMALL, root, workers=0)
+    assert list(tmp_path.iterdir()) == []
+    write_synthetic(SMALL, root, workers=0)
+    assert _contents(root) == _contents(written)
+
+
+def test_the_processes_of_a_killed_run_end_with_it(written: Path, tmp_path: Path) -> None:
+    root = tmp_path / "synthetic"
+    words = ["synth", "--data-root", str(tmp_path), "--vehicles", "300", "--image-size", "48", "--workers", "2"]
+    run = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=REPOSITORY, stdout=subprocess.PIPE)
+    while not list(tmp_path.rglob("*.jpg")):
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.communicate(timeout=60)  # the pipe is at its end when the last process that could write there has ended
+    assert not root.exists()
+    write_synthetic(SMALL, root, workers=0)
+    assert _contents(root) == _contents(written)
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def _fail(*_: object) -> None:
+    raise UserError("disk full")
+
+
+@pytest.mark.parametrize("name", ["images/0001_c01_01.jpg", "images.csv"])
+def test_what_is_not_ours_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"real")
+    with pytest.raises(UserError, match="neither empty nor a finished synthetic data set"):
+        write_synthetic(SMALL, tmp_path, workers=0)
+    assert [path.read_bytes() for path in tmp_path.rglob("*.*")] == [b"real"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "theirs"),
+    [("vehicleid", "PKU-VehicleID"), ("veriwild", "VERI-WILD"), ("veri", "veri"), ("vric", "vric")],
+)
+def test_a_folder_that_would_be_hidden_is_refused(tmp_path: Path, layout: str, theirs: str) -> None:
+    (tmp_path / theirs).mkdir()
+    chosen = LAYOUTS[layout]
+    with pytest.raises(UserError, match=f"{theirs}: is taken for the data set {layout} too"):
+        write_synthetic(SMALL, tmp_path / chosen.folders[0], workers=0, layout=chosen)
+    assert [path.name for path in tmp_path.iterdir()] == [theirs]
 
 
 def test_preview(written: Path, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
-"""Writing a synthetic data set: pictures in parallel, then the table and the part boxes, last the finished mark."""
+"""Writing a synthetic data set: pictures in parallel, then lists, table and part boxes, last the finished mark."""
 
 import csv
 import io
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from itertools import groupby
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -15,27 +17,28 @@ import numpy as np
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError
 from data_cache.files import read_json, write_atomically, write_json
-from data_cache.locks import run_lock
 from data_cache.progress import track
 from data_cache.synthetic.boxes import PartBox
 from data_cache.synthetic.camera import station
 from data_cache.synthetic.drawing import draw_vehicles
 from data_cache.synthetic.fleet import Vehicle
-from data_cache.synthetic.plan import Shot, plan_shots
+from data_cache.synthetic.layouts import SYNTHETIC
+from data_cache.synthetic.new_folder import new_folder
+from data_cache.synthetic.placing import Layout, Place
+from data_cache.synthetic.plan import plan_shots
 from data_cache.synthetic.render import render
 from data_cache.synthetic.settings import SyntheticSettings
 from data_cache.synthetic.vehicle import build_model
 
 FINISHED = "synthetic.json"
 COLUMNS = ("name", "vehicle_id", "camera_id", "split", "body", "colour", "fleet")
-IMAGE_NAME = re.compile(r"\d{4}_c\d{2}_\d{2}\.jpg")
 
 
 @dataclass(frozen=True)
 class Taken:
     """A picture on disk: its size in pixels and its part boxes."""
 
-    shot: Shot
+    place: Place
     width: int
     height: int
     boxes: tuple[PartBox, ...]
@@ -43,40 +46,45 @@ class Taken:
 
 @dataclass(frozen=True)
 class _Job:
-    """The pictures of one vehicle."""
+    """The pictures of one vehicle; the places of one shot follow each other."""
 
     vehicle: Vehicle
-    shots: tuple[Shot, ...]
+    places: tuple[Place, ...]
     settings: SyntheticSettings
     root: Path
 
 
-def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int) -> Path:
-    """Write the data set under `root` and return `root`; `workers` processes render, 0 renders in this one.
+def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, layout: Layout = SYNTHETIC) -> Path:
+    """Write the data set at `root` and return `root`; `workers` processes render, 0 renders in this one.
 
-    Writes images/*.jpg, images.csv, parts_train.json, parts_test.json and, last, synthetic.json, the finished mark.
-    A finished set with the same settings is kept as it is; an unfinished one is made anew. Raises UserError where a
-    finished set of other settings lies there.
+    Writes the pictures and list files of the layout, images.csv, parts_train.json, parts_test.json and, last,
+    synthetic.json, the finished mark; the folder appears as a whole. A finished set with the same settings is kept as
+    it is. Raises UserError where a finished set of other settings or anything else lies there, or beside it a folder
+    that is taken for the same data set.
     """
-    with run_lock(root):
-        if _is_finished(settings, root):
-            return root
-        vehicles = draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
-        shots = plan_shots(settings, vehicles)
-        _remove_strays(root, shots)
+    if _is_finished(settings, layout, root):
+        return root
+    _refuse_double(layout, root)
+    with new_folder(root) as folder:
+        drawn = draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
+        vehicles = {vehicle.number: vehicle for vehicle in drawn}
+        places = layout.place(plan_shots(settings, drawn))
         jobs = [
-            _Job(vehicle, tuple(shot for shot in shots if shot.vehicle == vehicle.number), settings, root)
-            for vehicle in vehicles
+            _Job(vehicles[number], tuple(group), settings, folder)
+            for number, group in groupby(places, key=lambda place: place.shot.vehicle)
         ]
         taken = [one for some in track(_render_all(jobs, workers), "synthetic vehicles", len(jobs)) for one in some]
-        _write_table(root, taken, {vehicle.number: vehicle for vehicle in vehicles})
-        write_json(root / "parts_train.json", coco([one for one in taken if one.shot.split == "train"]))
-        write_json(root / "parts_test.json", coco([one for one in taken if one.shot.split != "train"]))
-        write_json(root / FINISHED, {"settings": settings.recorded(), "images": len(taken)})
+        for name, content in layout.lists(places, vehicles).items():
+            write_atomically(folder / name, content)
+        _write_table(folder, places, vehicles)
+        write_json(folder / "parts_train.json", coco([one for one in taken if one.place.split == "train"]))
+        write_json(folder / "parts_test.json", coco([one for one in taken if one.place.split != "train"]))
+        mark = {"layout": layout.dataset, "settings": settings.recorded(), "images": len(taken)}
+        write_json(folder / FINISHED, mark)
     return root
 
 
-def _is_finished(settings: SyntheticSettings, root: Path) -> bool:
+def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> bool:
     mark = root / FINISHED
     if not mark.exists():
         return False
@@ -84,7 +92,8 @@ def _is_finished(settings: SyntheticSettings, root: Path) -> bool:
     found = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(found, dict):
         raise UserError(f"{mark}: not the mark of a synthetic data set; delete {root} or choose another --data-root")
-    wanted = settings.recorded()
+    found = {"layout": content.get("layout", SYNTHETIC.dataset), **found}  # once there was no other
+    wanted = {"layout": layout.dataset, **settings.recorded()}
     different = [
         f"{key} {found.get(key)} (asked for: {wanted[key]})" for key in wanted if found.get(key) != wanted[key]
     ]
@@ -96,12 +105,15 @@ def _is_finished(settings: SyntheticSettings, root: Path) -> bool:
     return True
 
 
-def _remove_strays(root: Path, shots: Sequence[Shot]) -> None:
-    """Delete pictures that an unfinished run with other settings left."""
-    wanted = {root / shot.name for shot in shots}
-    for path in sorted((root / "images").glob("*.jpg")):
-        if path not in wanted and IMAGE_NAME.fullmatch(path.name):
-            path.unlink()
+def _refuse_double(layout: Layout, root: Path) -> None:
+    """Raise UserError where a folder beside `root` holds, by its name, a data set that would no longer be found."""
+    names = {name.lower() for name in layout.folders}
+    for path in sorted(root.parent.iterdir()) if root.parent.is_dir() else ():
+        if path.name.lower() in names and path.name != root.name and path.is_dir():
+            raise UserError(
+                f"{path}: is taken for the data set {layout.dataset} too, and {root} would stand in its place; "
+                "choose another --data-root"
+            )
 
 
 def _render_all(jobs: Sequence[_Job], workers: int) -> Iterator[list[Taken]]:
@@ -115,7 +127,7 @@ def _render_all(jobs: Sequence[_Job], workers: int) -> Iterator[list[Taken]]:
             cv2.setNumThreads(threads)
         return
     # spawned, because a forked child would inherit the threads of whatever the caller has loaded
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         yield from pool.map(_render_vehicle, jobs)
 
 
@@ -123,30 +135,44 @@ def _use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
+def _start_worker() -> None:
+    """Begin a process of the pool: it ends with the one that started it, also where that is killed."""
+    _use_one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # it waits for work that nobody will send
+
+
 def _render_vehicle(job: _Job) -> list[Taken]:
     """Render and write all pictures of one vehicle; each draws from its own random stream."""
     model = build_model(job.vehicle)
     taken, writing = [], []
     with ThreadPoolExecutor(1) as writer:  # the disk is waited for while the next picture is rendered
-        for shot in job.shots:
+        for shot, places in groupby(job.places, key=lambda place: place.shot):
             stream = np.random.SeedSequence((job.settings.seed, shot.vehicle, shot.camera, shot.take))
             view = station(shot.camera - 1, job.settings.seed)
             picture = render(model, view, job.settings.image_size, np.random.default_rng(stream))
-            writing.append(writer.submit(write_atomically, job.root / shot.name, picture.jpeg))
-            taken.append(Taken(shot, picture.width, picture.height, picture.boxes))
+            for place in places:
+                writing.append(writer.submit(write_atomically, job.root / place.name, picture.jpeg))
+                taken.append(Taken(place, picture.width, picture.height, picture.boxes))
     for written in writing:
         written.result()
     return taken
 
 
-def _write_table(root: Path, taken: Iterable[Taken], vehicles: dict[int, Vehicle]) -> None:
+def _write_table(root: Path, places: Iterable[Place], vehicles: Mapping[int, Vehicle]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    for one in taken:
-        shot, design = one.shot, vehicles[one.shot.vehicle].design
-        fleet = vehicles[shot.vehicle].fleet
-        table.writerow((shot.name, shot.vehicle, shot.camera, shot.split, design.body.name, design.colour, fleet))
+    for place in places:
+        vehicle = vehicles[place.shot.vehicle]
+        told = (place.name, vehicle.number, place.shot.camera, place.split)
+        table.writerow((*told, vehicle.design.body.name, vehicle.design.colour, vehicle.fleet))
     write_atomically(root / "images.csv", text.getvalue().encode())
 
 
@@ -156,7 +182,7 @@ def coco(taken: Sequence[Taken]) -> dict[str, list[dict[str, object]]]:
     annotations: list[dict[str, object]] = []
     for number, one in enumerate(taken, start=1):
         size = {"width": one.width, "height": one.height}
-        images.append({"id": number, "file_name": one.shot.name, **size, "vehicle_id": one.shot.vehicle})
+        images.append({"id": number, "file_name": one.place.name, **size, "vehicle_id": one.place.shot.vehicle})
         for box in one.boxes:
             annotations.append(
                 {

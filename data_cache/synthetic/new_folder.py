@@ -1,0 +1,63 @@
+"""A folder that is whole or absent: made beside its place, and put there by one rename."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from data_cache.errors import UserError
+from data_cache.locks import run_lock
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `place` on success and is removed on failure.
+
+    It is made in `.NAME.unfinished` beside `place`, where a second run is refused and what a killed one left is
+    removed. Raises UserError, before anything is made, unless `place` is absent or an empty folder: whatever lies there
+    is not touched.
+    """
+    target = place.resolve()  # a link stays a link
+    workshop = target.parent / f".{target.name}.unfinished"
+    tree = workshop / f"tree-{os.getpid()}"  # no other run's, whose processes may outlive it for a moment
+    try:
+        with run_lock(workshop):
+            _make_room(place, target)
+            for left in workshop.glob("tree-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            try:
+                _make(tree)
+                yield tree
+                _put(tree, target)
+            finally:
+                shutil.rmtree(tree, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # another run has begun there
+            workshop.rmdir()
+
+
+def _make_room(place: Path, target: Path) -> None:
+    """Remove an empty folder: the system removes no other, and tells at once where a rename would fail at the end."""
+    try:
+        if target.exists():
+            target.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"{place}: neither empty nor a finished synthetic data set ({error.strerror}); nothing there was touched: "
+            "move it away or choose another --data-root"
+        ) from error
+
+
+def _make(tree: Path) -> None:
+    try:
+        tree.mkdir()
+    except OSError as error:
+        raise UserError(f"{tree}: cannot be made ({error.strerror}); delete {tree.parent}") from error
+
+
+def _put(tree: Path, target: Path) -> None:
+    try:
+        tree.rename(target)  # refused by the system where files came to lie meanwhile
+    except OSError as error:
+        raise UserError(f"{target}: cannot be put in place ({error.strerror}); nothing there was touched") from error

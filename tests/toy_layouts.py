@@ -1,0 +1,82 @@
+"""Synthetic vehicles in the trees of the benchmarks: tiny, and every picture traced to its shot by its bytes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from data_cache.datasets import Dataset, load_dataset
+from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_synthetic
+from data_cache.synthetic.drawing import draw_vehicles
+from data_cache.synthetic.plan import Shot, plan_shots
+
+# four vehicles are for testing, so that the three sizes of a test differ
+TWO_TAKES = SyntheticSettings(
+    vehicles=8,
+    fleet_size=1,
+    cameras=4,
+    cameras_per_vehicle=3,
+    images_per_camera=2,
+    image_size=48,
+    seed=2,
+    train_share=0.5,
+)
+ONE_TAKE = SyntheticSettings(
+    vehicles=4,
+    fleet_size=2,
+    cameras=3,
+    cameras_per_vehicle=2,
+    images_per_camera=1,
+    image_size=48,
+    seed=5,
+    train_share=0.5,
+)
+
+
+class Seen(NamedTuple):
+    """A row of a data set's table, and the shot that its picture shows."""
+
+    name: str
+    vehicle: str
+    camera: int
+    split: str
+    shot: Shot
+
+
+class Written(NamedTuple):
+    """A tree as its reader takes it."""
+
+    dataset: Dataset
+    rows: list[Seen]
+
+
+def planned(settings: SyntheticSettings) -> list[Shot]:
+    return plan_shots(settings, draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed))
+
+
+def write(layout: str, data_root: Path, settings: SyntheticSettings) -> Path:
+    """Write a tree below `data_root`; return its folder."""
+    chosen = LAYOUTS[layout]
+    return write_synthetic(settings, data_root / chosen.folders[0], workers=0, layout=chosen)
+
+
+def write_all(data_root: Path, settings: SyntheticSettings, layouts: Iterable[str]) -> dict[str, Written]:
+    """Write these trees, and the renderer's own, which tells by its bytes alone what shot a picture is."""
+    plain = write("synthetic", data_root, settings)
+    shots = {(plain / shot.name).read_bytes(): shot for shot in planned(settings)}
+    written = {}
+    for layout in layouts:
+        write(layout, data_root, settings)
+        dataset = load_dataset(layout, data_root)
+        table = dataset.table[["name", "vehicle_id", "camera_id", "split"]]
+        rows = [Seen(*row, shots[dataset.path(row[0]).read_bytes()]) for row in table.to_numpy().tolist()]
+        written[layout] = Written(dataset, rows)
+    return written
+
+
+def splits_of(rows: list[Seen]) -> Mapping[str, list[Seen]]:
+    """Return the rows by split."""
+    found: dict[str, list[Seen]] = defaultdict(list)
+    for row in rows:
+        found[row.split].append(row)
+    return found
