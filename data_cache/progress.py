@@ -34,22 +34,24 @@ def track(
     total: int,
     size: Size[Item] = lambda _: 1,
     note: Callable[[], str] = lambda: "",
+    done: int = 0,
 ) -> Iterator[Item]:
     """Pass `items` on while telling how much of `total` is done, the rate and the time left.
 
     `size` tells what an item counts for, such as the images in a batch; without it every item counts for one. `note`
-    gives what else there is to tell, such as a loss; it is asked only when something is shown.
+    gives what else there is to tell, such as a loss; it is asked only when something is shown. `done` is how much of
+    `total` was done before: it is shown, and counts for no rate.
     """
     if not is_first_rank():
         yield from items
     elif sys.stderr.isatty():
-        yield from _bar(items, description, total, size, note)
+        yield from _bar(items, description, total, size, note, done)
     else:
-        yield from _lines(items, description, total, size, note)
+        yield from _lines(items, description, total, size, note, done)
 
 
 def _bar(
-    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str]
+    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str], done: int
 ) -> Iterator[Item]:
     from rich.console import Console
     from rich.progress import (
@@ -79,7 +81,7 @@ def _bar(
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total, note="")
+        task = progress.add_task(description, total=total, completed=done, note="")
         shown = 0.0
         for item in items:
             yield item
@@ -90,17 +92,17 @@ def _bar(
 
 
 def _lines(
-    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str]
+    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str], done: int
 ) -> Iterator[Item]:
     started = last = time.monotonic()
-    done = 0
+    before = done
     for item in items:
         yield item
         done += size(item)
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             last = now
-            rate = done / (now - started)
+            rate = (done - before) / (now - started)
             told = f"{description}: {done}/{total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left"
             say(", ".join(filter(None, (told, note()))))
     if time.monotonic() - started >= SECONDS_BETWEEN_LINES:

@@ -1,6 +1,6 @@
 """Features of images: one pass of the network over a list of names, kept in a file while that is still true."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data_cache.errors import UserError, start_worker
 from data_cache.files import sha256_of_names
 from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
+from reid.feature_blocks import BATCHES, Block, FeatureBlocks, cut
 from reid.features_file import Features, read_features, write_features
 from reid.images import Batch, VehicleImages, collate, normalised, read_batches, vehicle_images
 from reid.recipes import ReidRecipe
@@ -23,24 +24,58 @@ BATCH = {"cpu": 16, "cuda": 64}  # on a CPU the maps of more images outgrow what
 
 
 def extract_features(
-    network: nn.Module, images: VehicleImages, *, device: str, workers: int
-) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]]:
-    """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order."""
+    network: nn.Module, images: VehicleImages, *, device: str, workers: int, blocks: FeatureBlocks | None = None
+) -> Block:
+    """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order.
+
+    `blocks` keeps what is finished in files, so that a stopped extraction goes on; on a CPU it gives the bits of an
+    undisturbed one. Without it nothing is written.
+    """
+    plan = cut(range(len(images)), BATCHES * BATCH[device])
+    made = {} if blocks is None else blocks.finished(plan)
+    missing = [rows for rows in plan if rows not in made]
+    for rows, block in _extracted(network, images, missing, device=device, workers=workers):
+        if blocks is not None:
+            blocks.keep(rows, block)
+        made[rows] = block
+    return _joined([made[rows] for rows in plan])
+
+
+def _extracted(
+    network: nn.Module, images: VehicleImages, missing: Sequence[range], *, device: str, workers: int
+) -> Iterator[tuple[range, Block]]:
+    """Yield the features of the missing rows, block by block; no batch reaches over the end of a block."""
+    if not missing:  # a loader of nothing would start its processes all the same
+        return
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     loader = DataLoader(
         images,
-        BATCH[device],
+        batch_sampler=[list(batch) for rows in missing for batch in cut(rows, BATCH[device])],
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=start_worker,
         pin_memory=device == "cuda",
     )
-    features, attention = [], []
-    for batch in track(read_batches(loader), "features", len(loader)):
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            output = forward(network, batch, device)
-        features.append(functional.normalize(output.feature.float()).cpu().numpy())
-        attention.append(output.attention.float().cpu().numpy())
+    before = len(images) - sum(map(len, missing))
+    batches = track(read_batches(loader), "features", len(images), lambda batch: len(batch.index), done=before)
+    ends: dict[int, range] = {rows[-1]: rows for rows in missing}
+    made: list[Block] = []
+    for batch in batches:
+        made.append(_of_batch(network, batch, device))
+        rows = ends.get(int(batch.index[-1]))
+        if rows is not None:
+            yield rows, _joined(made)
+            made = []
+
+
+def _of_batch(network: nn.Module, batch: Batch, device: str) -> Block:
+    with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+        output = forward(network, batch, device)
+    return functional.normalize(output.feature.float()).cpu().numpy(), output.attention.float().cpu().numpy()
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    features, attention = zip(*blocks, strict=True)
     return np.concatenate(features), np.concatenate(attention)
 
 
@@ -77,16 +112,24 @@ def cached_features(
     device: str,
     workers: int,
 ) -> Features:
-    """Return the features in `path` if they are of these images, parts and weights, else extract and write them."""
+    """Return the features in `path` if they are of these images, parts and weights, else extract and write them.
+
+    A stopped extraction leaves its finished blocks in PATH.blocks, and goes on from them when it is called again.
+    Raises UserError for an image that cannot be read, on SIGTERM, and where another run is extracting to `path`.
+    """
     provenance = features_provenance(dataset, names, parts, recipe, weights)
+    blocks = FeatureBlocks(path, names, {**provenance, "device": device, "batch": BATCH[device]})
     found = _features_if_true(path, provenance)
     if found is not None:
         say(f"{path}: features are up to date")
+        blocks.clear_up_leftovers()
         return found
     images = vehicle_images(dataset, parts, names, depth=recipe.parts, size=recipe.image_size)
-    matrix, attention = extract_features(network, images, device=device, workers=workers)
-    features = Features(tuple(names), matrix, attention, provenance)
-    write_features(path, features)
+    with blocks.at_work():
+        matrix, attention = extract_features(network, images, device=device, workers=workers, blocks=blocks)
+        features = Features(tuple(names), matrix, attention, provenance)
+        write_features(path, features)
+        blocks.clear_up()
     return features
 
 
@@ -94,8 +137,8 @@ def _features_if_true(path: Path, provenance: Mapping[str, Any]) -> Features | N
     if not path.exists():
         return None
     try:
-        found = read_features(path)
+        found = read_features(path, "the features are extracted again")
     except UserError as error:
-        say(f"{error}; they are extracted again")
+        say(str(error))
         return None
     return found if dict(found.provenance) == dict(provenance) else None

@@ -12,6 +12,7 @@ from data_cache.errors import UserError
 from data_cache.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
+REMEDY = "delete it and run `python cli.py evaluate` again"
 LENGTH_TOLERANCE = 1e-3
 COLLAPSED_VARIANCE = 1e-6  # of unit vectors, summed over the channels: all images within about 0.001 of their mean
 
@@ -84,13 +85,18 @@ def write_features(path: Path, features: Features) -> None:
     save_tensors(path, tensors, {"schema": SCHEMA, "names": features.names, "provenance": features.provenance})
 
 
-def read_features(path: Path) -> Features:
-    """Read a feature file. Raises UserError where it is missing, damaged (by one bit, even) or of another schema."""
-    remedy = "delete it and run `python cli.py evaluate` again"
+def read_features(path: Path, remedy: str = REMEDY) -> Features:
+    """Read a feature file.
+
+    Raises UserError, ending with `remedy`, where it is missing, damaged (by one bit, even) or of another schema.
+    """
     tensors, contents, _ = load_tensors(path, remedy)
     if contents.get("schema") != SCHEMA:
         raise UserError(
             f"{path}: feature file of schema {contents.get('schema')}, this version reads {SCHEMA}; {remedy}"
         )
-    names, provenance = tuple(contents["names"]), contents["provenance"]
-    return Features(names, tensors["features"].numpy(), tensors["attention"].numpy(), provenance)
+    try:
+        arrays = tensors["features"].numpy(), tensors["attention"].numpy()
+        return Features(tuple(contents["names"]), *arrays, dict(contents["provenance"]))
+    except (UserError, LookupError, TypeError, ValueError) as error:  # whoever wrote it, its hash is right
+        raise UserError(f"{path}: holds no features ({error}); {remedy}") from error

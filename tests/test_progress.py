@@ -135,3 +135,23 @@ def test_a_note_is_shown_with_the_progress_and_asked_for_only_then(
     if not terminal:
         lines = [line for line in told.splitlines() if "left" in line]
         assert len(lines) == len(asked) and lines[-1].endswith(f" s left, loss {len(asked)}")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_was_done_before_is_shown_and_counts_for_no_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], slow_clock: None, terminal: bool
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert list(track(range(40), "work", 100, done=60)) == list(range(40))
+    if terminal:
+        assert "100/100" in stream.getvalue()
+    else:
+        said = [line for line in stream.getvalue().splitlines() if "left" in line]
+        first = said[0]
+        reached = int(first.split("work: ")[1].split("/")[0])
+        rate = float(first.split(", ")[1].removesuffix("/s"))
+        seconds = int(first.split(", ")[2].split()[0])
+        assert reached > 60 and rate < 2  # about one look at the clock an item
+        assert seconds == pytest.approx((100 - reached) / rate, abs=2)

@@ -1,11 +1,15 @@
 """The feature file: a true round trip, refusal of what is wrong, and no damaged byte goes unseen."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from data_cache.errors import UserError
+from data_cache.tensors import save_tensors
 from reid.features_file import Features, read_features, require_spread, write_features
 
 
@@ -61,6 +65,39 @@ def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: Path) -> None:
         path.write_bytes(sound[:length])
         with pytest.raises(UserError, match="delete it and run"):
             read_features(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": None}, "NoneType"),
+        ({"names": ["a"] * 5}, "an image is named twice"),
+        ({"names": [[]] * 5}, "unhashable"),
+        ({"provenance": 3}, "int"),
+        ({"features": torch.ones(5, 8)}, "length 1"),
+        ({"features": torch.ones(5, 8, dtype=torch.bfloat16)}, "BFloat16"),
+        ({"attention": torch.ones(4, 1)}, r"attention is float32 \(4, 1\)"),
+    ],
+)
+def test_what_another_wrote_with_a_right_hash_is_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path, sound = tmp_path / "f", some_features()
+    tensors = {
+        name: torch.from_numpy(array) for name, array in (("features", sound.matrix), ("attention", sound.attention))
+    }
+    contents = {"schema": 1, "names": list(sound.names), "provenance": {}}
+    for part in (tensors, contents):
+        part |= {name: value for name, value in change.items() if name in part}
+    save_tensors(path, tensors, contents)
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(str(path))}: holds no features \(.*{words}.*\); delete it and run"
+    ):
+        read_features(path)
+    for name in change:
+        save_tensors(
+            path, *({key: value for key, value in part.items() if key != name} for part in (tensors, contents))
+        )
+        with pytest.raises(UserError, match=rf"holds no features \('{name}'\); try again"):
+            read_features(path, "try again")
 
 
 def test_missing_file_names_the_remedy(tmp_path: Path) -> None:
