@@ -13,7 +13,7 @@ from reid.decoded import DecodedImages
 from reid.features import extract_features
 from reid.images import vehicle_images
 from reid.pgan import PGAN
-from reid.ranking import rank_queries
+from reid.ranking import Labels, queries_at_once, rank_queries
 from reid.recipes import ReidRecipe
 from reid.scores import figures, labels_of
 
@@ -28,14 +28,21 @@ class Vehicles:
 
 
 def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> Vehicles:
-    """Hold a seeded share of the training vehicles out. Raises UserError where there is nothing to train on."""
+    """Hold a seeded share of the training vehicles out. Raises UserError where there is nothing to train on.
+
+    Where the table tells fleets of near-identical vehicles, whole fleets are held out: a vehicle whose fellows were
+    trained on would be told apart among strangers, and the epoch chosen for that.
+    """
     table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
     if table.empty:
         raise UserError(f"{dataset.root}: no image has the split train, there is nothing to train on")
     vehicles = np.unique(table["vehicle_id"].to_numpy(dtype=str))
-    shuffled = np.random.default_rng(recipe.seed).permutation(vehicles)
-    held = shuffled[: round(recipe.holdout * len(vehicles))]
-    is_held = table["vehicle_id"].isin(held.tolist())
+    kin = table["vehicle_id"]
+    if "fleet" in table:
+        kin = kin.map(table.groupby("vehicle_id")["fleet"].first())
+    shuffled = np.random.default_rng(recipe.seed).permutation(np.unique(kin.to_numpy(dtype=str)))
+    is_held = kin.isin(shuffled[: round(recipe.holdout * len(shuffled))].tolist())
+    held = table["vehicle_id"][is_held].unique()
     return Vehicles(table[~is_held], table[is_held], np.setdiff1d(vehicles, held))
 
 
@@ -56,17 +63,18 @@ class Holdout:
         self.names = list(table["name"])
         size = recipe.image_size
         self.images = vehicle_images(dataset, parts, self.names, depth=recipe.parts, size=size, decoded=decoded)
-        self.vehicle, cameras = labels_of(table)
+        labels = labels_of(table)
         # Without cameras every image is its own camera, so that only the query itself is junk.
-        self.camera = cameras if (cameras >= 0).all() else np.arange(len(cameras))
+        cameras = labels.camera if (labels.camera >= 0).all() else np.arange(len(labels))
+        self.labels = Labels(labels.vehicle, cameras)
         self.device, self.workers = device, workers
-        if self.vehicle.max(initial=0) < 1 or not self._has_a_match():
+        if self.labels.vehicle.max(initial=0) < 1 or not self._has_a_match():
             raise UserError(
                 "two held-out vehicles are needed, one of them seen by two cameras; raise holdout, or set it to 0"
             )
 
     def _has_a_match(self) -> bool:
-        cameras = pd.Series(self.camera).groupby(self.vehicle).nunique()
+        cameras = pd.Series(self.labels.camera).groupby(self.labels.vehicle).nunique()
         return bool((cameras > 1).any())
 
     def __call__(self, network: PGAN) -> dict[str, float]:
@@ -75,12 +83,10 @@ class Holdout:
         results = rank_queries(
             features,
             features,
-            self.vehicle,
-            self.vehicle,
-            self.camera,
-            self.camera,
+            self.labels,
+            self.labels,
             same_camera_is_junk=True,
-            chunk=256,
+            chunk=queries_at_once(len(features)),
         )
         scores = figures(results)
         return {f"validation_{name}": scores[name] for name in ("mAP", "cmc1")}

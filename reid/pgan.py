@@ -152,7 +152,9 @@ class Refine(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, features)."""
-        return channel_means(super().forward(x))
+        for block in self:
+            x = block(x)
+        return channel_means(x)
 
 
 class PGAN(nn.Module):

@@ -47,6 +47,15 @@ def test_held_out_vehicles_are_never_trained_on(toy: Toy, holdout: float) -> Non
     assert seen == set(vehicles.trained)
 
 
+def test_fleets_are_held_out_as_a_whole(toy: Toy) -> None:
+    vehicle = toy.dataset.table["vehicle_id"]
+    fleet = vehicle.map({name: f"fleet {place // 2}" for place, name in enumerate(sorted(set(vehicle)))})
+    vehicles = split_vehicles(only(toy.dataset, fleet=fleet), TINY.model_copy(update={"holdout": 0.25}))
+    assert vehicles.held_out["vehicle_id"].nunique() == 2 and len(vehicles.trained) == 6
+    assert vehicles.held_out["fleet"].nunique() == 1
+    assert not set(vehicles.held_out["fleet"]) & set(vehicles.images["fleet"])
+
+
 def test_which_vehicles_are_held_out_depends_on_the_seed_alone(toy: Toy) -> None:
     turned = replace(toy.dataset, table=toy.dataset.table.iloc[::-1].reset_index(drop=True))
     first, same = split_vehicles(toy.dataset, HELD), split_vehicles(turned, HELD)
