@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_cache.check_files import FileCheck, check_files
 from data_cache.check_ground_truth import GroundTruth, compare_ground_truth
-from data_cache.datasets import Dataset, Findings, findings
+from data_cache.datasets import Dataset, Findings, findings, is_stand_in
 from data_cache.protocols import Rows
 from data_cache.sizes import PAPER, RELEASED, REMEDIES, Size
 from data_cache.verification import NAMED, first_of
@@ -93,7 +93,8 @@ def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -
     same = first_of(
         [f"{one} = {other}" for one, other in files.same], "files of training have the bytes of a file of the test"
     )
-    told = [f"{part.name}: {part.tracks:,} tracks" for part in parts if part.tracks is not None]
+    told = [f"rendered vehicles in the layout of {dataset.name}, not its photographs"] if is_stand_in(dataset) else []
+    told += [f"{part.name}: {part.tracks:,} tracks" for part in parts if part.tracks is not None]
     told += [f"{', '.join(truth.files)}: {truth.agreeing:,} of {truth.queries:,} queries agree"] if truth else []
     faults = [*lists.faults, *_file_faults(dataset, files), *(truth.faults if truth else ())]
     return DatasetCheck(
@@ -115,7 +116,7 @@ def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -
 def _parts(dataset: Dataset) -> Iterator[Part]:
     """Yield training, every test with its queries and its gallery, and all; a test as a whole where that is known."""
     table = dataset.table
-    released, paper = RELEASED.get(dataset.name, {}), PAPER.get(dataset.name, {})
+    released, paper = (RELEASED.get(dataset.name, {}), PAPER.get(dataset.name, {})) if dataset.released else ({}, {})
 
     def part(name: str, rows: "Rows | slice", tracks: int | None = None) -> Part:
         chosen = table.iloc[rows]

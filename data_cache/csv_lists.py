@@ -50,9 +50,14 @@ def read_folder(csv: Path) -> Reading:
     return Reading(table, {"test": split} if len(split.query) and len(split.gallery) else {})
 
 
+def is_rendered(root: Path) -> bool:
+    """Whether the renderer made what lies there, in whatever layout."""
+    return (root / "synthetic.json").exists()
+
+
 def read_synthetic(root: Path) -> Reading:
     """Read the renderer's data set: three tests, each within the next, and junk as in VeRi-776."""
-    if not (root / "synthetic.json").exists():
+    if not is_rendered(root):
         raise UserError(
             f"{root}: no finished synthetic data set; make it with `python cli.py synth --data-root {root.parent}`"
         )

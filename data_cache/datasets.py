@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_cache.csv_lists import read_folder, read_synthetic
+from data_cache.csv_lists import is_rendered, read_folder, read_synthetic
 from data_cache.errors import UserError
 from data_cache.images import path_inside
 from data_cache.protocols import Protocol, Split
@@ -26,7 +26,8 @@ class Dataset:
     writes it), `camera_id` (-1 where there is none), `split` (train | query | gallery | test) and what else is known,
     as text: `colour`, `type`, `model`, `time`. `splits` names the tests that can be run, the default last.
     `released` tells that its authors' lists say so: a fault in them is remarked, not refused, because every published
-    number has it too. `repeated` tells the entries by which a list names an image again; the table has it once.
+    number has it too. `rendered` tells that the renderer made it, in whatever layout. `repeated` tells the entries by
+    which a list names an image again; the table has it once.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Dataset:
     table: pd.DataFrame
     splits: Mapping[str, Split]
     released: bool = False
+    rendered: bool = False
     repeated: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -107,7 +109,10 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
             f"data set {name} is not there: looked for {looked} (in any case); {source.how_to_get}{elsewhere}"
         )
     found = source.read(root)
-    return Dataset(name, root, found.table, found.splits, released=name != "synthetic", repeated=found.repeated)
+    rendered = is_rendered(root)
+    return Dataset(
+        name, root, found.table, found.splits, released=not rendered, rendered=rendered, repeated=found.repeated
+    )
 
 
 def _folder(data_root: Path, names: tuple[str, ...]) -> Path | None:
@@ -118,6 +123,11 @@ def _folder(data_root: Path, names: tuple[str, ...]) -> Path | None:
         raise UserError(f"{data_root}: cannot be looked into ({error.strerror})") from error
     alike = (other for name in names for other in (name, *below) if other.lower() == name.lower())
     return next((data_root / name for name in alike if name in below), None)
+
+
+def is_stand_in(dataset: Dataset) -> bool:
+    """Whether rendered vehicles lie where a benchmark's photographs belong; its figures must never pass for those."""
+    return dataset.rendered and dataset.name != "synthetic"
 
 
 def dataset_label(name: str) -> str:

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from toy_layouts import ONE_TAKE, TWO_TAKES, Seen, Written, planned, splits_of, write, write_all
 
 from cli import main
+from data_cache.check import check_dataset
 from data_cache.commands import synth
-from data_cache.datasets import load_dataset
+from data_cache.datasets import is_stand_in, load_dataset
 from data_cache.errors import UserError
 from data_cache.files import read_json
 from data_cache.synthetic import LAYOUTS, SyntheticSettings
@@ -40,6 +41,15 @@ def test_the_reader_finds_what_was_planned(sets: Sets, layout: str) -> None:
     assert all(row.camera == (-1 if layout == "vehicleid" else row.shot.camera) for row in rows)
     files = {path.relative_to(dataset.root).as_posix() for path in dataset.root.rglob("*.jpg")}
     assert files == {row.name for row in rows}
+
+
+@pytest.mark.parametrize("layout", BENCHMARKS)
+def test_rendered_vehicles_never_pass_for_the_benchmark(sets: Sets, layout: str) -> None:
+    dataset, _ = sets[1][layout]
+    assert dataset.rendered and not dataset.released and is_stand_in(dataset)
+    check = check_dataset(dataset)
+    assert not check.faults and not check.warnings  # of the benchmark's sizes
+    assert check.remarks[0] == f"rendered vehicles in the layout of {layout}, not its photographs"
 
 
 def test_what_the_pictures_serve_for(sets: Sets) -> None:
