@@ -37,7 +37,7 @@ def average_precision(ranks: Ranks, form: PrecisionForm = "step") -> float:
     if form == "trapezoid":
         above = np.where(ranks == 1, 1.0, (found - 1) / np.maximum(ranks - 1, 1))
         precision = (precision + above) / 2
-    return float(precision.mean())
+    return float(precision.sum() / len(ranks))
 
 
 def reciprocal_rank(ranks: Ranks) -> float:

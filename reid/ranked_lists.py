@@ -9,8 +9,9 @@ from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.protocols import Protocol
 from reid.features_file import Features
-from reid.ranking import QueryResults, top_matches
+from reid.ranking import QueryResults
 from reid.scores import features_of, labels_of, rank_trial
+from reid.top_matches import top_matches
 
 WORST, MIDDLE, BEST = "worst", "middle", "best"
 
@@ -66,7 +67,8 @@ def ranked_lists(
 ) -> list[RankedList]:
     """Return `queries` lists of the protocol's first trial, each with its `top_k` images; see `choose_queries`.
 
-    Raises UserError where images have no feature, or no query has a match.
+    Where the protocol ranks tracks, a list shows the best image of each. Raises UserError where images have no feature,
+    or no query has a match.
     """
     trial, table = protocol.trials[0], dataset.table
     results = rank_trial(features, table, trial, protocol.same_camera_is_junk)
@@ -75,17 +77,16 @@ def ranked_lists(
         raise UserError(
             f"none of the {len(trial.query)} queries of {protocol.split} has a match; there is no list to show"
         )
-    vehicle, camera = labels_of(table)
+    labels = labels_of(table)
     rows = trial.query[[index for index, _ in chosen]]
     best, scores = top_matches(
         features_of(features, table, rows),
         features_of(features, table, trial.gallery),
-        vehicle[rows],
-        vehicle[trial.gallery],
-        camera[rows],
-        camera[trial.gallery],
+        labels.take(rows),
+        labels.take(trial.gallery),
         same_camera_is_junk=protocol.same_camera_is_junk,
         k=top_k,
+        tracks=trial.tracks,
     )
     return [
         _ranked_list(dataset, results, index, group, int(row), trial.gallery[line[line >= 0]].tolist(), values.tolist())

@@ -1,26 +1,43 @@
-"""Exact ranking in bounded memory: chunks of queries, one matrix product each, and no full sort.
+"""Exact ranking in bounded memory: chunks of queries, one matrix product each, ranks by counting and no full sort."""
 
-The rank of a match is one more than the matches and wrong images above it, so it is enough to count, for each match,
-the wrong images that score as high. Most of a gallery scores below a query's lowest match: one comparison drops it.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from data_cache.errors import UserError
 from reid.metrics import PrecisionForm, Ranks, average_precision, inverse_negative_penalty
+from reid.rank_counting import block_ranks
 
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
-# Equal images get scores that differ by up to 1e-7: the order of additions in a matrix product depends on the column.
-# Scores closer than this are ties, and ties count against the result.
-TIE = 2.0**-22
-DENSE = 1 / 8  # picking more of a row than this takes longer than sorting all of it
+SCORES_IN_MEMORY = 2**25  # 128 MiB of float32
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Whom N images show and who took them: vehicle and camera as numbers, (N,) each; camera -1 is not known."""
+
+    vehicle: Numbers
+    camera: Numbers
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of different lengths. Raises ValueError."""
+        if self.vehicle.ndim != 1 or self.vehicle.shape != self.camera.shape:
+            raise ValueError(f"labels of shape {self.vehicle.shape} and {self.camera.shape}, expected (N,) and (N,)")
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.vehicle)
+
+    def take(self, rows: Numbers) -> "Labels":
+        """Return the labels of the images `rows` (M,)."""
+        return Labels(self.vehicle[rows], self.camera[rows])
 
 
 @dataclass(frozen=True)
@@ -45,99 +62,128 @@ class QueryResults:
 def rank_queries(
     query: Matrix,
     gallery: Matrix,
-    query_vehicle: Numbers,
-    gallery_vehicle: Numbers,
-    query_camera: Numbers,
-    gallery_camera: Numbers,
+    query_labels: Labels,
+    gallery_labels: Labels,
     *,
     same_camera_is_junk: bool,
     chunk: int,
     form: PrecisionForm = "step",
     device: str = "cpu",
+    tracks: Numbers | None = None,
 ) -> QueryResults:
-    """Rank the gallery (G, C) for every query (Q, C), all rows of length 1, by cosine.
+    """Rank the gallery (G, C) for every query (Q, C), all rows of length 1, by cosine: `rank_rows` of `score_rows`.
 
-    Vehicles and cameras are numbers, (Q,) and (G,). Junk (same vehicle, same known camera) is left out. Memory
-    beyond the inputs is `chunk` x G scores. Raises UserError for a feature that is not finite.
+    Memory beyond the inputs is `chunk` x G scores. On a GPU only the scores that decide a rank come to the host. Raises
+    UserError for a feature that is not finite.
     """
-    members = _members(gallery_vehicle)
-    lists = []
-    for index, scores in _score_rows(query, gallery, chunk, device):
-        same = members.get(int(query_vehicle[index]), _NOBODY)
-        junk = _is_junk(query_camera[index], gallery_camera[same]) & same_camera_is_junk
-        matches = scores[same[~junk]]
-        scores[same] = -np.inf
-        lists.append(match_ranks(matches, scores))
-    return _results(lists, form)
+    blocks = _score_blocks(query, gallery, chunk, device)
+    return _rank_blocks(blocks, query_labels, gallery_labels, same_camera_is_junk, form, tracks)
 
 
-def match_ranks(matches: Matrix, wrong: Matrix) -> Ranks:
-    """Return the ranks, ascending, of matches with scores (P,) among wrong images with scores (W,); ties rank last.
-
-    >>> match_ranks(np.float32([0.9, 0.5]), np.float32([0.7, 0.9, 0.1]))  # the tie at 0.9 goes to the wrong image
-    array([2, 4])
-    """
-    if not len(matches):
-        return np.zeros(0, dtype=np.int64)
-    descending = np.sort(matches)[::-1] - np.float32(TIE)
-    near = wrong >= descending[-1]
-    many = np.count_nonzero(near) > DENSE * len(wrong)
-    rivals = np.sort(wrong if many else wrong[near])
-    above = len(rivals) - np.searchsorted(rivals, descending, side="left")
-    return np.asarray(above + np.arange(1, len(matches) + 1), dtype=np.int64)
-
-
-def top_matches(
-    query: Matrix,
-    gallery: Matrix,
-    query_vehicle: Numbers,
-    gallery_vehicle: Numbers,
-    query_camera: Numbers,
-    gallery_camera: Numbers,
+def rank_rows(
+    rows: Iterable[tuple[int, Matrix]],
+    query: Labels,
+    gallery: Labels,
     *,
     same_camera_is_junk: bool,
-    k: int,
-) -> tuple[Numbers, Matrix]:
-    """Return the best k gallery rows of each query, (Q, k), and their scores (Q, k); shapes as in `rank_queries`.
+    form: PrecisionForm = "step",
+    tracks: Numbers | None = None,
+) -> QueryResults:
+    """Rank the gallery by any scores: `rows` tells every query's number and its scores (G,), larger for the more alike.
 
-    Junk is left out; where fewer than k images remain, the row is -1 and the score -inf. Exact ties put the wrong image
-    first, then the earlier row.
+    Junk (same vehicle, same known camera) is left out; ties count against the result. With `tracks` (T,) the tracks are
+    ranked: track t is the images tracks[t] to tracks[t + 1] - 1, has the score of its best and the labels of its first.
+    A row is overwritten. Raises UserError for a score that is not finite.
     """
-    best = np.full((len(query), k), -1, dtype=np.int64)
-    best_scores = np.full((len(query), k), -np.inf, dtype=np.float32)
-    for index, scores in _score_rows(query, gallery, chunk=64, device="cpu"):
-        match = gallery_vehicle == query_vehicle[index]
-        junk = match & _is_junk(query_camera[index], gallery_camera) & same_camera_is_junk
-        order = np.lexsort((match, -scores))
-        order = order[~junk[order]][:k]
-        best[index, : len(order)], best_scores[index, : len(order)] = order, scores[order]
-    return best, best_scores
+    blocks = ((number, torch.from_numpy(_finite(number, row))[None]) for number, row in rows)
+    return _rank_blocks(blocks, query, gallery, same_camera_is_junk, form, tracks)
 
 
-def _is_junk(camera: np.int64, cameras: Numbers) -> NDArray[np.bool_]:
+def score_rows(query: Matrix, gallery: Matrix, *, chunk: int, device: str = "cpu") -> Iterator[tuple[int, Matrix]]:
+    """Yield each query's number and its cosines with the gallery, (G,), yours to overwrite; see `rank_queries`."""
+    for first, block in _score_blocks(query, gallery, chunk, device):
+        yield from enumerate(block.cpu().numpy(), first)
+
+
+def queries_at_once(gallery: int) -> int:
+    """Return how many queries to score in one product with so many gallery images: 256, or what memory allows."""
+    return max(1, min(256, SCORES_IN_MEMORY // max(1, gallery)))
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply float32 matrices in float32, never in TF32 or bfloat16, whatever is chosen elsewhere in this process."""
+    settings = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
+
+
+def is_junk(camera: Numbers | np.int64, cameras: Numbers) -> NDArray[np.bool_]:
     """Return which of a vehicle's `cameras` are the query's; one that is not known (-1) is never the same."""
     return np.asarray((cameras == camera) & (camera >= 0))
 
 
-_NOBODY = np.zeros(0, dtype=np.int64)
-
-
-def _members(vehicle: Numbers) -> dict[int, Numbers]:
-    """Return, for each vehicle, the gallery rows that show it."""
-    order = np.argsort(vehicle, kind="stable")
-    vehicles, first = np.unique(vehicle[order], return_index=True)
-    return dict(zip(vehicles.tolist(), np.split(order, first[1:]), strict=True))
-
-
-def _score_rows(query: Matrix, gallery: Matrix, chunk: int, device: str) -> Iterator[tuple[int, Matrix]]:
-    """Yield each query's number and its scores (G,), which may be written to."""
+def _score_blocks(query: Matrix, gallery: Matrix, chunk: int, device: str) -> Iterator[tuple[int, Tensor]]:
+    """Yield the number of each chunk's first query, and the chunk's scores (B, G) on the device."""
     for name, matrix in (("query", query), ("gallery", gallery)):
         if not np.isfinite(matrix).all():
             raise UserError(f"ranking: {name} row {int((~np.isfinite(matrix)).any(axis=1).argmax())} is not finite")
     columns = torch.from_numpy(gallery).to(device).T
-    for start in range(0, len(query), chunk):
-        block = torch.from_numpy(query[start : start + chunk]).to(device) @ columns
-        yield from enumerate(block.cpu().numpy(), start)
+    for first in range(0, len(query), chunk):
+        rows = torch.from_numpy(query[first : first + chunk]).to(device)
+        with full_precision():
+            block = rows @ columns
+        yield first, block
+
+
+def _finite(number: int, row: Matrix) -> Matrix:
+    if not np.isfinite(row).all():
+        raise UserError(f"ranking: a score of query {number} is not finite")
+    return row
+
+
+def _rank_blocks(
+    blocks: Iterable[tuple[int, Tensor]],
+    query: Labels,
+    gallery: Labels,
+    same_camera_is_junk: bool,
+    form: PrecisionForm,
+    tracks: Numbers | None,
+) -> QueryResults:
+    """Rank by blocks of scores (B, G), each with the number of its first query; see `rank_rows`."""
+    units = gallery if tracks is None else gallery.take(tracks)
+    order = np.argsort(units.vehicle, kind="stable")
+    lists: dict[int, Ranks] = {}
+    for first, block in blocks:
+        if block.shape[1] != len(gallery):
+            raise ValueError(f"ranking: {block.shape[1]} scores of query {first}, labels of {len(gallery)} images")
+        numbers = np.arange(first, first + len(block))
+        rows, columns = _same_vehicle(query.vehicle[numbers], units.vehicle, order)
+        junk = is_junk(query.camera[numbers[rows]], units.camera[columns]) & same_camera_is_junk
+        scores = block if tracks is None else _best_of_tracks(block, tracks)
+        lists.update(zip(numbers.tolist(), block_ranks(scores, rows, columns, junk), strict=True))
+    if len(lists) != len(query):
+        raise ValueError(f"ranking: scores of {len(lists)} queries, labels of {len(query)}")
+    return _results([lists[number] for number in range(len(query))], form)
+
+
+def _best_of_tracks(block: Tensor, tracks: Numbers) -> Tensor:
+    """Return the scores of tracks (B, T) from those of their images (B, G); on the host, for VeRi-776 is small."""
+    return torch.from_numpy(np.maximum.reduceat(block.cpu().numpy(), tracks, axis=1))
+
+
+def _same_vehicle(asked: Numbers, shown: Numbers, order: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the pairs (E,), (E,) of one vehicle, by the place in `asked`; `order` sorts `shown`."""
+    first, last = (np.searchsorted(shown, asked, side, sorter=order) for side in ("left", "right"))
+    before = np.cumsum(last - first) - (last - first)
+    rows = np.repeat(np.arange(len(asked)), last - first)
+    return rows, order[np.arange(len(rows)) + (first - before)[rows]]
 
 
 def _results(lists: list[Ranks], form: PrecisionForm) -> QueryResults:

@@ -1,6 +1,6 @@
 """Scores of a feature file under a data set's protocol: mean average precision, CMC, mINP, and what was left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,10 +12,9 @@ from data_cache.errors import UserError
 from data_cache.protocols import Protocol, Rows, Trial
 from reid.features_file import Features, require_spread
 from reid.metrics import PrecisionForm, cumulative_match
-from reid.ranking import QueryResults, rank_queries
+from reid.ranking import Labels, QueryResults, queries_at_once, rank_queries
 
 FIGURES = ("mAP", "cmc1", "cmc5", "cmc10", "mINP")
-SCORES_IN_MEMORY = 2**25  # 128 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class Scores:
     """The figures of one test, in [0, 1]: means over its queries that have a match, then over its trials.
 
     `deviation` is the standard deviation over the trials (n - 1), None where there is one trial. `queries` counts all
-    queries of a trial, `queries_without_match` those of them that no figure counts. `seed` drew the trials.
+    queries of a trial, `queries_without_match` those of them that no figure counts, `gallery` the images, or tracks,
+    that are ranked. `seed` drew the trials.
     """
 
     split: str
@@ -68,18 +68,32 @@ def score_protocol(
     features: Features, table: pd.DataFrame, protocol: Protocol, *, form: PrecisionForm = "step", device: str = "cpu"
 ) -> Scores:
     """Score `features` on the trials of `protocol`, whose rows are those of `table`; see `score`."""
+    return scores_of(protocol, rank_protocol(features, table, protocol, form=form, device=device), form)
+
+
+def rank_protocol(
+    features: Features, table: pd.DataFrame, protocol: Protocol, *, form: PrecisionForm = "step", device: str = "cpu"
+) -> tuple[QueryResults, ...]:
+    """Return what each query of each trial got, in the trial's order; rows and errors as in `score_protocol`."""
     require_spread(features_of(features, table, protocol.rows()))
-    results = [
-        rank_trial(features, table, trial, protocol.same_camera_is_junk, form, device) for trial in protocol.trials
-    ]
+    junk = protocol.same_camera_is_junk
+    return tuple(rank_trial(features, table, trial, junk, form, device) for trial in protocol.trials)
+
+
+def scores_of(protocol: Protocol, results: Sequence[QueryResults], form: PrecisionForm = "step") -> Scores:
+    """Return the figures of a protocol from the results of each of its trials, whatever ranked them.
+
+    `form` is that of the results' average precision. Raises UserError where no query of a trial has a match.
+    """
     by_trial = [figures(result) for result in results]
+    first = protocol.trials[0]
     return Scores(
         split=protocol.split,
         **{name: float(np.mean([trial[name] for trial in by_trial])) for name in FIGURES},
         deviation=_deviation(by_trial),
-        queries=len(results[0].positives),
+        queries=len(first.query),
         queries_without_match=int(max((~result.valid).sum() for result in results)),
-        gallery=len(protocol.trials[0].gallery),
+        gallery=len(first.gallery if first.tracks is None else first.tracks),
         trials=len(results),
         seed=protocol.seed,
         precision=form,
@@ -95,19 +109,17 @@ def rank_trial(
     device: str = "cpu",
 ) -> QueryResults:
     """Rank the gallery of one trial for each of its queries, in the trial's order."""
-    query, gallery = features_of(features, table, trial.query), features_of(features, table, trial.gallery)
-    vehicle, camera = labels_of(table)
+    labels = labels_of(table)
     return rank_queries(
-        query,
-        gallery,
-        vehicle[trial.query],
-        vehicle[trial.gallery],
-        camera[trial.query],
-        camera[trial.gallery],
+        features_of(features, table, trial.query),
+        features_of(features, table, trial.gallery),
+        labels.take(trial.query),
+        labels.take(trial.gallery),
         same_camera_is_junk=same_camera_is_junk,
-        chunk=max(1, min(256, SCORES_IN_MEMORY // max(1, len(gallery)))),
+        chunk=queries_at_once(len(trial.gallery)),
         form=form,
         device=device,
+        tracks=trial.tracks,
     )
 
 
@@ -116,9 +128,9 @@ def features_of(features: Features, table: pd.DataFrame, rows: Rows) -> np.ndarr
     return features.matrix[features.rows(table["name"].iloc[rows].tolist())]
 
 
-def labels_of(table: pd.DataFrame) -> tuple[Rows, Rows]:
-    """Return vehicle and camera of each row of `table` as numbers, (N,) each; equal numbers mean the same one."""
-    return pd.factorize(table["vehicle_id"])[0].astype(np.int64), table["camera_id"].to_numpy(np.int64)
+def labels_of(table: pd.DataFrame) -> Labels:
+    """Return vehicle and camera of each row of `table`, as numbers that tell the same from others."""
+    return Labels(pd.factorize(table["vehicle_id"])[0].astype(np.int64), table["camera_id"].to_numpy(np.int64))
 
 
 def figures(results: QueryResults) -> dict[str, float]:

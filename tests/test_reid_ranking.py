@@ -1,68 +1,14 @@
 """Counting ranks against a brute-force walk through fully sorted lists, and what must not make a score look good."""
 
-import doctest
-from dataclasses import astuple, dataclass, replace
-from typing import Any
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import torch
+from naive_ranking import Pair, brute_force, random_pair, unit, with_cameras
 
 from data_cache.errors import UserError
-from reid import ranking
-from reid.ranking import QueryResults, match_ranks, rank_queries, top_matches
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A query set and a gallery, in the order of `rank_queries`."""
-
-    query: NDArray[np.float32]
-    gallery: NDArray[np.float32]
-    query_vehicle: NDArray[np.int64]
-    gallery_vehicle: NDArray[np.int64]
-    query_camera: NDArray[np.int64]
-    gallery_camera: NDArray[np.int64]
-
-    def rank(self, *, junk: bool = True, chunk: int = 7, **options: Any) -> QueryResults:
-        return rank_queries(*self.arrays(), same_camera_is_junk=junk, chunk=chunk, **options)
-
-    def arrays(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
-
-
-def unit(matrix: NDArray[Any]) -> NDArray[np.float32]:
-    return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
-
-
-def random_pair(seed: int, *, levels: int = 0, queries: int = 23, gallery: int = 90) -> Pair:
-    """Random features; with `levels`, every feature is one of that many, so that ties are everywhere."""
-    random = np.random.default_rng(seed)
-    vectors = unit(random.standard_normal((levels or queries + gallery, 16)))
-    chosen = random.integers(0, levels, queries + gallery) if levels else np.arange(queries + gallery)
-    features = vectors[chosen]
-    vehicle = random.integers(0, 12, queries + gallery)
-    camera = random.integers(0, 3, queries + gallery)
-    cut = slice(None, queries), slice(queries, None)
-    return Pair(*(array[part] for array in (features, vehicle, camera) for part in cut))
-
-
-def brute_force(pair: Pair, *, junk: bool) -> QueryResults:
-    """Sort every list by Python, a wrong image before a match where scores tie, and walk down it."""
-    rows = []
-    for feature, vehicle, camera in zip(pair.query, pair.query_vehicle, pair.query_camera, strict=True):
-        ranked = []
-        for other, other_vehicle, other_camera in zip(
-            pair.gallery, pair.gallery_vehicle, pair.gallery_camera, strict=True
-        ):
-            match = vehicle == other_vehicle
-            if not (junk and match and camera == other_camera):
-                score = sum(float(a) * float(b) for a, b in zip(feature, other, strict=True))
-                ranked.append((-round(score, 6), match))
-        hits = [rank for rank, (_, match) in enumerate(sorted(ranked), start=1) if match]
-        precision = sum(number / rank for number, rank in enumerate(hits, start=1)) / max(1, len(hits))
-        rows.append((hits[0], precision, len(hits) / hits[-1], len(hits)) if hits else (0, 0.0, 0.0, 0))
-    return QueryResults(*(np.array(column) for column in zip(*rows, strict=True)))
+from reid.ranking import Labels, QueryResults, full_precision, queries_at_once, score_rows
 
 
 def assert_same(first: QueryResults, second: QueryResults) -> None:
@@ -70,49 +16,101 @@ def assert_same(first: QueryResults, second: QueryResults) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
-def test_doctests() -> None:
-    assert doctest.testmod(ranking).failed == 0
-
-
 @pytest.mark.parametrize("junk", [True, False])
+@pytest.mark.parametrize("tracks", [True, False])
 @pytest.mark.parametrize("levels", [0, 5, 2])
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_brute_force_with_ties_and_junk(seed: int, levels: int, junk: bool) -> None:
-    pair = random_pair(seed, levels=levels)
+def test_equals_brute_force_with_ties_junk_and_tracks(seed: int, levels: int, tracks: bool, junk: bool) -> None:
+    pair = random_pair(seed, levels=levels, tracks=tracks)
     assert_same(pair.rank(junk=junk), brute_force(pair, junk=junk))
 
 
-def test_chunks_and_the_order_of_the_gallery_do_not_matter() -> None:
-    pair = random_pair(3, levels=9)
-    order = np.random.default_rng(0).permutation(len(pair.gallery))
-    shuffled = replace(
-        pair,
-        gallery=pair.gallery[order],
-        gallery_vehicle=pair.gallery_vehicle[order],
-        gallery_camera=pair.gallery_camera[order],
-    )
+@pytest.mark.parametrize("seed", range(60))
+def test_equals_brute_force_on_small_cases_of_every_kind(seed: int) -> None:
+    """Few images, so that queries without a match, galleries of one image and vehicles that are all junk come up."""
+    random = np.random.default_rng(seed)
+    queries, gallery, levels = (int(random.integers(low, high)) for low, high in ((1, 6), (1, 12), (0, 4)))
+    pair = random_pair(seed, levels=levels, queries=queries, gallery=gallery, tracks=bool(seed % 2))
+    few = random.integers(1, 4)
+    sides = [Labels(side.vehicle % few, side.camera % 2) for side in (pair.query_labels, pair.gallery_labels)]
+    pair = replace(pair, query_labels=sides[0], gallery_labels=sides[1])
+    assert_same(pair.rank(chunk=2), brute_force(pair, junk=True))
+
+
+@pytest.mark.parametrize("levels", [0, 9])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_order_of_gallery_and_queries_and_the_chunks_do_not_matter(seed: int, levels: int) -> None:
+    pair = random_pair(seed, levels=levels, queries=40, gallery=700)
+    random = np.random.default_rng(seed)
+    order, asked = random.permutation(700), random.permutation(40)
+    shuffled = replace(pair, gallery=pair.gallery[order], gallery_labels=pair.gallery_labels.take(order))
     for other in (pair.rank(chunk=1), pair.rank(chunk=1000), shuffled.rank()):
         assert_same(pair.rank(), other)
+    turned = replace(pair, query=pair.query[asked], query_labels=pair.query_labels.take(asked)).rank()
+    assert_same(turned, QueryResults(*(values[asked] for values in astuple(pair.rank()))))
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+def test_rows_in_any_order_give_what_the_queries_give(tracks: bool) -> None:
+    pair = random_pair(2, levels=6, tracks=tracks)
+    rows = list(score_rows(pair.query, pair.gallery, chunk=5))
+    assert [number for number, _ in rows] == list(range(23))
+    np.testing.assert_allclose(np.stack([row for _, row in rows]), pair.query @ pair.gallery.T, atol=1e-6)
+    assert_same(pair.rank_rows(reversed(rows)), pair.rank())
+
+
+def test_rows_of_another_scale_rank_alike() -> None:
+    pair = random_pair(2)
+    scaled = ((number, np.float32(300) * (row - 2)) for number, row in score_rows(pair.query, pair.gallery, chunk=5))
+    assert_same(pair.rank_rows(scaled), pair.rank())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_are_refused(value: float) -> None:
+    pair = random_pair(2)
+    rows = dict(score_rows(pair.query, pair.gallery, chunk=5))
+    rows[3][80] = value
+    with pytest.raises(UserError, match="score of query 3 is not finite"):
+        pair.rank_rows(rows.items())
+
+
+def test_rows_and_labels_that_do_not_fit_are_refused() -> None:
+    pair = random_pair(2)
+    rows = list(score_rows(pair.query, pair.gallery, chunk=5))
+    with pytest.raises(ValueError, match="scores of 22 queries, labels of 23"):
+        pair.rank_rows(rows[1:])
+    with pytest.raises(ValueError, match="80 scores of query 0, labels of 90 images"):
+        pair.rank_rows((number, row[:80]) for number, row in score_rows(pair.query, pair.gallery, chunk=5))
+    with pytest.raises(ValueError, match=r"\(3,\) and \(4,\)"):
+        Labels(np.zeros(3, np.int64), np.zeros(4, np.int64))
+
+
+def test_a_track_is_as_good_as_its_best_image() -> None:
+    corners = np.eye(3, dtype=np.float32)
+    query, near = corners[:1], unit(np.array([[0.9, 0.1, 0]]))
+    # track 0 is wrong and near on average, track 1 is right by one image of three
+    gallery = np.concatenate([near.repeat(2, axis=0), corners[1:], corners[:1]])
+    labels = Labels(np.array([8, 8, 7, 7, 7]), np.array([2, 2, 2, 2, 2]))
+    pair = Pair(query, gallery, Labels(np.array([7]), np.array([1])), labels, np.array([0, 2]))
+    assert (pair.rank().first_hit_rank.tolist(), pair.rank().positives.tolist()) == ([1], [1])
 
 
 def test_queries_without_a_match_are_marked_and_do_not_stop_the_rest() -> None:
     pair = random_pair(5)
-    stranger = replace(pair, query_vehicle=np.where(np.arange(23) < 4, 99, pair.query_vehicle))
-    results = stranger.rank(junk=False)
+    vehicle = np.where(np.arange(23) < 4, 99, pair.query_labels.vehicle)
+    results = replace(pair, query_labels=Labels(vehicle, pair.query_labels.camera)).rank(junk=False)
     assert results.positives[:4].tolist() == results.first_hit_rank[:4].tolist() == [0, 0, 0, 0]
     assert results.valid[4:].all() and not results.valid[:4].any()
 
 
 def test_matches_that_are_all_junk_are_no_matches() -> None:
-    pair = random_pair(6)
-    one_camera = replace(pair, query_camera=np.zeros(23, np.int64), gallery_camera=np.zeros(90, np.int64))
+    one_camera = with_cameras(random_pair(6), 0)
     assert not one_camera.rank(junk=True).valid.any()
     assert one_camera.rank(junk=False).valid.all()
 
 
 def test_cameras_that_are_not_known_make_no_junk() -> None:
-    pair = random_pair(6)
-    unknown = replace(pair, query_camera=np.full(23, -1), gallery_camera=np.full(90, -1))
+    unknown = with_cameras(random_pair(6), -1)
     ranked, plain = unknown.rank(junk=True), unknown.rank(junk=False)
     assert ranked.valid.all()
     assert (ranked.average_precision == plain.average_precision).all()
@@ -123,9 +121,9 @@ def test_constant_features_get_the_worst_rank_wherever_the_matches_lie(channels:
     random = np.random.default_rng(channels)
     constant = unit(random.standard_normal((1, channels)))
     pair = random_pair(7, gallery=1001)
-    first = np.sort(pair.gallery_vehicle)
+    first = Labels(np.sort(pair.gallery_labels.vehicle), pair.gallery_labels.camera)
     collapsed = replace(
-        pair, query=constant.repeat(23, axis=0), gallery=constant.repeat(1001, axis=0), gallery_vehicle=first
+        pair, query=constant.repeat(23, axis=0), gallery=constant.repeat(1001, axis=0), gallery_labels=first
     )
     results = collapsed.rank(junk=False)
     wrong = 1001 - results.positives
@@ -136,7 +134,8 @@ def test_constant_features_get_the_worst_rank_wherever_the_matches_lie(channels:
 def test_perfect_features_score_one() -> None:
     pair = random_pair(8)
     corners = np.eye(12, dtype=np.float32)
-    results = replace(pair, query=corners[pair.query_vehicle], gallery=corners[pair.gallery_vehicle]).rank(junk=False)
+    known = replace(pair, query=corners[pair.query_labels.vehicle], gallery=corners[pair.gallery_labels.vehicle])
+    results = known.rank(junk=False)
     assert set(results.average_precision) == set(results.inverse_negative_penalty) == {1.0}
 
 
@@ -157,33 +156,20 @@ def test_trapezoid_is_never_above_step() -> None:
     assert (trapezoid.average_precision < step.average_precision).any()
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
-def test_match_ranks_whether_few_or_many_wrong_images_score_high(share: float) -> None:
-    random = np.random.default_rng(1)
-    wrong = random.permutation(400).astype(np.float32) / 1000
-    lowest = float(np.quantile(wrong, 1 - share)) - 0.0005
-    matches = np.array([lowest, 0.9, 0.3985], dtype=np.float32)
-    expected = sorted(int((wrong >= match).sum()) + 1 + int((matches > match).sum()) for match in matches)
-    assert match_ranks(matches, wrong).tolist() == expected
+@pytest.mark.parametrize("chosen", ["highest", "high", "medium"])
+def test_products_are_of_full_precision_whatever_the_process_has_chosen(chosen: str) -> None:
+    pair = random_pair(11, queries=200, gallery=900)
+    expected = [row for _, row in score_rows(pair.query, pair.gallery, chunk=100)]
+    torch.set_float32_matmul_precision(chosen)
+    try:
+        with full_precision():
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        rows = [row for _, row in score_rows(pair.query, pair.gallery, chunk=100)]
+        assert torch.get_float32_matmul_precision() == chosen
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    np.testing.assert_array_equal(np.stack(rows), np.stack(expected))
 
 
-def test_top_matches_are_the_head_of_the_sorted_list_without_junk() -> None:
-    pair = random_pair(11)
-    rows, scores = top_matches(*pair.arrays(), same_camera_is_junk=True, k=10)
-    results = pair.rank()
-    for index in range(23):
-        match = pair.gallery_vehicle == pair.query_vehicle[index]
-        valid = ~(match & (pair.gallery_camera == pair.query_camera[index]))
-        everything = pair.gallery @ pair.query[index]
-        expected = sorted(np.flatnonzero(valid), key=lambda row: -everything[row])[:10]
-        assert rows[index].tolist() == expected
-        np.testing.assert_allclose(scores[index], everything[rows[index]], rtol=1e-5)
-        if 0 < results.first_hit_rank[index] <= 10:
-            assert match[rows[index][results.first_hit_rank[index] - 1]]
-
-
-def test_top_matches_of_a_short_gallery_are_filled_up() -> None:
-    pair = random_pair(12, gallery=3)
-    rows, scores = top_matches(*pair.arrays(), same_camera_is_junk=False, k=5)
-    assert (rows[:, 3:] == -1).all() and np.isneginf(scores[:, 3:]).all()
-    assert (np.sort(rows[:, :3], axis=1) == [0, 1, 2]).all()
+def test_scores_of_a_chunk_are_bounded_in_memory() -> None:
+    assert [queries_at_once(gallery) for gallery in (0, 11_579, 128_517, 10**6, 10**9)] == [256, 256, 256, 33, 1]

@@ -14,8 +14,9 @@ from data_cache.errors import UserError
 from data_cache.protocols import DrawnSplit, Split, fixed_split
 from reid import score_table as tables
 from reid.features_file import Features
+from reid.metrics import PrecisionForm
 from reid.score_table import counted, score_table, score_text
-from reid.scores import FIGURES, Scores, score
+from reid.scores import FIGURES, Scores, rank_protocol, score, scores_of
 
 
 def cosines(features: Features) -> np.ndarray:
@@ -103,6 +104,18 @@ def test_draws_depend_on_the_seed_alone() -> None:
     assert score(features, dataset, "small", seed=1) != score(features, dataset, "small", seed=2)
 
 
+@pytest.mark.parametrize("form", ["step", "trapezoid"])
+def test_what_each_query_got_gives_the_scores(form: PrecisionForm) -> None:
+    for dataset, split, sizes in ((camera_dataset(2), "test", [10]), (drawn_dataset(), "small", [27] * 10)):
+        features, protocol = features_of(dataset), dataset.protocol(split)
+        results = rank_protocol(features, dataset.table, protocol, form=form)
+        assert [len(result.positives) for result in results] == sizes
+        found = scores_of(protocol, results, form)
+        assert found == score(features, dataset, split, form=form)
+        by_trial = [result.average_precision[result.valid].mean() for result in results]
+        assert (found.mAP, found.precision) == (pytest.approx(np.mean(by_trial)), form)
+
+
 def test_queries_without_a_match_are_counted_and_change_no_figure() -> None:
     with_strangers, without = camera_dataset(strangers=3), camera_dataset()
     features = features_of(with_strangers)
@@ -126,8 +139,9 @@ def test_missing_and_collapsed_features_are_errors() -> None:
     with pytest.raises(UserError, match=r"2 of 32 images have none, first (query|gallery)/"):
         score(less, dataset, "test")
     constant = Features(features.names, features.matrix[:1].repeat(32, axis=0), features.attention, {})
-    with pytest.raises(UserError, match="collapsed"):
-        score(constant, dataset, "test")
+    for ranking in (score, lambda *_: rank_protocol(constant, dataset.table, dataset.protocol("test"))):
+        with pytest.raises(UserError, match="collapsed"):
+            ranking(constant, dataset, "test")
     with pytest.raises(UserError, match="unknown split"):
         score(features, dataset, "large")
 
