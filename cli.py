@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from data_cache.cache_commands import cache
-from data_cache.commands import check, synth
+from data_cache.check_command import check
+from data_cache.commands import synth
 from data_cache.errors import UserError
 from data_cache.options import json_option
 from detect.commands import detect
 from detect.parts_commands import parts
-from reid.commands import evaluate_command, report_command
+from reid.commands import report_command
+from reid.evaluate_command import evaluate_command, features_command
 from reid.import_command import import_weights
 from reid.train_command import train_command
 
@@ -69,7 +71,18 @@ def doctor(as_json: bool) -> None:
         raise UserError("something above would not work")
 
 
-for command in (synth, check, cache, parts, detect, train_command, evaluate_command, report_command, import_weights):
+for command in (
+    synth,
+    check,
+    cache,
+    parts,
+    detect,
+    train_command,
+    features_command,
+    evaluate_command,
+    report_command,
+    import_weights,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

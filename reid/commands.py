@@ -1,6 +1,5 @@
-"""Commands on a trained network: `evaluate`, `report`. Every command parses, calls one function and prints."""
+"""What the commands on a trained network share, and `report`. Every command parses, calls one function and prints."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,8 @@ from data_cache.options import (
     FILE,
     data_root_option,
     dataset_option,
-    device_option,
-    json_option,
     recipe_option,
     runs_option,
-    seed_option,
-    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -30,69 +25,6 @@ parts_option = click.option(
 split_option = click.option(
     "--split", default=None, help="Test to run: small, medium, large or test; default: largest."
 )
-
-
-@click.command("evaluate")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, RUN_HELP)
-@split_option
-@parts_option
-@click.option("--draws", type=click.IntRange(1), default=10, show_default=True, help="Random galleries of VehicleID.")
-@click.option("--untrained", is_flag=True, help="Score the network before training, and its trunk alone, beside it.")
-@seed_option
-@device_option
-@workers_option
-@json_option
-def evaluate_command(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    split: str | None,
-    parts_file: Path | None,
-    draws: int,
-    untrained: bool,
-    seed: int,
-    device: str,
-    workers: int,
-    as_json: bool,
-) -> None:
-    """Score a trained network by retrieval, under the data set's own protocol.
-
-    \b
-    Examples:
-      python cli.py evaluate --split large
-      python cli.py evaluate --dataset synthetic --recipe demo --untrained
-    """
-    from rich.console import Console
-
-    from data_cache.datasets import load_dataset
-    from data_cache.devices import choose_device
-    from reid.evaluation import evaluate
-    from reid.network import read_checkpoint
-    from reid.score_table import score_table
-    from reid.state import BEST
-
-    table = load_dataset(dataset, data_root)
-    checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
-    boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
-    result = evaluate(
-        table,
-        boxes,
-        checkpoint,
-        split or table.default_split(),
-        draws=draws,
-        seed=seed,
-        untrained=untrained,
-        device=choose_device(device),
-        workers=workers,
-    )
-    if as_json:
-        click.echo(json.dumps(result.metrics, indent=2))
-    else:
-        Console().print(score_table(result.scores))
 
 
 @click.command("report")
@@ -122,6 +54,7 @@ def report_command(
     """
     from data_cache.datasets import load_dataset
     from data_cache.files import read_json
+    from reid.evaluation import FEATURES
     from reid.features_file import read_features
     from reid.recipes import ReidRecipe
     from reid.report import write_report
@@ -134,7 +67,7 @@ def report_command(
         run,
         dataset=table,
         parts=part_cache(table, ReidRecipe(**metrics["recipe"]), runs, parts_file),
-        features=read_features(folder / "features.safetensors"),
+        features=read_features(run / metrics.get("features", f"{folder.name}/{FEATURES}")),
         metrics=metrics,
         detector_folder=runs / "detector",
         target=folder / "report.html",

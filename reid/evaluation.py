@@ -1,35 +1,32 @@
-"""Evaluation of a run: features of the test images, the protocol's trials, and metrics.json with where it came from."""
+"""Evaluation: features of the test images, of a run or of another system, scored on the protocol's trials."""
 
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from data_cache.datasets import Dataset
-from data_cache.devices import describe_device
+from data_cache.datasets import Dataset, is_stand_in
 from data_cache.files import write_json
 from data_cache.parts import PartBoxes
 from data_cache.progress import say
 from data_cache.tensors import content_hash
 from reid.features import cached_features
 from reid.features_file import Features
+from reid.given_features import read_given_features
+from reid.metrics_file import METRICS, QUERIES, circumstances, protocol_record, write_queries
 from reid.network import Checkpoint, trained_network, untrained_networks
-from reid.scores import Scores, score
+from reid.scores import Scores, scores_of
+from reid.scoring import PLAIN, Results, Scoring
 
-PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
+TRAINED, GIVEN = "trained", "given"
+FEATURES, ALL = "features.safetensors", "all"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by row (trained, and what it is compared with), and the features of the trained network."""
+    """Scores of one test by row: what is evaluated, and what it is compared with; and what went into `folder`."""
 
     scores: dict[str, Scores]
-    features: Features
     metrics: dict[str, Any]
     folder: Path
 
@@ -38,63 +35,36 @@ def evaluate(
     dataset: Dataset,
     parts: PartBoxes,
     checkpoint: Checkpoint,
-    split: str,
+    splits: Sequence[str],
+    scoring: Scoring,
     *,
-    draws: int,
-    seed: int,
     untrained: bool,
     device: str,
     workers: int,
-) -> Evaluation:
-    """Score a run's checkpoint on a test and write metrics.json into the folder `split` beside it.
+) -> list[Evaluation]:
+    """Score a run's checkpoint on tests; metrics.json and queries.csv of each go into a folder of its name beside it.
 
-    `untrained` adds the network before training, and its trunk alone, under the same protocol. Features that are up to
-    date are reused. Raises UserError where parts or features do not fit.
+    One pass of features serves all tests; features that are up to date are used again. `untrained` adds the network
+    before training, and its trunk alone. Raises UserError where parts or features do not fit.
     """
     run = checkpoint.path.parent
-    protocol = dataset.protocol(split, draws=draws, seed=seed)
-    names = sorted(dataset.table["name"].iloc[protocol.rows()])
-    networks: dict[str, tuple[nn.Module, str]] = {"trained": (trained_network(checkpoint), checkpoint.sha256)}
+    path, trained = features_of_run(dataset, parts, checkpoint, splits, device=device, workers=workers)
+    features = {TRAINED: trained}
     if untrained:
         before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
-        networks |= {row: (network, content_hash(network.state_dict(), {})) for row, network in before.items()}
-    features = {
-        row: cached_features(
-            _features_path(run / split, row),
-            network,
-            dataset,
-            names,
-            parts,
-            checkpoint.recipe,
-            weights,
-            device=device,
-            workers=workers,
-        )
-        for row, (network, weights) in networks.items()
-    }
-    scores = {row: score(values, dataset, split, draws=draws, seed=seed) for row, values in features.items()}
-    metrics = _metrics(dataset, run, split, checkpoint, scores, device)
-    write_json(run / split / "metrics.json", metrics)
-    say(f"wrote {run / split / 'metrics.json'}")
-    return Evaluation(scores, features["trained"], metrics, run / split)
-
-
-def _features_path(folder: Path, row: str) -> Path:
-    return folder / ("features.safetensors" if row == "trained" else f"features-{row}.safetensors")
-
-
-def _metrics(
-    dataset: Dataset, run: Path, split: str, checkpoint: Checkpoint, scores: dict[str, Scores], device: str
-) -> dict[str, Any]:
-    trained = scores["trained"]
-    return {
-        "dataset": dataset.name,
-        "split": split,
-        "protocol": {
-            "same_camera_is_junk": dataset.protocol(split, draws=1).same_camera_is_junk,
-            "draws": trained.trials,
-            "seed": trained.seed,
-        },
+        for row, network in before.items():
+            features[row] = cached_features(
+                path.with_name(f"features-{row}.safetensors"),
+                network,
+                dataset,
+                trained.names,
+                parts,
+                checkpoint.recipe,
+                content_hash(network.state_dict(), {}),
+                device=device,
+                workers=workers,
+            )
+    origin = {
         "recipe_name": run.name,
         "recipe": checkpoint.recipe.model_dump(mode="json"),
         "checkpoint": {
@@ -103,18 +73,72 @@ def _metrics(
             "epoch": checkpoint.metadata["epoch"],  # None where it is not known, of imported weights
             **({"source": checkpoint.metadata["source"]} if "source" in checkpoint.metadata else {}),
         },
-        "scores": {row: values.as_json() for row, values in scores.items()},
-        "device": describe_device(device),
-        "versions": {package: version(package) for package in PACKAGES},
-        "commit": _git(["rev-parse", "HEAD"]),
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "features": path.relative_to(run).as_posix(),
     }
+    return [_evaluated(features, dataset, split, scoring, run, origin, device) for split in splits]
 
 
-def _git(arguments: Sequence[str]) -> str | None:
-    folder = Path(__file__).parent
-    try:
-        found = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None  # no git here: an installed copy has no commit to tell
-    return found.stdout.strip() or None
+def evaluate_given(
+    path: Path, dataset: Dataset, splits: Sequence[str], scoring: Scoring, folder: Path, *, device: str
+) -> list[Evaluation]:
+    """Score another system's feature file on tests, under the same protocols; what is told goes into `folder`/SPLIT.
+
+    Raises UserError for a file that is not understood, or that misses an image of the tests.
+    """
+    features = read_given_features(path, names_of(dataset, splits))
+    origin = {"features": dict(features.provenance)}
+    return [_evaluated({GIVEN: features}, dataset, split, scoring, folder, origin, device) for split in splits]
+
+
+def features_of_run(
+    dataset: Dataset, parts: PartBoxes, checkpoint: Checkpoint, splits: Sequence[str], *, device: str, workers: int
+) -> tuple[Path, Features]:
+    """Return the features of all images of the tests, and their file: beside the checkpoint, in the folder of the test.
+
+    Several tests share the folder `all`. What is up to date there is used again. Raises UserError as `evaluate`.
+    """
+    path = checkpoint.path.parent / (splits[0] if len(splits) == 1 else ALL) / FEATURES
+    network, names = trained_network(checkpoint), names_of(dataset, splits)
+    features = cached_features(
+        path, network, dataset, names, parts, checkpoint.recipe, checkpoint.sha256, device=device, workers=workers
+    )
+    return path, features
+
+
+def names_of(dataset: Dataset, splits: Sequence[str]) -> list[str]:
+    """Return the names of all images that the tests use, whatever is drawn, sorted."""
+    protocols = [dataset.protocol(split, draws=1) for split in splits]
+    return sorted({name for protocol in protocols for name in dataset.table["name"].iloc[protocol.rows()]})
+
+
+def _evaluated(
+    features: Mapping[str, Features],
+    dataset: Dataset,
+    split: str,
+    scoring: Scoring,
+    folder: Path,
+    origin: Mapping[str, Any],
+    device: str,
+) -> Evaluation:
+    protocol = dataset.protocol(split, draws=scoring.draws, seed=scoring.seed)
+    results: dict[str, Results] = {}
+    for row, values in features.items():
+        beside = scoring if row in (TRAINED, GIVEN) else scoring.alone()
+        found = beside.results(values, dataset.table, protocol, device=device)
+        results |= {row if way == PLAIN else f"{row}, {way}": one for way, one in found.items()}
+    scores = {row: scores_of(protocol, found, scoring.form) for row, found in results.items()}
+    metrics = {
+        "dataset": dataset.name,
+        "rendered": dataset.rendered,
+        "split": split,
+        "protocol": protocol_record(protocol, next(iter(scores.values()))),
+        **origin,
+        "scores": {row: values.as_json() for row, values in scores.items()},
+        **circumstances(device),
+    }
+    write_queries(folder / split / QUERIES, dataset.table, protocol, results)
+    write_json(folder / split / METRICS, metrics)
+    if is_stand_in(dataset):
+        say(f"rendered vehicles in the layout of {dataset.name}: no figures of {dataset.name} itself")
+    say(f"wrote {folder / split / METRICS} and {QUERIES} beside it")
+    return Evaluation(scores, metrics, folder / split)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from reid_place import Place
 from toy import Toy, tiny_scale, toy_set
 
 from data_cache.attributes import PART_NAMES
@@ -83,3 +84,16 @@ def make_pictures() -> MakePictures:
             Image.new("RGB", (12, 8), (number % 256, 90, 120)).save(root / name)
 
     return make
+
+
+@pytest.fixture
+def place(toy: Toy, tmp_path: Path) -> Place:
+    """The toy set with its part cache, and the commands on them."""
+    return Place(toy, tmp_path / "runs")
+
+
+@pytest.fixture
+def tiny() -> Iterator[None]:
+    """A tiny trunk in place of ResNet-18, on one thread, for one test."""
+    with tiny_scale():
+        yield

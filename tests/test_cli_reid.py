@@ -3,67 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
-from toy import TINY, TINY_OPTIONS, Toy, one_thread, tiny_scale, toy_set
+from click.testing import CliRunner
+from reid_place import ONE_EPOCH, Place, assert_error
+from toy import TINY, one_thread, toy_set
 
 from cli import main
 from data_cache.files import read_json
-from data_cache.parts import write_parts
 from reid.network import read_checkpoint
 from reid.state import BEST, LAST
 from reid.training_log import CURVES, LOG
-
-ONE_EPOCH = [*TINY_OPTIONS, "--set", "epochs=1"]
-
-
-class Place:
-    """A data set with its part cache below a folder for runs, and the commands on them."""
-
-    def __init__(self, toy: Toy, runs: Path) -> None:
-        self.toy, self.runs = toy, runs
-        write_parts(runs / "folder" / "parts.h5", toy.parts)
-
-    def __call__(self, command: str, *options: str) -> Result:
-        where = ["--dataset", "folder", "--data-root", str(self.toy.dataset.root), "--runs", str(self.runs)]
-        result = CliRunner().invoke(main, [command, *where, "--device", "cpu", "--workers", "0", *options])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    def train(self, *options: str) -> Path:
-        result = self("train", *ONE_EPOCH, *options)
-        assert result.exit_code == 0, result.output
-        return Path(result.stdout.strip())
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    return toy_set(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture
-def place(toy: Toy, tmp_path: Path) -> Place:
-    return Place(toy, tmp_path / "runs")
-
-
-@pytest.fixture
-def tiny() -> Iterator[None]:
-    with tiny_scale():
-        yield
-
-
-def assert_error(result: Result, code: int, *words: str) -> None:
-    """One line on standard error that begins with Error and holds the words; nothing on standard output."""
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    said = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1 and result.stderr.rstrip().endswith(said[0]) and "Traceback" not in result.stderr
-    for word in words:
-        assert word in said[0]
 
 
 def test_train_and_evaluate_a_real_trunk(place: Place) -> None:

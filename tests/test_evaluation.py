@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from toy import TINY, Toy, toy_set, train_toy
@@ -17,13 +18,16 @@ from data_cache.errors import UserError
 from data_cache.files import read_json
 from data_cache.tensors import save_tensors
 from reid import features as features_module
-from reid.evaluation import Evaluation, evaluate
-from reid.features_file import read_features
+from reid.evaluation import FEATURES, GIVEN, TRAINED, Evaluation, evaluate, evaluate_given
+from reid.features_file import Features, read_features
 from reid.images import vehicle_images
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
+from reid.scores import score
+from reid.scoring import EXPANDED, RERANKED, Scoring
 from reid.state import BEST
 
+PLAINLY = Scoring()
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
@@ -38,18 +42,21 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "pgan_small"))
 
 
-def evaluated(toy: Toy, run: Path, split: str = "test", *, untrained: bool = False) -> Evaluation:
-    return evaluate(
-        toy.dataset,
-        toy.parts,
-        read_checkpoint(run / BEST),
-        split,
-        draws=10,
-        seed=0,
-        untrained=untrained,
-        device="cpu",
-        workers=0,
-    )
+def evaluated(
+    toy: Toy, run: Path, split: str = "test", *, untrained: bool = False, scoring: Scoring = PLAINLY
+) -> Evaluation:
+    return evaluated_on(toy, run, [split], untrained=untrained, scoring=scoring)[0]
+
+
+def evaluated_on(
+    toy: Toy, run: Path, splits: list[str], *, untrained: bool = False, scoring: Scoring = PLAINLY
+) -> list[Evaluation]:
+    checkpoint = read_checkpoint(run / BEST)
+    return evaluate(toy.dataset, toy.parts, checkpoint, splits, scoring, untrained=untrained, device="cpu", workers=0)
+
+
+def features_in(folder: Path) -> Features:
+    return read_features(folder / FEATURES)
 
 
 def no_extraction(*_: Any, **__: Any) -> None:
@@ -83,7 +90,14 @@ def test_metrics_tell_the_figures_and_where_they_come_from(toy: Toy, run: Path) 
     assert metrics == json.loads(json.dumps(result.metrics))
     assert result.folder == run / "test"
     assert (metrics["dataset"], metrics["split"], metrics["recipe_name"]) == ("folder", "test", "pgan_small")
-    assert metrics["protocol"] == {"same_camera_is_junk": True, "draws": 1, "seed": None}
+    assert metrics["protocol"] == {
+        "same_camera_is_junk": True,
+        "draws": 1,
+        "seed": None,
+        "precision": "step",
+        "ranks": "images",
+    }
+    assert metrics["features"] == "test/features.safetensors"
     assert ReidRecipe(**metrics["recipe"]) == TINY
     checkpoint = read_checkpoint(run / BEST)
     assert metrics["checkpoint"] == {"file": BEST, "sha256": checkpoint.sha256, "epoch": 3}
@@ -101,7 +115,7 @@ def test_metrics_tell_the_figures_and_where_they_come_from(toy: Toy, run: Path) 
 
 
 def test_features_are_the_networks_own_of_the_test_images_alone(toy: Toy, run: Path) -> None:
-    found = evaluated(toy, run).features
+    found = features_in(evaluated(toy, run).folder)
     table = toy.dataset.table
     assert list(found.names) == sorted(table["name"][table["split"] != "train"])
     assert found.matrix.shape == (16, TINY.features) and found.matrix.dtype == np.float32
@@ -143,9 +157,7 @@ def test_features_that_are_up_to_date_are_not_extracted_again(
 ) -> None:
     first = evaluated(toy, run, untrained=True)
     monkeypatch.setattr(features_module, "extract_features", no_extraction)
-    second = evaluated(toy, run, untrained=True)
-    assert second.scores == first.scores
-    np.testing.assert_array_equal(second.features.matrix, first.features.matrix)
+    assert evaluated(toy, run, untrained=True).scores == first.scores
 
 
 def spoil_checkpoint(toy: Toy, run: Path) -> Toy:
@@ -187,8 +199,7 @@ def test_features_of_something_else_are_extracted_again(
         with pytest.raises(AssertionError, match="the network was called"):
             evaluated(changed, run)
     result = evaluated(changed, run)
-    found = read_features(run / "test" / "features.safetensors")
-    np.testing.assert_array_equal(found.matrix, result.features.matrix)
+    found = features_in(result.folder)
     fresh = literal_scores(changed, found.matrix, found.names)
     assert result.scores["trained"].mAP == pytest.approx(fresh["mAP"], abs=1e-6)
 
@@ -208,3 +219,70 @@ def test_what_cannot_be_evaluated_is_named(toy: Toy, run: Path, tmp_path: Path) 
 
 def rows(toy: Toy, count: int) -> dict[str, Any]:
     return {name: getattr(toy.parts, name)[:count] for name in ("image_size", "boxes", "scores", "labels", "status")}
+
+
+def two_tests(toy: Toy) -> Toy:
+    """The toy with a second, smaller test: the first two queries against the whole gallery."""
+    whole = toy.dataset.splits["test"]
+    smaller = replace(whole, query=whole.query[:2])
+    return Toy(replace(toy.dataset, splits={"small": smaller, "test": whole}), toy.parts)
+
+
+def test_all_tests_are_scored_from_one_pass_of_features(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = two_tests(toy)
+    alone = {split: evaluated(both, run, split).scores for split in ("small", "test")}
+    passes = []
+    original = features_module.extract_features
+    monkeypatch.setattr(
+        features_module, "extract_features", lambda *given, **how: passes.append(1) or original(*given, **how)
+    )
+    found = evaluated_on(both, run, ["small", "test"])
+    assert len(passes) == 1
+    assert [one.folder.name for one in found] == ["small", "test"]
+    assert [one.scores for one in found] == [alone["small"], alone["test"]]
+    for one in found:
+        assert read_json(one.folder / "metrics.json")["features"] == "all/features.safetensors"
+
+
+def test_reranked_scores_stand_beside_the_plain_ones_and_never_for_them(toy: Toy, run: Path) -> None:
+    plain = evaluated(toy, run).scores[TRAINED]
+    result = evaluated(toy, run, untrained=True, scoring=Scoring(rerank=True, expand=2))
+    rows = [TRAINED, f"{TRAINED}, {RERANKED}", f"{TRAINED}, {EXPANDED}", "untrained", "trunk"]
+    assert list(result.scores) == rows == list(read_json(result.folder / "metrics.json")["scores"])
+    assert result.scores[TRAINED] == plain
+    for row in rows:
+        assert result.scores[row].queries == 4 and 0 < result.scores[row].mAP <= 1
+
+
+def test_the_precision_form_is_told_and_used(toy: Toy, run: Path) -> None:
+    result = evaluated(toy, run, scoring=Scoring(form="trapezoid"))
+    expected = score(features_in(result.folder), toy.dataset, "test", form="trapezoid")
+    assert result.scores[TRAINED] == expected
+    assert result.metrics["protocol"]["precision"] == result.metrics["scores"][TRAINED]["precision"] == "trapezoid"
+
+
+def test_queries_have_a_row_each_whose_means_are_the_figures(toy: Toy, run: Path) -> None:
+    result = evaluated(toy, run, scoring=Scoring(expand=1))
+    found = pd.read_csv(result.folder / "queries.csv", dtype={"vehicle_id": str})
+    assert list(found["name"][found["row"] == TRAINED]) == list(
+        toy.dataset.table["name"][toy.dataset.table["split"] == "query"]
+    )
+    assert set(found["draw"]) == {0} and (found["positives"] > 0).all()
+    for row, scores in result.scores.items():
+        of_row = found[found["row"] == row]
+        assert of_row["average_precision"].mean() == pytest.approx(scores.mAP)
+        assert (of_row["first_hit_rank"] <= 5).mean() == pytest.approx(scores.cmc5)
+        assert of_row["inverse_negative_penalty"].mean() == pytest.approx(scores.mINP)
+
+
+def test_features_of_another_system_are_scored_under_the_same_protocol(toy: Toy, run: Path, tmp_path: Path) -> None:
+    ours = evaluated(toy, run)
+    features = features_in(ours.folder)
+    theirs = tmp_path / "theirs.npz"
+    np.savez(theirs, names=np.array(features.names), features=3 * features.matrix.astype(np.float64))
+    (result,) = evaluate_given(theirs, toy.dataset, ["test"], PLAINLY, tmp_path / "given", device="cpu")
+    assert result.scores == {GIVEN: ours.scores[TRAINED]}
+    metrics = read_json(tmp_path / "given/test/metrics.json")
+    assert metrics["features"]["file"] == "theirs.npz" and len(metrics["features"]["sha256"]) == 64
+    assert "checkpoint" not in metrics and metrics["protocol"] == ours.metrics["protocol"]
+    assert (tmp_path / "given/test/queries.csv").exists()

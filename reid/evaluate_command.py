@@ -1,0 +1,178 @@
+"""`evaluate` and `features`: retrieval under the data set's own protocol, by a trained network or by given features."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data_cache.options import (
+    FILE,
+    data_root_option,
+    dataset_option,
+    device_option,
+    json_option,
+    recipe_option,
+    runs_option,
+    seed_option,
+    workers_option,
+)
+from reid.commands import RUN_HELP, chosen_run, part_cache, parts_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data_cache.datasets import Dataset
+    from reid.evaluation import Evaluation
+
+splits_option = click.option(
+    "--split", default=None, help="Test to run: small, medium, large, test, track, or all; default: the largest."
+)
+
+
+@click.command("evaluate")
+@dataset_option
+@data_root_option
+@runs_option
+@recipe_option(None, RUN_HELP)
+@splits_option
+@parts_option
+@click.option(
+    "--features",
+    "given",
+    type=FILE,
+    default=None,
+    help="Score this feature file (.npz, .safetensors) instead of a run.",
+)
+@click.option("--draws", type=click.IntRange(1), default=10, show_default=True, help="Random galleries of VehicleID.")
+@click.option(
+    "--ap",
+    "form",
+    type=click.Choice(["step", "trapezoid"]),
+    default="step",
+    show_default=True,
+    help="Form of the average precision; trapezoid is that of VeRi-776's MATLAB code.",
+)
+@click.option("--rerank", is_flag=True, help="Also score k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3), beside it.")
+@click.option(
+    "--expand", type=click.IntRange(0), default=0, help="Also score queries averaged with their best K images."
+)
+@click.option("--untrained", is_flag=True, help="Score the network before training, and its trunk alone, beside it.")
+@seed_option
+@device_option
+@workers_option
+@json_option
+def evaluate_command(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    split: str | None,
+    parts_file: Path | None,
+    given: Path | None,
+    untrained: bool,
+    device: str,
+    workers: int,
+    as_json: bool,
+    **scoring: Any,
+) -> None:
+    """Score a trained network by retrieval, under the data set's own protocol; or features that another system made.
+
+    \b
+    Examples:
+      python cli.py evaluate --split large
+      python cli.py evaluate --dataset veri --split all --rerank
+      python cli.py evaluate --dataset synthetic --recipe demo --untrained
+      python cli.py evaluate --dataset veri --features theirs.npz
+    """
+    from data_cache.datasets import load_dataset
+    from data_cache.devices import choose_device
+    from data_cache.ending import ending_in_order
+    from reid.evaluation import evaluate, evaluate_given
+    from reid.network import read_checkpoint
+    from reid.scoring import Scoring
+    from reid.state import BEST
+
+    table, device = load_dataset(dataset, data_root), choose_device(device)
+    splits, how = chosen_splits(table, split), Scoring(**scoring)
+    with ending_in_order():
+        if given is not None:
+            _refuse_options_of_a_run({"--recipe": recipe, "--parts": parts_file, "--untrained": untrained})
+            folder = runs / table.name / f"given-{given.stem}"
+            found = evaluate_given(given, table, splits, how, folder, device=device)
+        else:
+            checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
+            boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
+            found = evaluate(table, boxes, checkpoint, splits, how, untrained=untrained, device=device, workers=workers)
+    _print(found, as_json)
+
+
+@click.command("features")
+@dataset_option
+@data_root_option
+@runs_option
+@recipe_option(None, RUN_HELP)
+@splits_option
+@parts_option
+@device_option
+@workers_option
+def features_command(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    split: str | None,
+    parts_file: Path | None,
+    device: str,
+    workers: int,
+) -> None:
+    """Extract the features that `evaluate` would, and print the file's name; a stopped extraction goes on.
+
+    \b
+    Example:
+      python cli.py features --dataset veriwild --split all --device cuda
+    """
+    from data_cache.datasets import load_dataset
+    from data_cache.devices import choose_device
+    from data_cache.ending import ending_in_order
+    from reid.evaluation import features_of_run
+    from reid.network import read_checkpoint
+    from reid.state import BEST
+
+    table = load_dataset(dataset, data_root)
+    checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
+    boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
+    with ending_in_order():
+        path, _ = features_of_run(
+            table, boxes, checkpoint, chosen_splits(table, split), device=choose_device(device), workers=workers
+        )
+    click.echo(path)
+
+
+def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:
+    """Return the tests that `--split` names: one, `all`, or by default the largest. Raises UserError for others."""
+    from data_cache.recipes import unknown
+
+    chosen = split or dataset.default_split()
+    if chosen != "all" and chosen not in dataset.splits:
+        raise unknown(f"split of {dataset.name}", chosen, [*dataset.splits, "all"])
+    return list(dataset.splits) if chosen == "all" else [chosen]
+
+
+def _refuse_options_of_a_run(options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value:
+            raise click.UsageError(f"{name} is of a run, and --features scores none")
+
+
+def _print(found: "Sequence[Evaluation]", as_json: bool) -> None:
+    from rich.console import Console
+
+    from reid.score_table import score_table
+
+    if as_json:
+        metrics = [one.metrics for one in found]
+        click.echo(json.dumps(metrics[0] if len(metrics) == 1 else metrics, indent=2))
+        return
+    for one in found:
+        Console().print(score_table(one.scores))

@@ -1,0 +1,62 @@
+"""What an evaluation leaves: metrics.json, which tells where its figures come from, and queries.csv, a row a query."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_cache.devices import describe_device
+from data_cache.files import write_atomically
+from data_cache.protocols import Protocol
+from reid.scores import Scores
+from reid.scoring import Results
+
+METRICS, QUERIES = "metrics.json", "queries.csv"
+PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
+
+
+def circumstances(device: str) -> dict[str, Any]:
+    """Return where and with what figures are made: device, versions of packages, commit of this code, and the time."""
+    return {
+        "device": describe_device(device),
+        "versions": {package: version(package) for package in PACKAGES},
+        "commit": _git(["rev-parse", "HEAD"]),
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def protocol_record(protocol: Protocol, scores: Scores) -> dict[str, Any]:
+    """Return what repeats a protocol: junk rule, draws and their seed, form of precision, and what is ranked."""
+    return {
+        "same_camera_is_junk": protocol.same_camera_is_junk,
+        "draws": scores.trials,
+        "seed": scores.seed,
+        "precision": scores.precision,
+        "ranks": "images" if protocol.trials[0].tracks is None else "tracks",
+    }
+
+
+def write_queries(path: Path, table: pd.DataFrame, protocol: Protocol, results: Mapping[str, Results]) -> None:
+    """Write a row for each query of each trial and each of `results`; a query without a match has 0 for its figures."""
+    rows = [
+        table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].assign(row=row, draw=draw, **vars(found))
+        for row, trials in results.items()
+        for draw, (trial, found) in enumerate(zip(protocol.trials, trials, strict=True))
+    ]
+    everything = pd.concat(rows)
+    first = ["row", "draw", "name"]
+    columns = [*first, *(column for column in everything.columns if column not in first)]
+    write_atomically(path, everything.to_csv(columns=columns, index=False, lineterminator="\n").encode())
+
+
+def _git(arguments: Sequence[str]) -> str | None:
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # no git here: an installed copy has no commit to tell
+    return found.stdout.strip() or None
