@@ -43,6 +43,10 @@ detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
 ifeq ($(DATASET),synthetic)  # needs nothing: what is missing is made first, what is there is kept
 	$(PGAN) synth --data-root $(DATA)
 	$(PGAN) parts train $(WHERE) --recipe $(DETECTOR)
+else ifeq ($(wildcard $(RUNS)/detector/*/weights.safetensors),)  # no detector yet: one learns from rendered parts
+	$(PGAN) check --dataset $(DATASET) --data-root $(DATA)
+	$(PGAN) synth --data-root $(DATA)
+	$(PGAN) parts train --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe $(or $(DETECTOR),demo)
 endif
 	$(PGAN) detect $(WHERE) $(if $(DETECTOR),--recipe $(DETECTOR))
 
