@@ -61,16 +61,15 @@ def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
       python cli.py cache stats runs/veri/parts.h5
       python cli.py cache stats runs/veri/parts.h5 --output runs/veri/parts
     """
-    from rich.console import Console
-
     from data_cache.cache_statistics import cache_statistics, statistics_table, write_statistics
     from data_cache.parts import read_parts
+    from data_cache.tables import print_tables
 
     statistics = cache_statistics(read_parts(path))
     if as_json:
         click.echo(json.dumps(statistics.as_json()))
     else:
-        Console().print(statistics_table(statistics, str(path)))
+        print_tables(statistics_table(statistics, str(path)))
     if output is not None:
         for written in write_statistics(statistics, output):
             click.echo(written, err=as_json)

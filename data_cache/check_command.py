@@ -1,14 +1,11 @@
 """The command `check`: a data set's sizes, files and faults, before anything is made of it."""
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from data_cache.options import data_root_option, dataset_option, json_option, workers_option
-
-WIDTH = 100  # of the table in a pipe or a file, where no terminal tells it
 
 
 @click.command("check")
@@ -32,17 +29,16 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
       python cli.py check --dataset synthetic
       python cli.py check --dataset veriwild --strict --workers 8 --json
     """
-    from rich.console import Console
-
     from data_cache.check import check_dataset, check_table
     from data_cache.datasets import load_dataset
     from data_cache.errors import UserError
+    from data_cache.tables import print_tables
 
     found = check_dataset(load_dataset(dataset, data_root), strict=strict, workers=workers)
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
-        Console(width=None if sys.stdout.isatty() else WIDTH).print(check_table(found))
+        print_tables(check_table(found))
         for line in (*(f"warning: {line}" for line in found.warnings), *found.remarks):
             click.echo(line)
     if found.faults:

@@ -127,11 +127,10 @@ def chosen_weights(runs: Path, recipe: str | None, device: str) -> Path:
 
 def show_summary(summary: "DetectionSummary") -> None:
     """Print the cache in numbers as a table, then where it is and what was done."""
-    from rich.console import Console
-
     from data_cache.cache_statistics import statistics_table
+    from data_cache.tables import print_tables
 
-    Console().print(statistics_table(summary.statistics, "parts found"))
+    print_tables(statistics_table(summary.statistics, "parts found"))
     if summary.first_failure:
         click.echo(f"first failed: {summary.first_failure}")
     rate = summary.images_per_second

@@ -115,10 +115,10 @@ def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> 
 
 def show_conversion(done: "Conversion", as_json: bool) -> None:
     """Print what became of the labels and what was written, as a table or as JSON."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from data_cache.tables import print_tables
     from detect.faults import plain
 
     if as_json:
@@ -127,21 +127,22 @@ def show_conversion(done: "Conversion", as_json: bool) -> None:
     table = Table("label", "part", "objects", title="labels")
     for use in done.labels:
         table.add_row(escape(plain(use.label)), use.part or "dropped", f"{use.objects:,}")
-    Console().print(table)
+    print_tables(table)
     _show_counts(done.output, done.written)
     if done.difficult:
         click.echo(f"{done.difficult:,} of the parts are marked difficult; they were kept")
 
 
 def _show_parts(annotations: Path, summary: "AnnotationSummary") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from data_cache.tables import print_tables
 
     table = Table("part", "boxes", "images", "median size", title="parts")
     for part in summary.by_part:
         size = f"{part.width:.0f} x {part.height:.0f}" if part.boxes else ""
         table.add_row(part.part, f"{part.boxes:,}", f"{part.images:,}", size)
-    Console().print(table)
+    print_tables(table)
     _show_counts(annotations, summary)
 
 

@@ -1,8 +1,8 @@
 """The metrics of a part detector as tables on the terminal."""
 
-from rich.console import Console
 from rich.table import Table
 
+from data_cache.tables import print_tables
 from detect.metrics import RECALL_IOU, DetectorMetrics
 
 SHOWN_DEPTHS = (4, 6, 8, 10, 16)
@@ -11,9 +11,7 @@ SIZE_NAMES = {"small": "under 0.25 % of the image", "medium": "0.25 to 1 %", "la
 
 def show_metrics(metrics: DetectorMetrics) -> None:
     """Print average precision in all and by size, recall by the number of boxes, and average precision by part."""
-    console = Console()
-    for table in (_precision(metrics), _recall(metrics), _parts(metrics)):
-        console.print(table)
+    print_tables(_precision(metrics), _recall(metrics), _parts(metrics))
 
 
 def _precision(metrics: DetectorMetrics) -> Table:

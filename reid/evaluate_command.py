@@ -166,13 +166,11 @@ def _refuse_options_of_a_run(options: dict[str, object]) -> None:
 
 
 def _print(found: "Sequence[Evaluation]", as_json: bool) -> None:
-    from rich.console import Console
-
+    from data_cache.tables import print_tables
     from reid.score_table import score_table
 
     if as_json:
         metrics = [one.metrics for one in found]
         click.echo(json.dumps(metrics[0] if len(metrics) == 1 else metrics, indent=2))
         return
-    for one in found:
-        Console().print(score_table(one.scores))
+    print_tables(*(score_table(one.scores) for one in found))
