@@ -14,6 +14,7 @@ from data_cache.errors import UserError
 from data_cache.options import json_option
 from detect.commands import detect
 from detect.parts_commands import parts
+from reid.ablate_command import ablate_command
 from reid.commands import report_command
 from reid.evaluate_command import evaluate_command, features_command
 from reid.import_command import import_weights
@@ -81,6 +82,7 @@ for command in (
     features_command,
     evaluate_command,
     report_command,
+    ablate_command,
     import_weights,
 ):
     main.add_command(command)

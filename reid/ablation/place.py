@@ -1,0 +1,134 @@
+"""Where the runs of an ablation are made: their data set, part boxes and folder, and how far each has come."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_cache.datasets import Dataset
+from data_cache.files import read_json, read_json_lines, sha256_of_names
+from data_cache.parts import PartBoxes, require_fingerprint
+from data_cache.tensors import read_metadata
+from reid.ablation.plan import Run
+from reid.commands import part_cache
+from reid.evaluation import names_of
+from reid.holdout import split_vehicles
+from reid.images import part_arrays
+from reid.metrics_file import METRICS
+from reid.part_controls import random_boxes, shifted_boxes, true_boxes
+from reid.sampler import PKSampler
+from reid.state import BEST, LAST, PREVIOUS
+from reid.training_log import LOG
+
+ABLATION = "ablation"
+REMEDY = "give the options it was made with, delete {folder} to train it anew, or choose another --runs folder"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run trains on: images, vehicles, images of one epoch (some twice), and the hash of names and vehicles."""
+
+    images: int
+    vehicles: int
+    images_per_epoch: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run has come: epochs done, and its metrics.json once it is trained and evaluated."""
+
+    epochs: int
+    metrics: Mapping[str, Any] | None = None
+
+
+class Place:
+    """A data set, its part boxes, and the folder of its runs, RUNS/DATASET/ablation. What is read is kept in memory."""
+
+    def __init__(self, dataset: Dataset, runs: Path, parts_file: Path | None, split: str) -> None:
+        """Keep data set, runs folder, part cache (None: the data set's own), and the test to evaluate on."""
+        self.dataset, self.runs, self.parts_file, self.split = dataset, runs, parts_file, split
+        self.folder = runs / dataset.name / ABLATION
+        self._boxes: dict[object, PartBoxes] = {}
+        self._material: dict[tuple[float, ...], Material] = {}
+
+    def folder_of(self, run: Run) -> Path:
+        """Return where a run lies."""
+        return self.folder / run.folder
+
+    def boxes_of(self, run: Run) -> PartBoxes:
+        """Return the boxes that a run looks at. Raises UserError where they cannot be read."""
+        if run.boxes == "truth":
+            if "truth" not in self._boxes:
+                self._boxes["truth"] = true_boxes(self.dataset)
+            return self._boxes["truth"]
+        looks = run.recipe.attention, run.recipe.parts == 0  # what `part_cache` goes by
+        if looks not in self._boxes:
+            self._boxes[looks] = part_cache(self.dataset, run.recipe, self.runs, self.parts_file)
+        found = self._boxes[looks]
+        if run.boxes == "detector":
+            return found
+        return shifted_boxes(found) if run.boxes == "shifted" else random_boxes(found, seed=run.recipe.seed)
+
+    def material(self, run: Run) -> Material:
+        """Return what a run trains on. Raises UserError where the training set cannot fill a batch."""
+        recipe = run.recipe
+        key = (recipe.seed, recipe.holdout, recipe.vehicles_per_batch, recipe.images_per_vehicle)
+        if key not in self._material:
+            vehicles = split_vehicles(self.dataset, recipe)
+            listed = vehicles.images[["name", "vehicle_id"]]
+            sampler = PKSampler(
+                np.searchsorted(vehicles.trained, listed["vehicle_id"].to_numpy(dtype=str)),
+                vehicles=recipe.vehicles_per_batch,
+                images=recipe.images_per_vehicle,
+                seed=recipe.seed,
+            )
+            self._material[key] = Material(
+                images=len(listed),
+                vehicles=len(vehicles.trained),
+                images_per_epoch=len(sampler) * sampler.batch_size,
+                sha256=sha256_of_names(listed.to_numpy().tolist()),
+            )
+        return self._material[key]
+
+    def require_boxes(self, run: Run) -> None:
+        """Raise UserError where a run's boxes do not serve its recipe: too few places, an image missing or failed."""
+        trained = self.dataset.table["name"][self.dataset.table["split"] == "train"]
+        part_arrays(self.boxes_of(run), [*trained, *names_of(self.dataset, [self.split])], run.recipe.parts)
+
+    def standing(self, run: Run) -> Standing:
+        """Return how far a run has come. Raises UserError where its folder holds another recipe, or other data."""
+        folder = self.folder_of(run)
+        path = next((folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()), None)
+        if path is None:
+            return Standing(0)
+        remedy = REMEDY.format(folder=folder)
+        told = read_metadata(path, f"delete {folder}")
+        for wanted in self._identity(run):
+            require_fingerprint({name: told.get(name) for name in wanted}, wanted, path, remedy)
+        metrics = folder / self.split / METRICS
+        if told["epoch"] < run.recipe.epochs or not (folder / BEST).exists() or not metrics.exists():
+            return Standing(int(told["epoch"]))
+        found, best = read_json(metrics), read_metadata(folder / BEST, f"delete {folder}")
+        same = (found["recipe"], found["checkpoint"]["epoch"]) == (best["recipe"], best["epoch"])
+        return Standing(run.recipe.epochs, found if same else None)
+
+    def _identity(self, run: Run) -> list[dict[str, Any]]:
+        """Return what `train` writes of a run into its checkpoint; the recipe apart, to be compared first."""
+        parts = dict(self.boxes_of(run).fingerprint)
+        told = {"dataset": self.dataset.name, "images": self.material(run).sha256, "parts": parts}
+        return [{"recipe": run.recipe.model_dump(mode="json")}, told]
+
+    def seconds_of(self, run: Run) -> float:
+        """Return how long the training of a run's logged epochs took, without the scoring of held-out vehicles."""
+        images = self.material(run).images_per_epoch
+        return float(sum(images / line["images_per_second"] for line in read_json_lines(self.folder_of(run) / LOG)))
+
+
+def chosen_split(dataset: Dataset, split: str | None) -> str:
+    """Return the test that `--split` names, by default the largest. Raises UserError for others."""
+    if split is not None:
+        dataset.protocol(split, draws=1)
+    return split or dataset.default_split()

@@ -1,0 +1,91 @@
+"""From rows to runs: the recipe of each, under a name that tells what differs; what several rows share is run once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from data_cache.errors import UserError
+from data_cache.recipes import resolve_recipe
+from reid.ablation.sheets import Row, Sheet, Variant
+from reid.part_controls import BoxKind
+from reid.recipes import PRESETS, ReidRecipe
+
+Scale = Literal["small", "paper"]
+SUFFIX: Mapping[Scale, str] = {"small": "_small", "paper": ""}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: its name without the seed, the whole recipe, and whose boxes it looks at."""
+
+    name: str
+    recipe: ReidRecipe
+    boxes: BoxKind
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return f"{self.name}-seed{self.recipe.seed}"
+
+    @property
+    def title(self) -> str:
+        """What the user is told: "grid, seed 1"."""
+        return f"{self.name}, seed {self.recipe.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of some sheets on one data set, in the order of running: all rows by the first seed, then the next."""
+
+    sheets: tuple[Sheet, ...]
+    scale: Scale
+    runs: tuple[Run, ...]
+
+    def runs_of(self, row: Row) -> list[Run]:
+        """Return the runs of a row, by seed."""
+        name = run_name(row.variant, self.scale)
+        return [run for run in self.runs if run.name == name]
+
+
+def planned(sheets: Sequence[Sheet], scale: Scale, overrides: Sequence[str], seeds: Sequence[int]) -> Plan:
+    """Return the runs that the sheets' rows need; `overrides` (key=value) change the recipe of every row.
+
+    Raises UserError for an override that a row would undo, and as `resolve_recipe` does.
+    """
+    _refuse_what_rows_choose(sheets, overrides)
+    runs: dict[str, Run] = {}
+    for seed in seeds:
+        for variant in (row.variant for sheet in sheets for row in sheet.rows):
+            changes = [f"{option}={json.dumps(value)}" for option, value in {**variant.changes, "seed": seed}.items()]
+            recipe = resolve_recipe(ReidRecipe, PRESETS, variant.preset + SUFFIX[scale], [*overrides, *changes])
+            run = Run(run_name(variant, scale), recipe, variant.boxes)
+            runs.setdefault(run.folder, run)
+    return Plan(tuple(sheets), scale, tuple(runs.values()))
+
+
+def run_name(variant: Variant, scale: Scale) -> str:
+    """Return the preset and what differs from it; what the preset has anyway is left out, so that equal runs share it.
+
+    >>> run_name(Variant("pgan", {"features": 256}), "small"), run_name(Variant("pgan", {"features": 512}), "small")
+    ('pgan_features=256', 'pgan')
+    """
+    usual = PRESETS[variant.preset + SUFFIX[scale]].model_dump(mode="json")
+    changes: dict[str, Any] = {option: value for option, value in variant.changes.items() if usual[option] != value}
+    if variant.boxes != "detector":
+        changes["boxes"] = variant.boxes
+    return "_".join([variant.preset, *(f"{option}={_text(value)}" for option, value in changes.items())])
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _refuse_what_rows_choose(sheets: Sequence[Sheet], overrides: Sequence[str]) -> None:
+    for override in overrides:
+        option = override.partition("=")[0].strip()
+        if option == "seed":
+            raise UserError(f"--set {override}: the seeds are chosen by --seeds")
+        for sheet in sheets:
+            if option in sheet.options():
+                raise UserError(f"--set {override}: the rows of {sheet.name} differ in {option}; leave it out")

@@ -1,0 +1,69 @@
+"""A table or a figure of runs: its rows, what each trains, and what the paper prints beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from reid.ablation.paper import MEASURED_ON, Printed
+from reid.part_controls import BoxKind
+
+Preset = Literal["baseline", "grid", "pgan_no_pam", "pgan"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is trained: a preset, the options that differ from it, and whose boxes it looks at."""
+
+    preset: Preset = "pgan"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    boxes: BoxKind = "detector"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a row lies in a figure: chart, line in it, and place on the x axis."""
+
+    chart: str
+    line: str
+    x: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its label, what is trained for it, what the paper prints, and the number of the row it is held against."""
+
+    label: str
+    variant: Variant
+    printed: Printed = field(default_factory=Printed)
+    against: int = 0
+    point: Point | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table, or a figure's data: its rows, and what they are held against.
+
+    `decides` is the figure whose differences are told: cmc1 where the paper gives no mAP. `measured_on` is the data set
+    of what the paper prints. `notes` are to stand below.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    against: str
+    decides: Literal["mAP", "cmc1"] = "mAP"
+    measured_on: str = MEASURED_ON["veri"]
+    notes: tuple[str, ...] = ()
+
+    def options(self) -> set[str]:
+        """Return the options of a recipe that the rows choose themselves."""
+        return {"attention", *(option for row in self.rows for option in row.variant.changes)}
+
+    def has(self, boxes: BoxKind) -> bool:
+        """Whether a row looks at such boxes."""
+        return any(row.variant.boxes == boxes for row in self.rows)
+
+    def without(self, boxes: BoxKind, note: str) -> "Sheet":
+        """Return the sheet without the rows on such boxes, with a note that tells why; for rows held against row 0."""
+        kept = tuple(row for row in self.rows if row.variant.boxes != boxes)
+        return replace(self, rows=kept, notes=(*self.notes, note))

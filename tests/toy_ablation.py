@@ -1,0 +1,91 @@
+"""Runs of an ablation that nobody trained: the files that a finished, stopped or unscored one leaves."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from toy import Toy
+
+from data_cache.files import append_json_line, sha256_of_names, write_json
+from data_cache.tensors import save_tensors
+from reid.ablation.comparisons import sheets_for
+from reid.ablation.place import Place
+from reid.ablation.plan import Plan, Run, planned
+from reid.recipes import ATTENTIONS
+
+OPTIONS = (
+    "trunk_weights=null",
+    "vehicles_per_batch=4",
+    "images_per_vehicle=2",
+    "holdout=0",
+    "epochs=3",
+    "image_size=64",
+)
+SETTINGS = [word for option in (*OPTIONS, "parts=2", "warmup_epochs=1") for word in ("--set", option)]
+FIGURES = ("mAP", "cmc1", "cmc5", "cmc10", "mINP")
+
+
+def toy_place(toy: Toy, runs: Path, split: str = "test") -> Place:
+    """Return the place of runs on the toy set, whose part cache must lie below `runs`."""
+    return Place(toy.dataset, runs, None, split)
+
+
+def toy_plan(*tables: str, figures: tuple[str, ...] = (), seeds: int = 1) -> Plan:
+    """Return a plan for the toy set; its options leave alone what tables 1 and 2 and the figure differ in."""
+    sheets = [one.without("truth", "no truth") for one in sheets_for(tables, figures, "folder")]
+    return planned(sheets, "small", [*OPTIONS, *([] if "5" in tables else ["parts=2"])], range(seeds))
+
+
+def write_run(
+    place: Place,
+    toy: Toy,
+    run: Run,
+    *,
+    epoch: int = 3,
+    best: int = 2,
+    scores: dict[str, float] | None = None,
+    **other: Any,
+) -> Path:
+    """Write what a run leaves that has come to `epoch`, and its metrics where `scores` are given; return its folder.
+
+    The images are those of the toy's train split, all of them, each once an epoch: 32.
+    """
+    folder = place.folder / run.folder
+    train = toy.dataset.table[toy.dataset.table["split"] == "train"].sort_values("name")
+    looks = run.recipe.attention in (ATTENTIONS["pgan"], ATTENTIONS["pgan_no_pam"]) and run.recipe.parts
+    parts: dict[str, Any] = dict(toy.parts.fingerprint) if looks else {}
+    if looks and run.boxes == "random":
+        parts["control"] = {"boxes": "random", "seed": run.recipe.seed}
+    if looks and run.boxes == "shifted":
+        parts["control"] = {"boxes": "shifted", "by": 0.25}
+    metadata = {
+        "kind": "re-identification",
+        "recipe": run.recipe.model_dump(mode="json"),
+        "dataset": "folder",
+        "images": sha256_of_names(train[["name", "vehicle_id"]].to_numpy().tolist()),
+        "parts": parts,
+        **other,
+    }
+    for name, number in (("last", epoch), ("best", best)):
+        save_tensors(folder / f"{name}.safetensors", {"none": torch.zeros(1)}, {**metadata, "epoch": number})
+    for number in range(epoch):
+        append_json_line(folder / "log.jsonl", {"epoch": number + 1, "images_per_second": 8.0})  # 4 s an epoch
+    if scores is not None:
+        write_json(folder / place.split / "metrics.json", metrics(metadata, best, scores))
+    return folder
+
+
+def metrics(metadata: dict[str, Any], epoch: int, scores: dict[str, float]) -> dict[str, Any]:
+    """Return what `evaluate` writes; the figures that are not given are 0.5."""
+    counts = {"split": "test", "queries": 4, "queries_without_match": 0, "gallery": 12, "trials": 1, "seed": None}
+    trained = {**dict.fromkeys(FIGURES, 0.5), **scores, "deviation": None, "precision": "step", **counts}
+    return {
+        "dataset": "folder",
+        "split": "test",
+        "recipe": metadata["recipe"],
+        "checkpoint": {"file": "best.safetensors", "sha256": "0" * 64, "epoch": epoch},
+        "scores": {"trained": trained},
+        "device": "CPU, 1 threads",
+        "versions": {"torch": "2.0"},
+        "commit": "abc",
+    }
