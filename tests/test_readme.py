@@ -8,9 +8,15 @@ import click
 import pytest
 
 from cli import main
+from data_cache.sizes import PAPER, RELEASED
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/stage-one.md", "docs/stage-two.md")
+DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")
+PAGES = (
+    "README.md",
+    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features")),
+    *(f"docs/datasets/{page}.md" for page in DATASETS),
+)
 
 
 def lines_of(page: str) -> list[str]:
@@ -39,7 +45,7 @@ def parse(group: click.Group, words: list[str]) -> click.Context:
 
 def test_the_readme_has_commands() -> None:
     named = {line.split()[0] for line in commands_of("README.md")}
-    assert named == {"synth", "parts", "detect", "cache", "train", "evaluate", "report"}
+    assert named == {"synth", "check", "parts", "detect", "cache", "train", "evaluate", "report"}
     assert {"demo", "test", "detect", "train"} == set(TARGETS)
 
 
@@ -53,6 +59,22 @@ def test_the_guide_goes_from_annotations_to_a_verified_cache() -> None:
 @pytest.mark.parametrize("line", [line for page in PAGES for line in commands_of(page)])
 def test_a_command_can_be_parsed(line: str) -> None:
     assert parse(main, shlex.split(line)).command is not None
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_page_of_a_data_set_tells_the_sizes_that_check_knows(name: str) -> None:
+    text = (ROOT / f"docs/datasets/{name}.md").read_text(encoding="utf-8")
+    sizes = [*RELEASED[name].values(), *PAPER[name].values()]
+    counts = {count for size in sizes for count in (size.images, size.vehicles, size.cameras) if count is not None}
+    told = set(re.findall(r"[0-9]{1,3}(?:,[0-9]{3})*", text))
+    assert {f"{count:,}" for count in counts} - told == set()
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_page_of_a_data_set_can_be_tried_without_it(name: str) -> None:
+    lines = [line for line in commands_of(f"docs/datasets/{name}.md") if "--data-root try" in line]
+    steps = {line.split()[0] for line in lines if f"--dataset {name} " in line or f"--layout {name} " in line}
+    assert steps >= {"synth", "check", "detect", "train", "evaluate"}
 
 
 def test_a_wrong_option_would_be_found() -> None:
