@@ -18,6 +18,7 @@ from reid.ablate_command import ablate_command
 from reid.commands import report_command
 from reid.evaluate_command import evaluate_command, features_command
 from reid.import_command import import_weights
+from reid.picture_commands import heatmaps_command, rank_command
 from reid.train_command import train_command
 
 
@@ -81,6 +82,8 @@ for command in (
     train_command,
     features_command,
     evaluate_command,
+    rank_command,
+    heatmaps_command,
     report_command,
     ablate_command,
     import_weights,

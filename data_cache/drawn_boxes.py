@@ -43,10 +43,16 @@ def draw_boxes(picture: Image.Image, marks: Sequence[Mark], scale: float) -> Ima
     """Return `picture` with the marks drawn; `scale` is its size, of the image that the boxes were measured in."""
     picture = picture.copy()
     draw = ImageDraw.Draw(picture)
-    boxes = [_edges(mark.box, scale) for mark in marks]
-    for mark, box in zip(marks, boxes, strict=True):
-        (_dashed if mark.dashed else _solid)(draw, box, mark.colour)
-    keyed = [(mark, box) for mark, box in zip(marks, boxes, strict=True) if mark.key]
+    for mark in marks:
+        (_dashed if mark.dashed else _solid)(draw, _edges(mark.box, scale), mark.colour)
+    return draw_keys(picture, marks, scale)
+
+
+def draw_keys(picture: Image.Image, marks: Sequence[Mark], scale: float) -> Image.Image:
+    """Return `picture` with the keys of the marks that have one, and no boxes; the first gets the best place."""
+    picture = picture.copy()
+    draw = ImageDraw.Draw(picture)
+    keyed = [(mark, _edges(mark.box, scale)) for mark in marks if mark.key]
     placed: list[Rectangle] = []
     for mark, box in keyed:
         corner = _free_place(mark.key, box, [other for _, other in keyed], placed, picture.size)

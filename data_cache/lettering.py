@@ -1,8 +1,21 @@
 """The letters in drawn pictures: one font, and text fitted to a width."""
 
+import re
 from functools import cache
 
 from PIL import ImageFont
+
+# what a reader does not see, what turns other letters round, and halves of characters; tab and line feed may stay
+UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with every character that would not be seen as its escape.
+
+    >>> visible("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @cache

@@ -30,7 +30,8 @@ def figure_written_to(path: Path, width: float = 7.0, height: float = 4.5) -> It
 def draw_curves(log: Path, path: Path, charts: Mapping[str, Mapping[str, str]]) -> None:
     """Draw values by epoch from a training's `log` as PNG, a chart beside the other: title -> key in the log -> label.
 
-    Where an epoch has two lines, as after a stop, the later counts. Raises UserError where `path` cannot be written.
+    Where an epoch has two lines, as after a stop, the later counts; what is no number is left out. Raises UserError
+    where the log is damaged or `path` cannot be written.
     """
     lines = read_json_lines(log)
     with figure_written_to(path, width=4.5 * len(charts), height=3.6) as figure:
@@ -41,12 +42,16 @@ def draw_curves(log: Path, path: Path, charts: Mapping[str, Mapping[str, str]]) 
             axes.set(title=title, xlabel="epoch")
 
 
-def _draw(axes: Any, lines: Sequence[Mapping[str, float]], labels: Mapping[str, str]) -> None:
+def _draw(axes: Any, lines: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> None:
     for colour, (key, label) in zip(COLOURS, labels.items(), strict=False):
-        points = sorted({line["epoch"]: line[key] for line in lines if key in line}.items())
+        points = sorted({line["epoch"]: line[key] for line in lines if _are_numbers(line, "epoch", key)}.items())
         if points:
             axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if axes.lines:
         axes.legend(frameon=False)
+
+
+def _are_numbers(line: Mapping[str, Any], *keys: str) -> bool:
+    return all(isinstance(line.get(key), int | float) for key in keys)

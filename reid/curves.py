@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_cache.errors import UserError
 from data_cache.files import read_json_lines
 from data_cache.plots import COLOURS
 
@@ -22,10 +21,7 @@ Line = Mapping[str, Any]
 
 def read_log(path: Path) -> list[Line]:
     """Return the lines of a training log, [] where there is none. Raises UserError where it is damaged."""
-    lines = read_json_lines(path)
-    if not all(isinstance(line, dict) for line in lines):
-        raise UserError(f"{path}: damaged log (a line is not a JSON object); delete it")
-    return lines
+    return [*read_json_lines(path)]
 
 
 def loss_curve(log: Sequence[Line], name: str = "training") -> str | None:

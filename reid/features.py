@@ -1,6 +1,6 @@
 """Features of images: one pass of the network over a list of names, kept in a file while that is still true."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,8 @@ def _joined(blocks: Sequence[Block]) -> Block:
     return np.concatenate(features), np.concatenate(attention)
 
 
-def forward(network: nn.Module, batch: Batch, device: str, *more: torch.Tensor) -> Any:
-    """Run the network on a batch, which is moved to the device; it gets what else there is."""
+def forward(network: Callable[..., Any], batch: Batch, device: str, *more: torch.Tensor) -> Any:
+    """Run a network, or a method of it, on a batch, which is moved to the device; it gets what else there is."""
     images, boxes, present = (
         tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.boxes, batch.present)
     )
@@ -90,10 +90,14 @@ def forward(network: nn.Module, batch: Batch, device: str, *more: torch.Tensor) 
 def features_provenance(
     dataset: Dataset, names: Sequence[str], parts: PartBoxes, recipe: ReidRecipe, weights: str
 ) -> dict[str, Any]:
-    """Return what determines a feature file: data set, names, part cache, recipe, and the hash of the weights."""
+    """Return what determines a feature file: data set, names, files, part cache, recipe, and the hash of the weights.
+
+    The files are told by their sizes in bytes, so that a copy of the data set is the same; None where one is missing.
+    """
     return {
         "dataset": dataset.name,
         "names": sha256_of_names(list(names)),
+        "files": _sizes_of_files(dataset, names),
         "parts": dict(parts.fingerprint),
         "recipe": recipe.model_dump(mode="json"),
         "weights": weights,
@@ -141,4 +145,14 @@ def _features_if_true(path: Path, provenance: Mapping[str, Any]) -> Features | N
     except UserError as error:
         say(str(error))
         return None
-    return found if dict(found.provenance) == dict(provenance) else None
+    wanted = dict(provenance)
+    if wanted["files"] is None:  # features can be scored where their images no longer lie
+        wanted["files"] = found.provenance.get("files")
+    return found if dict(found.provenance) == wanted else None
+
+
+def _sizes_of_files(dataset: Dataset, names: Sequence[str]) -> str | None:
+    try:
+        return sha256_of_names([(dataset.root / name).stat().st_size for name in names])
+    except OSError:
+        return None

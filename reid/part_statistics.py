@@ -58,8 +58,7 @@ def part_statistics(parts: PartBoxes, features: Features) -> PartStatistics | No
     if not parts.labels.shape[1]:
         return None
     rows = parts.rows(features.names)
-    weighed = attends_to_parts(parts, features)
-    depth = features.attention.shape[1] if weighed else parts.labels.shape[1]
+    weighed, depth = attends_to_parts(parts, features), depth_used(parts, features)
     labels, status = parts.labels[rows, :depth], parts.status[rows]
     weights = features.attention if weighed else None
     uses = [_use(name, labels == label, labels >= 0, weights) for label, name in enumerate(parts.part_names)]
@@ -72,6 +71,11 @@ def part_statistics(parts: PartBoxes, features: Features) -> PartStatistics | No
         boxes_per_image=float((labels >= 0).sum(axis=1).mean()),
         uses=tuple(sorted(uses, key=lambda use: -use.images)),
     )
+
+
+def depth_used(parts: PartBoxes, features: Features) -> int:
+    """Return how many boxes of an image are used at most: those that the network weighs, else all in the cache."""
+    return features.attention.shape[1] if attends_to_parts(parts, features) else parts.labels.shape[1]
 
 
 def _use(

@@ -183,13 +183,18 @@ class PGAN(nn.Module):
 
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> PGANOutput:
         """images (B, 3, H, W) normalised, boxes (B, D, 4) xyxy in [0, 1], present (B, D) bool."""
-        trunk_map = self.trunk(images)  # Fg
-        if self.attention_kind == "none":
-            fusion = self.refine_fusion(trunk_map)
-            return self._output(fusion, None, None, present.new_zeros(present.shape, dtype=torch.float32))
-        part_map, weights = self._attend(trunk_map, boxes, present)  # Fp, w
+        trunk_map, part_map, weights = self.maps(images, boxes, present)  # Fg, Fp, w
+        if part_map is None:
+            return self._output(self.refine_fusion(trunk_map), None, None, weights)
         fusion = self.refine_fusion(torch.cat([trunk_map, part_map], dim=1))  # Ff = concat(Fg, Fp)
         return self._output(fusion, self.refine_global(trunk_map), self.refine_part(part_map), weights)
+
+    def maps(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return Fg and Fp, (B, C, h, w), and the attention as of `PGANOutput`; the baseline has no Fp."""
+        trunk_map = self.trunk(images)
+        if self.attention_kind == "none":
+            return trunk_map, None, present.new_zeros(present.shape, dtype=torch.float32)
+        return trunk_map, *self._attend(trunk_map, boxes, present)
 
     def _attend(self, trunk_map: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. 3: Fp = sum w_i F_i + Fg = Fg * (1 + sum w_i M_i), and the weights w."""

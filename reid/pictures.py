@@ -1,14 +1,14 @@
-"""Pictures of ranked lists: images at one height, framed by right and wrong, with the part boxes the network weighs."""
+"""Tiles: images at one height, framed by right and wrong, with the part boxes that the network weighs."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from data_cache.datasets import Dataset
+from data_cache.drawn_boxes import Mark, draw_keys
 from data_cache.errors import UserError
 from data_cache.images import load_image
 from data_cache.parts import PartBoxes
@@ -19,17 +19,23 @@ RIGHT, WRONG, QUERY = (31, 136, 61), (207, 34, 46), (110, 118, 129)
 PART = (255, 200, 0)
 WIDEST = 2.5  # of the height; wider images are made smaller
 FRAME = 4
-GAP = 8
-CAPTION = 22
+GROUND = (24, 24, 24)  # above and below an image that is wider
+Colour = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeighedBoxes:
-    """Part boxes of an image, xyxy in its pixels, (M, 4), with the attention of each, (M,), and the image's size."""
+    """Part boxes of an image, xyxy in its pixels, (M, 4), attention and name of each, (M,), and the image's size."""
 
     boxes: NDArray[np.float32]
     weights: NDArray[np.float32]
     image_size: tuple[int, int]
+    parts: tuple[str, ...] = ()
+
+    def strongest(self, count: int) -> list[tuple[str, float]]:
+        """Return the parts of the most attention, with their weights, the most first."""
+        order = np.argsort(-self.weights, kind="stable")[:count]
+        return [(self.parts[place], float(self.weights[place])) for place in order]
 
 
 def weighed_boxes(parts: PartBoxes, features: Features, name: str) -> WeighedBoxes:
@@ -42,7 +48,8 @@ def weighed_boxes(parts: PartBoxes, features: Features, name: str) -> WeighedBox
     depth = len(weights) if attends_to_parts(parts, features) else 0
     present = parts.labels[row, :depth] >= 0
     width, height = parts.image_size[row].tolist()
-    return WeighedBoxes(parts.boxes[row, :depth][present], weights[:depth][present], (width, height))
+    names = tuple(parts.part_names[label] for label in parts.labels[row, :depth][present])
+    return WeighedBoxes(parts.boxes[row, :depth][present], weights[:depth][present], (width, height), names)
 
 
 def attends_to_parts(parts: PartBoxes, features: Features) -> bool:
@@ -51,26 +58,37 @@ def attends_to_parts(parts: PartBoxes, features: Features) -> bool:
 
 
 def tile(
-    image: NDArray[np.uint8], boxes: WeighedBoxes, frame: tuple[int, int, int], *, height: int = 180
+    image: NDArray[np.uint8], boxes: WeighedBoxes, frame: Colour, *, height: int = 180, keyed: bool = False
 ) -> Image.Image:
     """Return an image (H, W, 3) at `height` pixels with its boxes and a frame; more attention is a stronger line.
 
-    Raises UserError where the boxes are of an image of another size.
+    `keyed` puts the attention, in percent, beside each box. Raises UserError where the boxes are of an image of another
+    size.
     """
-    picture = Image.fromarray(image)
-    if len(boxes.boxes) and picture.size != boxes.image_size:
+    if len(boxes.boxes) and image.shape[1::-1] != boxes.image_size:
         raise UserError(
-            f"the image is {picture.size} now and was {boxes.image_size} when its parts were detected; "
+            f"the image is {image.shape[1::-1]} now and was {boxes.image_size} when its parts were detected; "
             "run `python cli.py detect` again"
         )
+    picture, scale = at_height(image, height)
+    drawn = _with_boxes(picture, boxes.boxes * np.float32(scale), boxes.weights)
+    return framed(_with_keys(drawn, boxes, scale) if keyed else drawn, frame, height)
+
+
+def at_height(image: NDArray[np.uint8], height: int) -> tuple[Image.Image, float]:
+    """Return an image (H, W, 3) that many pixels high, and its scale; one that would be too wide is made smaller."""
+    picture = Image.fromarray(image)
     scale = min(height / picture.height, WIDEST * height / picture.width)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    picture = picture.resize(size, Image.Resampling.LANCZOS)
-    picture = _with_boxes(picture, boxes.boxes * np.float32(scale), boxes.weights)
-    framed = Image.new("RGB", (size[0] + 2 * FRAME, height + 2 * FRAME), frame)
-    framed.paste((24, 24, 24), (FRAME, FRAME, FRAME + size[0], FRAME + height))
-    framed.paste(picture, (FRAME, FRAME + (height - size[1]) // 2))
-    return framed
+    return picture.resize(size, Image.Resampling.LANCZOS), scale
+
+
+def framed(picture: Image.Image, frame: Colour, height: int) -> Image.Image:
+    """Return a picture in a frame whose inside is `height` pixels high."""
+    whole = Image.new("RGB", (picture.width + 2 * FRAME, height + 2 * FRAME), frame)
+    whole.paste(GROUND, (FRAME, FRAME, FRAME + picture.width, FRAME + height))
+    whole.paste(picture, (FRAME, FRAME + (height - picture.height) // 2))
+    return whole
 
 
 def _with_boxes(picture: Image.Image, boxes: NDArray[np.float32], weights: NDArray[np.float32]) -> Image.Image:
@@ -85,49 +103,48 @@ def _with_boxes(picture: Image.Image, boxes: NDArray[np.float32], weights: NDArr
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
 
 
+def _with_keys(picture: Image.Image, boxes: WeighedBoxes, scale: float) -> Image.Image:
+    order = np.argsort(-boxes.weights, kind="stable")
+    marks = [Mark(tuple(boxes.boxes[row].tolist()), PART, f"{100 * boxes.weights[row]:.0f}") for row in order]
+    return draw_keys(picture, marks, scale)
+
+
+def frames_of(found: RankedList) -> list[tuple[str, Colour]]:
+    """Return the images of a list with their frames: the query grey, then green where right and red where wrong."""
+    return [(found.query, QUERY), *((image.name, RIGHT if image.right else WRONG) for image in found.images)]
+
+
 def tiles_of(
-    found: RankedList, dataset: Dataset, parts: PartBoxes, features: Features, *, height: int = 180
+    found: RankedList,
+    dataset: Dataset,
+    parts: PartBoxes,
+    features: Features,
+    *,
+    height: int = 180,
+    keyed: bool = False,
 ) -> list[Image.Image]:
-    """Return the tiles of a list: the query in grey, then its images, green where right and red where wrong."""
-    frames = [QUERY, *(RIGHT if image.right else WRONG for image in found.images)]
-    tiles = []
-    for name, frame in zip([found.query, *(image.name for image in found.images)], frames, strict=True):
-        try:
-            pixels = load_image(dataset.path(name))
-            tiles.append(tile(pixels, weighed_boxes(parts, features, name), frame, height=height))
-        except UserError as error:
-            raise UserError(f"{name}: no picture of it can be made: {error}") from error
-    return tiles
-
-
-def strip(tiles: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
-    """Return tiles of one height in a row, each above its caption, the first (the query) set apart."""
-    left = np.cumsum([0, *(picture.width + GAP for picture in tiles)]) + GAP
-    left[1:] += GAP
-    canvas = Image.new("RGB", (int(left[-1]), tiles[0].height + CAPTION + 2 * GAP), "white")
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(13)
-    for picture, caption, x in zip(tiles, captions, left[:-1].tolist(), strict=True):
-        canvas.paste(picture, (x, GAP))
-        draw.text((x + FRAME, picture.height + GAP + 4), caption, fill=(36, 41, 47), font=font)
-    return canvas
-
-
-def captions_of(found: RankedList) -> list[str]:
-    """Return what stands under each tile of a list: score and camera."""
+    """Return the tiles of a list, the query's first; see `tile`. Raises UserError naming the image without one."""
     return [
-        f"query{_camera(found.camera)}",
-        *(f"{image.score:.3f}{_camera(image.camera)}" for image in found.images),
+        tile_of(name, frame, dataset, parts, features, height=height, keyed=keyed) for name, frame in frames_of(found)
     ]
 
 
-def _camera(camera: int) -> str:
-    return "" if camera < 0 else f"  cam {camera}"
-
-
-def strip_png(found: RankedList, dataset: Dataset, parts: PartBoxes, features: Features) -> bytes:
-    """Return the picture of a ranked list, as PNG. Raises UserError naming the image that cannot be shown."""
-    return encode(strip(tiles_of(found, dataset, parts, features), captions_of(found)), "PNG")
+def tile_of(
+    name: str,
+    frame: Colour,
+    dataset: Dataset,
+    parts: PartBoxes,
+    features: Features,
+    *,
+    height: int = 180,
+    keyed: bool = False,
+) -> Image.Image:
+    """Return the tile of an image with the boxes that the network saw. Raises UserError naming the image."""
+    try:
+        pixels = load_image(dataset.path(name))
+        return tile(pixels, weighed_boxes(parts, features, name), frame, height=height, keyed=keyed)
+    except UserError as error:
+        raise UserError(f"{name}: no picture of it can be made: {error}") from error
 
 
 def encode(picture: Image.Image, kind: str) -> bytes:

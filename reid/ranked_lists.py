@@ -1,5 +1,6 @@
-"""Ranked lists worth looking at: the worst, the middle and the best queries of a test, with the head of each list."""
+"""Ranked lists worth looking at: the heads of those of the worst, the middle and the best queries, or of named ones."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,13 +8,15 @@ import numpy as np
 
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
-from data_cache.protocols import Protocol
+from data_cache.protocols import Protocol, Rows
 from reid.features_file import Features
 from reid.ranking import QueryResults
 from reid.scores import features_of, labels_of, rank_trial
 from reid.top_matches import top_matches
 
 WORST, MIDDLE, BEST = "worst", "middle", "best"
+HARDEST, NAMED = "hardest", "chosen"  # groups that stand alone
+Chosen = list[tuple[int, str]]  # places among a test's queries, with their groups
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class RankedImage:
 
 @dataclass(frozen=True)
 class RankedList:
-    """A query, the head of its list without junk, and how it fared; `group` is worst, middle or best."""
+    """A query, the head of its list without junk, and how it fared; `group` is worst, middle, best, hardest or chosen.
+
+    A query without a match has 0 for its precision, first rank and matches.
+    """
 
     group: str
     query: str
@@ -46,14 +52,38 @@ class RankedList:
         return self.first_hit_rank == 1
 
 
-def choose_queries(results: QueryResults, count: int) -> list[tuple[int, str]]:
+@dataclass(frozen=True)
+class Choice:
+    """Which queries: those of `names`, else the `count` hardest, else `count` of the worst, the middle and the best."""
+
+    count: int = 12
+    names: tuple[str, ...] = ()
+    hardest: bool = False
+
+    def of(self, results: QueryResults, queries: Sequence[str]) -> Chosen:
+        """Return the chosen among a test's `queries`. Raises UserError for a name that is none of them."""
+        if self.names:
+            place = {name: number for number, name in enumerate(queries)}
+            return [(_place_of(name, place), NAMED) for name in dict.fromkeys(self.names)]
+        if self.hardest:
+            return [(int(row), HARDEST) for row in _by_precision(results)[: self.count]]
+        return choose_queries(results, self.count)
+
+
+def _place_of(name: str, place: dict[str, int]) -> int:
+    if name not in place:
+        near = difflib.get_close_matches(name, place, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the first of {len(place)} is {next(iter(place), 'missing')}"
+        raise UserError(f"{name}: not a query of this test; {hint}")
+    return place[name]
+
+
+def choose_queries(results: QueryResults, count: int) -> Chosen:
     """Return `count` queries (fewer if fewer have a match) with their group: lowest, median and highest AP, in order.
 
     Equal precisions are told apart by a fixed shuffle, so that they are not all of one vehicle.
     """
-    shuffle = np.random.default_rng(0).permutation(len(results.positives))
-    order = np.lexsort((shuffle, results.average_precision))
-    order = order[results.valid[order]]
+    order = _by_precision(results)
     count = min(count, len(order))
     worst, best = (count + 2) // 3, (count + 1) // 3
     middle = count - worst - best
@@ -62,17 +92,24 @@ def choose_queries(results: QueryResults, count: int) -> list[tuple[int, str]]:
     return list(zip((int(row) for row in chosen), [WORST] * worst + [MIDDLE] * middle + [BEST] * best, strict=True))
 
 
+def _by_precision(results: QueryResults) -> Rows:
+    """Return the queries that have a match, the lowest precision first."""
+    shuffle = np.random.default_rng(0).permutation(len(results.positives))
+    order = np.lexsort((shuffle, results.average_precision))
+    return np.asarray(order[results.valid[order]])
+
+
 def ranked_lists(
-    features: Features, dataset: Dataset, protocol: Protocol, *, queries: int, top_k: int
+    features: Features, dataset: Dataset, protocol: Protocol, choice: Choice, *, top_k: int
 ) -> list[RankedList]:
-    """Return `queries` lists of the protocol's first trial, each with its `top_k` images; see `choose_queries`.
+    """Return the chosen queries' lists in the protocol's first trial, each with its `top_k` images.
 
     Where the protocol ranks tracks, a list shows the best image of each. Raises UserError where images have no feature,
-    or no query has a match.
+    no query has a match, or a name is no query's.
     """
     trial, table = protocol.trials[0], dataset.table
     results = rank_trial(features, table, trial, protocol.same_camera_is_junk)
-    chosen = choose_queries(results, queries)
+    chosen = choice.of(results, table["name"].iloc[trial.query].tolist())
     if not chosen:
         raise UserError(
             f"none of the {len(trial.query)} queries of {protocol.split} has a match; there is no list to show"

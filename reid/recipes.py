@@ -35,6 +35,11 @@ class ReidRecipe(Recipe):
     validate_every: int = Field(10, ge=1)  # epochs
     seed: int = Field(0, ge=0)
 
+    @property
+    def looks_at_parts(self) -> bool:
+        """Whether the network is given part boxes."""
+        return self.attention in ("parts", "equal") and self.parts > 0
+
 
 ATTENTIONS: dict[str, Attention] = {"pgan": "parts", "pgan_no_pam": "equal", "grid": "grid", "baseline": "none"}
 SMALL = ReidRecipe(
@@ -51,6 +56,7 @@ PRESETS: dict[str, ReidRecipe] = {
     **{f"{name}_small": SMALL.model_copy(update={"attention": kind}) for name, kind in ATTENTIONS.items()},
     "demo": SMALL.model_copy(update={"epochs": 18, "validate_every": 6}),
 }
+ABLATION = "ablation"  # folder in RUNS/DATASET of the runs that are compared, and of their tables
 
 
 def default_recipe(device: str) -> str:

@@ -22,7 +22,7 @@ def top_matches(
     """
     best = np.full((len(query), k), -1, dtype=np.int64)
     best_scores = np.full((len(query), k), -np.inf, dtype=np.float32)
-    units = gallery_labels if tracks is None else gallery_labels.take(tracks)
+    units = gallery_labels if tracks is None else gallery_labels.of_tracks(tracks)
     for index, images in score_rows(query, gallery, chunk=64):
         scores = images if tracks is None else np.maximum.reduceat(images, tracks)
         match = units.vehicle == query_labels.vehicle[index]

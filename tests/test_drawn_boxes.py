@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.drawn_boxes import DARK, HUES, Mark, draw_boxes, part_colour
+from data_cache.drawn_boxes import DARK, HUES, Mark, draw_boxes, draw_keys, part_colour
 
 GREY = (90, 91, 92)
 RED = (255, 10, 20)
@@ -65,3 +65,11 @@ def test_the_given_picture_is_left_as_it_is() -> None:
 
 def test_every_part_has_a_colour_of_its_own() -> None:
     assert len({part_colour(label) for label in range(HUES)}) == HUES
+
+
+def test_keys_alone_are_what_boxes_with_keys_have_more_than_boxes() -> None:
+    marks = [Mark((40, 40, 60, 60), RED, "7"), Mark((70, 20, 90, 50), RED), Mark((10, 70, 30, 90), RED, "12")]
+    bare = [Mark(mark.box, mark.colour) for mark in marks]
+    boxes = draw_boxes(Image.new("RGB", (120, 100), GREY), bare, 1.0)
+    assert (np.asarray(draw_keys(boxes, marks, 1.0)) == drawn(marks)).all()
+    assert (np.asarray(draw_keys(boxes, bare, 1.0)) == np.asarray(boxes)).all()

@@ -1,6 +1,6 @@
 import pytest
 
-from data_cache.lettering import fitting, width_of, wrapped
+from data_cache.lettering import fitting, visible, width_of, wrapped
 
 LONG = "images/train/0123/a-very-long-name-of-a-photograph.jpg"
 
@@ -26,3 +26,17 @@ def test_wrapped_lines_fit_and_lose_nothing(text: str) -> None:
 def test_lines_break_between_words() -> None:
     assert wrapped("one two", 1000, 12) == ["one two"]
     assert wrapped("wheel plate", round(width_of("wheel plat", 12)), 12) == ["wheel", "plate"]
+
+
+@pytest.mark.parametrize("text", ["plain", "ü 汽车 🚗", "two\nlines\tand a tab", "<b>&"])
+def test_text_that_can_be_seen_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    "character", ["\0", "\x1b", "\x7f", "\x9b", "\u200b", "\u202e", "\u2028", "\u2067", "\ufeff", "\ud800"]
+)
+def test_what_would_not_be_seen_is_told(character: str) -> None:
+    shown = visible(f"a{character}b")
+    assert shown == f"a{ascii(character)[1:-1]}b" and shown.isascii()
+    assert visible(shown) == shown

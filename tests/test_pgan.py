@@ -58,6 +58,21 @@ def assert_same(found: PGANOutput, wanted: PGANOutput, **tolerance: float) -> No
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name), **(tolerance or {"rtol": 0, "atol": 0}))
 
 
+@pytest.mark.parametrize("attention", ["parts", "equal", "grid"])
+def test_the_maps_are_what_the_branches_are_given(attention: Attention) -> None:
+    network, given = build(attention), (some_images(4), some_boxes(4, 4), PRESENT)
+    output, trunk_map, part_map = maps_of(network, *given)
+    for found, wanted in zip(network.maps(*given), (trunk_map, part_map, output.attention), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+
+
+def test_a_baseline_has_no_part_map() -> None:
+    network, images = build("none"), some_images(4)
+    trunk_map, part_map, attention = network.maps(images, some_boxes(4, 4), PRESENT)
+    torch.testing.assert_close(trunk_map, network.trunk(images))
+    assert part_map is None and not attention.any()
+
+
 @pytest.mark.parametrize("attention", ["parts", "equal", "grid", "none"])
 @pytest.mark.parametrize("seed", range(3))
 def test_forward_is_section_3_of_the_paper(attention: Attention, seed: int) -> None:

@@ -19,13 +19,12 @@ from reid.pictures import (
     WeighedBoxes,
     attends_to_parts,
     encode,
-    strip,
-    strip_png,
+    frames_of,
     tile,
     tiles_of,
     weighed_boxes,
 )
-from reid.ranked_lists import ranked_lists
+from reid.ranked_lists import Choice, ranked_lists
 
 NOTHING = WeighedBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), (1, 1))
 
@@ -74,6 +73,30 @@ def test_more_attention_is_a_stronger_line() -> None:
     assert same[0] == pytest.approx(same[1], rel=0.05)
 
 
+def test_a_keyed_tile_tells_the_attention_beside_each_box() -> None:
+    """The keys are the picture's only difference to the tile without them, and other weights have other keys."""
+    corners = np.array([[30, 60, 60, 90], [130, 60, 160, 90]], np.float32)
+
+    def drawn(weights: list[float], *, keyed: bool) -> np.ndarray:
+        boxes = WeighedBoxes(corners, np.array(weights, np.float32), (200, 150))
+        return np.asarray(tile(grey(150, 200), boxes, RIGHT, height=150, keyed=keyed))[FRAME:-FRAME, FRAME:-FRAME]
+
+    plain, keyed = drawn([0.6, 0.4], keyed=False), drawn([0.6, 0.4], keyed=True)
+    changed = (plain != keyed).any(axis=2)
+    for half in (changed[:, :100], changed[:, 100:]):
+        rows, columns = np.nonzero(half)
+        assert 50 < len(rows) and rows.max() - rows.min() < 16 and columns.max() - columns.min() < 30
+    assert (drawn([0.61, 0.39], keyed=True) != keyed).any(axis=2).sum() > 5
+    assert (drawn([0.6, 0.4], keyed=True) == keyed).all()
+
+
+def test_the_strongest_parts_come_first() -> None:
+    boxes = WeighedBoxes(np.zeros((3, 4), np.float32), np.float32([0.2, 0.5, 0.3]), (9, 9), ("wheel", "logo", "plate"))
+    assert [name for name, _ in boxes.strongest(2)] == ["logo", "plate"]
+    assert boxes.strongest(9)[2] == ("wheel", pytest.approx(0.2))
+    assert NOTHING.strongest(3) == []
+
+
 def test_boxes_of_another_picture_are_refused() -> None:
     boxes = WeighedBoxes(np.array([[0, 0, 5, 5]], np.float32), np.ones(1, np.float32), (99, 50))
     with pytest.raises(UserError, match=r"\(100, 50\) now and was \(99, 50\)"):
@@ -115,6 +138,7 @@ def test_the_boxes_shown_are_the_places_the_network_saw(toy: tuple[Dataset, Part
     assert found.boxes.tolist() == [[2, 2, 12, 12], [20, 5, 35, 25]]
     assert found.weights.tolist() == [0.25, 0.75]
     assert found.image_size == (56, 30)
+    assert found.parts == ("wheel", "mirror")
 
 
 @pytest.mark.parametrize("places", [0, 5, 196])
@@ -125,23 +149,19 @@ def test_a_network_without_part_attention_shows_no_boxes(toy: tuple[Dataset, Par
     assert len(weighed_boxes(parts, other, "1_2.png").boxes) == 0
 
 
-def test_a_strip_is_the_query_and_its_list_framed_by_truth(toy: tuple[Dataset, PartBoxes, Features]) -> None:
+def test_tiles_are_the_query_and_its_list_framed_by_truth(toy: tuple[Dataset, PartBoxes, Features]) -> None:
     dataset, parts, features = toy
-    found = ranked_lists(features, dataset, dataset.protocol("test"), queries=1, top_k=4)[0]
+    found = ranked_lists(features, dataset, dataset.protocol("test"), Choice(1), top_k=4)[0]
     tiles = tiles_of(found, dataset, parts, features, height=60)
     corners = [picture.getpixel((0, 0)) for picture in tiles]
     assert corners == [QUERY, *(RIGHT if image.right else WRONG for image in found.images)]
     assert RIGHT in corners and WRONG in corners
-    picture = strip(tiles, [""] * 5)
-    assert picture.width > sum(one.width for one in tiles) and picture.height > tiles[0].height
-    written = strip_png(found, dataset, parts, features)
-    assert Image.open(io.BytesIO(written)).format == "PNG"
-    assert written == strip_png(found, dataset, parts, features)
+    assert [name for name, _ in frames_of(found)] == [found.query, *(image.name for image in found.images)]
 
 
 def test_an_image_that_cannot_be_shown_is_named(toy: tuple[Dataset, PartBoxes, Features]) -> None:
     dataset, parts, features = toy
-    found = ranked_lists(features, dataset, dataset.protocol("test"), queries=1, top_k=4)[0]
+    found = ranked_lists(features, dataset, dataset.protocol("test"), Choice(1), top_k=4)[0]
     dataset.path(found.images[2].name).write_bytes(b"no picture")
     with pytest.raises(UserError, match=rf"^{found.images[2].name}: no picture of it can be made"):
         tiles_of(found, dataset, parts, features)

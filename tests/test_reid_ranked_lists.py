@@ -11,7 +11,7 @@ from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.protocols import fixed_split
 from reid.features_file import Features
-from reid.ranked_lists import BEST, MIDDLE, WORST, choose_queries, ranked_lists
+from reid.ranked_lists import BEST, HARDEST, MIDDLE, NAMED, WORST, Choice, choose_queries, ranked_lists
 from reid.ranking import QueryResults
 
 
@@ -46,6 +46,23 @@ def test_queries_without_a_match_are_not_shown_and_ties_do_not_follow_the_order(
     assert sorted(rows) != list(range(2, 8)) and chosen == choose_queries(results_with([0.0, 0.0] + [1.0] * 40), 6)
 
 
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_the_hardest_are_those_of_the_lowest_precision(count: int) -> None:
+    precision = np.random.default_rng(1).permutation(20) / 20  # 0 stands for no match
+    chosen = Choice(count, hardest=True).of(results_with(precision.tolist()), [""] * 20)
+    assert [group for _, group in chosen] == [HARDEST] * min(count, 19)
+    assert [precision[row] for row, _ in chosen] == sorted(precision[precision > 0])[:count]
+
+
+def test_named_queries_are_taken_in_their_order_with_or_without_a_match() -> None:
+    results, names = results_with([0.5, 0.0, 0.25]), ["a.jpg", "b.jpg", "c.jpg"]
+    assert Choice(names=("c.jpg", "b.jpg", "c.jpg")).of(results, names) == [(2, NAMED), (1, NAMED)]
+    with pytest.raises(UserError, match=r"^zzz: not a query of this test; the first of 3 is a\.jpg$"):
+        Choice(names=("a.jpg", "zzz")).of(results, names)
+    with pytest.raises(UserError, match=r"did you mean b\.jpg\?"):
+        Choice(names=("b.jpeg",)).of(results, names)
+
+
 def small_dataset() -> tuple[Dataset, Features]:
     rows = [(f"q{vehicle}.jpg", f"v{vehicle}", 0, "query") for vehicle in range(4)]
     rows += [
@@ -61,7 +78,7 @@ def small_dataset() -> tuple[Dataset, Features]:
 
 def test_lists_agree_with_their_scores() -> None:
     dataset, features = small_dataset()
-    lists = ranked_lists(features, dataset, dataset.protocol("test"), queries=4, top_k=50)
+    lists = ranked_lists(features, dataset, dataset.protocol("test"), Choice(4), top_k=50)
     assert sorted(found.query for found in lists) == ["q0.jpg", "q1.jpg", "q2.jpg", "q3.jpg"]
     for found in lists:
         scores = [image.score for image in found.images]
@@ -84,7 +101,7 @@ def test_a_list_of_tracks_shows_the_best_image_of_each() -> None:
     gallery = np.flatnonzero(dataset.table["split"] == "gallery")
     split = replace(fixed_split(dataset.table, same_camera_is_junk=True), tracks=tracks)
     by_name = {name: row for row, name in enumerate(features.names)}
-    for found in ranked_lists(features, dataset, split.protocol("track", 1, 0), queries=4, top_k=50):
+    for found in ranked_lists(features, dataset, split.protocol("track", 1, 0), Choice(4), top_k=50):
         scores = features.matrix[gallery] @ features.matrix[by_name[found.query]]
         best = [start + scores[start:end].argmax() for start, end in zip(tracks, [*tracks[1:], 12], strict=True)]
         names = dataset.table["name"].to_numpy()
@@ -100,4 +117,13 @@ def test_no_list_at_all_is_an_error() -> None:
     table = dataset.table.assign(camera_id=0)
     lonely = Dataset("toy", Path(), table, {"test": fixed_split(table, same_camera_is_junk=True)})
     with pytest.raises(UserError, match="there is no list to show"):
-        ranked_lists(features, lonely, lonely.protocol("test"), queries=4, top_k=2)
+        ranked_lists(features, lonely, lonely.protocol("test"), Choice(4), top_k=2)
+
+
+def test_a_named_query_without_a_match_has_a_list_all_the_same() -> None:
+    dataset, features = small_dataset()
+    lonely = dataset.table["vehicle_id"].where(dataset.table["name"] != "q2.jpg", "alone")
+    changed = replace(dataset, table=dataset.table.assign(vehicle_id=lonely))
+    found = ranked_lists(features, changed, changed.protocol("test"), Choice(names=("q2.jpg",)), top_k=3)[0]
+    assert (found.positives, found.average_precision, found.first_is_right) == (0, 0.0, False)
+    assert len(found.images) == 3 and not any(image.right for image in found.images)

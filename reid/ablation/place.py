@@ -18,11 +18,11 @@ from reid.holdout import split_vehicles
 from reid.images import part_arrays
 from reid.metrics_file import METRICS
 from reid.part_controls import random_boxes, shifted_boxes, true_boxes
+from reid.recipes import ABLATION
 from reid.sampler import PKSampler
 from reid.state import BEST, LAST, PREVIOUS
 from reid.training_log import LOG
 
-ABLATION = "ablation"
 REMEDY = "give the options it was made with, delete {folder} to train it anew, or choose another --runs folder"
 
 
