@@ -10,7 +10,7 @@ import click
 from data_cache.cache_commands import cache
 from data_cache.check_command import check
 from data_cache.commands import synth
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain
 from data_cache.options import json_option
 from detect.commands import detect
 from detect.parts_commands import parts
@@ -20,6 +20,8 @@ from reid.evaluate_command import evaluate_command, features_command
 from reid.import_command import import_weights
 from reid.picture_commands import heatmaps_command, rank_command
 from reid.train_command import train_command
+from vehicle_reid.commands import gallery
+from vehicle_reid.export_command import export_command
 
 
 class Group(click.Group):
@@ -30,7 +32,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {plain(error)}", err=True)
             sys.exit(1)
 
 
@@ -87,6 +89,8 @@ for command in (
     report_command,
     ablate_command,
     import_weights,
+    gallery,
+    export_command,
 ):
     main.add_command(command)
 

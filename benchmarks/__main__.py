@@ -6,10 +6,14 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.export import export_rows
+from benchmarks.gallery import gallery_rows
 from benchmarks.image_loading import image_loading_rows
 from benchmarks.part_attention import part_attention_rows
 from benchmarks.part_cache import part_cache_rows
 from benchmarks.pictures import render
+from benchmarks.ranking import ranking_rows
+from benchmarks.reranking import reranking_rows
 from benchmarks.stage_one import stage_one_rows
 from benchmarks.stage_two import stage_two_rows
 from data_cache.devices import choose_device, describe_device
@@ -31,6 +35,10 @@ def main() -> None:
             *part_cache_rows(folder),
             *image_loading_rows(folder),
             *stage_two_rows(folder, device),
+            *export_rows(folder),
+            *ranking_rows(device),
+            *reranking_rows(),
+            *gallery_rows(),
         ):
             table.add_row(*row)
     Console(width=150).print(table)

@@ -1,5 +1,6 @@
 """The one image loader of both stages, so that a cached box lies on the same pixels everywhere."""
 
+import io
 import stat
 import struct
 import warnings
@@ -57,8 +58,26 @@ def load_image(path: Path) -> NDArray[np.uint8]:
 
     Raises ImageError for a file that is missing, no regular file, another format, truncated, or over 50 megapixels.
     """
-    with _opened(path) as image:
-        return np.asarray(_eight_bits(image).convert("RGB"))
+    with _opened(path, path) as image:
+        return _rgb(image)
+
+
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode the content of a JPEG or PNG file as `load_image` does; `name` stands for it in the errors."""
+    with _opened(io.BytesIO(data), name) as image:
+        return _rgb(image)
+
+
+def rgb_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """Return what `load_image` would of an image that Pillow holds, (H, W, 3) uint8, orientation as it stands.
+
+    Raises ImageError for one that is damaged, over 50 megapixels, or of a kind that no JPEG or PNG is (mode F).
+    """
+    with _telling(name):
+        if image.mode == "F":
+            raise ImageError(f"{name}: an image of floating-point numbers; give 8 bits a channel")
+        _refuse_size(image, name)
+        return _rgb(image)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -66,31 +85,46 @@ def image_size(path: Path) -> tuple[int, int]:
 
     Damage behind the header goes unseen. Raises ImageError as `load_image` does.
     """
-    with _opened(path) as image:
+    with _opened(path, path) as image:
         width, height = image.size
         return width, height
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError(f"{path}: not a regular file")
+def _opened(source: Path | io.BytesIO, name: object) -> Iterator[Image.Image]:
+    with _telling(name):
+        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+            raise ImageError(f"{name}: not a regular file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(source, formats=FORMATS)
         with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS // 10**6} megapixels")
+            _refuse_size(image, name)
             yield image
+
+
+@contextmanager
+def _telling(name: object) -> Iterator[None]:
+    """Raise ImageError, with `name` and the reason, for whatever Pillow raises for an image."""
+    try:
+        yield
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file") from error
+        raise ImageError(f"{name}: no such file") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a JPEG or PNG image") from error
+        raise ImageError(f"{name}: not a JPEG or PNG image") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: over {MAX_PIXELS // 10**6} megapixels") from error
+        raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels") from error
     except (OSError, ValueError, SyntaxError, IndexError, struct.error) as error:  # the last three: broken PNG chunks
-        raise ImageError(f"{path}: damaged image ({error})") from error
+        raise ImageError(f"{name}: damaged image ({error})") from error
+
+
+def _refuse_size(image: Image.Image, name: object) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{name}: {image.width} x {image.height} is over {MAX_PIXELS // 10**6} megapixels")
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(_eight_bits(image).convert("RGB"))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -62,9 +62,13 @@ class Detector:
         answers = in_streams(self._candidates, pieces) if self.device == "cpu" else map(self._candidates, pieces)
         anchors, moves, scores, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
         own = torch.from_numpy(np.asarray(sizes, dtype=np.float32)).to(self.device, non_blocking=True)
+        return self.finish(anchors, moves, scores, labels, own)
+
+    def finish(self, anchors: Tensor, moves: Tensor, scores: Tensor, labels: Tensor, sizes: Tensor) -> PartBatch:
+        """Return the parts of images of `sizes` (B, 2) float32 (W, H), from what `candidates` gives."""
         decoded = self.network.bbox_head.bbox_coder.decode(anchors.flatten(0, 1), moves.flatten(0, 1)).view_as(moves)
-        boxes = decoded * (own.repeat(1, 2)[:, None] / self.recipe.input_size)
-        return finish(PartBatch(boxes, scores, labels), own, self.recipe)
+        boxes = decoded * (sizes.repeat(1, 2)[:, None] / self.recipe.input_size)
+        return finish(PartBatch(boxes, scores, labels), sizes, self.recipe)
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return the network's input (B, 3, S, S) float32, channels last, of `pixels` (B, S, S, 3) uint8."""
@@ -87,11 +91,13 @@ class Detector:
 
     @torch.inference_mode()
     def _candidates(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the `recipe.candidates` (N) most confident pairs of box and label in `pixels` (B, S, S, 3).
+        return self.candidates(*self.raw(self.normalised(pixels)))
+
+    def candidates(self, logits: Sequence[Tensor], offsets: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the `recipe.candidates` (N) most confident pairs of box and label in what `raw` answers.
 
         They are anchors and their offsets, both (B, N, 4) and not yet decoded, with scores and labels (B, N).
         """
-        logits, offsets = self.raw(self.normalised(pixels))
         classes = self.network.bbox_head.cls_out_channels
         chances = _rows(logits, classes).transpose(1, 2).contiguous().float().softmax(1)[:, :-1]  # without background
         # the best pairs are among the boxes whose best label is best: two small searches instead of a large one
@@ -105,7 +111,7 @@ class Detector:
 
 def _rows(levels: Sequence[Tensor], width: int) -> Tensor:
     """Return the levels (B, A * width, h, w) as one tensor (B, boxes, width), in the order of the anchors."""
-    return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, width) for level in levels], dim=1)
+    return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, width) for level in levels], dim=1)
 
 
 def fast_type(device: str) -> torch.dtype:

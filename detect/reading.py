@@ -1,6 +1,6 @@
 """Images for the detector, read and resized by worker processes; a bad image is an answer, not an exception."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -61,11 +61,16 @@ class ImageFiles(Dataset[ReadImage]):
 
     def __getitem__(self, index: int) -> ReadImage:
         name = self.names[index]
-        try:
-            image = load_image(path_inside(self.root, name))
-        except ImageError as error:
-            return ReadImage(name, torch.zeros(self.size, self.size, 3, dtype=torch.uint8), 0, 0, str(error))
-        return ReadImage(name, resize(image, self.size), image.shape[1], image.shape[0], "")
+        return read_image(name, self.size, lambda: load_image(path_inside(self.root, name)))
+
+
+def read_image(name: str, size: int, load: Callable[[], NDArray[np.uint8]]) -> ReadImage:
+    """Return what `load` gives, (H, W, 3), resized to a square of `size`; where it raises ImageError, the reason."""
+    try:
+        image = load()
+    except ImageError as error:
+        return ReadImage(name, torch.zeros(size, size, 3, dtype=torch.uint8), 0, 0, str(error))
+    return ReadImage(name, resize(image, size), image.shape[1], image.shape[0], "")
 
 
 def read_batches(
@@ -79,14 +84,15 @@ def read_batches(
         ImageFiles(names, root, size),
         batch_sampler=plan,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         worker_init_fn=start_worker,
         prefetch_factor=BATCHES_AHEAD if workers else None,
         pin_memory=pinned,
     )
 
 
-def _collate(images: Sequence[ReadImage]) -> ReadBatch:
+def collate(images: Sequence[ReadImage]) -> ReadBatch:
+    """Stack images to a batch."""
     return ReadBatch(
         names=tuple(image.name for image in images),
         pixels=torch.stack([image.pixels for image in images]),

@@ -108,7 +108,7 @@ def part_cache(dataset: "Dataset", recipe: "ReidRecipe", runs: Path, path: Path 
     from data_cache.parts import no_parts, read_parts
     from data_cache.verification import require_data_set
 
-    if recipe.attention in ("none", "grid") or recipe.parts == 0:
+    if not recipe.looks_at_parts:
         return no_parts(dataset.names())
     path = path or runs / dataset.name / "parts.h5"
     parts = read_parts(path)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError, from_worker
-from data_cache.images import load_image
+from data_cache.images import ImageError, image_size, load_image
 from data_cache.parts import STATUS_FAILED, PartBoxes
 from data_cache.pretrained import MEAN, STD
 from reid.decoded import DecodedImages
@@ -71,14 +71,36 @@ def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Box
 
 @dataclass(frozen=True, eq=False)
 class ResizedFiles:
-    """Images read from their files, resized to a square; called with a number it gives that image."""
+    """Images read from their files, resized to a square; called with a number it gives that image.
+
+    `stored` (N, 2) are the width and height that each must have; 0 stands for any.
+    """
 
     paths: Sequence[Path]
     size: int
+    stored: NDArray[np.int32] | None = None
 
     def __call__(self, index: int) -> Pixels:
-        """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file."""
-        return np.array(Image.fromarray(load_image(self.paths[index])).resize((self.size, self.size), RESAMPLING))
+        """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file, and for one of another size."""
+        image = load_image(self.paths[index])
+        if self.stored is not None:
+            require_size(self.paths[index], image.shape[1::-1], self.stored[index])
+        return resized(image, self.size)
+
+
+def require_size(path: Path, found: Sequence[int], stored: NDArray[np.int32]) -> None:
+    """Raise ImageError where an image has another (width, height) than when its parts were detected; 0 is any."""
+    if stored.any() and tuple(found) != tuple(stored.tolist()):
+        was, now = (" x ".join(map(str, size)) for size in (stored.tolist(), found))
+        raise ImageError(
+            f"{path}: {now} pixels, {was} when its parts were detected: another image lies there; "
+            "delete the part cache and run `python cli.py detect` again"
+        )
+
+
+def resized(pixels: Pixels, size: int) -> Pixels:
+    """Return an image (H, W, 3) as the network sees it, (size, size, 3): the aspect is not kept."""
+    return np.array(Image.fromarray(pixels).resize((size, size), RESAMPLING))
 
 
 class VehicleImages(TorchDataset[tuple[Tensor, Tensor, Tensor, int]]):
@@ -178,11 +200,16 @@ def vehicle_images(
 ) -> VehicleImages:
     """Return the named images of a data set with their `depth` most confident boxes, without augmentation.
 
-    `decoded` gives their pixels where they are kept; the items are the same. Raises UserError where a file is missing.
+    `decoded` gives their pixels where they are kept; the items are the same. Raises UserError where a file is missing;
+    an image of another size than its boxes were found on is refused when it is read, or here where it is decoded.
     """
     boxes, present = part_arrays(parts, names, depth)
-    pixels = None if decoded is None else decoded.of(names)
-    return VehicleImages(image_paths(dataset, names), boxes, present, size=size, pixels=pixels)
+    paths, stored = image_paths(dataset, names), parts.image_size[parts.rows(names)]
+    if decoded is None:
+        return VehicleImages(paths, boxes, present, size=size, pixels=ResizedFiles(paths, size, stored))
+    for path, wanted in zip(paths, stored, strict=True):
+        require_size(path, image_size(path) if wanted.any() else (), wanted)
+    return VehicleImages(paths, boxes, present, size=size, pixels=decoded.of(names))
 
 
 def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("data_cache", "detect", "reid")
+PACKAGES = ("data_cache", "detect", "reid", "vehicle_reid")
 FORBIDDEN = {
-    "data_cache": {"detect", "reid", "cli", "mmcv", "mmdet", "mmengine"},
-    "detect": {"reid", "cli"},
-    "reid": {"detect", "cli", "mmcv", "mmdet", "mmengine"},
+    "data_cache": {"detect", "reid", "vehicle_reid", "cli", "mmcv", "mmdet", "mmengine"},
+    "detect": {"reid", "vehicle_reid", "cli"},
+    "reid": {"detect", "vehicle_reid", "cli", "mmcv", "mmdet", "mmengine"},
+    "vehicle_reid": {"cli", "mmcv", "mmdet", "mmengine"},  # it and cli.py alone see both stages
 }
 HEAVY = ("torch", "torchvision", "mmcv", "mmdet", "mmengine", "pandas", "h5py", "matplotlib", "cv2", "pycocotools")
 

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")
 PAGES = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features")),
+    "docs/python-api.md",
+    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features", "export")),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
 

@@ -11,21 +11,29 @@ from reid.rank_counting import TIE, block_ranks, match_ranks, reaching
 
 
 def counted(matches: np.ndarray, wrong: np.ndarray) -> list[int]:
-    """The definition, match by match: what scores as high among the wrong, what scores higher among the matches."""
-    return sorted(int((wrong >= match).sum()) + 1 + int((matches > match).sum()) for match in matches)
+    """The definition, match by match: the wrong that score as high, and the matches before it."""
+    above = [int((wrong >= match).sum()) for match in sorted(matches, reverse=True)]
+    return [1 + place + count for place, count in enumerate(above)]
 
 
 def test_doctests() -> None:
     assert doctest.testmod(rank_counting).failed == 0
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
-def test_whether_few_or_many_wrong_images_score_high(share: float) -> None:
-    random = np.random.default_rng(1)
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize("count", [1, 3, 60])
+def test_whether_few_or_many_matches_have_few_or_many_rivals(count: int, share: float) -> None:
+    random = np.random.default_rng(count)
     wrong = random.permutation(400).astype(np.float32) / 1000
-    lowest = float(np.quantile(wrong, 1 - share)) - 0.0005
-    matches = np.array([lowest, 0.9, 0.3985], dtype=np.float32)
+    lowest = float(np.quantile(wrong, 1 - share)) + (0.0005 if share == 0 else -0.0005)
+    others = random.choice(np.arange(lowest + 0.001, 0.6, 0.001), count - 1)
+    matches = np.array([lowest, *others], dtype=np.float32)
     assert match_ranks(matches, wrong).tolist() == counted(matches, wrong)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_with_nothing_wrong_the_matches_are_first(count: int) -> None:
+    assert match_ranks(np.ones(count, np.float32), np.zeros(0, np.float32)).tolist() == list(range(1, count + 1))
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 50.0, 1e6])

@@ -95,6 +95,12 @@ def test_a_track_is_as_good_as_its_best_image() -> None:
     assert (pair.rank().first_hit_rank.tolist(), pair.rank().positives.tolist()) == ([1], [1])
 
 
+@pytest.mark.parametrize("tracks", [[], [1, 5], [0, 5, 5], [0, 7, 3], [0, 90]])
+def test_tracks_that_do_not_divide_the_gallery_are_refused(tracks: list[int]) -> None:
+    with pytest.raises(ValueError, match="tracks begin at row 0 and grow, all below 90"):
+        replace(random_pair(2), tracks=np.array(tracks, np.int64)).rank()
+
+
 def test_queries_without_a_match_are_marked_and_do_not_stop_the_rest() -> None:
     pair = random_pair(5)
     vehicle = np.where(np.arange(23) < 4, 99, pair.query_labels.vehicle)
@@ -116,17 +122,18 @@ def test_cameras_that_are_not_known_make_no_junk() -> None:
     assert (ranked.average_precision == plain.average_precision).all()
 
 
-@pytest.mark.parametrize("channels", [16, 333, 512])
-def test_constant_features_get_the_worst_rank_wherever_the_matches_lie(channels: int) -> None:
+@pytest.mark.parametrize("chunk", [1, 7])
+@pytest.mark.parametrize("channels", [16, 333, 512, 1024, 2048])
+def test_constant_features_get_the_worst_rank_wherever_the_matches_lie(channels: int, chunk: int) -> None:
     random = np.random.default_rng(channels)
     constant = unit(random.standard_normal((1, channels)))
-    pair = random_pair(7, gallery=1001)
+    pair = random_pair(7, gallery=2003)
     first = Labels(np.sort(pair.gallery_labels.vehicle), pair.gallery_labels.camera)
     collapsed = replace(
-        pair, query=constant.repeat(23, axis=0), gallery=constant.repeat(1001, axis=0), gallery_labels=first
+        pair, query=constant.repeat(23, axis=0), gallery=constant.repeat(2003, axis=0), gallery_labels=first
     )
-    results = collapsed.rank(junk=False)
-    wrong = 1001 - results.positives
+    results = collapsed.rank(junk=False, chunk=chunk)
+    wrong = 2003 - results.positives
     np.testing.assert_array_equal(results.first_hit_rank, wrong + 1)
     assert results.average_precision.max() < 0.2
 

@@ -1,0 +1,127 @@
+"""Ranking at the sizes of the four benchmarks: against the matrix product alone, a full argsort, other roundings."""
+
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.measure import best_seconds
+from benchmarks.retrieval_sets import CHANNELS, LARGE, TESTS, VERI, Sets, Test, random_sets
+from reid.rank_counting import TIE
+from reid.ranking import Matrix, full_precision, queries_at_once, rank_queries
+
+ROUNDS = 2
+ARGSORTED, ROUNDED, RESIDENT = 500, 500, 512  # queries of a slice
+Row = tuple[str, str, str, str, str]
+Precisions = NDArray[np.float64]  # average precision of each query
+
+
+def ranking_rows(device: str) -> list[Row]:
+    """Return the table's rows."""
+    rows = [_product_row(test, "cpu") for test in TESTS]
+    if device != "cpu":
+        rows.append(_product_row(LARGE, device))
+    return [*rows, _resident_row(), _argsort_row(), *_rounding_rows()]
+
+
+def _product_row(test: Test, device: str) -> Row:
+    """Rank a test, or its first queries, against the same matrix products and nothing else."""
+    sets = random_sets(test).head(test.timed)
+    found: list[Precisions] = []
+    product = partial(products, sets, device)
+    seconds = best_seconds({"ours": lambda: found.append(ranked(sets, device)), "product": product}, ROUNDS)
+    counted = f"{test.queries:,}" if test.timed == test.queries else f"{test.timed:,} of {test.queries:,}"
+    return (
+        f"ranking {test.name}, {counted} x {test.gallery:,} x {CHANNELS}, {device}",
+        f"{seconds['ours']:.2f} s, mAP {found[0].mean():.2f}",
+        f"the matrix product alone: {seconds['product']:.2f} s",
+        f"{seconds['ours'] / seconds['product']:.2f} x",
+        "<= 1.5 x" if test is LARGE else "",
+    )
+
+
+def _resident_row() -> Row:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
+        peak = processes.submit(resident_bytes, LARGE, RESIDENT).result()
+    what = f"its memory: a process with all {LARGE.queries + LARGE.gallery:,} features, and Python and torch"
+    return (what, f"{peak / 2**30:.2f} GiB", "", "", "<= 3 GB")
+
+
+def _argsort_row() -> Row:
+    sets = random_sets(LARGE).head(ARGSORTED)
+    np.testing.assert_allclose(ranked(sets), argsorted(sets), rtol=0, atol=1e-9)  # else they would not be compared
+    seconds = best_seconds({"ours": partial(ranked, sets), "argsort": partial(argsorted, sets)}, ROUNDS)
+    return (
+        f"{ARGSORTED} queries of {LARGE.name}",
+        f"{seconds['ours']:.2f} s",
+        f"every list sorted as a whole: {seconds['argsort']:.2f} s",
+        f"{seconds['argsort'] / seconds['ours']:.1f} x faster",
+        ">= 4 x",
+    )
+
+
+def _rounding_rows() -> list[Row]:
+    """What TF32 and bfloat16 products would change, by features rounded alike."""
+    sets = random_sets(VERI).head(ROUNDED)
+    precisions, scores = ranked(sets), sets.query @ sets.gallery.T
+    rows = []
+    for name, rounded in (("TF32", to_tf32), ("bfloat16", to_bfloat16)):
+        other = Sets(rounded(sets.query), rounded(sets.gallery), sets.query_labels, sets.gallery_labels)
+        error = np.abs(other.query @ other.gallery.T - scores).max()
+        change = ranked(other) - precisions
+        what = f"features rounded to {name}, {ROUNDED} queries of {VERI.name}"
+        changes = f"mAP by {abs(change.mean()):.0e}, one AP by {np.abs(change).max():.0e}"
+        rows.append((what, f"cosines off by {error:.0e}", changes, "", ""))
+    return rows
+
+
+def ranked(sets: Sets, device: str = "cpu") -> Precisions:
+    """Return each query's average precision as the project ranks it."""
+    chunk = queries_at_once(len(sets.gallery))
+    arrays = sets.query, sets.gallery, sets.query_labels, sets.gallery_labels
+    return rank_queries(*arrays, same_camera_is_junk=True, chunk=chunk, device=device).average_precision
+
+
+def products(sets: Sets, device: str) -> None:
+    """Compute the scores in the same chunks, and forget them."""
+    columns, chunk = torch.from_numpy(sets.gallery).to(device).T, queries_at_once(len(sets.gallery))
+    with full_precision():
+        for first in range(0, len(sets.query), chunk):
+            torch.from_numpy(sets.query[first : first + chunk]).to(device) @ columns
+
+
+def argsorted(sets: Sets) -> Precisions:
+    """Return each query's average precision from its whole list, sorted, as evaluators commonly have it."""
+    asked, shown = sets.query_labels, sets.gallery_labels
+    scores = (torch.from_numpy(sets.query) @ torch.from_numpy(sets.gallery).T).numpy().astype(np.float64)
+    match = asked.vehicle[:, None] == shown.vehicle
+    scores[match] -= TIE * (1 + 1e-6)  # no match is level with a wrong image when it has been put below its ties
+    order = np.argsort(-scores, axis=1)
+    match = asked.vehicle[:, None] == shown.vehicle[order]
+    junk = match & (asked.camera[:, None] == shown.camera[order])
+    precisions = []
+    for hits, left_out in zip(match, junk, strict=True):
+        kept = hits[~left_out]
+        precision = np.cumsum(kept) / np.arange(1, len(kept) + 1)
+        precisions.append((precision * kept).sum() / max(1, kept.sum()))
+    return np.array(precisions)
+
+
+def resident_bytes(test: Test, queries: int) -> int:
+    """Rank the first queries of a test and return the most memory that this process has ever held."""
+    ranked(random_sets(test).head(queries))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def to_tf32(matrix: Matrix) -> Matrix:
+    """Round to TF32, which keeps 10 of the 23 bits."""
+    return ((matrix.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def to_bfloat16(matrix: Matrix) -> Matrix:
+    """Round to bfloat16, which keeps 7 of the 23 bits."""
+    return torch.from_numpy(matrix).bfloat16().float().numpy()

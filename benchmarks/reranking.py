@@ -1,0 +1,91 @@
+"""k-reciprocal re-ranking over the nearest few, against the same computed densely, all images against all."""
+
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from benchmarks.measure import best_seconds, peak_bytes
+from reid.ranking import Matrix, Numbers
+from reid.reranking import k_reciprocal_rows
+
+QUERIES, GALLERY, CHANNELS, VEHICLES, CHUNK = 500, 2500, 512, 200, 256
+K1, K2, WEIGHT = 20, 6, 0.3
+
+
+def sparse(query: Matrix, gallery: Matrix) -> Matrix:
+    """Scores as the project makes them, (Q, G)."""
+    rows = k_reciprocal_rows(query, gallery, k1=K1, k2=K2, weight=WEIGHT, chunk=CHUNK)
+    return np.stack([scores for _, scores in rows])
+
+
+def dense(query: Matrix, gallery: Matrix) -> Matrix:
+    """Scores (Q, G) from whole matrices (Q + G, Q + G): distances, their sorted order, and the encodings."""
+    features = np.concatenate([query, gallery])
+    distances = 2 - 2 * features @ features.T
+    distances /= distances.max(axis=1, keepdims=True)
+    order = np.argsort(distances, axis=1)
+    encodings = np.zeros_like(distances)
+    for image in range(len(features)):
+        own = expanded = _mutual(order, image, K1)
+        for member in own:
+            half = _mutual(order, member, round(K1 / 2))
+            if 3 * np.isin(half, own).sum() > 2 * len(half):
+                expanded = np.union1d(expanded, half)
+        weights = np.exp(-distances[image, expanded])
+        encodings[image, expanded] = weights / weights.sum()
+    encodings = np.stack([encodings[nearest].mean(axis=0) for nearest in order[:, :K2]])
+    images_with = [np.flatnonzero(column) for column in encodings.T]
+    scores = np.empty((len(query), len(gallery)), dtype=np.float32)
+    for image in range(len(query)):
+        minima = np.zeros(len(features), dtype=np.float32)
+        for member in np.flatnonzero(encodings[image]):
+            images = images_with[member]
+            minima[images] += np.minimum(encodings[image, member], encodings[images, member])
+        jaccard = 1 - minima / (2 - minima)
+        scores[image] = -(WEIGHT * distances[image] + (1 - WEIGHT) * jaccard)[len(query) :]
+    return scores
+
+
+def _mutual(order: Numbers, image: int, k: int) -> Numbers:
+    near = order[image, : k + 1]
+    return np.asarray(near[(order[near, : k + 1] == image).any(axis=1)])
+
+
+def reranking_rows() -> list[tuple[str, str, str, str, str]]:
+    """Return the table's rows: time and memory."""
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((VEHICLES, CHANNELS), dtype=np.float32)
+    features = centres[random.integers(0, VEHICLES, QUERIES + GALLERY)]
+    features += 2 * random.standard_normal(features.shape, dtype=np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    pair = features[:QUERIES], features[QUERIES:]
+    np.testing.assert_allclose(sparse(*pair), dense(*pair), atol=1e-5)  # else they would not be compared
+    seconds = best_seconds({"sparse": partial(sparse, *pair), "dense": partial(dense, *pair)}, rounds=2)
+    held = {form.__name__: _peak_bytes(partial(form, *pair)) for form in (sparse, dense)}
+    return [
+        (
+            f"re-ranking, {QUERIES} queries, {GALLERY} in the gallery, {CHANNELS} channels",
+            f"{seconds['sparse']:.2f} s",
+            f"densely: {seconds['dense']:.2f} s",
+            f"{seconds['dense'] / seconds['sparse']:.1f} x faster",
+            "",
+        ),
+        (
+            "its memory",
+            f"{held['sparse'] / 2**20:.0f} MiB",
+            f"{held['dense'] / 2**20:.0f} MiB",
+            f"{held['sparse'] / held['dense']:.2f} of it",
+            "",
+        ),
+    ]
+
+
+def _peak_bytes(call: Callable[[], object]) -> int:
+    """Return the most that arrays and tensors held, each at its own peak."""
+    tracemalloc.start()
+    call()
+    arrays = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return arrays + peak_bytes(call)
