@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_cache.errors import plain
 from data_cache.plots import COLOURS, figure_written_to
 
 WIDTH, HEIGHT, HEIGHT_OF_A_PART = 14.0, 4.6, 0.26  # inches
@@ -51,7 +52,7 @@ def _parts(axes: Any, shares: Sequence[tuple[str, float]]) -> None:
     bars = axes.barh(places, [100 * share for _, share in shown], color=COLOURS[2])
     axes.bar_label(bars, [f"{100 * share:.1f}" for _, share in shown], padding=3, fontsize=8)
     # A dollar sign would start a formula.
-    axes.set_yticks(places, [name.replace("$", r"\$") for name, _ in shown], fontsize=9)
+    axes.set_yticks(places, [plain(name).replace("$", r"\$") for name, _ in shown], fontsize=9)
     axes.invert_yaxis()
     hidden = f"; {len(shares) - len(shown)} parts are not shown" if len(shares) > len(shown) else ""
     axes.set(title="Images that have the part", xlabel=f"percent of images{hidden}", xlim=(0, 108))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.cache_figure import write_statistics_figure
+from data_cache.errors import plain
 from data_cache.files import write_json
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
 
@@ -127,7 +128,9 @@ def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
         table.add_column(heading, justify="right")
     for part in statistics.parts:
         counts = (f"{part.boxes:,}", f"{part.images:,}", f"{100 * part.share:.1f}")
-        table.add_row(escape(part.name), *counts, _figure(part.median_score, 2), _figure(part.median_area, 2, 100))
+        table.add_row(
+            escape(plain(part.name)), *counts, _figure(part.median_score, 2), _figure(part.median_area, 2, 100)
+        )
     return table
 
 
@@ -141,8 +144,8 @@ def _summary(statistics: CacheStatistics) -> list[str]:
         f"{statistics.images:,} images: {statistics.found:,} with parts, {statistics.empty:,} without, "
         f"{statistics.failed:,} failed",
         f"{statistics.boxes:,} parts, {statistics.parts_per_image:.2f} an image; images by parts {by_parts or 'none'}",
-        *([f"scores: {statistics.scores_are}"] if statistics.scores_are else []),
-        *(f"failed, {count:,}: {reason}" for reason, count in statistics.failures.items()),
+        *([f"scores: {plain(statistics.scores_are)}"] if statistics.scores_are else []),
+        *(f"failed, {count:,}: {plain(reason)}" for reason, count in statistics.failures.items()),
     ]
 
 

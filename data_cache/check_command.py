@@ -31,7 +31,7 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
     """
     from data_cache.check import check_dataset, check_table
     from data_cache.datasets import load_dataset
-    from data_cache.errors import UserError
+    from data_cache.errors import UserError, plain
     from data_cache.tables import print_tables
 
     found = check_dataset(load_dataset(dataset, data_root), strict=strict, workers=workers)
@@ -40,7 +40,7 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
     else:
         print_tables(check_table(found))
         for line in (*(f"warning: {line}" for line in found.warnings), *found.remarks):
-            click.echo(line)
+            click.echo(plain(line))
     if found.faults:
         count = len(found.faults)
         raise UserError(f"{found.root}: {count} {'fault' if count == 1 else 'faults'}: {'; '.join(found.faults)}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
 from data_cache.files import read_json
 from data_cache.packing import ImageEntry
 
@@ -149,7 +149,7 @@ def file_name(value: Any) -> str:
     wrong = not 0 < len(encoded) <= LONGEST_NAME or b"\\" in encoded or any(byte < ord(" ") for byte in encoded)
     if wrong or pure.is_absolute() or ".." in pure.parts:
         raise RecordFault(f"`file_name` {shown(value)} is not a path below the images' folder")
-    return str(value)
+    return str(pure)  # ./a.jpg and a.jpg are one image
 
 
 def _printable(value: Any) -> str:
@@ -161,12 +161,3 @@ def _printable(value: Any) -> str:
 def _new(value: Identifier, known: Mapping[Identifier, Any] | set[str], key: str) -> None:
     if value in known:
         raise RecordFault(f"`{key}` {shown(value)} is given twice")
-
-
-def shown(value: Any) -> str:
-    """Return a value of a file as short plain text, for a message."""
-    try:
-        text = ascii(value)
-    except RecursionError:  # lists in lists, as deep as JSON may go
-        text = type(value).__name__
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -20,10 +20,9 @@ from data_cache.coco_files import (
     read_document,
     read_index,
     refuse,
-    shown,
 )
 from data_cache.datasets import Dataset
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
 from data_cache.files import read_json, sha256_of_file
 from data_cache.packing import Imported, LooseBoxes, pack_boxes
 from data_cache.verification import differing_names, first_of

@@ -1,14 +1,18 @@
 """Data sets listed in a CSV: a user's own pictures, and the renderer's."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
+from data_cache.files import read_json, read_regular
 from data_cache.lists import refuse_strange_name
 from data_cache.protocols import Split, fixed_split
 from data_cache.readers import COLUMNS, Reading
+
+MARK = "synthetic.json"
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -35,7 +39,9 @@ def read_csv(path: Path) -> pd.DataFrame:
 def _parsed(path: Path) -> pd.DataFrame:
     try:
         # index_col=False: pandas takes the first column for an index where every line ends with a comma
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        table = pd.read_csv(
+            io.BytesIO(read_regular(path)), dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+        )
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; a CSV with the columns {', '.join(COLUMNS)} is needed") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -52,7 +58,17 @@ def read_folder(csv: Path) -> Reading:
 
 def is_rendered(root: Path) -> bool:
     """Whether the renderer made what lies there, in whatever layout."""
-    return (root / "synthetic.json").exists()
+    return (root / MARK).exists()
+
+
+def _require_whole(root: Path, table: pd.DataFrame) -> None:
+    """Raise UserError where the renderer's mark is damaged, or counts other images than its table has."""
+    remedy = f"delete {root} and make it again with `python cli.py synth --data-root {root.parent}`"
+    mark = read_json(root / MARK)
+    if not isinstance(mark, dict):
+        raise UserError(f"{root / MARK}: not the mark of a synthetic data set; {remedy}")
+    if mark.get("images", len(table)) != len(table):
+        raise UserError(f"{root / 'images.csv'}: {len(table)} images of {shown(mark['images'])}; {remedy}")
 
 
 def read_synthetic(root: Path) -> Reading:
@@ -62,6 +78,7 @@ def read_synthetic(root: Path) -> Reading:
             f"{root}: no finished synthetic data set; make it with `python cli.py synth --data-root {root.parent}`"
         )
     table = read_csv(root / "images.csv")
+    _require_whole(root, table)
     vehicles = np.array(sorted(set(table["vehicle_id"][table["split"] != "train"])))
     sizes = {"small": max(1, len(vehicles) // 3), "medium": max(1, 2 * len(vehicles) // 3), "large": len(vehicles)}
     splits: dict[str, Split] = {

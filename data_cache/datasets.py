@@ -88,6 +88,7 @@ _SOURCES = {
     ),
     "synthetic": _Source(("synthetic",), read_synthetic, "make it: `python cli.py synth`"),
 }
+KNOWN = tuple(_SOURCES)  # data sets with lists of their own; others are what a CSV lists
 
 
 def load_dataset(name: str, data_root: Path) -> Dataset:

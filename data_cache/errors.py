@@ -12,6 +12,24 @@ class UserError(Exception):
     """A fault in the user's data, files or options; the message is one line with the file and the remedy."""
 
 
+def plain(text: object) -> str:
+    """Return a text as it may stand in a message: line breaks and whatever else does not print are escapes.
+
+    >>> plain("a\\x1b[31m\\n.jpg")
+    'a\\\\x1b[31m\\\\n.jpg'
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text))
+
+
+def shown(value: object) -> str:
+    """Return a value of a file as short plain text, for a message."""
+    try:
+        text = ascii(value)
+    except (RecursionError, ValueError):  # lists in lists, as deep as JSON may go; a number of 5,000 digits
+        text = type(value).__name__
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def from_worker(error: UserError) -> UserError:
     """Return the error in its own line: a loader gives its worker's whole traceback as text, which ends with it."""
     kind = f"{type(error).__module__}.{type(error).__qualname__}: "

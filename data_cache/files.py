@@ -1,15 +1,17 @@
 """Files that are whole or absent: atomic writing, strict JSON, hashes."""
 
+import errno
 import glob
 import hashlib
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from data_cache.errors import UserError
 
@@ -71,6 +73,27 @@ def is_there(path: Path) -> bool:
         raise UserError(f"{path}: cannot be used ({error.strerror or error})") from error
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises OSError where there is none, and for anything else: a pipe would be waited for, a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """Return the content of a regular file, of `most` bytes where that is given. Raises OSError as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read(most)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` as a whole; see `replacing`."""
     with replacing(path) as temporary:
@@ -91,10 +114,14 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _refuse_constant(text)
 
 
+def _strict_json(data: bytes) -> Any:
+    return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def read_json(path: Path) -> Any:
     """Read strict JSON (no NaN, no infinity). Raises UserError naming the file where it is missing or damaged."""
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant, parse_float=_finite)
+        return _strict_json(read_regular(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -108,15 +135,21 @@ def append_json_line(path: Path, value: object) -> None:
         log.write(line)
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """Read a JSONL log; a last line cut short by a killed run is left out. Raises UserError where it is damaged."""
-    if not path.exists():
-        return []
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSONL log, an object a line; a last line cut short by a killed run is left out, no file is no line.
+
+    Raises UserError where it is damaged.
+    """
     try:
-        *lines, _ = path.read_bytes().split(b"\n")
-        return [json.loads(line) for line in lines if line]
-    except (OSError, ValueError) as error:
+        *lines, _ = read_regular(path).split(b"\n")
+        found = [_strict_json(line) for line in lines if line]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged log ({error}); delete it") from error
+    if not all(isinstance(line, dict) for line in found):
+        raise UserError(f"{path}: damaged log (a line is not a JSON object); delete it")
+    return found
 
 
 def sha256_of_bytes(data: bytes) -> str:
@@ -128,7 +161,7 @@ def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits. Raises UserError where it cannot be read."""
     try:
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
         return digest.hexdigest()

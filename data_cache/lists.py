@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from data_cache.coco_files import shown
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
+from data_cache.files import read_regular
 
 LONGEST_NAME = 255  # bytes of UTF-8 between two slashes, as file systems allow
 BLANKS = re.compile(r"[ \t]+")
@@ -70,9 +70,7 @@ def list_text(path: Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
     Raises UserError where the file is missing, no regular file, or in none of these encodings.
     """
     try:
-        if path.exists() and not path.is_file():  # to read a pipe would wait for ever
-            raise UserError(f"{path}: list file cannot be read (not a regular file)")
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise UserError(f"{path}: list file cannot be read ({error.strerror})") from error
     for encoding in encodings:
@@ -84,8 +82,9 @@ def list_text(path: Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
 def refuse_strange_name(name: str, where: str) -> None:
     r"""Raise UserError, which begins with `where`, for a name that is no plain path below the data set's folder.
 
-    That is: absolute, with `..`, a backslash or a control character, empty, or longer than a file's name can be. Links
-    are not looked at here: `data_cache.images.path_inside` refuses those that lead out.
+    That is: absolute, with `..`, a backslash or a control character, empty, or longer than a file's name can be; or
+    with a step `.` or an empty one, which would make two names of one image. Links are not looked at here:
+    `data_cache.images.path_inside` refuses those that lead out.
 
     >>> refuse_strange_name("../a\n.jpg", "list.txt, entry 3")
     Traceback (most recent call last):
@@ -95,6 +94,8 @@ def refuse_strange_name(name: str, where: str) -> None:
     strange = name.startswith("/") or ".." in steps or "\\" in name or CONTROL.search(name) or DRIVE.match(name)
     if not name or strange or max(len(step.encode()) for step in steps) > LONGEST_NAME:
         raise UserError(f"{where}: {shown(name)} is not a relative path below the data set's folder")
+    if "" in steps or "." in steps:  # another spelling of a name would pass for another image
+        raise UserError(f"{where}: {shown(name)} has steps that lead nowhere; write it without . and //")
 
 
 def camera_number(text: str, where: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_cache.errors import plain
 from data_cache.files import sha256_of_names
 from data_cache.parts import (
     STATUS_EMPTY,
@@ -18,6 +19,7 @@ from data_cache.parts import (
     require_fingerprint,
     write_parts,
 )
+from data_cache.shards import alone_on
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Imported:
         """Return what was written to `path` as one line."""
         told = self.as_json(path)
         counts = f"{told['images']} images, {told['boxes']} parts, {told['empty']} empty, {told['failed']} failed"
-        return f"{path}: {counts}" + (f", first {told['first_failure']}" if told["failed"] else "")
+        return f"{path}: {counts}" + (f", first {plain(told['first_failure'])}" if told["failed"] else "")
 
 
 def pack_boxes(
@@ -132,8 +134,10 @@ def write_cache(
 ) -> None:
     """Write a part cache, but never over one that something else made: that may be hours of a detector's work.
 
-    Raises UserError, with the difference and the remedy, where `path` holds such a cache, or holds something else.
+    Raises UserError, with the difference and the remedy, where `path` holds such a cache, or holds something else, and
+    where another run is making it.
     """
-    if path.exists():
-        require_fingerprint(read_parts(path).fingerprint, parts.fingerprint, path, remedy)
-    write_parts(path, parts)
+    with alone_on(path):
+        if path.exists():
+            require_fingerprint(read_parts(path).fingerprint, parts.fingerprint, path, remedy)
+        write_parts(path, parts)

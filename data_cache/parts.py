@@ -12,13 +12,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.errors import UserError
-from data_cache.files import is_there, sha256_of_bytes, write_atomically
+from data_cache.errors import UserError, plain
+from data_cache.files import is_there, read_regular, sha256_of_bytes, write_atomically
+from data_cache.hdf5 import FAULTS, read_numbers, read_texts
 
 SCHEMA = 1
 SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
 STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
-ARRAYS = ("image_size", "boxes", "scores", "labels", "status")
+TYPES = {"image_size": "int32", "boxes": "float32", "scores": "float32", "labels": "int8", "status": "uint8"}
+ARRAYS = tuple(TYPES)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def read_parts(path: Path) -> PartBoxes:
     if not is_there(path):
         raise UserError(f"{path}: no part cache there; make it with `python cli.py detect`")
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         if data[:SEAL_SIZE] != _seal(data[SEAL_SIZE:]):
             raise ValueError("its content has changed since it was written")
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -160,18 +162,25 @@ def read_parts(path: Path) -> PartBoxes:
                     f"part cache of schema {schema}, this version reads {SCHEMA}; run `python cli.py detect` again"
                 )
             return PartBoxes(
-                names=tuple(file["name"].asstr()[:]),
-                failure=tuple(file["failure"].asstr()[:]),
-                part_names=tuple(json.loads(file.attrs["part_names"])),
-                fingerprint=json.loads(file.attrs["fingerprint"]),
-                **{name: file[name][:] for name in ARRAYS},
+                part_names=_part_names(file.attrs["part_names"]),
+                fingerprint=dict(json.loads(file.attrs["fingerprint"])),
+                **{name: read_numbers(file, name, kind, len(data)) for name, kind in TYPES.items()},
+                names=read_texts(file, "name", len(data)),
+                failure=read_texts(file, "failure", len(data)),
             )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except FAULTS as error:
         raise UserError(
-            f"{path}: damaged part cache ({error}); delete it and run `python cli.py detect` again"
+            f"{path}: damaged part cache ({str(error)[:200]}); delete it and run `python cli.py detect` again"
         ) from error
+
+
+def _part_names(attribute: str) -> tuple[str, ...]:
+    names = json.loads(attribute)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("part_names is no list of texts")
+    return tuple(names)
 
 
 def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
@@ -195,14 +204,18 @@ def require_fingerprint(
     remedy: str = "delete it, or write to another place with --output",
 ) -> None:
     """Raise UserError, showing the first difference and the remedy, where a file was made by something else."""
+    if not isinstance(found, Mapping):  # as JSON from a file may be
+        raise UserError(f"{path}: damaged, it does not tell what made it; {remedy}")
     difference = first_difference(found, wanted)
     if difference is not None:
         name, there, here = difference
-        raise UserError(f"{path}: made with {name} = {there}, this run needs {here}; {remedy}")
+        raise UserError(f"{path}: made with {plain(name)} = {plain(there)}, this run needs {plain(here)}; {remedy}")
 
 
 def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """Return (dotted name, found, wanted) of the first value that differs, sorted by name; None where all agree.
+
+    A value that is missing is None, as one that older files do not tell.
 
     >>> first_difference({"recipe": {"epochs": 9, "seed": 0}}, {"recipe": {"seed": 0, "epochs": 16}})
     ('recipe.epochs', 9, 16)
@@ -212,7 +225,9 @@ def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tup
         if there == here:
             continue
         if isinstance(there, Mapping) and isinstance(here, Mapping):
-            name, there, here = first_difference(there, here) or ("", there, here)
-            return f"{key}.{name}", there, here
+            within = first_difference(there, here)
+            if within is None:
+                continue
+            return f"{key}.{within[0]}", *within[1:]
         return key, there, here
     return None

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from data_cache.errors import plain
+
 if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
@@ -22,9 +24,12 @@ def is_first_rank() -> bool:
 
 
 def say(message: str) -> None:
-    """Print one line for the user on standard error, from the first rank only; standard output is for results."""
+    """Print one line for the user on standard error, from the first rank only; standard output is for results.
+
+    What does not print, such as control characters in the name of a file, is written as escapes.
+    """
     if is_first_rank():
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(plain(message) + "\n")
         sys.stderr.flush()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from data_cache.coco_files import RecordFault, shown
-from data_cache.errors import UserError
+from data_cache.coco_files import RecordFault
+from data_cache.errors import UserError, shown
 from data_cache.lists import Entry, list_text, read_entries, read_image_list
 from data_cache.protocols import FixedSplit, Split, fixed_split
 from data_cache.readers import COLUMNS, Reading
@@ -16,7 +16,7 @@ from data_cache.xml_files import parse_xml
 VERI_NAME = re.compile(r"(\d{4})_c(\d{3})_\d{8}_\d+\.jpg", re.ASCII)
 TRACKS = "test_track.txt"
 LABELS = ("train_label.xml", "test_label.xml")
-MOST_BYTES = 64 << 20  # of a label file; the released ones have about 4 MB
+MOST_BYTES = 16 << 20  # of a label file; the released ones have about 4 MB
 # column -> (attribute of an Item, list of its meanings)
 ATTRIBUTES = {"colour": ("colorID", "list_color.txt"), "type": ("typeID", "list_type.txt")}
 MEANING = re.compile(r"\s*([0-9]+)\s+(\S.*?)\s*")

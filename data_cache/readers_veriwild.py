@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from data_cache.coco_files import shown
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
 from data_cache.lists import NUMBER, camera_number, list_text, read_image_list
 from data_cache.protocols import FixedSplit, rows_where
 from data_cache.readers import COLUMNS, Reading

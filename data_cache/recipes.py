@@ -1,22 +1,41 @@
 """Recipes: every setting of a run in one frozen, validated value; a preset's name or a YAML file, plus overrides."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain, shown
+from data_cache.files import read_regular
 
 MAX_RECIPE_BYTES = 64 * 1024
+# What PyYAML lets through from a text that is no value of its type: the date 2020-13-45, `!!bool maybe`, `!!int ""`.
+_NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Recipe(BaseModel):
     """Base of all recipes: frozen; unknown options, NaN and infinity are refused. An alias is the option's one name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_fit(cls, options: Any) -> Any:
+        """Refuse whole numbers of more than 63 bits: no option is one, and Python writes no very long one as text."""
+        if any(number.bit_length() > 63 for number in _whole_numbers(options)):
+            raise ValueError("a whole number is too large")
+        return options
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _whole_numbers(part)
 
 
 RecipeKind = TypeVar("RecipeKind", bound=Recipe)
@@ -29,7 +48,7 @@ def resolve_recipe(
 
     Raises UserError for an unknown preset, an unknown option (naming the nearest one) or a value out of range.
     """
-    options = _preset_options(presets, name_or_path)
+    options = _preset_options(kind, presets, name_or_path)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -43,24 +62,26 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-    return UserError(f"unknown {what} {name}{hint}")
+    return UserError(f"unknown {what} {plain(name)[:80]}{hint}")
 
 
-def _preset_options(presets: Mapping[str, RecipeKind], name_or_path: str) -> dict[str, Any]:
+def _preset_options(kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str) -> dict[str, Any]:
     if name_or_path in presets:
         return presets[name_or_path].model_dump()
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml", ".json"):
         raise unknown("recipe", name_or_path, presets)
     try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
+        data = read_regular(path, MAX_RECIPE_BYTES + 1)
+        if len(data) > MAX_RECIPE_BYTES:
             raise UserError(f"{path}: larger than {MAX_RECIPE_BYTES // 1024} KiB, not a recipe")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a recipe ({error})") from error
     options = _yaml_value(text, str(path))
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
         raise UserError(f"{path}: a recipe is a list of `option: value` lines")
+    _refuse_unknown(kind, options, f"{path}: ")
     return options
 
 
@@ -69,18 +90,23 @@ def _yaml_value(text: str, source: str) -> Any:
         raise UserError(f"{source}: anchors (&) and aliases (*) are not allowed")
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2020-13-45
-        raise UserError(f"{source}: not valid YAML ({str(error).splitlines()[0]})") from error
+    except (yaml.YAMLError, *_NO_VALUE) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{source}: not valid YAML ({plain(reason)[:200]})") from error
 
 
-def _validated(kind: type[RecipeKind], options: Mapping[str, Any], source: str) -> RecipeKind:
+def _refuse_unknown(kind: type[Recipe], options: Iterable[str], where: str = "") -> None:
     known = [field.alias or name for name, field in kind.model_fields.items()]
     for key in options:
         if key not in known:
-            raise unknown("option", key, known)
+            raise UserError(f"{where}{unknown('option', key, known)}")
+
+
+def _validated(kind: type[RecipeKind], options: Mapping[str, Any], source: str) -> RecipeKind:
+    _refuse_unknown(kind, options)
     try:
         return kind(**options)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise UserError(f"{source}: {name}: {first['msg']} (given: {first['input']!r})") from error
+        raise UserError(f"{source}: {name}: {first['msg']} (given: {shown(first['input'])})") from error

@@ -1,12 +1,14 @@
 """Resumable writing of a part cache: shards of consecutive names, each put down whole, then merged into one file."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from data_cache.errors import UserError
 from data_cache.files import remove_strays, strays_of
+from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
 from data_cache.progress import say
 
@@ -19,6 +21,20 @@ def plan_shards(names: Sequence[str], size: int) -> list[Sequence[str]]:
 def shards_folder(output: Path) -> Path:
     """Return the folder that holds the shards of `output` until they are merged."""
     return output.with_name(output.name + ".shards")
+
+
+@contextmanager
+def alone_on(output: Path) -> Iterator[None]:
+    """Hold the lock of those who make shards of `output`, for one who writes it whole. Raises UserError as they do.
+
+    Shards of a stopped run stay.
+    """
+    try:
+        with run_lock(shards_folder(output)):
+            yield
+    finally:
+        with suppress(OSError):  # it holds shards, or another run's lock
+            shards_folder(output).rmdir()
 
 
 def shard_path(output: Path, index: int) -> Path:

@@ -2,20 +2,27 @@
 
 import hashlib
 import json
+import pickle
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from data_cache.errors import UserError
-from data_cache.files import write_atomically
+from data_cache.files import open_regular, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ENTRY = "contents"
 _LENGTH = struct.Struct("<Q")
-_NOT_OURS = (KeyError, ValueError, TypeError, AttributeError, RecursionError, struct.error)
+# what torch.load raises over a file that is no pickle of its own, and safetensors over one that it did not write
+NO_STATE = (
+    *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError),
+    *(ArithmeticError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+)
+_NOT_OURS = (LookupError, ValueError, TypeError, AttributeError, RuntimeError, struct.error)
 
 
 def content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
@@ -24,7 +31,8 @@ def content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(_byte_type()).numpy().tobytes())
+        if tensor.numel():  # an empty array of numpy's has a stride of 0, which torch cannot view as bytes
+            digest.update(tensor.flatten().view(_byte_type()).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -57,14 +65,15 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
     from safetensors.torch import load
 
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         metadata, expected = _entry(data)
         tensors = load(data)
+        content = content_hash(tensors, metadata)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {remedy}") from error
     except (SafetensorError, OSError, *_NOT_OURS) as error:
         raise UserError(f"{path}: damaged, or not a file of this system ({error}); {remedy}") from error
-    if content_hash(tensors, metadata) != expected:
+    if content != expected:
         raise UserError(f"{path}: its content has changed since it was written; {remedy}")
     return tensors, metadata, expected
 
@@ -75,7 +84,7 @@ def read_metadata(path: Path, remedy: str) -> dict[str, Any]:
     Raises UserError, ending with `remedy`, where the file is missing or is something else.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_LENGTH.size)
             return _entry(head + file.read(min(_LENGTH.unpack(head)[0], path.stat().st_size)))[0]
     except FileNotFoundError as error:
@@ -97,18 +106,18 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
 
     A dictionary under "state_dict" is unwrapped. Raises UserError where the file is missing or holds anything else.
     """
-    import pickle
-
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
+        with open_regular(path) as file:
+            _refuse_bomb(file, path.stat().st_size)
         safe = path.suffix == ".safetensors"
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, SafetensorError, pickle.UnpicklingError) as error:
+    except (SafetensorError, *NO_STATE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]  # an empty file's error has no text
         if "weights_only" in reason:  # torch's advice is to run the file's code
             reason = "it holds more than tensors: a pickle that would run code, or no pickle"
@@ -119,3 +128,11 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
     ):
         raise UserError(f"{path}: holds no state dict (names to tensors)")
     return state
+
+
+def _refuse_bomb(file: BinaryIO, size: int) -> None:
+    """Raise ValueError for an archive of more than its size: torch packs nothing, but would unpack anything."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise ValueError("its tensors are compressed, which torch never does")

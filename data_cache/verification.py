@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from data_cache.attributes import PART_NAMES
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
+from data_cache.datasets import KNOWN, Dataset
+from data_cache.errors import UserError, plain
 from data_cache.files import sha256_of_names
 from data_cache.images import ImageError, image_size
-from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, PartBoxes, read_parts
+from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, PartBoxes, read_parts, require_fingerprint
 from data_cache.progress import track
 
 NAMED = 3  # names that a message shows of each kind
@@ -56,9 +56,9 @@ class Verification:
     def line(self) -> str:
         """Return the result as one line."""
         if self.faults:
-            return f"{self.path}: {'; '.join([*self.faults, *self.remarks])}"
+            return plain(f"{self.path}: {'; '.join([*self.faults, *self.remarks])}")
         counts = f"{self.images} images, {self.parts} parts, {self.empty} empty, {self.failed} failed"
-        return "; ".join([f"{self.path}: sound", counts, *self.remarks])
+        return plain("; ".join([f"{self.path}: sound", counts, *self.remarks]))
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -131,6 +131,14 @@ def compare(parts: PartBoxes, dataset: Dataset) -> Comparison:
         except ImageError:  # told by name, with the others
             unreadable.append(name)
     return Comparison(missing, extra, tuple(changed), tuple(unreadable))
+
+
+def require_data_set(parts: PartBoxes, dataset: Dataset, path: Path) -> None:
+    """Raise UserError where a cache was made of another data set; two CSVs may well list the same images."""
+    made_of = parts.fingerprint.get("dataset")
+    if made_of in KNOWN and dataset.name in KNOWN:
+        remedy = f"run `python cli.py detect --dataset {dataset.name}`, or name another cache by --parts"
+        require_fingerprint({"dataset": made_of}, {"dataset": dataset.name}, path, remedy)
 
 
 def differing_names(names: Sequence[str], dataset: Dataset) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain
 from data_cache.images import ImageError, image_size
 from data_cache.progress import track
 from detect.coco import CocoReading, read_coco
-from detect.faults import AnnotationFaults, plain, shown
+from detect.faults import AnnotationFaults, shown
 from detect.image_record import Corners, ImageRecord
 from detect.part_mapping import PARTS
 

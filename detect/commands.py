@@ -128,11 +128,12 @@ def chosen_weights(runs: Path, recipe: str | None, device: str) -> Path:
 def show_summary(summary: "DetectionSummary") -> None:
     """Print the cache in numbers as a table, then where it is and what was done."""
     from data_cache.cache_statistics import statistics_table
+    from data_cache.errors import plain
     from data_cache.tables import print_tables
 
     print_tables(statistics_table(summary.statistics, "parts found"))
     if summary.first_failure:
-        click.echo(f"first failed: {summary.first_failure}")
+        click.echo(f"first failed: {plain(summary.first_failure)}")
     rate = summary.images_per_second
     done = "nothing was left to do" if rate is None else f"{summary.made_now:,} images now, {rate:.1f} images/s"
     click.echo(f"{summary.output}: {summary.statistics.images:,} images; {done}")

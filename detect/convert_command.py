@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain
 from data_cache.options import FILE, FOLDER, json_option
 
 if TYPE_CHECKING:
@@ -119,7 +119,6 @@ def show_conversion(done: "Conversion", as_json: bool) -> None:
     from rich.table import Table
 
     from data_cache.tables import print_tables
-    from detect.faults import plain
 
     if as_json:
         click.echo(json.dumps(done.as_json()))

@@ -36,11 +36,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def plain(text: object) -> str:
-    """Return a text with line breaks and other characters that do not print written as escapes."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text))
-
-
 def shown(value: object) -> str:
     """Return a value from a user's file as Python writes it, on one line and cut short."""
     return _short.repr(value)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from data_cache.coco_files import RecordFault
+from data_cache.errors import plain
 from data_cache.images import ImageError, path_inside
-from detect.faults import plain, shown
+from detect.faults import shown
 
 
 def is_picture(root: Path, name: str) -> bool:

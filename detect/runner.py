@@ -5,7 +5,6 @@ Imported only when a detector is trained; the one other module than `adapter` th
 
 import io
 import math
-import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from data_cache.errors import UserError
-from data_cache.files import append_json_line, write_atomically
+from data_cache.files import append_json_line, read_regular, sha256_of_bytes, write_atomically
 from data_cache.progress import say
+from data_cache.tensors import NO_STATE
 from detect.quiet import quiet
 
 
@@ -70,14 +70,14 @@ class QuietRunner(Runner):  # type: ignore[misc]
         if not self.state_file.exists():
             return
         try:
-            state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(_unsealed(self.state_file)), map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["network"])
             self.optim_wrapper.load_state_dict(state["optimizer"])
             for scheduler, saved in zip(self.param_schedulers, state["schedules"], strict=True):
                 scheduler.load_state_dict(saved)
             self.train_loop._epoch, self.train_loop._iter = state["epoch"], state["step"]
             self.best = state["best"]
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        except NO_STATE as error:
             raise UserError(
                 f"{self.state_file}: damaged checkpoint ({type(error).__name__}); delete it to train anew"
             ) from error
@@ -101,7 +101,7 @@ class StateHook(Hook):  # type: ignore[misc]
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomically(runner.state_file, buffer.getvalue())
+        write_atomically(runner.state_file, buffer.getvalue() + _seal(buffer.getvalue()))
 
 
 class ProgressHook(Hook):  # type: ignore[misc]
@@ -147,6 +147,20 @@ class ProgressHook(Hook):  # type: ignore[misc]
             f"epoch {runner.epoch + 1}/{runner.max_epochs}, step {step}/{runner.max_iters}: loss {loss:.3f}, "
             f"{rate * self.batch_size:.0f} images/s, {(runner.max_iters - step) / rate:.0f} s left"
         )
+
+
+def _seal(content: bytes) -> bytes:
+    """Return what stands behind the state: torch does not see a bit that has changed in a tensor."""
+    return f"\nsha256 of the above: {sha256_of_bytes(content)}\n".encode()
+
+
+def _unsealed(path: Path) -> bytes:
+    """Return a state without its seal. Raises ValueError where its content has changed, OSError where it is no file."""
+    data = read_regular(path)
+    content = data[: -len(_seal(b""))]
+    if _seal(content) != data[len(content) :]:
+        raise ValueError("its content has changed since it was written")
+    return content
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

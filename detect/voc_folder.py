@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from data_cache.coco_files import RecordFault
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain
 from data_cache.images import ImageError, image_size
 from data_cache.progress import track
 from detect.annotations import AnnotatedImage, annotated
-from detect.faults import counted, noting, plain, shown
+from detect.faults import counted, noting, shown
 from detect.image_record import Corners, ImageRecord
 from detect.part_mapping import PartMapping, suggestion
 from detect.pictures import is_picture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain
 from data_cache.tensors import load_tensors, read_metadata, save_tensors
 from detect.recipes import DetectorRecipe
 
@@ -39,10 +39,10 @@ def load_weights(path: Path, network: "nn.Module") -> None:
 def _recipe(path: Path, metadata: Mapping[str, Any]) -> DetectorRecipe:
     if metadata.get("kind") != KIND:
         raise UserError(f"{path}: not the weights of a part detector; {REMEDY}")
-    if tuple(metadata["part_names"]) != PART_NAMES:
-        raise UserError(f"{path}: was taught other parts ({', '.join(metadata['part_names'])}); {REMEDY}")
+    if metadata.get("part_names") != [*PART_NAMES]:
+        raise UserError(f"{path}: was taught other parts ({plain(metadata.get('part_names'))[:200]}); {REMEDY}")
     try:
-        return DetectorRecipe.model_validate(metadata["recipe"])
+        return DetectorRecipe.model_validate(metadata.get("recipe"))
     except ValidationError as error:
         raise UserError(f"{path}: made by another version, whose recipe is not understood here; {REMEDY}") from error
 

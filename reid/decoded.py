@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.errors import UserError
+from data_cache.files import open_regular
 from data_cache.parts import require_fingerprint
 from data_cache.progress import track
 
@@ -140,14 +141,15 @@ def digest_of(rows: NDArray[np.uint8]) -> str:
 def _read_header(path: Path) -> tuple[dict[str, Any], list[str], int]:
     """Return what the pixels were made from, the digests of their rows, and where they begin."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             (length,) = LENGTH.unpack(file.read(LENGTH.size))
             if length > MAX_HEADER:  # damage must not make us read gigabytes
                 raise ValueError(f"a header of {length:,} bytes")
             text = file.read(length)
         entries = json.loads(text)["__metadata__"]
         made_from, digests = json.loads(entries["made_from"]), json.loads(entries["sha256_of_rows"])
-        if header_of(made_from, digests) != LENGTH.pack(length) + text:
+        whole = len(digests) == -(-len(made_from["images"]) // ROWS)
+        if not whole or header_of(made_from, digests) != LENGTH.pack(length) + text:
             raise ValueError("its header has changed")
         return made_from, digests, LENGTH.size + length
     except FileNotFoundError as error:

@@ -1,13 +1,15 @@
 """Evaluation: features of the test images, of a run or of another system, scored on the protocol's trials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_cache.datasets import Dataset, is_stand_in
 from data_cache.files import write_json
-from data_cache.parts import PartBoxes
+from data_cache.locks import run_lock
+from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.progress import say
 from data_cache.tensors import content_hash
 from reid.features import cached_features
@@ -45,37 +47,39 @@ def evaluate(
     """Score a run's checkpoint on tests; metrics.json and queries.csv of each go into a folder of its name beside it.
 
     One pass of features serves all tests; features that are up to date are used again. `untrained` adds the network
-    before training, and its trunk alone. Raises UserError where parts or features do not fit.
+    before training, and its trunk alone. Raises UserError where parts or features do not fit, where the checkpoint is
+    of another data set, and where another run writes the results.
     """
     run = checkpoint.path.parent
-    path, trained = features_of_run(dataset, parts, checkpoint, splits, device=device, workers=workers)
-    features = {TRAINED: trained}
-    if untrained:
-        before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
-        for row, network in before.items():
-            features[row] = cached_features(
-                path.with_name(f"features-{row}.safetensors"),
-                network,
-                dataset,
-                trained.names,
-                parts,
-                checkpoint.recipe,
-                content_hash(network.state_dict(), {}),
-                device=device,
-                workers=workers,
-            )
-    origin = {
-        "recipe_name": run.name,
-        "recipe": checkpoint.recipe.model_dump(mode="json"),
-        "checkpoint": {
-            "file": checkpoint.path.name,
-            "sha256": checkpoint.sha256,
-            "epoch": checkpoint.metadata["epoch"],  # None where it is not known, of imported weights
-            **({"source": checkpoint.metadata["source"]} if "source" in checkpoint.metadata else {}),
-        },
-        "features": path.relative_to(run).as_posix(),
-    }
-    return [_evaluated(features, dataset, split, scoring, run, origin, device) for split in splits]
+    with _alone(run, splits):
+        path, trained = features_of_run(dataset, parts, checkpoint, splits, device=device, workers=workers)
+        features = {TRAINED: trained}
+        if untrained:
+            before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
+            for row, network in before.items():
+                features[row] = cached_features(
+                    path.with_name(f"features-{row}.safetensors"),
+                    network,
+                    dataset,
+                    trained.names,
+                    parts,
+                    checkpoint.recipe,
+                    content_hash(network.state_dict(), {}),
+                    device=device,
+                    workers=workers,
+                )
+        origin = {
+            "recipe_name": run.name,
+            "recipe": checkpoint.recipe.model_dump(mode="json"),
+            "checkpoint": {
+                "file": checkpoint.path.name,
+                "sha256": checkpoint.sha256,
+                "epoch": checkpoint.metadata["epoch"],  # None where it is not known, of imported weights
+                **({"source": checkpoint.metadata["source"]} if "source" in checkpoint.metadata else {}),
+            },
+            "features": path.relative_to(run).as_posix(),
+        }
+        return [_evaluated(features, dataset, split, scoring, run, origin, device) for split in splits]
 
 
 def evaluate_given(
@@ -85,9 +89,19 @@ def evaluate_given(
 
     Raises UserError for a file that is not understood, or that misses an image of the tests.
     """
-    features = read_given_features(path, names_of(dataset, splits))
-    origin = {"features": dict(features.provenance)}
-    return [_evaluated({GIVEN: features}, dataset, split, scoring, folder, origin, device) for split in splits]
+    with _alone(folder, splits):
+        features = read_given_features(path, names_of(dataset, splits))
+        origin = {"features": dict(features.provenance)}
+        return [_evaluated({GIVEN: features}, dataset, split, scoring, folder, origin, device) for split in splits]
+
+
+@contextmanager
+def _alone(folder: Path, splits: Sequence[str]) -> Iterator[None]:
+    """Hold the locks of the folders that the results of these tests go to. Raises UserError as `run_lock`."""
+    with ExitStack() as held:
+        for split in splits:
+            held.enter_context(run_lock(folder / split))
+        yield
 
 
 def features_of_run(
@@ -97,6 +111,8 @@ def features_of_run(
 
     Several tests share the folder `all`. What is up to date there is used again. Raises UserError as `evaluate`.
     """
+    trained, remedy = checkpoint.metadata.get("dataset"), f"run `python cli.py train --dataset {dataset.name}`"
+    require_fingerprint({"dataset": trained}, {"dataset": dataset.name}, checkpoint.path, remedy)
     path = checkpoint.path.parent / (splits[0] if len(splits) == 1 else ALL) / FEATURES
     network, names = trained_network(checkpoint), names_of(dataset, splits)
     features = cached_features(

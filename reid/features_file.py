@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
 from data_cache.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
@@ -93,7 +93,7 @@ def read_features(path: Path, remedy: str = REMEDY) -> Features:
     tensors, contents, _ = load_tensors(path, remedy)
     if contents.get("schema") != SCHEMA:
         raise UserError(
-            f"{path}: feature file of schema {contents.get('schema')}, this version reads {SCHEMA}; {remedy}"
+            f"{path}: feature file of schema {shown(contents.get('schema'))}, this version reads {SCHEMA}; {remedy}"
         )
     try:
         arrays = tensors["features"].numpy(), tensors["attention"].numpy()

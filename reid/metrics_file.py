@@ -1,5 +1,6 @@
 """What an evaluation leaves: metrics.json, which tells where its figures come from, and queries.csv, a row a query."""
 
+import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -8,15 +9,48 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, Field, ValidationError
 
 from data_cache.devices import describe_device
-from data_cache.files import write_atomically
+from data_cache.errors import UserError
+from data_cache.files import read_json, write_atomically
 from data_cache.protocols import Protocol
-from reid.scores import Scores
+from reid.scores import FIGURES, Scores
 from reid.scoring import Results
 
 METRICS, QUERIES = "metrics.json", "queries.csv"
+AGAIN = "run `python cli.py evaluate` again"
 PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
+
+
+class _Made(BaseModel):
+    """What every reader of metrics.json relies on; what else is there is passed through."""
+
+    dataset: str
+    split: str
+    scores: dict[str, Scores] = Field(min_length=1)
+    checkpoint: dict[str, Any] = {}
+    protocol: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Return what an evaluation wrote to `path`. Raises UserError where it is missing, damaged or of another form.
+
+    JSON has no checksum: a digit that has changed is another figure, and goes unseen.
+    """
+    metrics = read_json(path)
+    try:
+        made = _Made.model_validate_json(json.dumps(metrics), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "metrics"
+        raise UserError(f"{path}: damaged, or of another version ({place}: {first['msg']}); {AGAIN}") from error
+    for row, scores in made.scores.items():
+        wrong = [figure for figure in FIGURES if not 0 <= getattr(scores, figure) <= 1]
+        if wrong:
+            raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {AGAIN}")
+    return dict(metrics)
 
 
 def circumstances(device: str) -> dict[str, Any]:

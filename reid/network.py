@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, shown
 from data_cache.tensors import load_tensors
 from reid.pgan import PGAN, PooledTrunk
 from reid.recipes import ReidRecipe
 from reid.trunks import build_trunk
+from reid.weight_differences import weight_differences
 
+MOST_VEHICLES = 2**24
+_TOLD = {"recipe", "vehicles", "epoch", "best"}  # by every checkpoint, whatever else it tells
 PREFIX = "model."  # of the network's tensors in a checkpoint, beside the optimiser's
 
 
@@ -30,15 +34,15 @@ class Checkpoint:
     def recipe(self) -> ReidRecipe:
         """The recipe that made it. Raises UserError where this version does not know it."""
         try:
-            return ReidRecipe(**self.metadata["recipe"])
-        except (KeyError, ValueError) as error:
+            return ReidRecipe.model_validate(self.metadata["recipe"])
+        except ValidationError as error:
             raise UserError(f"{self.path}: made by another version, whose recipe is not understood here") from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint. Raises UserError where it is missing, damaged, or something else."""
     tensors, metadata, sha256 = load_tensors(path, f"delete {path.parent} and train again, or name another run")
-    if metadata.get("kind") != "re-identification":
+    if metadata.get("kind") != "re-identification" or not _TOLD <= set(metadata):
         raise UserError(f"{path}: no checkpoint of a re-identification network")
     return Checkpoint(path, tensors, metadata, sha256)
 
@@ -61,9 +65,16 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
 
 
 def trained_network(checkpoint: Checkpoint) -> PGAN:
-    """Return the checkpoint's network, in evaluation mode."""
-    network = build_network(checkpoint.recipe, int(checkpoint.metadata["vehicles"]), pretrained=False)
-    network.load_state_dict(network_state(checkpoint))
+    """Return the checkpoint's network, in evaluation mode. Raises UserError where it holds another than it says."""
+    recipe, state, vehicles = checkpoint.recipe, network_state(checkpoint), checkpoint.metadata["vehicles"]
+    if not isinstance(vehicles, int) or not 0 < vehicles < MOST_VEHICLES:
+        raise UserError(f"{checkpoint.path}: holds no network ({shown(vehicles)} vehicles)")
+    with torch.device("meta"):  # shapes alone: one with absurd sizes is refused before anything of that size is made
+        network = build_network(recipe, vehicles, pretrained=False)
+    differences = weight_differences(state, network.state_dict())
+    if differences is not None or not set(network.state_dict()) <= set(state):
+        raise UserError(f"{checkpoint.path}: not the network of its own recipe: {differences}")
+    network.to_empty(device="cpu").load_state_dict(state)
     return network.eval()
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
-from data_cache.files import is_there, read_json
+from data_cache.files import is_there
 from data_cache.parts import PartBoxes
 from data_cache.protocols import Protocol
 from reid.commands import part_cache
 from reid.features_file import Features, read_features
 from reid.heatmaps import Heat, heat_of
 from reid.images import vehicle_images
-from reid.metrics_file import METRICS
+from reid.metrics_file import METRICS, read_metrics
 from reid.network import read_checkpoint, trained_network
 from reid.pictures import attends_to_parts
 from reid.recipes import ReidRecipe
@@ -95,7 +95,7 @@ def evaluated_run(folder: Path, dataset: Dataset, split: str, runs: Path, parts_
     path = folder / split / METRICS
     if not is_there(path):
         raise UserError(f"{path}: not evaluated on {split}; run `python cli.py evaluate --split {split}` on it first")
-    metrics = read_json(path)
+    metrics = read_metrics(path)
     try:
         recipe = ReidRecipe(**metrics["recipe"])
         features = folder / metrics["features"]

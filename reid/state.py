@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from data_cache.errors import UserError
+from data_cache.errors import UserError, plain
 from data_cache.parts import require_fingerprint
 from data_cache.tensors import save_tensors
 from reid.losses import Criterion
@@ -101,8 +101,18 @@ def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoin
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's tensors and counters into `state`."""
-    state.network.load_state_dict(network_state(checkpoint))
+    """Put a checkpoint's tensors and counters into `state`. Raises UserError where they are of another network."""
+    try:
+        state.network.load_state_dict(network_state(checkpoint))
+        state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": _moments(checkpoint)})
+        state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = plain(error)[:200]
+        raise UserError(f"{checkpoint.path}: cannot be gone on from ({reason}); delete it to train anew") from error
+
+
+def _moments(checkpoint: Checkpoint) -> dict[int, dict[str, Tensor]]:
+    """Return the optimiser's tensors by the number of their parameter."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors.items():
         if name.startswith("optimiser."):
@@ -110,5 +120,4 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
             # in the order of memory that the parameters have, as in a run that was not stopped
             layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
             moments.setdefault(int(number), {})[kind] = value.contiguous(memory_format=layout)
-    state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
-    state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])
+    return moments

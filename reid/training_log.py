@@ -14,8 +14,11 @@ LOG, CURVES, TENSORBOARD = "log.jsonl", "curves.png", "tensorboard"
 
 
 def keep_until(folder: Path, epoch: int) -> None:
-    """Drop the lines of epochs that a killed run logged but did not save."""
-    lines = [line for line in read_json_lines(folder / LOG) if line["epoch"] <= epoch]
+    """Drop the lines of epochs that a killed run logged but did not save. Raises UserError where the log is damaged."""
+    told = read_json_lines(folder / LOG)
+    if not all(isinstance(line.get("epoch"), int) for line in told):
+        raise UserError(f"{folder / LOG}: damaged log (a line without an epoch); delete it")
+    lines = [line for line in told if line["epoch"] <= epoch]
     write_atomically(folder / LOG, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
 

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 from reid_place import Place
 from toy import Toy, tiny_scale, toy_set
 
 from data_cache.attributes import PART_NAMES
 from data_cache.parts import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+
+# the same examples every time and no clock, so that a test fails on every machine or on none
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
+settings.load_profile("repeatable")
 
 MakeParts = Callable[..., PartBoxes]
 MakePictures = Callable[[Path, Sequence[str]], None]

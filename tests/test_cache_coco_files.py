@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from data_cache.coco_files import read_document, read_index, shown
-from data_cache.errors import UserError
+from data_cache.coco_files import read_document, read_index
+from data_cache.errors import UserError, shown
 from data_cache.packing import ImageEntry
 
 IMAGE = {"id": 7, "file_name": "in/a.jpg", "width": 10, "height": 8}

@@ -8,7 +8,7 @@ import pytest
 from toy_voc import voc_object, voc_xml
 
 from data_cache.coco_files import RecordFault
-from detect.voc import MAX_BYTES, VocFile, VocObject, parse_untrusted, read_voc
+from detect.voc import MAX_BYTES, VocFile, VocObject, read_voc
 
 SOUND = voc_xml("a.jpg", (160, 120), voc_object("back mirror", (1, 2, 30, 40)))
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.xml")
     for name in ("pipe.xml", "absent.xml", "."):
         with pytest.raises(RecordFault, match="not a regular file"):
-            parse_untrusted(tmp_path / name)
+            read_voc(tmp_path / name)
 
 
 def test_a_deep_tree_does_no_harm(tmp_path: Path) -> None:

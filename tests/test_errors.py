@@ -1,9 +1,11 @@
-"""What a loader's process tells: all but that the process which takes its batches has gone."""
+"""What a loader's process tells: all but that the process which takes its batches has gone; texts fit for a message."""
 
+import doctest
 import sys
 
 import pytest
 
+from data_cache import errors
 from data_cache.errors import start_worker
 
 
@@ -24,3 +26,7 @@ def test_a_lost_reader_is_not_told(kind: type[BaseException], monkeypatch: pytes
 @pytest.mark.parametrize("error", [ValueError("a fault"), OSError(28, "disk full"), KeyboardInterrupt()])
 def test_everything_else_is_told(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told_of(error, monkeypatch) == [error]
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(errors) == (0, 1)

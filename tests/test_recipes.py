@@ -99,7 +99,7 @@ def test_unknown_takes_any_iterable() -> None:
 
 def test_an_unknown_option_in_a_file_is_answered_alike(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("lamda_: 1")
-    assert refusal(str(tmp_path / "r.yaml")) == "unknown option lamda_; did you mean lambda_?"
+    assert refusal(str(tmp_path / "r.yaml")) == f"{tmp_path / 'r.yaml'}: unknown option lamda_; did you mean lambda_?"
 
 
 @pytest.mark.parametrize(
