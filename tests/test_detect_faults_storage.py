@@ -58,10 +58,16 @@ def run_with(data: Path, output: Path, trap: Fail, *, removes: bool) -> Ended:
     assert again.code == 0, again.told
     assert output.read_bytes() == (data.parent / "whole.h5").read_bytes()
     if ended.code:
-        one_line(ended, output.name, os.strerror(trap.reason))
+        told_of_a_file(ended, output, trap.reason)
     assert not (stray and removes)
     assert leftovers(output) == []
     return ended
+
+
+def told_of_a_file(ended: Ended, output: Path, reason: int) -> None:
+    """Hold that the one line names what could not be written, or could not be read, and why."""
+    one_line(ended, os.strerror(reason))
+    assert any(name in ended.told for name in (output.name, "images.csv", "w.safetensors")), ended.told
 
 
 @pytest.mark.parametrize("name", [*MAKING, *REMOVING])
@@ -101,7 +107,7 @@ def test_a_finished_cache_is_intact_when_its_mending_fails(data: Path, calls: li
         again = here(words(mended, output))
         assert again.code == 0 and output.read_bytes() == new, again.told
         if ended.code:
-            one_line(ended, output.name, os.strerror(REASONS[at % 4]))
+            told_of_a_file(ended, output, REASONS[at % 4])
         assert leftovers(output) == []
 
 
