@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from data_cache.errors import UserError, plain, shown
 from data_cache.files import read_regular
@@ -21,20 +21,20 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _numbers_fit(cls, options: Any) -> Any:
+    def _numbers_fit(cls, value: Any) -> Any:
         """Refuse whole numbers of more than 63 bits: no option is one, and Python writes no very long one as text."""
-        if any(number.bit_length() > 63 for number in _whole_numbers(options)):
+        if any(number.bit_length() > 63 for number in _whole_numbers(value)):
             raise ValueError("a whole number is too large")
-        return options
+        return value
 
 
 def _whole_numbers(value: Any) -> Iterator[int]:
     if isinstance(value, int):
         yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
+    elif isinstance(value, list | tuple):
+        for part in value:
             yield from _whole_numbers(part)
 
 

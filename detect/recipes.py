@@ -9,7 +9,7 @@ from data_cache.recipes import Recipe
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Pixels = Annotated[int, Field(ge=1, le=1024)]
-Channels = Annotated[int, Field(ge=1, le=4096)]
+Channels = Annotated[int, Field(ge=2, le=4096)]
 SMALL_RATIOS = (2.0,)
 ALL_RATIOS = (2.0, 3.0)
 
@@ -19,7 +19,7 @@ class DetectorRecipe(Recipe):
 
     architecture: Literal["ssdlite_mobilenetv2", "ssd_vgg16", "ssd_resnet18"]
     input_size: int = Field(ge=64, le=1024)  # side of the square that every image is resized to, in pixels
-    widen_factor: float = Field(default=1.0, gt=0, le=2)  # width of MobileNetV2 or ResNet-18, of its usual one
+    widen_factor: float = Field(default=1.0, ge=1 / 16, le=2)  # width of MobileNetV2 or ResNet-18, of its usual one
     extra_channels: tuple[Channels, ...] = ()  # SSDLite's levels after the trunk's three
     strides: tuple[Pixels, ...]  # of every level, in input pixels
     anchor_sizes: tuple[Positive, ...]  # smallest size of every level, then the largest of the last

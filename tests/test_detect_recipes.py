@@ -36,3 +36,25 @@ def test_a_recipe_that_cannot_work_is_refused(change: dict[str, object], reason:
 def test_a_misspelt_override_names_the_right_one() -> None:
     with pytest.raises(UserError, match="did you mean epochs"):
         resolve_recipe(DetectorRecipe, PRESETS, "demo", ["epoch=3"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extra_channels": (0, 8)},
+        {"extra_channels": (1, 8)},
+        {"extra_channels": (10**6, 8)},
+        {"strides": (0, 16, 32, 64, 107)},
+        {"strides": (10**9, 16, 32, 64, 107)},
+        {"anchor_sizes": (-0.1, 0.1, 0.2, 0.4, 0.65, 0.9)},
+        {"anchor_ratios": ((0.0,),) * 5},
+        {"widen_factor": 1e-4},
+        {"seed": 2**63},
+    ],
+)
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(change: dict[str, object]) -> None:
+    """A file of weights brings its recipe: what it says must not take the memory."""
+    sound = PRESETS["ssdlite320_mobilenetv2"].model_dump()
+    DetectorRecipe.model_validate(sound)
+    with pytest.raises(ValidationError):
+        DetectorRecipe.model_validate(sound | change)

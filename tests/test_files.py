@@ -143,7 +143,10 @@ def test_a_log_grows_by_lines_and_loses_only_the_line_that_was_cut(tmp_path: Pat
         assert read_json_lines(path) == lines[: whole[:length].count(b"\n")]
 
 
-@pytest.mark.parametrize("damage", [b'{"epoch": 1\n{"epoch": 2}\n', b"\xff\xfe\n", b"{}{}\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"epoch": 1\n{"epoch": 2}\n', b"\xff\xfe\n", b"{}{}\n", b"3\n", b'{"loss": NaN}\n', b"[" * 100_000 + b"\n"],
+)
 def test_a_damaged_log_is_named(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(damage)

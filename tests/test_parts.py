@@ -229,6 +229,10 @@ def test_a_fingerprint_that_differs_is_shown_with_the_remedy() -> None:
     assert str(caught.value) == (
         "runs/parts.h5: made with top_k = 16, this run needs 8; delete it, or write to another place with --output"
     )
+    require_fingerprint(made, made | {"limit": None, "versions": {"torch": "2.14", "h5py": None}}, path)  # as missing
+    for damaged in ([], "made", None, 3):
+        with pytest.raises(UserError, match=r"parts\.h5: damaged, it does not tell what made it; do it again"):
+            require_fingerprint(damaged, made, path, "do it again")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"seed = None, this run needs 3; do it again"):
         require_fingerprint(made, made | {"seed": 3}, path, "do it again")
     with pytest.raises(UserError, match=r"top_k = 16, this run needs None"):

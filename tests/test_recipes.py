@@ -109,6 +109,8 @@ def test_an_unknown_option_in_a_file_is_answered_alike(tmp_path: Path) -> None:
         ("epochs=1.5", "integer"),
         ("epochs=", "integer"),
         ("epochs=many", "integer"),
+        ("epochs=0x" + "f" * 5000, "a whole number is too large"),
+        ("sizes=[1, 9223372036854775808]", "a whole number is too large"),
         ("rate=0", "greater than 0"),
         ("rate=-1", "greater than 0"),
         ("rate=.nan", "rate"),
@@ -143,7 +145,8 @@ def test_anchors_and_aliases_are_refused(tmp_path: Path, text: str) -> None:
     "text",
     [
         "epochs: [1", "epochs: 3\n\tseed: 4", "a: b: c", "--- {}\n--- {}", "\0", "when: 2020-13-45", "2020-13-45: 1",
-        "epochs: !!int three", "epochs: !!python/object/apply:os.getpid []", "[" * 5_000,
+        "epochs: !!int three", "epochs: !!python/object/apply:os.getpid []", "[" * 5_000, "epochs: !!bool maybe",
+        "epochs: !!int ''", "epochs: !!timestamp soon", "\x1b[2J",
     ],
 )  # fmt: skip
 def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_cache import xml_files
 from data_cache.coco_files import RecordFault
 from data_cache.xml_files import parse_xml
 
@@ -54,6 +55,7 @@ def test_a_document_type_is_refused_in_every_encoding(tmp_path: Path, declared: 
         (b"<a>", "not XML"),
         (b"<a>&b;</a>", "not XML .undefined entity"),
         (b"<?xml version='1.0' encoding='zlib'?><a/>", "cannot be decoded"),
+        (b"<?xml version='1.0' encoding='punycode'?><a/>-" + b"a" * 500_000, "punycode is no encoding of a file"),
         (b"<a>" + b" " * (1 << 20), "over 1 MB"),
     ],
 )
@@ -61,6 +63,13 @@ def test_what_is_no_xml_is_refused(tmp_path: Path, data: bytes, reason: str) -> 
     with pytest.raises(RecordFault, match=reason) as caught:
         read(tmp_path, data)
     assert str(caught.value).isprintable()
+
+
+def test_too_many_elements_are_refused_before_they_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xml_files, "MOST_TAGS", 4)
+    assert read(tmp_path, b"<a><b></b><b></b><b></b></a>") == (None, None)
+    with pytest.raises(RecordFault, match="over 4 elements"):
+        read(tmp_path, b"<a><b></b><b></b><b></b><b/></a>")
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
