@@ -46,7 +46,19 @@ def parse(group: click.Group, words: list[str]) -> click.Context:
 
 def test_the_readme_has_commands() -> None:
     named = {line.split()[0] for line in commands_of("README.md")}
-    assert named == {"synth", "check", "parts", "detect", "cache", "train", "evaluate", "report", "rank"}
+    assert named == {
+        "synth",
+        "check",
+        "parts",
+        "detect",
+        "cache",
+        "train",
+        "evaluate",
+        "report",
+        "rank",
+        "gallery",
+        "export",
+    }
     assert {"demo", "test", "detect", "train"} == set(TARGETS)
 
 
