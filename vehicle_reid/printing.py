@@ -34,9 +34,10 @@ def show(matches: "pd.DataFrame", as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_records(matches), indent=2))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from data_cache.tables import print_tables
 
     table = Table()
     for heading in ("query", "rank", "image", "score", "camera", "weighs most"):
@@ -51,7 +52,7 @@ def show(matches: "pd.DataFrame", as_json: bool) -> None:
             camera,
             _part(found),
         )
-    Console().print(table)
+    print_tables(table)
 
 
 def _part(found: "Mapping[Hashable, Any]") -> str:
