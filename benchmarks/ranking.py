@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import best_seconds
 from benchmarks.retrieval_sets import CHANNELS, LARGE, TESTS, VERI, Sets, Test, random_sets
 from reid.rank_counting import TIE
-from reid.ranking import Matrix, full_precision, queries_at_once, rank_queries
+from reid.ranking import Matrix, full_precision, queries_at_once, rank_queries, rank_rows
 
 ROUNDS = 2
 ARGSORTED, ROUNDED, RESIDENT = 500, 500, 512  # queries of a slice
@@ -52,11 +52,14 @@ def _resident_row() -> Row:
 
 
 def _argsort_row() -> Row:
+    """Rank ready scores, as public evaluators take them: the product is the same for both, and most of the time."""
     sets = random_sets(LARGE).head(ARGSORTED)
-    np.testing.assert_allclose(ranked(sets), argsorted(sets), rtol=0, atol=1e-9)  # else they would not be compared
-    seconds = best_seconds({"ours": partial(ranked, sets), "argsort": partial(argsorted, sets)}, ROUNDS)
+    scores = (torch.from_numpy(sets.query) @ torch.from_numpy(sets.gallery).T).numpy()
+    ours, argsort = partial(ranked_scores, sets, scores), partial(argsorted, sets, scores)
+    np.testing.assert_allclose(ours(), argsort(), rtol=0, atol=1e-9)  # else they would not be compared
+    seconds = best_seconds({"ours": ours, "argsort": argsort}, ROUNDS)
     return (
-        f"{ARGSORTED} queries of {LARGE.name}",
+        f"{ARGSORTED} queries of {LARGE.name}, from ready scores",
         f"{seconds['ours']:.2f} s",
         f"every list sorted as a whole: {seconds['argsort']:.2f} s",
         f"{seconds['argsort'] / seconds['ours']:.1f} x faster",
@@ -86,6 +89,12 @@ def ranked(sets: Sets, device: str = "cpu") -> Precisions:
     return rank_queries(*arrays, same_camera_is_junk=True, chunk=chunk, device=device).average_precision
 
 
+def ranked_scores(sets: Sets, scores: Matrix) -> Precisions:
+    """Return each query's average precision as the project ranks the scores (Q, G)."""
+    rows = enumerate(scores.copy())  # a row is overwritten
+    return rank_rows(rows, sets.query_labels, sets.gallery_labels, same_camera_is_junk=True).average_precision
+
+
 def products(sets: Sets, device: str) -> None:
     """Compute the scores in the same chunks, and forget them."""
     columns, chunk = torch.from_numpy(sets.gallery).to(device).T, queries_at_once(len(sets.gallery))
@@ -94,10 +103,10 @@ def products(sets: Sets, device: str) -> None:
             torch.from_numpy(sets.query[first : first + chunk]).to(device) @ columns
 
 
-def argsorted(sets: Sets) -> Precisions:
+def argsorted(sets: Sets, scores: Matrix) -> Precisions:
     """Return each query's average precision from its whole list, sorted, as evaluators commonly have it."""
     asked, shown = sets.query_labels, sets.gallery_labels
-    scores = (torch.from_numpy(sets.query) @ torch.from_numpy(sets.gallery).T).numpy().astype(np.float64)
+    scores = scores.astype(np.float64)
     match = asked.vehicle[:, None] == shown.vehicle
     scores[match] -= TIE * (1 + 1e-6)  # no match is level with a wrong image when it has been put below its ties
     order = np.argsort(-scores, axis=1)
