@@ -7,8 +7,8 @@ the gallery: the first thing that comes back is the query itself, as in publishe
 import numpy as np
 
 from data_cache.errors import UserError
-from reid.neighbours import nearest, require_finite
-from reid.ranking import Matrix
+from reid.neighbours import nearest
+from reid.ranking import Matrix, require_finite
 
 
 def expanded_queries(query: Matrix, gallery: Matrix, *, k: int = 5, chunk: int, device: str = "cpu") -> Matrix:

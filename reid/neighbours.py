@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data_cache.errors import UserError
 from data_cache.progress import track
 from reid.ranking import Matrix, Numbers, full_precision
 
@@ -52,14 +51,6 @@ def nearest(
         candidates = scores.topk(kept, dim=1, sorted=False).indices.cpu().numpy()
         rows[block] = _in_order(own, among, candidates)[:, :k]
     return Neighbours(rows, farthest)
-
-
-def require_finite(query: Matrix, gallery: Matrix) -> None:
-    """Raise UserError where a feature is not finite, before a search that takes minutes."""
-    for name, matrix in (("query", query), ("gallery", gallery)):
-        wrong = ~np.isfinite(matrix).all(axis=1)
-        if wrong.any():
-            raise UserError(f"ranking: {name} row {int(wrong.argmax())} is not finite")
 
 
 def squared_distances(first: Matrix, second: Matrix, rows: Numbers, columns: Numbers) -> Matrix:

@@ -137,15 +137,20 @@ def is_junk(camera: Numbers | np.int64, cameras: Numbers) -> NDArray[np.bool_]:
 
 def _score_blocks(query: Matrix, gallery: Matrix, chunk: int, device: str) -> Iterator[tuple[int, Tensor]]:
     """Yield the number of each chunk's first query, and the chunk's scores (B, G) on the device."""
-    for name, matrix in (("query", query), ("gallery", gallery)):
-        if not np.isfinite(np.vdot(matrix, matrix)):  # three times as fast as asking each number
-            raise UserError(f"ranking: {name} row {int((~np.isfinite(matrix)).any(axis=1).argmax())} is not finite")
+    require_finite(query, gallery)
     columns = torch.from_numpy(gallery).to(device).T
     for first in range(0, len(query), chunk):
         rows = torch.from_numpy(query[first : first + chunk]).to(device)
         with full_precision():
             block = rows @ columns
         yield first, block
+
+
+def require_finite(query: Matrix, gallery: Matrix) -> None:
+    """Raise UserError, naming the first row, where a feature is not finite."""
+    for name, matrix in (("query", query), ("gallery", gallery)):
+        if not np.isfinite(np.vdot(matrix, matrix)):  # three times as fast as asking each number
+            raise UserError(f"ranking: {name} row {int((~np.isfinite(matrix)).any(axis=1).argmax())} is not finite")
 
 
 def _finite(number: int, row: Matrix) -> Matrix:

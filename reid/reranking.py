@@ -14,8 +14,8 @@ import numpy as np
 
 from data_cache.errors import UserError
 from data_cache.progress import track
-from reid.neighbours import Neighbours, nearest, require_finite, squared_distances
-from reid.ranking import Matrix, Numbers, score_rows
+from reid.neighbours import Neighbours, nearest, squared_distances
+from reid.ranking import Matrix, Numbers, require_finite, score_rows
 from reid.sparse_rows import SparseRows
 
 # All images within about 0.001 of one: the distances are those of rounding, and there is no nearest.
