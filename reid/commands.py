@@ -1,12 +1,13 @@
 """What the commands on a trained network share, and `report`. Every command parses, calls one function and prints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from data_cache.options import (
     FILE,
+    Command,
     data_root_option,
     dataset_option,
     device_option,
@@ -34,31 +35,29 @@ compare_option = click.option(
 )
 
 
+def evaluated_runs_options(command: Command) -> Command:
+    """Add the options that `evaluated_runs` takes: which data set, which runs on it, evaluated on which test."""
+    options = (
+        dataset_option,
+        data_root_option,
+        runs_option,
+        recipe_option(None, RUN_HELP),
+        compare_option,
+        split_option,
+        parts_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command("report")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, RUN_HELP)
-@compare_option
-@split_option
-@parts_option
+@evaluated_runs_options
 @click.option("--queries", type=click.IntRange(1, 200), default=12, show_default=True, help="Ranked lists to show.")
 @click.option("--top", type=click.IntRange(1, 50), default=8, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", type=click.IntRange(0, 50), default=6, show_default=True, help="Queries with heatmaps.")
 @device_option
-def report_command(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    compare: tuple[str, ...],
-    split: str | None,
-    parts_file: Path | None,
-    queries: int,
-    top: int,
-    heatmaps: int,
-    device: str,
-) -> None:
+def report_command(queries: int, top: int, heatmaps: int, device: str, **where: Any) -> None:
     """Write one HTML page of an evaluated run: scores, curves, ablation tables, parts, ranked lists, heatmaps.
 
     \b
@@ -70,12 +69,12 @@ def report_command(
     from reid.recipes import ABLATION
     from reid.report import write_report
 
-    run, *others = evaluated_runs(dataset, data_root, runs, (recipe, *compare), split, parts_file)
+    run, *others = evaluated_runs(**where)
     page = write_report(
         run,
         others,
-        detector_folder=runs / "detector",
-        ablation_folder=runs / run.dataset.name / ABLATION,
+        detector_folder=where["runs"] / "detector",
+        ablation_folder=where["runs"] / run.dataset.name / ABLATION,
         queries=queries,
         top_k=top,
         heatmaps=heatmaps,
@@ -89,16 +88,17 @@ def evaluated_runs(
     dataset: str,
     data_root: Path,
     runs: Path,
-    recipes: "Sequence[str | None]",
+    recipe: str | None,
+    compare: "Sequence[str]",
     split: str | None,
     parts_file: Path | None,
 ) -> "list[ShownRun]":
-    """Return runs by their recipes, as they were evaluated on a test. Raises UserError where one was not."""
+    """Return the runs that `evaluated_runs_options` name, in order. Raises UserError where one is not evaluated."""
     from data_cache.datasets import load_dataset
     from reid.shown_run import evaluated_run
 
     table = load_dataset(dataset, data_root)
-    folders = [chosen_run(runs, table.name, recipe) for recipe in recipes]
+    folders = [chosen_run(runs, table.name, recipe) for recipe in (recipe, *compare)]
     test = split or table.default_split()
     return [evaluated_run(folder, table, test, runs, parts_file) for folder in folders]
 

@@ -2,18 +2,15 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.options import data_root_option, dataset_option, device_option, json_option, recipe_option, runs_option
-from reid.commands import RUN_HELP, compare_option, evaluated_runs, parts_option, split_option
+from data_cache.options import Command, device_option, json_option
+from reid.commands import evaluated_runs, evaluated_runs_options
 
 if TYPE_CHECKING:
     from reid.ranked_lists import Choice
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def choice_options(count: int) -> Callable[[Command], Command]:
@@ -48,26 +45,13 @@ def chosen_queries(queries: tuple[str, ...], count: int, hardest: int | None) ->
 
 
 @click.command("rank")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, RUN_HELP)
-@compare_option
-@split_option
-@parts_option
+@evaluated_runs_options
 @choice_options(12)
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", is_flag=True, help="Below each list, the heatmaps of Fp and of what the attention adds.")
 @device_option
 @json_option
 def rank_command(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    compare: tuple[str, ...],
-    split: str | None,
-    parts_file: Path | None,
     queries: tuple[str, ...],
     count: int,
     hardest: int | None,
@@ -75,6 +59,7 @@ def rank_command(
     heatmaps: bool,
     device: str,
     as_json: bool,
+    **where: Any,
 ) -> None:
     """Draw queries with the first images of their lists, green where right and red where wrong, one PNG a query.
 
@@ -90,7 +75,7 @@ def rank_command(
     from reid.ranked_pictures import write_ranked
 
     choice = chosen_queries(queries, count, hardest)
-    shown = evaluated_runs(dataset, data_root, runs, (recipe, *compare), split, parts_file)
+    shown = evaluated_runs(**where)
     heat_on = choose_device(device) if heatmaps else None
     written = write_ranked(shown, shown[0].test_folder / "ranked", choice, top_k=top, heat_on=heat_on)
     if as_json:
@@ -100,29 +85,17 @@ def rank_command(
 
 
 @click.command("heatmaps")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, RUN_HELP)
-@compare_option
-@split_option
-@parts_option
+@evaluated_runs_options
 @choice_options(6)
 @device_option
 @json_option
 def heatmaps_command(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    compare: tuple[str, ...],
-    split: str | None,
-    parts_file: Path | None,
     queries: tuple[str, ...],
     count: int,
     hardest: int | None,
     device: str,
     as_json: bool,
+    **where: Any,
 ) -> None:
     """Draw where a network looks in query images, one PNG a query: part boxes with attention, heatmaps of Fg and Fp.
 
@@ -139,7 +112,7 @@ def heatmaps_command(
     from reid.ranked_pictures import lists_of
 
     choice = chosen_queries(queries, count, hardest)
-    shown = evaluated_runs(dataset, data_root, runs, (recipe, *compare), split, parts_file)
+    shown = evaluated_runs(**where)
     names = [found.query for found in lists_of(shown[:1], choice, top_k=1)[0]]
     folder = shown[0].test_folder / "heatmaps"
     written = write_heatmaps(glances(shown, names, device=choose_device(device)), folder, names)
