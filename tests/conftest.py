@@ -10,6 +10,7 @@ from hypothesis import settings
 from PIL import Image
 from reid_place import Place
 from toy import Toy, tiny_scale, toy_set
+from toy_features import small_blocks, undisturbed_bytes
 
 from data_cache.attributes import PART_NAMES
 from data_cache.parts import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
@@ -102,3 +103,15 @@ def tiny() -> Iterator[None]:
     """A tiny trunk in place of ResNet-18, on one thread, for one test."""
     with tiny_scale():
         yield
+
+
+@pytest.fixture
+def small_feature_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of features of six images."""
+    small_blocks(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_features(toy: Toy, tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The feature file of an extraction in such blocks that nothing stopped."""
+    return undisturbed_bytes(toy, tmp_path_factory.mktemp("undisturbed") / "features.safetensors")

@@ -17,10 +17,8 @@ from toy_features import (
     finished_blocks,
     names_of,
     only_the_file,
-    small_blocks,
     stopped_after,
     told,
-    undisturbed_bytes,
 )
 
 from data_cache.tensors import load_tensors, save_tensors
@@ -29,17 +27,7 @@ from reid.feature_blocks import FeatureBlocks, cut
 from reid.features import features_provenance
 from reid.features_file import read_features, write_features
 
-pytestmark = pytest.mark.usefixtures("tiny_network")
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_blocks(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return undisturbed_bytes(toy, tmp_path_factory.mktemp("undisturbed") / "features.safetensors")
+pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 
 
 def cut_short(folder: Path) -> None:
@@ -84,7 +72,7 @@ def from_a_gpu(folder: Path) -> None:
 )
 def test_a_block_that_is_not_true_is_told_and_made_again(
     toy: Toy,
-    undisturbed: bytes,
+    undisturbed_features: bytes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -100,11 +88,15 @@ def test_a_block_that_is_not_true_is_told_and_made_again(
     why, going_on = told(capsys)
     assert re.fullmatch(rf"{re.escape(str(folder / BLOCKS[1]))}: {words}.*; it is made again", why)
     assert going_on == GOING_ON.format(10)
-    assert sizes == [3, 3] and path.read_bytes() == undisturbed and only_the_file(path)
+    assert sizes == [3, 3] and path.read_bytes() == undisturbed_features and only_the_file(path)
 
 
 def test_blocks_of_other_weights_are_told_in_one_line_and_made_again(
-    toy: Toy, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    toy: Toy,
+    undisturbed_features: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "features.safetensors"
     folder = stopped_after(toy, path, 2, weights="second")
@@ -113,11 +105,11 @@ def test_blocks_of_other_weights_are_told_in_one_line_and_made_again(
     extracted(toy, path)
     words = "made with weights = second, this run needs first; it is made again, and 1 more"
     assert told(capsys) == [f"{folder / BLOCKS[0]}: {words}"]
-    assert sum(sizes) == 16 and path.read_bytes() == undisturbed and only_the_file(path)
+    assert sum(sizes) == 16 and path.read_bytes() == undisturbed_features and only_the_file(path)
 
 
 def test_blocks_of_other_batches_are_not_mixed_in(
-    toy: Toy, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "features.safetensors"
     with monkeypatch.context() as patch:
@@ -127,7 +119,7 @@ def test_blocks_of_other_batches_are_not_mixed_in(
     assert len(read_features(folder / BLOCKS[0]).names) == 6  # the same images, in other batches
     sizes = counting(monkeypatch)
     extracted(toy, path)
-    assert sum(sizes) == 16 and path.read_bytes() == undisturbed
+    assert sum(sizes) == 16 and path.read_bytes() == undisturbed_features
 
 
 def test_what_is_kept_is_what_provenance_says(toy: Toy, tmp_path: Path) -> None:

@@ -20,12 +20,10 @@ from toy_features import (
     names_of,
     network_of,
     only_the_file,
-    small_blocks,
     stop,
     stopped_after,
     stopping,
     told,
-    undisturbed_bytes,
 )
 
 from data_cache.errors import UserError
@@ -35,24 +33,14 @@ from reid import features
 from reid.features import extract_features
 from reid.images import vehicle_images
 
-pytestmark = pytest.mark.usefixtures("tiny_network")
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_blocks(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return undisturbed_bytes(toy, tmp_path_factory.mktemp("undisturbed") / "features.safetensors")
+pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("batches", "finished"), [(0, 0), (1, 0), (2, 6), (3, 6), (4, 12), (5, 12)])
 def test_a_stopped_extraction_goes_on_to_the_same_bytes(
     toy: Toy,
-    undisturbed: bytes,
+    undisturbed_features: bytes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     batches: int,
@@ -71,7 +59,7 @@ def test_a_stopped_extraction_goes_on_to_the_same_bytes(
     found = extracted(toy, path, workers=workers)
     assert sizes == [3, 3, 3, 3, 3, 1][finished // 3 :]
     assert told(capsys) == ([GOING_ON.format(finished)] if finished else [])
-    assert path.read_bytes() == undisturbed and only_the_file(path)
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
     assert found.names == tuple(names_of(toy))
 
 
@@ -79,7 +67,7 @@ def test_a_stopped_extraction_goes_on_to_the_same_bytes(
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_process_that_is_ended_leaves_what_the_next_one_goes_on_from(
     toy: Toy,
-    undisturbed: bytes,
+    undisturbed_features: bytes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -103,26 +91,26 @@ def test_a_process_that_is_ended_leaves_what_the_next_one_goes_on_from(
     assert (path.parent / f"{path.name}.blocks" / ".lock").exists() == (name == "SIGKILL")
     extracted(toy, path)
     assert GOING_ON.format(12) in capfd.readouterr().err
-    assert path.read_bytes() == undisturbed and only_the_file(path)
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_all_blocks_without_the_file_need_no_network(
-    toy: Toy, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     path = tmp_path / "features.safetensors"
     finished_blocks(toy, path)
     monkeypatch.setattr(features, "DataLoader", lambda *_, **__: pytest.fail("a loader was made"))
     extracted(toy, path, workers=workers)
-    assert path.read_bytes() == undisturbed and only_the_file(path)
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
 
 
 def test_what_a_run_left_that_was_killed_after_the_file_is_removed(
-    toy: Toy, undisturbed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "features.safetensors"
     folder = finished_blocks(toy, path)
-    path.write_bytes(undisturbed)
+    path.write_bytes(undisturbed_features)
     (tmp_path / f".{path.name}.abcdefgh.tmp").write_bytes(b"half")
     assert strays_of(path)
     with run_lock(folder):  # of a run that is at work
@@ -130,7 +118,7 @@ def test_what_a_run_left_that_was_killed_after_the_file_is_removed(
         assert blocks_of(path) == list(BLOCKS)
     extracted(toy, path)
     assert "features are up to date" in capsys.readouterr().err
-    assert path.read_bytes() == undisturbed and only_the_file(path)
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
 
 
 def test_two_runs_do_not_make_one_file_at_once(toy: Toy, tmp_path: Path) -> None:
@@ -142,18 +130,20 @@ def test_two_runs_do_not_make_one_file_at_once(toy: Toy, tmp_path: Path) -> None
         assert blocks_of(path) == list(BLOCKS[:1]) and not path.exists()
 
 
-def test_a_file_of_other_weights_stays_until_the_new_one_is_whole(toy: Toy, undisturbed: bytes, tmp_path: Path) -> None:
+def test_a_file_of_other_weights_stays_until_the_new_one_is_whole(
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "features.safetensors"
-    path.write_bytes(undisturbed)
+    path.write_bytes(undisturbed_features)
     stopped_after(toy, path, 2, weights="second")
-    assert path.read_bytes() == undisturbed
+    assert path.read_bytes() == undisturbed_features
     assert extracted(toy, path).provenance["weights"] == "first"  # still up to date for the first
     assert extracted(toy, path, weights="second").provenance["weights"] == "second"
-    assert path.read_bytes() != undisturbed and only_the_file(path)
+    assert path.read_bytes() != undisturbed_features and only_the_file(path)
 
 
 def test_a_feature_that_is_not_finite_ends_the_run_at_its_block(
-    toy: Toy, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "features.safetensors"
     forward, calls = features.forward, []
@@ -171,7 +161,7 @@ def test_a_feature_that_is_not_finite_ends_the_run_at_its_block(
             extracted(toy, path)
     assert len(calls) == 4 and blocks_of(path) == list(BLOCKS[:1])
     extracted(toy, path)
-    assert path.read_bytes() == undisturbed
+    assert path.read_bytes() == undisturbed_features
 
 
 def test_without_blocks_nothing_is_written_and_the_features_are_the_same(toy: Toy, tmp_path: Path) -> None:
