@@ -16,13 +16,14 @@ from benchmarks.ranking import ranking_rows
 from benchmarks.reranking import reranking_rows
 from benchmarks.stage_one import stage_one_rows
 from benchmarks.stage_two import stage_two_rows
-from data_cache.devices import choose_device, describe_device
+from data_cache.devices import choose_device, describe_device, keep_freed_memory
 
 WORKERS = 2
 
 
 def main() -> None:
     """Run all benchmarks and print their table."""
+    keep_freed_memory()  # as the commands that train
     device = choose_device("auto")
     title = " and ".join(describe_device(name) for name in sorted({"cpu", device}))
     table = Table("what", "ours", "compared with", "ratio", "target", title=f"on {title}")

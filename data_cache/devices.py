@@ -1,8 +1,12 @@
-"""Which device a run uses, and how its name reads to a person."""
+"""Which device a run uses, how its name reads to a person, and how its algorithms and its memory are chosen."""
 
+import ctypes
 import os
 
 from data_cache.errors import UserError
+
+TRIM_THRESHOLD, MOST_MAPPINGS = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
+NEVER = 2**31 - 1
 
 
 def choose_device(name: str) -> str:
@@ -34,3 +38,13 @@ def choose_algorithms(*, deterministic: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
         torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = not deterministic
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory of freed tensors for the next ones; return whether its C library can, as glibc.
+
+    Otherwise every step of a training on a CPU gives its large tensors back to the system, and the next has the same
+    pages given anew, one fault a page.
+    """
+    choose = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    return choose is not None and all(choose(*option) for option in ((TRIM_THRESHOLD, NEVER), (MOST_MAPPINGS, 0)))

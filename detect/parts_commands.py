@@ -61,12 +61,13 @@ def parts_train(
       python cli.py parts train --annotations parts.json --images photos --set epochs=30
       python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
     """
-    from data_cache.devices import choose_device, describe_device
+    from data_cache.devices import choose_device, describe_device, keep_freed_memory
     from data_cache.progress import say
     from data_cache.recipes import resolve_recipe
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
     from detect.training import train_detector
 
+    keep_freed_memory()
     device = choose_device(device)
     name = recipe or default_recipe(device)
     given = [] if seed is None else [f"seed={seed}"]

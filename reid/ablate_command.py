@@ -72,12 +72,13 @@ def ablate_command(
       python cli.py ablate --table 1 --table 2 --figure 3 --dataset veri --seeds 3
       python cli.py ablate --table oracle --dataset synthetic --set epochs=20
     """
-    from data_cache.devices import choose_algorithms, choose_device
+    from data_cache.devices import choose_algorithms, choose_device, keep_freed_memory
     from reid.ablation.jobs import Request, jobs_of, listed, listing
     from reid.ablation.running import Conditions, run_all
 
     if not what["tables"] and not what["figures"]:
         raise click.UsageError("name what to run: --table 1, 2, 3, 5 or oracle, or --figure 3")
+    keep_freed_memory()
     choose_algorithms(deterministic=False)
     device = choose_device(device)
     what["scale"] = what["scale"] or ("paper" if device == "cuda" else "small")

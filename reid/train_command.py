@@ -66,7 +66,7 @@ def train_command(
       torchrun --nproc-per-node=4 cli.py train --dataset veriwild --compile
     """
     from data_cache.datasets import load_dataset
-    from data_cache.devices import choose_algorithms, choose_device
+    from data_cache.devices import choose_algorithms, choose_device, keep_freed_memory
     from data_cache.progress import is_first_rank
     from data_cache.recipes import resolve_recipe
     from reid.decoded import decoded_path
@@ -74,6 +74,7 @@ def train_command(
     from reid.recipes import PRESETS, ReidRecipe, default_recipe, run_folder
     from reid.training import train
 
+    keep_freed_memory()
     choose_algorithms(deterministic=deterministic)
     device = choose_device(device)
     name, seeds = recipe or default_recipe(device), [] if seed is None else [f"seed={seed}"]
