@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from data_cache.options import data_root_option, seed_option, workers_option
+
+DEFAULT = ParameterSource.DEFAULT
 
 
 @click.command("synth")
@@ -34,10 +37,15 @@ from data_cache.options import data_root_option, seed_option, workers_option
     show_default=True,
     help="The data set whose folders and list files to take; `--dataset` of that name reads it.",
 )
+@click.option(
+    "--fixed",
+    type=click.Choice(["fleets480"]),
+    help="A set that results are told of, by name: its sizes and its seed are fixed.",
+)
 @click.option("--preview", is_flag=True, help="Also write preview.png, a contact sheet with part boxes.")
 @seed_option
 @workers_option
-def synth(data_root: Path, layout: str, preview: bool, workers: int, **options: int) -> None:
+def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, workers: int, **options: int) -> None:
     """Render the synthetic data set into DATA_ROOT/synthetic: near-identical vehicles with exact part boxes.
 
     With --layout the same vehicles lie in the folders of a public benchmark, with its list files, so that its reader
@@ -50,11 +58,16 @@ def synth(data_root: Path, layout: str, preview: bool, workers: int, **options: 
       python cli.py synth --preview
       python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root large
       python cli.py synth --layout vehicleid --data-root try
+      python cli.py synth --fixed fleets480 --data-root fleets480
     """
-    from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_preview, write_synthetic
+    from data_cache.synthetic import FIXED, LAYOUTS, SyntheticSettings, write_preview, write_synthetic
 
+    given = [name for name in options if click.get_current_context().get_parameter_source(name) is not DEFAULT]
+    if fixed is not None and given:
+        raise click.UsageError(f"--fixed {fixed} chooses --{given[0].replace('_', '-')} itself; leave one of them out")
+    settings = SyntheticSettings(**options) if fixed is None else FIXED[fixed]
     chosen = LAYOUTS[layout]
-    root = write_synthetic(SyntheticSettings(**options), data_root / chosen.folders[0], workers=workers, layout=chosen)
+    root = write_synthetic(settings, data_root / chosen.folders[0], workers=workers, layout=chosen)
     click.echo(root)
     if preview:
         click.echo(write_preview(root, root / "preview.png"))

@@ -156,3 +156,14 @@ def test_the_options_of_synth_have_the_defaults_of_its_settings() -> None:
     shared = {option.name: option.default for option in synth.params if option.name in settings}
     assert len(shared) == 7
     assert shared == {name: settings[name] for name in shared}
+
+
+def test_a_fixed_set_chooses_its_sizes_and_seed_itself(run: Run, tmp_path: Path) -> None:
+    from data_cache.commands import synth
+    from data_cache.synthetic import FIXED
+
+    (fixed,) = (option.type for option in synth.params if option.name == "fixed")
+    assert list(fixed.choices) == list(FIXED)
+    told = mistake(run("synth", "--fixed", "fleets480", "--fleet-size", "4"), 2)
+    assert "--fixed fleets480 chooses --fleet-size itself" in told
+    assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,14 @@
 """Settings that make no data set are refused, with the value named."""
 
+import doctest
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from data_cache.errors import UserError
-from data_cache.synthetic.settings import RENDERER_VERSION, SyntheticSettings
+from data_cache.synthetic import settings
+from data_cache.synthetic.settings import FIXED, RENDERER_VERSION, SyntheticSettings, title
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,10 @@ def test_recorded_settings_hold_all_that_decides() -> None:
     assert recorded["renderer_version"] == RENDERER_VERSION
     assert recorded["seed"] == 5
     assert set(recorded) == {"renderer_version", *SyntheticSettings.__dataclass_fields__}
+
+
+def test_a_fixed_set_is_told_of_by_its_name_and_another_by_its_size() -> None:
+    for name, fixed in FIXED.items():
+        assert title(fixed.recorded()) == f"{name} of renderer {RENDERER_VERSION}"
+        assert name not in title(replace(fixed, fleet_size=fixed.fleet_size + 1).recorded())
+    assert doctest.testmod(settings).failed == 0

@@ -1,6 +1,8 @@
-"""What a synthetic data set is asked to be."""
+"""What a synthetic data set is asked to be, and the fixed sets that results are told of."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from data_cache.errors import UserError
 
@@ -52,3 +54,20 @@ class SyntheticSettings:
     def recorded(self) -> dict[str, int | float]:
         """Return what decides every byte of the data set: settings and the renderer's version."""
         return {"renderer_version": RENDERER_VERSION, **asdict(self)}
+
+
+FIXED = {"fleets480": SyntheticSettings(vehicles=480, seed=1)}  # a name stands for these settings, whatever comes
+
+
+def title(recorded: Mapping[str, Any]) -> str:
+    """Return how a set is told of, by what it recorded: its name or its size and seed, and the renderer's version.
+
+    >>> title(FIXED["fleets480"].recorded())
+    'fleets480 of renderer 2'
+    >>> title(SyntheticSettings(vehicles=30, seed=7).recorded())
+    '30 vehicles of seed 7 of renderer 2'
+    """
+    asked = {name: value for name, value in recorded.items() if name != "renderer_version"}
+    known = (name for name, settings in FIXED.items() if asked == asdict(settings))
+    whose = next(known, None) or f"{asked.get('vehicles')} vehicles of seed {asked.get('seed')}"
+    return f"{whose} of renderer {recorded.get('renderer_version')}"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from data_cache.csv_lists import rendered_set
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run, run_name
 from reid.ablation.sheets import Row, Sheet
@@ -110,6 +111,8 @@ def _origin(runs: Sequence[Run], place: Place, found: Found, command: str) -> di
         f"{recipe.trunk} (weights: {recipe.trunk_weights or 'random'}) at {recipe.image_size} pixels, {recipe.epochs} "
         f"epochs on {material.images:,} images of {material.vehicles:,} vehicles of {place.dataset.name}"
     )
+    if rendered := rendered_set(place.dataset.root):
+        told["Data"] = f"rendered vehicles, {rendered}"
     if finished:
         every = [metrics for _, metrics in finished]
         told["Test"] = _all(counted(metrics["scores"][TRAINED]) for metrics in every)
