@@ -17,7 +17,7 @@ from data_cache.errors import UserError
 from data_cache.parts import ARRAYS, PartBoxes
 from data_cache.verification import differing_names
 
-BoxKind = Literal["detector", "truth", "random", "shifted"]
+BoxKind = Literal["detector", "truth", "rarest", "random", "shifted"]
 TRUTH = ("parts_train.json", "parts_test.json")  # COCO, as the renderer of synthetic vehicles writes them
 PLACES = 64  # K: the most parts that a recipe can ask for
 SHIFT = 0.25  # of the image's width and height
@@ -67,6 +67,21 @@ def true_boxes(dataset: Dataset) -> PartBoxes:
     return _largest_first(joined)
 
 
+def rarest_boxes(dataset: Dataset) -> PartBoxes:
+    """Return the boxes of the ground truth, those of the rarest kinds of part first, of a kind the largest.
+
+    How rare a kind is, its boxes in the training images tell. What few vehicles have tells them apart best. Raises
+    UserError as `true_boxes`.
+    """
+    parts = true_boxes(dataset)
+    trained = set(dataset.table["name"][dataset.table["split"] == "train"])
+    labels = parts.labels[[name in trained for name in parts.names]]
+    boxes_of_kind = np.bincount(labels[labels >= 0], minlength=len(parts.part_names))
+    order = np.lexsort((boxes_of_kind[parts.labels], parts.labels < 0), axis=-1)  # stable: the largest stay first
+    fingerprint = {**parts.fingerprint, "control": {"boxes": "rarest"}}
+    return replace(_ordered(parts, order), fingerprint=fingerprint)
+
+
 def _joined(pieces: list[PartBoxes], fingerprint: Mapping[str, Any]) -> PartBoxes:
     """Return one cache of images that lie in no order over the pieces."""
     if len({piece.part_names for piece in pieces}) > 1:
@@ -85,7 +100,11 @@ def _joined(pieces: list[PartBoxes], fingerprint: Mapping[str, Any]) -> PartBoxe
 
 def _largest_first(parts: PartBoxes) -> PartBoxes:
     area = _sizes(parts).prod(axis=-1)  # 0 where a place is empty, whose score is 0 too: it stays behind
-    order = np.lexsort((-area, -parts.scores), axis=-1)
+    return _ordered(parts, np.lexsort((-area, -parts.scores), axis=-1))
+
+
+def _ordered(parts: PartBoxes, order: NDArray[np.intp]) -> PartBoxes:
+    """Return the boxes of each image in the order of `order`, (N, K)."""
     return replace(
         parts,
         boxes=np.take_along_axis(parts.boxes, order[..., None], axis=1),

@@ -28,7 +28,9 @@ from reid.state import BEST, LAST
 
 pytestmark = pytest.mark.usefixtures("tiny")
 ONE = ("--recipe", "small", *SETTINGS, "--set", "features=32", "--set", "epochs=1", "--seeds", "1")
-TABLE_3 = ["baseline", "grid", "pgan_no_pam", "pgan"]
+BASELINE, GRID = "baseline_features=32", "grid_features=32"  # names tell what rows could choose too
+WITHOUT_PAM, PGAN = "pgan_no_pam_features=32_parts=2", "pgan_features=32_parts=2"
+TABLE_3 = [BASELINE, GRID, WITHOUT_PAM, PGAN]
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +91,7 @@ def test_a_run_is_what_train_would_have_made_of_its_recipe_and_boxes(place: Plac
         "_boxes=shifted": shifted_boxes(toy.parts),
     }
     for name, parts in boxes.items():
-        run = folder_of(place) / f"pgan{name}-seed0"
+        run = folder_of(place) / f"{PGAN}{name}-seed0"
         recipe = read_checkpoint(run / BEST).recipe
         train_toy(recipe, toy._replace(parts=parts), tmp_path / f"alone{name}")
         assert_same_run(run, tmp_path / f"alone{name}")
@@ -102,7 +104,7 @@ def test_truth_is_a_row_where_the_renderers_files_lie(place: Place, toy: Toy, tm
         (root / file).write_text(json.dumps(coco_of(toy, train)))
     result = place("ablate", "--table", "oracle", *ONE, "--data-root", str(root))
     assert result.exit_code == 0 and "boxes of the ground truth" in result.stdout
-    checkpoint = read_checkpoint(folder_of(place) / "pgan_boxes=truth-seed0" / BEST)
+    checkpoint = read_checkpoint(folder_of(place) / f"{PGAN}_boxes=truth-seed0" / BEST)
     assert checkpoint.metadata["parts"]["control"] == {"boxes": "truth"}
 
 
@@ -139,8 +141,8 @@ def test_tables_share_their_runs(place: Place) -> None:
     place("ablate", "--table", "3", *ONE)
     before = written(place)
     result = place("ablate", "--table", "1", "--table", "3", *ONE)
-    assert result.exit_code == 0 and "run 1 of 7: baseline, seed 0, finished" in result.stderr
-    losses = {f"pgan_triplets={name}-seed0" for name in ("fusion", "fusion,global", "fusion,part")}
+    assert result.exit_code == 0 and f"run 1 of 7: {BASELINE}, seed 0, finished" in result.stderr
+    losses = {f"{PGAN}_triplets={name}-seed0" for name in ("fusion", "fusion,global", "fusion,part")}
     assert runs(place) == {f"{name}-seed0" for name in TABLE_3} | losses
     assert before.items() <= written(place).items()
 
@@ -162,10 +164,10 @@ def test_a_stopped_ablation_goes_on_where_it_was(
         result = place("ablate", "--table", "3", *options)
     assert result.exit_code == 1 and "Aborted" in result.output
     before = written(place)
-    assert runs(place) == {"baseline-seed0", "grid-seed0"} and len(scores(place)) == 1
+    assert runs(place) == {f"{BASELINE}-seed0", f"{GRID}-seed0"} and len(scores(place)) == 1
     assert "not run yet" in (folder_of(place) / "table-3.md").read_text()
     listed = place("ablate", "--table", "3", *options, "--dry-run").stdout.splitlines()
-    assert listed[0].endswith("baseline, seed 0: finished")
+    assert listed[0].endswith(f"{BASELINE}, seed 0: finished")
     assert listed[1].endswith("after epoch 1 of 2, 32 images" if stage == "training" else "trained, to be evaluated")
     assert place("ablate", "--table", "3", *options).exit_code == 0
     kept = {name for name in before if name.startswith("baseline")}
@@ -173,7 +175,7 @@ def test_a_stopped_ablation_goes_on_where_it_was(
     whole = Place(place.toy, tmp_path / "undisturbed")
     assert whole("ablate", "--table", "3", *options).exit_code == 0
     assert scores(whole) == scores(place)
-    assert_same_run(folder_of(place) / "grid-seed0", folder_of(whole) / "grid-seed0")
+    assert_same_run(folder_of(place) / f"{GRID}-seed0", folder_of(whole) / f"{GRID}-seed0")
 
 
 def test_sigterm_names_the_run_and_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +183,7 @@ def test_sigterm_names_the_run_and_what_to_do(place: Place, monkeypatch: pytest.
     monkeypatch.setattr(loop, "training_step", kill)
     before = signal.getsignal(signal.SIGTERM)
     result = place("ablate", "--table", "3", *ONE)
-    assert_error(result, 1, "run 2 of 4: grid, seed 0", "SIGTERM", "run it again to go on")
+    assert_error(result, 1, f"run 2 of 4: {GRID}, seed 0", "SIGTERM", "run it again to go on")
     assert signal.getsignal(signal.SIGTERM) is before
     assert not list(folder_of(place).rglob(".lock")) and not list(folder_of(place).rglob("*.tmp"))
 
@@ -192,7 +194,7 @@ def test_a_run_that_fails_stops_the_rest_and_is_named(place: Place, monkeypatch:
 
     monkeypatch.setattr(loop, "training_step", stopping(6, fail, loop.training_step))
     result = place("ablate", "--table", "3", *ONE)
-    assert_error(result, 1, "run 2 of 4: grid, seed 0: the loss is nan in epoch 1")
+    assert_error(result, 1, f"run 2 of 4: {GRID}, seed 0: the loss is nan in epoch 1")
     assert len(scores(place)) == 1
 
 
@@ -200,17 +202,17 @@ def test_a_dry_run_lists_and_does_nothing(place: Place) -> None:
     result = place("ablate", "--table", "1", *ONE, "--seeds", "2", "--dry-run")
     assert result.exit_code == 0 and not folder_of(place).exists()
     lines = result.stdout.splitlines()
-    assert lines[0].strip() == "1 folder: baseline, seed 0: 32 images"
+    assert lines[0].strip() == f"1 folder: {BASELINE}, seed 0: 32 images"
     assert lines[-1] == "10 runs, 0 finished; 320 images to train on"
     listed = json.loads(place("ablate", "--table", "1", *ONE, "--dry-run", "--json").stdout)
-    assert [run["run"] for run in listed][-1] == "pgan" and {run["images_to_see"] for run in listed} == {32}
+    assert [run["run"] for run in listed][-1] == PGAN and {run["images_to_see"] for run in listed} == {32}
 
 
 def test_json_is_the_table(place: Place) -> None:
     found = json.loads(place("ablate", "--table", "3", *ONE, "--json").stdout)
     lines = found["folder"]["table-3"]["lines"]
     assert [line["run"] for line in lines] == TABLE_3
-    trained = scores(place)["pgan-seed0"]
+    trained = scores(place)[f"{PGAN}-seed0"]
     assert lines[3]["scores"]["mAP"] == {"mean": pytest.approx(100 * trained["mAP"]), "deviation": None, "count": 1}
 
 
@@ -250,7 +252,7 @@ def test_another_recipe_in_the_same_folder_is_refused_before_anything_runs(place
     place("ablate", "--table", "3", *ONE)
     before = written(place)
     result = place("ablate", "--table", "3", *ONE, "--set", "margin=0.7")
-    assert_error(result, 1, "baseline, seed 0", LAST, "recipe.margin = 0.3, this run needs 0.7", "--runs")
+    assert_error(result, 1, f"{BASELINE}, seed 0", LAST, "recipe.margin = 0.3, this run needs 0.7", "--runs")
     assert written(place) == before
 
 
@@ -258,7 +260,7 @@ def test_other_boxes_in_the_same_folder_are_refused(place: Place, toy: Toy, tmp_
     place("ablate", "--table", "3", *ONE)
     write_parts(tmp_path / "other.h5", replace(toy.parts, fingerprint={"detector": "better"}))
     result = place("ablate", "--table", "3", *ONE, "--parts", str(tmp_path / "other.h5"))
-    assert_error(result, 1, "pgan_no_pam, seed 0", "parts.detector = painted, this run needs better")
+    assert_error(result, 1, f"{WITHOUT_PAM}, seed 0", "parts.detector = painted, this run needs better")
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_the_markdown_table(place: Place, toy: Toy) -> None:
     assert all(re.fullmatch(r":?-+:?", cell) for cell in rule)
     assert rows[1] == [
         *("PGAN without PAM, 2C' = 256", "62.0 ± 2.6", "72.0 ± 2.6", "90.0 ± 0.0", "3", "+9.0 ± 2.6", "+9.0 ± 2.6"),
-        *("77.9", "95.6", "98.4", "3", "96", "`pgan_no_pam_features=256`"),
+        *("77.9", "95.6", "98.4", "3", "96", "`pgan_no_pam_features=256_parts=2`"),
     ]
     assert rows[4][1:7] == ["55.0", "65.0", "90.0", "1", "+14.0", "+14.0"]
     assert rows[5][1:7] == ["not run yet", "", "", "0", "", ""]
@@ -132,7 +132,7 @@ def test_the_csv_table(place: Place, toy: Toy) -> None:
     mean, deviation = by_loop(MAPS[2])
     assert (rows[2]["mAP"], rows[2]["mAP_std"]) == (f"{mean:.4f}", f"{deviation:.4f}")
     assert (rows[4]["mAP_std"], rows[4]["above"], rows[4]["above_error"]) == ("", "14.0000", "")
-    assert rows[5]["mAP"] == "" and rows[5]["paper_mAP"] == "79.3000" and rows[5]["run"] == "pgan"
+    assert rows[5]["mAP"] == "" and rows[5]["paper_mAP"] == "79.3000" and rows[5]["run"] == "pgan_parts=2"
     assert (rows[0]["epochs"], rows[0]["images_seen"]) == ("3", "96")
 
 
@@ -242,11 +242,11 @@ def test_a_run_on_other_data_is_refused(place: Place, toy: Toy, other: dict[str,
 def test_boxes_of_one_kind_are_never_taken_for_anothers(place: Place, toy: Toy) -> None:
     plan = toy_plan("oracle")
     runs = {run.name: run for run in plan.runs}
-    folder = write_run(place, toy, runs["pgan"])
-    folder.rename(folder.with_name("pgan_boxes=shifted-seed0"))
+    folder = write_run(place, toy, runs["pgan_parts=2"])
+    folder.rename(folder.with_name("pgan_parts=2_boxes=shifted-seed0"))
     with pytest.raises(UserError, match=r"parts\.control"):
-        place.standing(runs["pgan_boxes=shifted"])
-    assert place.boxes_of(runs["pgan_boxes=random"]).fingerprint["control"] == {"boxes": "random", "seed": 0}
+        place.standing(runs["pgan_parts=2_boxes=shifted"])
+    assert place.boxes_of(runs["pgan_parts=2_boxes=random"]).fingerprint["control"] == {"boxes": "random", "seed": 0}
 
 
 def test_spreads_and_differences_of_single_values() -> None:

@@ -14,7 +14,7 @@ from data_cache.attributes import PART_NAMES
 from data_cache.datasets import Dataset, load_dataset
 from data_cache.errors import UserError
 from data_cache.parts import PartBoxes
-from reid.part_controls import TRUTH, has_truth, random_boxes, shifted_boxes, true_boxes
+from reid.part_controls import TRUTH, has_truth, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 
 CONTROLS: dict[str, Callable[[PartBoxes], PartBoxes]] = {
     "random": lambda parts: random_boxes(parts, seed=1),
@@ -145,6 +145,19 @@ def test_true_boxes_join_both_files_the_largest_first(tmp_path: Path) -> None:
     assert parts.scores[1, :4].tolist() == [1, 1, 1, 0]
     assert parts.labels.shape[1] == 64  # whatever D a recipe asks for
     assert parts.fingerprint["control"] == {"boxes": "truth"}
+
+
+def test_the_rarest_kinds_come_first_as_the_training_images_tell(tmp_path: Path) -> None:
+    often, seldom, never, large = 3, 1, 7, (1, 1, 60, 50)
+    train = {"b.jpg": [(0, 0, 4, 5, often), (9, 9, 9, 9, often), (50, 40, 2, 1, seldom), (50, 40, 2, 2, seldom)]}
+    test = {"a.jpg": [(*large, often), (0, 0, 9, 9, seldom), (*large, seldom), (0, 0, 5, 5, never)]}
+    dataset = write_truth(tmp_path, dict(zip(TRUTH, ({**train, "d.jpg": [(0, 0, 4, 5, often)]}, test), strict=True)))
+    parts = rarest_boxes(replace(dataset, table=dataset.table.assign(split=["gallery", "train", "train"])))
+    assert parts.names == ("a.jpg", "b.jpg", "d.jpg")
+    kinds = [[kind - 1 for kind in row] for row in ([never, seldom, seldom, often], [seldom, seldom, often, often])]
+    assert parts.labels[:2, :5].tolist() == [[*row, -1] for row in kinds]
+    assert parts.boxes[0, :2].tolist() == [[0, 0, 5, 5], [1, 1, 61, 51]]  # of a kind the largest first
+    assert parts.fingerprint["control"] == {"boxes": "rarest"}
 
 
 def test_other_truth_has_another_fingerprint(tmp_path: Path) -> None:

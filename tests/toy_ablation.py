@@ -32,7 +32,7 @@ def toy_place(toy: Toy, runs: Path, split: str = "test") -> Place:
 
 def toy_plan(*tables: str, figures: tuple[str, ...] = (), seeds: int = 1) -> Plan:
     """Return a plan for the toy set; its options leave alone what tables 1 and 2 and the figure differ in."""
-    sheets = [one.without("truth", "no truth") for one in sheets_for(tables, figures, "folder")]
+    sheets = [one.without(("truth", "rarest"), "no truth") for one in sheets_for(tables, figures, "folder")]
     return planned(sheets, "small", [*OPTIONS, *([] if "5" in tables else ["parts=2"])], range(seeds))
 
 

@@ -92,7 +92,7 @@ def _job(request: Request, wanted: _Wanted) -> Job:
     sheets = sheets_for(wanted.tables, wanted.figures, dataset.name)
     if not has_truth(dataset):
         missing = f"No row for the boxes of the ground truth: {' and '.join(TRUTH)} are not in {dataset.root}."
-        sheets = [sheet.without("truth", missing) if sheet.has("truth") else sheet for sheet in sheets]
+        sheets = [sheet.without(("truth", "rarest"), missing) for sheet in sheets]
     plan = planned(sheets, request.scale, request.overrides, range(request.seeds))
     place = Place(dataset, request.runs, request.parts_file, chosen_split(dataset, request.split))
     return job_of(place, plan, request.command)

@@ -1,6 +1,6 @@
 """Where the runs of an ablation are made: their data set, part boxes and folder, and how far each has come."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from reid.evaluation import names_of
 from reid.holdout import split_vehicles
 from reid.images import part_arrays
 from reid.metrics_file import METRICS
-from reid.part_controls import random_boxes, shifted_boxes, true_boxes
+from reid.part_controls import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 from reid.recipes import ABLATION
 from reid.sampler import PKSampler
 from reid.state import BEST, LAST, PREVIOUS
 from reid.training_log import LOG
 
+TRUE: dict[BoxKind, Callable[[Dataset], PartBoxes]] = {"truth": true_boxes, "rarest": rarest_boxes}
 REMEDY = "give the options it was made with, delete {folder} to train it anew, or choose another --runs folder"
 
 
@@ -60,10 +61,10 @@ class Place:
 
     def boxes_of(self, run: Run) -> PartBoxes:
         """Return the boxes that a run looks at. Raises UserError where they cannot be read."""
-        if run.boxes == "truth":
-            if "truth" not in self._boxes:
-                self._boxes["truth"] = true_boxes(self.dataset)
-            return self._boxes["truth"]
+        if run.boxes in TRUE:
+            if run.boxes not in self._boxes:
+                self._boxes[run.boxes] = TRUE[run.boxes](self.dataset)
+            return self._boxes[run.boxes]
         looks = run.recipe.attention, run.recipe.parts == 0  # what `part_cache` goes by
         if looks not in self._boxes:
             self._boxes[looks] = part_cache(self.dataset, run.recipe, self.runs, self.parts_file)

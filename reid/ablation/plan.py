@@ -13,6 +13,7 @@ from reid.recipes import PRESETS, ReidRecipe
 
 Scale = Literal["small", "paper"]
 SUFFIX: Mapping[Scale, str] = {"small": "_small", "paper": ""}
+NAMED = ("features", "parts", "triplets", "lambda")  # options that rows of some sheet choose: names tell of them
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,16 @@ class Plan:
 
     sheets: tuple[Sheet, ...]
     scale: Scale
+    overrides: tuple[str, ...]
     runs: tuple[Run, ...]
+
+    def name_of(self, row: Row) -> str:
+        """Return the name that the runs of a row share."""
+        return run_name(row.variant, self.scale, self.overrides)
 
     def runs_of(self, row: Row) -> list[Run]:
         """Return the runs of a row, by seed."""
-        name = run_name(row.variant, self.scale)
+        name = self.name_of(row)
         return [run for run in self.runs if run.name == name]
 
 
@@ -57,21 +63,32 @@ def planned(sheets: Sequence[Sheet], scale: Scale, overrides: Sequence[str], see
     runs: dict[str, Run] = {}
     for seed in seeds:
         for variant in (row.variant for sheet in sheets for row in sheet.rows):
-            changes = [f"{option}={json.dumps(value)}" for option, value in {**variant.changes, "seed": seed}.items()]
-            recipe = resolve_recipe(ReidRecipe, PRESETS, variant.preset + SUFFIX[scale], [*overrides, *changes])
-            run = Run(run_name(variant, scale), recipe, variant.boxes)
+            recipe = _recipe(variant, scale, [*overrides, f"seed={seed}"])
+            run = Run(run_name(variant, scale, overrides), recipe, variant.boxes)
             runs.setdefault(run.folder, run)
-    return Plan(tuple(sheets), scale, tuple(runs.values()))
+    return Plan(tuple(sheets), scale, tuple(overrides), tuple(runs.values()))
 
 
-def run_name(variant: Variant, scale: Scale) -> str:
-    """Return the preset and what differs from it; what the preset has anyway is left out, so that equal runs share it.
+def _recipe(variant: Variant, scale: Scale, overrides: Sequence[str]) -> ReidRecipe:
+    """Return a variant's recipe; where it looks at no parts, their number is the preset's, whatever the others have."""
+    preset = variant.preset + SUFFIX[scale]
+    changes = [f"{option}={json.dumps(value)}" for option, value in variant.changes.items()]
+    recipe = resolve_recipe(ReidRecipe, PRESETS, preset, [*overrides, *changes])
+    looks = recipe.attention in ("parts", "equal")
+    return recipe if looks else recipe.model_copy(update={"parts": PRESETS[preset].parts})
+
+
+def run_name(variant: Variant, scale: Scale, overrides: Sequence[str] = ()) -> str:
+    """Return the preset and what rows choose that differs from it; so runs that are equal share one name.
 
     >>> run_name(Variant("pgan", {"features": 256}), "small"), run_name(Variant("pgan", {"features": 512}), "small")
     ('pgan_features=256', 'pgan')
+    >>> run_name(Variant("pgan"), "small", ["parts=16"]), run_name(Variant("grid"), "small", ["parts=16"])
+    ('pgan_parts=16', 'grid')
     """
     usual = PRESETS[variant.preset + SUFFIX[scale]].model_dump(mode="json")
-    changes: dict[str, Any] = {option: value for option, value in variant.changes.items() if usual[option] != value}
+    found = _recipe(variant, scale, overrides).model_dump(mode="json")
+    changes: dict[str, Any] = {option: found[option] for option in NAMED if found[option] != usual[option]}
     if variant.boxes != "detector":
         changes["boxes"] = variant.boxes
     return "_".join([variant.preset, *(f"{option}={_text(value)}" for option, value in changes.items())])

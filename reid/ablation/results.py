@@ -6,7 +6,7 @@ from typing import Any
 
 from data_cache.csv_lists import rendered_set
 from reid.ablation.place import Place, Standing
-from reid.ablation.plan import Plan, Run, run_name
+from reid.ablation.plan import Plan, Run
 from reid.ablation.sheets import Row, Sheet
 from reid.ablation.spread import Difference, Spread, difference, spread_of
 from reid.evaluation import TRAINED
@@ -78,7 +78,7 @@ def results_of(sheet: Sheet, plan: Plan, place: Place, found: Found, command: st
         lines.append(
             Line(
                 row=row,
-                run=run_name(row.variant, plan.scale),
+                run=plan.name_of(row),
                 seeds=tuple(run.recipe.seed for run in runs if found[run.folder].metrics),
                 scores=scores[number],
                 above=_difference(sheet, scores, number, number - 1),

@@ -1,6 +1,6 @@
 """A table or a figure of runs: its rows, what each trains, and what the paper prints beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -59,11 +59,7 @@ class Sheet:
         """Return the options of a recipe that the rows choose themselves."""
         return {"attention", *(option for row in self.rows for option in row.variant.changes)}
 
-    def has(self, boxes: BoxKind) -> bool:
-        """Whether a row looks at such boxes."""
-        return any(row.variant.boxes == boxes for row in self.rows)
-
-    def without(self, boxes: BoxKind, note: str) -> "Sheet":
-        """Return the sheet without the rows on such boxes, with a note that tells why; for rows held against row 0."""
-        kept = tuple(row for row in self.rows if row.variant.boxes != boxes)
-        return replace(self, rows=kept, notes=(*self.notes, note))
+    def without(self, boxes: Sequence[BoxKind], note: str) -> "Sheet":
+        """Return the sheet without its rows on such boxes, with a note that tells why; for rows held against row 0."""
+        kept = tuple(row for row in self.rows if row.variant.boxes not in boxes)
+        return self if len(kept) == len(self.rows) else replace(self, rows=kept, notes=(*self.notes, note))
