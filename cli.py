@@ -22,6 +22,7 @@ from reid.picture_commands import heatmaps_command, rank_command
 from reid.train_command import train_command
 from vehicle_reid.commands import gallery
 from vehicle_reid.export_command import export_command
+from vehicle_reid.serve_command import serve_command
 
 
 class Group(click.Group):
@@ -49,6 +50,7 @@ def main() -> None:
       python cli.py train --dataset synthetic
       python cli.py evaluate --dataset synthetic
       python cli.py report --dataset synthetic
+      python cli.py serve --dataset synthetic      a page to search in
     """
     # read when torch is first imported: its threads sleep while they wait, as the processes that read images need the
     # same cores; spinning takes 0.8 of the time on an idle machine, and many times as long on a busy one
@@ -91,6 +93,7 @@ for command in (
     import_weights,
     gallery,
     export_command,
+    serve_command,
 ):
     main.add_command(command)
 

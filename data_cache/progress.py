@@ -4,6 +4,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from data_cache.errors import plain
@@ -16,6 +18,7 @@ Item = TypeVar("Item")
 Size = Callable[[Item], int]
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_NOTES = 1.0
+_untold = ContextVar("untold", default=False)
 
 
 def is_first_rank() -> bool:
@@ -33,6 +36,16 @@ def say(message: str) -> None:
         sys.stderr.flush()
 
 
+@contextmanager
+def untold() -> Iterator[None]:
+    """Let `track` show nothing: for a server, whose work is many short pieces."""
+    before = _untold.set(True)
+    try:
+        yield
+    finally:
+        _untold.reset(before)
+
+
 def track(
     items: Iterable[Item],
     description: str,
@@ -47,7 +60,7 @@ def track(
     gives what else there is to tell, such as a loss; it is asked only when something is shown. `done` is how much of
     `total` was done before: it is shown, and counts for no rate.
     """
-    if not is_first_rank():
+    if not is_first_rank() or _untold.get():
         yield from items
     elif sys.stderr.isatty():
         yield from _bar(items, description, total, size, note, done)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_cache.progress import SECONDS_BETWEEN_LINES, say, track
+from data_cache.progress import SECONDS_BETWEEN_LINES, say, track, untold
 
 
 class Terminal(io.StringIO):
@@ -43,6 +43,20 @@ def test_items_pass_in_order_and_standard_output_stays_clean(
     if terminal:
         told = sys.stderr.getvalue()  # type: ignore[attr-defined]
         assert told == "" if rank == "1" else "40/40" in told
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_untold_work_shows_nothing_until_that_ends(
+    monkeypatch: pytest.MonkeyPatch, slow_clock: None, terminal: bool
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    told = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+    with pytest.raises(KeyError), untold():
+        assert list(track(range(40), "work", 40)) == list(range(40)) and told.getvalue() == ""
+        raise KeyError
+    list(track(range(40), "work", 40))
+    assert "40/40" in told.getvalue()
 
 
 def test_items_are_taken_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

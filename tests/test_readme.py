@@ -15,7 +15,7 @@ DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")
 PAGES = (
     "README.md",
     "docs/python-api.md",
-    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features", "export")),
+    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features", "export", "scale")),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
 
@@ -57,6 +57,7 @@ def test_the_readme_has_commands() -> None:
         "report",
         "rank",
         "gallery",
+        "serve",
         "export",
     }
     assert {"demo", "test", "detect", "train"} == set(TARGETS)

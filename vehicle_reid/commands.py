@@ -21,6 +21,7 @@ from reid.commands import RUN_HELP, parts_option
 from vehicle_reid.printing import show, tell
 
 if TYPE_CHECKING:
+    from vehicle_reid.gallery import Gallery
     from vehicle_reid.model import VehicleReID
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -85,17 +86,8 @@ def build_command(index: str, as_json: bool, **options: Any) -> None:
       python cli.py gallery build --dataset veri --images photos --camera 3
       python cli.py gallery build --dataset veriwild --index ivfpq
     """
-    from data_cache.errors import UserError
-    from data_cache.files import is_there
-    from vehicle_reid.gallery import Gallery
-    from vehicle_reid.gallery_file import writing
-
     model, path = chosen(options)
-    with writing(path) as work:
-        if is_there(path):
-            raise UserError(f"{path}: there is a gallery already; `gallery add` adds to it, or delete it")
-        made = Gallery.build(model, **embedding(options), index=index, work=work)
-        made.save(path)
+    made = build_gallery(model, path, options, index)
     told = {"recall_at_10": made.recall()} if index != "exact" else {}
     tell(path, made, as_json, **told)
 
@@ -178,6 +170,21 @@ def search_command(
     found = Gallery.load(path, model)
     matches = found.search(queries, k, cameras=cameras or None, without_cameras=without)
     show(matches, as_json)
+
+
+def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], index: str = "exact") -> "Gallery":
+    """Build the gallery of the images that the options name, and save it. Raises UserError where one is there."""
+    from data_cache.errors import UserError
+    from data_cache.files import is_there
+    from vehicle_reid.gallery import Gallery
+    from vehicle_reid.gallery_file import writing
+
+    with writing(path) as work:
+        if is_there(path):
+            raise UserError(f"{path}: there is a gallery already; `gallery add` adds to it, or delete it")
+        made = Gallery.build(model, **embedding(options), index=index, work=work)
+        made.save(path)
+    return made
 
 
 def chosen(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":

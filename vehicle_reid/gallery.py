@@ -72,6 +72,11 @@ class Gallery:
         return self._entries.names
 
     @property
+    def entries(self) -> Entries:
+        """What is known of each image: name, camera, feature, boxes and attention."""
+        return self._entries
+
+    @property
     def index(self) -> str:
         """The kind of the index."""
         return self._index.kind

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from torch import nn
 
 from data_cache.devices import choose_device
 from data_cache.errors import UserError
@@ -40,7 +39,7 @@ class VehicleReID:
     ) -> None:
         """Keep a checkpoint's network; `detector` is where its detector's weights lie, None where that is not known."""
         self.run, self.recipe, self.device = checkpoint.path.parent, checkpoint.recipe, device
-        self.network: nn.Module = trained_network(checkpoint)
+        self.network = trained_network(checkpoint)
         self._weights = detector
         self.fingerprint: Mapping[str, str | None] = {"checkpoint": checkpoint.sha256, "detector": detector_sha256}
 
