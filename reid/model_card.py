@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-from data_cache.files import read_json, remove_strays, sha256_of_file, write_atomically
+from data_cache.files import remove_strays, sha256_of_file, write_atomically
 from data_cache.locks import run_lock
 from data_cache.programs import Exported
 from data_cache.tensors import save_tensors
 from reid.export import FOLDER, NAME
-from reid.metrics_file import METRICS, circumstances
+from reid.metrics_file import METRICS, circumstances, read_metrics
 from reid.network import PREFIX, Checkpoint
 from reid.score_table import HEADINGS, counted, percent
 
@@ -53,7 +53,7 @@ def recipe_text(checkpoint: Checkpoint) -> str:
 
 def scores_of_checkpoint(checkpoint: Checkpoint) -> list[Mapping[str, Any]]:
     """Return the metrics.json of every test on which this very checkpoint was scored. Raises UserError for damage."""
-    found = [read_json(path) for path in sorted(checkpoint.path.parent.glob(f"*/{METRICS}"))]
+    found = [read_metrics(path) for path in sorted(checkpoint.path.parent.glob(f"*/{METRICS}"))]
     return [metrics for metrics in found if metrics.get("checkpoint", {}).get("sha256") == checkpoint.sha256]
 
 

@@ -39,7 +39,8 @@ def run(folder: Path, **more: object) -> Checkpoint:
 def scored(checkpoint: Checkpoint, split: str, sha256: str, percent: float) -> None:
     scores = {"split": split, **dict.fromkeys(("mAP", "cmc1", "cmc5", "cmc10", "mINP"), percent / 100)}
     counts = {"queries": 1678, "queries_without_match": 1, "gallery": 11579, "trials": 1, "precision": "step"}
-    metrics = {"split": split, "checkpoint": {"sha256": sha256}, "scores": {"trained": {**scores, **counts}}}
+    row = {**scores, **counts, "deviation": None, "seed": None}
+    metrics = {"dataset": "veri", "split": split, "checkpoint": {"sha256": sha256}, "scores": {"trained": row}}
     write_json(checkpoint.path.parent / split / "metrics.json", metrics)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_cache.datasets import Dataset
-from data_cache.files import read_json, read_json_lines, sha256_of_names
+from data_cache.files import read_json_lines, sha256_of_names
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.tensors import read_metadata
 from reid.ablation.plan import Run
@@ -16,7 +16,7 @@ from reid.commands import part_cache
 from reid.evaluation import names_of
 from reid.holdout import split_vehicles
 from reid.images import part_arrays
-from reid.metrics_file import METRICS
+from reid.metrics_file import METRICS, read_metrics
 from reid.part_controls import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 from reid.recipes import ABLATION
 from reid.sampler import PKSampler
@@ -112,8 +112,8 @@ class Place:
         metrics = folder / self.split / METRICS
         if told["epoch"] < run.recipe.epochs or not (folder / BEST).exists() or not metrics.exists():
             return Standing(int(told["epoch"]))
-        found, best = read_json(metrics), read_metadata(folder / BEST, f"delete {folder}")
-        same = (found["recipe"], found["checkpoint"]["epoch"]) == (best["recipe"], best["epoch"])
+        found, best = read_metrics(metrics), read_metadata(folder / BEST, f"delete {folder}")
+        same = (found.get("recipe"), found.get("checkpoint", {}).get("epoch")) == (best["recipe"], best["epoch"])
         return Standing(run.recipe.epochs, found if same else None)
 
     def _identity(self, run: Run) -> list[dict[str, Any]]:
