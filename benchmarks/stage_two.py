@@ -91,6 +91,21 @@ def _share_of_peak(images_per_second: float) -> tuple[str, str, str, str, str]:
 
 def _feature_rows(folder: Path, device: str) -> Rows:
     """Features of pictures from their files, against the trunk alone on the same images ready on the device."""
+    seconds = best_seconds(feature_calls(folder, device), ROUNDS)
+    rates = {name: IMAGES / taken for name, taken in seconds.items()}
+    return [
+        (
+            f"features from {IMAGES} files, ResNet-50, 224 px, two reading processes",
+            f"{rates['features']:.1f} images/s",
+            f"the bare trunk on ready tensors: {rates['trunk']:.1f} images/s",
+            f"{rates['features'] / rates['trunk']:.2f} of its rate",
+            "",
+        )
+    ]
+
+
+def feature_calls(folder: Path, device: str) -> dict[str, Callable[[], object]]:
+    """Return `features`, of `IMAGES` pictures in `folder` from their files, and `trunk`, which has them ready."""
     recipe = PRESETS["pgan"].model_copy(update={"trunk_weights": None})
     network = build_network(recipe, VEHICLES).to(device).to(memory_format=torch.channels_last).eval()
     paths = sorted((folder / "synthetic/images").rglob("*.jpg"))[:IMAGES]
@@ -104,17 +119,4 @@ def _feature_rows(folder: Path, device: str) -> Rows:
             for images in torch.split(ready, BATCH[device]):
                 network.trunk(images)
 
-    calls = {
-        "features": lambda: extract_features(network, files, device=device, workers=2),
-        "trunk": trunk,
-    }
-    rates = {name: len(files) / seconds for name, seconds in best_seconds(calls, ROUNDS).items()}
-    return [
-        (
-            f"features from {len(files)} files, ResNet-50, 224 px, two reading processes",
-            f"{rates['features']:.1f} images/s",
-            f"the bare trunk on ready tensors: {rates['trunk']:.1f} images/s",
-            f"{rates['features'] / rates['trunk']:.2f} of its rate",
-            "",
-        )
-    ]
+    return {"features": lambda: extract_features(network, files, device=device, workers=2), "trunk": trunk}

@@ -16,7 +16,7 @@ from data_cache.files import sha256_of_names
 from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
 from reid.feature_blocks import BATCHES, Block, FeatureBlocks, cut
-from reid.features_file import Features, read_features, write_features
+from reid.features_file import Features, read_features, require_room, write_features
 from reid.images import Batch, VehicleImages, collate, normalised, read_batches, vehicle_images
 from reid.recipes import ReidRecipe
 
@@ -119,8 +119,10 @@ def cached_features(
     """Return the features in `path` if they are of these images, parts and weights, else extract and write them.
 
     A stopped extraction leaves its finished blocks in PATH.blocks, and goes on from them when it is called again.
-    Raises UserError for an image that cannot be read, on SIGTERM, and where another run is extracting to `path`.
+    Raises UserError for an image that cannot be read, for more names than a file can hold, on SIGTERM, and where
+    another run is extracting to `path`.
     """
+    require_room(path, names)
     provenance = features_provenance(dataset, names, parts, recipe, weights)
     blocks = FeatureBlocks(path, names, {**provenance, "device": device, "batch": BATCH[device]})
     found = _features_if_true(path, provenance)

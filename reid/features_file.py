@@ -1,5 +1,6 @@
 """The feature file: one unit vector an image, with what the attention gave to each part, in one safetensors file."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from data_cache.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
 REMEDY = "delete it and run `python cli.py evaluate` again"
+MOST_OF_NAMES = 99_000_000  # bytes of all names as JSON: they stand in the file's header, which may have 100 million
 LENGTH_TOLERANCE = 1e-3
 COLLAPSED_VARIANCE = 1e-6  # of unit vectors, summed over the channels: all images within about 0.001 of their mean
 
@@ -63,6 +65,17 @@ class Features:
                 "run `python cli.py evaluate` again"
             )
         return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
+
+
+def require_room(path: Path, names: Sequence[str]) -> None:
+    """Raise UserError where a feature file at `path` has no room for that many names: before hours go into it."""
+    size = len(json.dumps(json.dumps(list(names))))  # twice: metadata of safetensors are texts
+    if size > MOST_OF_NAMES:
+        most = len(names) * MOST_OF_NAMES // size
+        raise UserError(
+            f"{path}: a feature file holds the names of about {most:,} such images, not of {len(names):,}; "
+            "cut the list into several data sets"
+        )
 
 
 def require_spread(matrix: NDArray[np.float32]) -> None:

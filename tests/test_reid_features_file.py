@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from toy import Toy
+from toy_features import extracted
 
 from data_cache.errors import UserError
 from data_cache.tensors import save_tensors
-from reid.features_file import Features, read_features, require_spread, write_features
+from reid import features_file
+from reid.features_file import Features, read_features, require_room, require_spread, write_features
 
 
 def some_features(count: int = 5, places: int = 3) -> Features:
@@ -154,3 +157,18 @@ def test_collapse_is_an_error_and_closeness_is_not() -> None:
                 require_spread(matrix)
         else:
             require_spread(matrix)
+
+
+def test_more_names_than_a_header_holds_are_refused_before_an_image_is_read(
+    toy: Toy, tiny_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, names = tmp_path / "f.safetensors", ["ü.jpg", "b.jpg"]
+    monkeypatch.setattr(features_file, "MOST_OF_NAMES", len(r'"[\"\\u00fc.jpg\", \"b.jpg\"]"'))
+    require_room(path, names)
+    with pytest.raises(UserError, match=r"f\.safetensors: .* about 2 such images, not of 3; cut the list into several"):
+        require_room(path, [*names, "c.jpg"])
+    for image in (toy.dataset.root / "images").iterdir():
+        image.unlink()
+    with pytest.raises(UserError, match="a feature file holds the names of about"):
+        extracted(toy, path)
+    assert list(tmp_path.iterdir()) == []

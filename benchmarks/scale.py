@@ -1,0 +1,181 @@
+"""What a million, a hundred million and ten billion images cost: rates measured here, and their product with a size.
+
+`python -m benchmarks.scale --rates docs/scale.json` measures once and keeps the rates in that file; given again, it
+prints the tables from the file. Nothing is assumed but what the second table's head says.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from data_cache.files import read_json, write_json
+
+SIZES = (1_000_000, 100_000_000, 10_000_000_000)
+UNITS = ((365.25 * 86400, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+CHANNELS = 512
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What was measured, with how many images; seconds are those of one core of that machine."""
+
+    machine: str
+    stage_one: float  # images in a second of a core, files to shards
+    stage_one_images: int
+    features: float  # the same, ResNet-50, files to vectors
+    features_images: int
+    cache_bytes: float  # of parts.h5, an image
+    merge_seconds: float  # an image: shards read, joined and written
+    merge_bytes: float  # of memory at its peak, an image
+    cache_images: int
+    feature_bytes: float  # of the feature file, an image
+    feature_images: int
+    exact: float  # queries in a second of a core
+    lists: float  # the same of IVF-PQ
+    vector_bytes: float  # of memory that exact search holds, an image
+    index_bytes: float  # that IVF-PQ holds besides, an image
+    recall: float  # of IVF-PQ's best ten
+    searched: int  # images in the gallery of both
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where something cannot be."""
+        for name, value in asdict(self).items():
+            if not isinstance(value, str) and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} is {value}, it must be a positive number")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What `images` cost on one core like the one measured; seconds, bytes, queries in a second."""
+
+    images: int
+    stage_one: float
+    features: float
+    merge: float
+    merge_memory: float
+    cache: float
+    feature_file: float
+    exact: float
+    exact_memory: float
+    lists: float
+    lists_memory: float
+
+
+def cost(images: int, rates: Rates) -> Cost:
+    """Return the cost of that many images: all in proportion, but for the rate of IVF-PQ.
+
+    Its lists are as many as the square root of the images; if as many of them are looked into, a query takes as much
+    longer as they are longer: with the square root.
+    """
+    times = images / rates.searched
+    return Cost(
+        images=images,
+        stage_one=images / rates.stage_one,
+        features=images / rates.features,
+        merge=images * rates.merge_seconds,
+        merge_memory=images * rates.merge_bytes,
+        cache=images * rates.cache_bytes,
+        feature_file=images * rates.feature_bytes,
+        exact=rates.exact / times,
+        exact_memory=images * rates.vector_bytes,
+        lists=rates.lists / math.sqrt(times),
+        lists_memory=images * (rates.vector_bytes + rates.index_bytes),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its largest unit, to two digits.
+
+    >>> duration(5400)
+    '1.5 h'
+    """
+    size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
+    return f"{_two(seconds / size)} {unit}"
+
+
+def amount(size: float) -> str:
+    """Return bytes in their largest decimal unit, to two digits.
+
+    >>> amount(2_048_000_000)
+    '2 GB'
+    """
+    power = min(5, max(0, math.floor(math.log10(max(size, 1)) / 3)))
+    return f"{_two(size / 1000**power)} {('B', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"
+
+
+def _two(value: float) -> str:
+    """Return a number to two digits, more where it has more before its point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def measured_table(rates: Rates) -> str:
+    """Return the measured rates as a Markdown table."""
+    rows = [
+        (
+            "stage one, files to shards",
+            f"{rates.stage_one:.0f} images a core-second",
+            f"{rates.stage_one_images:,} images",
+        ),
+        (
+            "features, ResNet-50 at 224 pixels",
+            f"{rates.features:.1f} images a core-second",
+            f"{rates.features_images:,} images",
+        ),
+        ("`parts.h5`", f"{rates.cache_bytes:.0f} bytes an image", f"{rates.cache_images:,} images, 16 parts each"),
+        ("`cache merge`: time", f"{rates.merge_seconds * 1e6:.0f} µs an image", "the same"),
+        ("`cache merge`: memory", f"{rates.merge_bytes:.0f} bytes an image", "the same"),
+        ("feature file", f"{rates.feature_bytes:.0f} bytes an image", f"{rates.feature_images:,} x {CHANNELS}"),
+        ("exact search", f"{rates.exact:,.0f} queries a core-second", f"{rates.searched:,} x {CHANNELS}"),
+        ("exact search: memory", f"{rates.vector_bytes:.0f} bytes an image", "the same"),
+        ("IVF-PQ search", f"{rates.lists:,.0f} queries a core-second, recall@10 {rates.recall:.3f}", "the same"),
+        ("IVF-PQ: memory besides", f"{rates.index_bytes:.0f} bytes an image", "the same"),
+    ]
+    head = ["| what | measured | with |", "|---|---:|---|"]
+    return "\n".join(head + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def cost_table(sizes: Sequence[int], rates: Rates, cores: int) -> str:
+    """Return what `sizes` cost as a Markdown table, a column a size; times on one core, and shared by `cores`."""
+    costs = [cost(size, rates) for size in sizes]
+    rows = {
+        "stage one, one core": [duration(one.stage_one) for one in costs],
+        f"stage one, {cores:,} cores": [duration(one.stage_one / cores) for one in costs],
+        "features, one core": [duration(one.features) for one in costs],
+        f"features, {cores:,} cores": [duration(one.features / cores) for one in costs],
+        "disk: `parts.h5`": [amount(one.cache) for one in costs],
+        "disk: features": [amount(one.feature_file) for one in costs],
+        "`cache merge` into one: time": [duration(one.merge) for one in costs],
+        "`cache merge` into one: memory": [amount(one.merge_memory) for one in costs],
+        "exact search: memory": [amount(one.exact_memory) for one in costs],
+        "exact search: a query": [duration_of_query(one.exact) for one in costs],
+        "IVF-PQ: memory": [amount(one.lists_memory) for one in costs],
+        "IVF-PQ: a query": [duration_of_query(one.lists) for one in costs],
+    }
+    head = [f"| extrapolated | {' | '.join(f'{size:,}' for size in sizes)} |", "|---|" + "---:|" * len(sizes)]
+    return "\n".join(head + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()])
+
+
+def duration_of_query(rate: float) -> str:
+    """Return the time of one of many queries."""
+    return duration(1 / rate) if rate < 1 else f"{_two(1000 / rate)} ms"
+
+
+@click.command()
+@click.option("--rates", "file", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON of rates.")
+@click.option("--images", "sizes", type=click.IntRange(1), multiple=True, default=SIZES, show_default=True)
+@click.option("--cores", type=click.IntRange(1), default=1000, show_default=True, help="That share the work.")
+def main(file: Path, sizes: tuple[int, ...], cores: int) -> None:
+    """Print both tables; where the file is not there, measure first, which takes minutes, and write it."""
+    if not file.exists():
+        from benchmarks.scale_rates import measure
+
+        write_json(file, asdict(measure()))
+    rates = Rates(**read_json(file))
+    click.echo(f"{measured_table(rates)}\n\n{cost_table(sizes, rates, cores)}")
+
+
+if __name__ == "__main__":
+    main()
