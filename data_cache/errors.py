@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 
 class UserError(Exception):
@@ -51,9 +52,20 @@ def start_worker(number: int) -> None:
 
 
 def silence_loader() -> None:
-    """Put torch's handler of SIGCHLD aside: it would raise for every worker that ends with us, wherever we stand."""
+    """Let torch's loaders say nothing more, as we end.
+
+    Their handler of SIGCHLD would raise for every worker that ends with us, wherever we stand; and one that was stopped
+    while it started its workers fails in `__del__`, which Python would tell as a traceback.
+    """
     if threading.current_thread() is threading.main_thread():  # the only one with handlers
         signal.signal(signal.SIGCHLD, lambda *_: None)
+    tell = sys.unraisablehook
+
+    def hook(told: Any) -> None:
+        if "DataLoaderIter" not in getattr(told.object, "__qualname__", ""):
+            tell(told)
+
+    sys.unraisablehook = hook
 
 
 @contextmanager

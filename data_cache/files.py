@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from data_cache.errors import UserError
+from data_cache.progress import say
 
 
 def _sync_folder(folder: Path) -> None:
@@ -58,11 +60,34 @@ def strays_of(path: Path) -> list[Path]:
     return list(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
 
 
-def remove_strays(path: Path) -> None:
-    """Remove the temporary files that killed writers of `path` left; no other may be writing it."""
+def remove_strays(*paths: Path) -> None:
+    """Remove the temporary files that killed writers of `paths` left; no other may be writing them."""
     with suppress(OSError):
-        for stray in strays_of(path):
+        for stray in (stray for path in paths for stray in strays_of(path)):
             stray.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, that nobody needs any more; where the system refuses, that is said."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        say(f"{path}: cannot be removed ({error.strerror or error})")
+
+
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """Yield a folder that is empty and goes at the end. Raises UserError where none can be made."""
+    try:
+        folder = Path(tempfile.mkdtemp())
+    except OSError as error:
+        raise UserError(
+            f"no temporary folder can be made ({error.strerror or error}); $TMPDIR chooses where"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_there(path: Path) -> bool:
@@ -71,6 +96,14 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError as error:  # a name too long, a closed folder
         raise UserError(f"{path}: cannot be used ({error.strerror or error})") from error
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return what lies below a folder and matches, sorted. Raises UserError where the system does not tell."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be used ({error.strerror or error})") from error
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -129,10 +162,24 @@ def read_json(path: Path) -> Any:
 
 
 def append_json_line(path: Path, value: object) -> None:
-    """Append `value` as one line of JSON; the line reaches the file in a single write."""
-    line = json.dumps(value, allow_nan=False) + "\n"
-    with path.open("a", encoding="utf-8") as log:
-        log.write(line)
+    """Append `value` as one line of JSON, whole or not at all; what a killed run left of its last line is cut off.
+
+    Raises UserError where the system refuses.
+    """
+    line = (json.dumps(value, allow_nan=False) + "\n").encode()
+    try:
+        with path.open("a+b", buffering=0) as log:
+            log.seek(0)
+            whole = log.readall().rfind(b"\n") + 1
+            log.truncate(whole)
+            try:
+                while line:  # on a full disk a part is written, and only then is it an error
+                    line = line[log.write(line) :]
+            except BaseException:
+                log.truncate(whole)
+                raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); it is as before") from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

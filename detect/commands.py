@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first N images by name, to try things.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images at a time.")
 @click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    default=None,
+    help="Images a shard: what a stop can cost, and what processes share.  [default: 256]",
+)
+@click.option(
     "--max-failed",
     type=click.IntRange(0),
     default=None,
@@ -57,6 +63,7 @@ def detect(
     output: Path | None,
     limit: int | None,
     batch_size: int,
+    shard_size: int | None,
     max_failed: int | None,
     device: str,
     workers: int,
@@ -88,6 +95,7 @@ def detect(
         output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5"),
         dataset=name,
         limit=limit,
+        **({} if shard_size is None else {"shard_size": shard_size}),
     )
     if dry_run:
         if is_first_rank():
@@ -118,9 +126,10 @@ def chosen_weights(runs: Path, recipe: str | None, device: str) -> Path:
     torch is asked for the device only where the choice depends on it: a finished run ends before torch is loaded.
     """
     from data_cache.devices import choose_device
+    from data_cache.files import matching
     from detect.training import METRICS, trained_weights
 
-    if recipe is None and len(list((runs / "detector").glob(f"*/{METRICS}"))) != 1:
+    if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
         device = choose_device(device)
     return trained_weights(runs, recipe, device)
 

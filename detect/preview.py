@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from data_cache.attributes import PART_NAMES
 from data_cache.contact_sheet import write_sheet
 from data_cache.errors import UserError
+from data_cache.files import passing_folder
 from data_cache.parts import PartBoxes, read_parts
 from detect.annotations import AnnotatedImage, read_annotations
 from detect.options import chosen_images
@@ -64,8 +64,8 @@ def find_parts(names: Sequence[str], root: Path, weights: Path, *, device: str, 
     from detect.job import prepare_job
     from detect.run import detect_parts
 
-    with TemporaryDirectory() as folder:
-        cache = Path(folder) / "parts.h5"
+    with passing_folder() as folder:
+        cache = folder / "parts.h5"
         detect_parts(prepare_job(names, root, weights, cache, dataset="preview"), device=device, workers=workers)
         return read_parts(cache)
 

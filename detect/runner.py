@@ -40,13 +40,19 @@ class AutocastOptimWrapper(OptimWrapper):  # type: ignore[misc]
 
 
 class QuietRunner(Runner):  # type: ignore[misc]
-    """A Runner that writes no banner, log folder or configuration, keeps the device, and resumes from our own file."""
+    """A Runner that writes no banner, log folder or configuration, keeps the device, and resumes from our own file.
+
+    Raises UserError where its folder cannot be made.
+    """
 
     def __init__(self, *, state_file: Path, **options: Any) -> None:
         self.state_file = state_file
         self.best: dict[str, Any] = {}  # the best epoch so far and its metrics
-        with quiet():
-            super().__init__(**options)
+        try:
+            with quiet():
+                super().__init__(**options)
+        except OSError as error:  # of the folder for its log
+            raise UserError(f"{options['work_dir']}: cannot be written ({error.strerror or error})") from error
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Say nothing about the environment: `doctor` does, and collecting it starts compilers."""

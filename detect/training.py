@@ -1,13 +1,15 @@
 """Train a part detector: annotated images and a recipe in, a folder with weights, recipe, log and metrics out."""
 
-import tempfile
+import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_cache.errors import UserError, from_worker, start_worker
-from data_cache.files import read_json, sha256_of_file, write_json
+from data_cache.ending import ending_in_order
+from data_cache.errors import UserError, from_worker, start_worker, telling_of_dead_workers
+from data_cache.files import is_there, matching, read_json, remove, remove_strays, sha256_of_file, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import require_fingerprint
 from data_cache.progress import say
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from detect.metrics import DetectorMetrics
 
 WEIGHTS, RECIPE, METRICS, LOG, STATE = "weights.safetensors", "recipe.json", "metrics.json", "log.jsonl", "state.pt"
-CURVES = "curves.png"
+CURVES, SCRATCH = "curves.png", ".scratch"
 
 
 def train_detector(
@@ -30,18 +32,21 @@ def train_detector(
     """Train by `recipe` on COCO `annotations` of images below `image_root`; return the weights file in `folder`.
 
     A finished folder is left as it is, a stopped training goes on after its last epoch. Raises UserError where the
-    folder holds a training by another recipe or other annotations, or where the annotations are wrong.
+    folder holds a training by another recipe or other annotations, or where the annotations are wrong; on SIGTERM, and
+    where a process that reads images has been killed.
     """
     made_from = {"recipe": recipe.model_dump(mode="json"), "annotations": sha256_of_file(annotations)}
     weights = folder / WEIGHTS
     _require_same(folder / RECIPE, made_from)
     if (folder / METRICS).exists() and weights.exists():  # the metrics are written last
         say(f"{weights}: already trained; delete {folder} to train anew")
+        _clear_up_leftovers(folder)
         return weights
     images = read_annotations(annotations, image_root)
     training, held_out = split_held_out(images, recipe.held_out)
     network = _initial_network(recipe, device, resumed=(folder / STATE).exists())
-    with run_lock(folder):
+    with telling_of_dead_workers(), ending_in_order(), run_lock(folder):
+        remove_strays(*(folder / name for name in (WEIGHTS, RECIPE, METRICS, STATE, CURVES)))
         write_json(folder / RECIPE, made_from)
         others = "of other vehicles" if recipe.held_out else "the same"
         say(f"training on {len(training)} images, measuring on {len(held_out)} ({others})")
@@ -55,7 +60,7 @@ def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
 
     Raises UserError with the remedy.
     """
-    trained = {path.parent.name: path.parent / WEIGHTS for path in sorted((runs / "detector").glob(f"*/{METRICS}"))}
+    trained = {path.parent.name: path.parent / WEIGHTS for path in matching(runs / "detector", f"*/{METRICS}")}
     name = Path(recipe or default_recipe(device)).stem
     if name in trained:
         return trained[name]
@@ -99,12 +104,12 @@ def train_network(
         curves=folder / CURVES,
         every=recipe.validate_every,
     )
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+    with _scratch(folder) as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MMEngine's notices about what it was not given
         runner = QuietRunner(
             state_file=folder / STATE,
             model=network,
-            work_dir=scratch,
+            work_dir=str(scratch),
             train_dataloader=loader,
             train_cfg={"by_epoch": True, "max_epochs": recipe.epochs},
             optim_wrapper=optimiser,
@@ -120,6 +125,16 @@ def train_network(
         except UserError as error:
             raise from_worker(error) from error
     return runner.best
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Yield a folder for MMEngine's own log; beside the weights, so that the next run removes a killed one's."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    try:
+        yield folder / SCRATCH
+    finally:
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
 
 
 def _initial_network(recipe: DetectorRecipe, device: str, *, resumed: bool) -> "nn.Module":
@@ -172,9 +187,17 @@ def _finish(best: Mapping[str, Any], folder: Path, *, held_out: bool) -> None:
     """Write the best epoch's metrics, then drop the state that only an unfinished training needs."""
     metrics = best["metrics"]
     write_json(folder / METRICS, {"held_out": held_out, "epoch": best["epoch"]} | metrics)
-    (folder / STATE).unlink(missing_ok=True)
+    remove(folder / STATE)
     reached = f"recall@{metrics['recall_depth']} {metrics['recall']:.3f} of {metrics['recall_limit']:.3f}"
     say(f"{folder / WEIGHTS}: epoch {best['epoch']}, AP50 {metrics['ap50']:.3f}, {reached} that so few boxes can reach")
+
+
+def _clear_up_leftovers(folder: Path) -> None:
+    """Remove what a run left that was killed when its metrics were written; what a run at work needs stays."""
+    if any(is_there(folder / name) for name in (STATE, SCRATCH, ".lock")):
+        with suppress(UserError), run_lock(folder):
+            remove(folder / STATE)
+            shutil.rmtree(folder / SCRATCH, ignore_errors=True)
 
 
 def _require_same(path: Path, wanted: Mapping[str, Any]) -> None:

@@ -122,14 +122,15 @@ def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
     Raises UserError where none is trained.
     """
     from data_cache.errors import UserError
+    from data_cache.files import matching
     from reid.recipes import ABLATION, run_folder
     from reid.state import BEST
 
     place = runs / dataset
-    newest = sorted(place.glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
+    newest = sorted(matching(place, f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
     found = {path.parent.relative_to(place).as_posix(): path.parent for path in newest}
     if recipe is not None:
-        found |= {f"{ABLATION}/{path.parent.name}": path.parent for path in sorted(place.glob(f"{ABLATION}/*/{BEST}"))}
+        found |= {f"{ABLATION}/{path.parent.name}": path.parent for path in matching(place, f"{ABLATION}/*/{BEST}")}
         folder = place / recipe if recipe.startswith(f"{ABLATION}/") else run_folder(runs, dataset, recipe)
         if folder not in found.values():
             there = ", ".join(found) or "none"

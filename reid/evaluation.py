@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.datasets import Dataset, is_stand_in
-from data_cache.files import write_json
+from data_cache.files import remove_strays, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.progress import say
@@ -101,6 +101,7 @@ def _alone(folder: Path, splits: Sequence[str]) -> Iterator[None]:
     with ExitStack() as held:
         for split in splits:
             held.enter_context(run_lock(folder / split))
+            remove_strays(*(folder / split / name for name in (METRICS, QUERIES)))
         yield
 
 

@@ -85,8 +85,8 @@ class FeatureBlocks:
 
     def clear_up(self) -> None:
         """Remove what the making of a finished file left: its blocks, and temporary files of killed runs."""
+        remove_strays(self.output)  # first, as the folder tells that there may be any
         shutil.rmtree(self.folder, ignore_errors=True)
-        remove_strays(self.output)
 
     def clear_up_leftovers(self) -> None:
         """Clear up after a run that was killed when the file was whole; blocks of a run that is at work stay."""

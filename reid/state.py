@@ -74,8 +74,11 @@ def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimise
 
 def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
     """Write what training goes on from; the one of the epoch before is kept, should this one be damaged."""
-    if (folder / LAST).exists():
-        (folder / LAST).replace(folder / PREVIOUS)
+    try:
+        if (folder / LAST).exists():
+            (folder / LAST).replace(folder / PREVIOUS)
+    except OSError as error:
+        raise UserError(f"{folder / PREVIOUS}: cannot be written ({error.strerror or error}); run it again") from error
     save(state, folder / LAST, identity, with_optimiser=True)
 
 

@@ -8,7 +8,7 @@ from data_cache.datasets import Dataset, faults
 from data_cache.devices import describe_device
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, telling_of_dead_workers
-from data_cache.files import sha256_of_names, write_json
+from data_cache.files import remove_strays, sha256_of_names, write_json
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes
 from data_cache.progress import say
@@ -18,8 +18,10 @@ from reid.loading import training_loader
 from reid.loop import run_epochs
 from reid.ranks import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
-from reid.state import BEST, checkpoint_to_resume, restore, start_state
-from reid.training_log import require_tensorboard
+from reid.state import BEST, LAST, checkpoint_to_resume, restore, start_state
+from reid.training_log import CURVES, LOG, require_tensorboard
+
+RECIPE = "recipe.json"
 
 
 def train(
@@ -49,6 +51,7 @@ def train(
             identity = _identity(recipe, dataset, parts, vehicles)
             if not own_rank():
                 held.enter_context(run_lock(folder))
+                remove_strays(*(folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES)))
             checkpoint = checkpoint_to_resume(folder, identity)
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
                 say(f"{folder}: already trained, {recipe.epochs} epochs")
@@ -62,7 +65,7 @@ def train(
             )
         state = start_state(recipe, len(vehicles.trained), device, compiled=compiled)
         if not own_rank():
-            write_json(folder / "recipe.json", identity["recipe"])
+            write_json(folder / RECIPE, identity["recipe"])
         if checkpoint is not None:
             restore(state, checkpoint)
             say(f"resuming after epoch {state.epoch} of {recipe.epochs}")

@@ -1,15 +1,17 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from detect_place import toy_place
 
+import detect.run as detect_run
 import detect.training as detect_training
 from data_cache.errors import UserError
-from data_cache.parts import read_parts
+from data_cache.parts import PartBoxes, read_parts
 from detect.commands import detect
 from detect.parts_commands import parts
 from detect.training import METRICS, WEIGHTS, trained_weights
@@ -57,6 +59,23 @@ def test_a_limited_run_has_a_cache_of_its_own(place: Path) -> None:
     result = CliRunner().invoke(detect, [*arguments, "--json"], catch_exceptions=False)
     summary = json.loads(result.stdout)
     assert summary["images"] == 2 and summary["output"] == str(output) and output.exists()
+
+
+def test_the_size_of_a_shard_is_an_option_and_changes_no_byte(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge, counts = detect_run.merge_shards, []
+
+    def counted(shards: Sequence[Path], output: Path) -> PartBoxes:
+        counts.append(len(shards))
+        return merge(shards, output)
+
+    monkeypatch.setattr(detect_run, "merge_shards", counted)
+    for name, more in (("one.h5", []), ("three.h5", ["--shard-size", "3"])):
+        arguments = [*where(place), "--recipe", "demo", "--workers", "0", "--output", str(tmp_path / name), *more]
+        CliRunner().invoke(detect, arguments, catch_exceptions=False)
+    assert counts == [1, 2]
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "three.h5").read_bytes()
 
 
 def test_a_folder_of_photographs_needs_no_list(place: Path) -> None:
@@ -112,6 +131,8 @@ def test_other_processes_of_torchrun_print_nothing(place: Path, monkeypatch: pyt
 def test_a_detector_that_was_not_trained_is_told_with_the_remedy(place: Path) -> None:
     with pytest.raises(UserError, match=r"trained here: demo.*parts train --dataset synthetic --recipe ssd300_vgg16"):
         trained_weights(place / "runs", "ssd300_vgg16", "cpu")
+    with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):
+        trained_weights(place / ("x" * 300), None, "cpu")
     with pytest.raises(UserError, match="no trained detector; train one with"):
         trained_weights(place / "elsewhere", None, "cpu")
 

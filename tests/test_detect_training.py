@@ -1,4 +1,8 @@
+import errno
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +11,7 @@ import numpy as np
 import pytest
 from detect_toy import TINY, toy_set
 from PIL import Image
+from soak.storage_traps import Trap, trapped
 
 from data_cache.errors import UserError
 from data_cache.images import load_image
@@ -14,7 +19,7 @@ from detect.annotations import read_annotations
 from detect.detector import load_detector
 from detect.evaluation import evaluate_detector
 from detect.recipes import DetectorRecipe
-from detect.training import CURVES, METRICS, STATE, WEIGHTS, train_detector
+from detect.training import CURVES, LOG, METRICS, RECIPE, SCRATCH, STATE, WEIGHTS, train_detector
 
 SHORT = TINY.model_copy(update={"epochs": 3, "validate_every": 1, "batch_size": 2, "flip": 0.5, "zoom_in": 0.5})
 STOPPED = """
@@ -34,8 +39,8 @@ train(SHORT, Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def train(recipe: DetectorRecipe, data: Path, folder: Path) -> Path:
-    return train_detector(recipe, data / "parts.json", data, folder, device="cpu", workers=0)
+def train(recipe: DetectorRecipe, data: Path, folder: Path, workers: int = 0) -> Path:
+    return train_detector(recipe, data / "parts.json", data, folder, device="cpu", workers=workers)
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +115,59 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
     assert logs[0] == logs[1]
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "a process that reads images has ended .* run it again to go on"),
+        (signal.SIGTERM, r"stopped from outside \(SIGTERM\); .* run it again to go on"),
+    ],
+)
+def test_a_killed_worker_and_sigterm_end_the_training_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, words: str
+) -> None:
+    from detect.runner import ProgressHook  # imports the mm packages
+
+    def kill(*_: object, **__: object) -> None:
+        worker = min(child.pid or 0 for child in multiprocessing.active_children())
+        os.kill(os.getpid() if number == signal.SIGTERM else worker, number)
+
+    toy_set(tmp_path / "data", 6)
+    monkeypatch.setattr(ProgressHook, "after_train_iter", kill)
+    with pytest.raises(UserError, match=words):
+        train(SHORT, tmp_path / "data", tmp_path / "run", workers=2)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [RECIPE]
+
+
+def test_what_killed_runs_left_is_removed(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 6)
+    run = tmp_path / "run"
+    (run / ".scratch" / "log").mkdir(parents=True)
+    for name in (WEIGHTS, STATE):
+        (run / f".{name}.abcdefgh.tmp").write_bytes(b"half")
+    train(SHORT.model_copy(update={"epochs": 1}), tmp_path / "data", run)
+    whole = sorted([WEIGHTS, RECIPE, METRICS, LOG, CURVES])
+    assert sorted(path.name for path in run.iterdir()) == whole
+    for name in (STATE, ".lock"):  # of a run that was killed when its metrics were written
+        (run / name).write_bytes(b"left")
+        train(SHORT.model_copy(update={"epochs": 1}), tmp_path / "data", run)
+        assert sorted(path.name for path in run.iterdir()) == whole
+
+
 def test_a_loss_that_is_not_finite_stops_with_a_clear_error(tmp_path: Path) -> None:
     toy_set(tmp_path / "data", 4)
     with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch"):
         train(
             SHORT.model_copy(update={"learning_rate": 1e30, "clip_gradient": 1e30}), tmp_path / "data", tmp_path / "run"
         )
+
+
+def test_a_folder_that_mmengine_cannot_make_is_told_in_one_line(tmp_path: Path) -> None:
+    toy_set(tmp_path / "data", 4)
+    run = tmp_path / "run"
+    told = rf"{run / SCRATCH}: cannot be written \(No space left on device\)"
+    with trapped(Trap(run / SCRATCH, 1, errno.ENOSPC, only=("mkdir",))), pytest.raises(UserError, match=told):
+        train(SHORT, tmp_path / "data", run)
+    assert [path.name for path in run.iterdir()] == [RECIPE]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

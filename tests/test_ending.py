@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -56,3 +57,42 @@ def test_in_another_thread_no_handler_is_set(handler: object) -> None:
     thread.start()
     thread.join()
     assert seen == [handler]
+
+
+class Swallowing:
+    """Its end gets SIGTERM, and Python lets no exception out of there."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+
+@pytest.mark.parametrize(("rank", "kind"), [("0", UserError), ("1", SystemExit)])
+def test_an_end_that_python_swallows_comes_once_more(
+    handler: object, monkeypatch: pytest.MonkeyPatch, rank: str, kind: type[BaseException]
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(kind), ending_in_order():
+        Swallowing()
+        time.sleep(60)
+
+
+def test_what_else_python_swallows_is_told_as_before(handler: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[BaseException | None] = []
+    hook = lambda swallowed: told.append(swallowed.exc_value)  # noqa: E731 - compared below
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+
+    class Failing:
+        def __del__(self) -> None:
+            raise KeyError("of its own")
+
+    with ending_in_order():
+        Failing()
+    assert [type(error) for error in told] == [KeyError] and sys.unraisablehook is hook
+
+
+def test_what_is_left_is_told(handler: object) -> None:
+    with pytest.raises(UserError, match=r"\(SIGTERM\); nothing is left$"), ending_in_order("nothing is left"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)

@@ -1,12 +1,17 @@
 """What a loader's process tells: all but that the process which takes its batches has gone; texts fit for a message."""
 
 import doctest
+import gc
+import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from data_cache import errors
-from data_cache.errors import start_worker
+from data_cache.errors import silence_loader, start_worker
 
 
 def told_of(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
@@ -26,6 +31,47 @@ def test_a_lost_reader_is_not_told(kind: type[BaseException], monkeypatch: pytes
 @pytest.mark.parametrize("error", [ValueError("a fault"), OSError(28, "disk full"), KeyboardInterrupt()])
 def test_everything_else_is_told(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told_of(error, monkeypatch) == [error]
+
+
+class Worker:
+    """A loader's first process; the second is not started any more."""
+
+    pid, started = 0, 0
+
+    def __init__(self, **_: object) -> None:
+        Worker.started += 1
+        if Worker.started == 2:
+            raise KeyError("stopped")
+
+    def start(self) -> None:
+        """Start nothing."""
+
+
+@pytest.mark.parametrize("silenced", [False, True])
+def test_a_loader_that_was_stopped_as_it_began_is_silent(monkeypatch: pytest.MonkeyPatch, silenced: bool) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda swallowed: told.append(swallowed.object.__qualname__))
+    monkeypatch.setattr(torch.multiprocessing, "Process", Worker)
+    monkeypatch.setattr(Worker, "started", 0)
+    before = signal.getsignal(signal.SIGCHLD)
+    if silenced:
+        silence_loader()
+    with pytest.raises(KeyError, match="stopped"):
+        iter(DataLoader([1, 2], num_workers=2))
+    gc.collect()
+    signal.signal(signal.SIGCHLD, before)
+    assert told == ([] if silenced else ["_MultiProcessingDataLoaderIter.__del__"])
+
+
+def test_what_else_python_swallows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    before = signal.getsignal(signal.SIGCHLD)
+    silence_loader()
+    signal.signal(signal.SIGCHLD, before)
+    other = SimpleNamespace(object=test_doctests)
+    sys.unraisablehook(other)
+    assert told == [other]
 
 
 def test_doctests() -> None:

@@ -21,6 +21,7 @@ from reid import features as features_module
 from reid.evaluation import FEATURES, GIVEN, TRAINED, Evaluation, evaluate, evaluate_given
 from reid.features_file import Features, read_features
 from reid.images import vehicle_images
+from reid.metrics_file import METRICS, QUERIES
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.scores import score
@@ -273,6 +274,14 @@ def test_queries_have_a_row_each_whose_means_are_the_figures(toy: Toy, run: Path
         assert of_row["average_precision"].mean() == pytest.approx(scores.mAP)
         assert (of_row["first_hit_rank"] <= 5).mean() == pytest.approx(scores.cmc5)
         assert of_row["inverse_negative_penalty"].mean() == pytest.approx(scores.mINP)
+
+
+def test_what_killed_writers_left_is_removed(toy: Toy, run: Path) -> None:
+    (run / "test").mkdir(exist_ok=True)
+    for name in (METRICS, QUERIES):
+        (run / "test" / f".{name}.abcdefgh.tmp").write_bytes(b"half")
+    evaluated(toy, run)
+    assert sorted(path.name for path in (run / "test").iterdir()) == [FEATURES, METRICS, QUERIES]
 
 
 def test_features_of_another_system_are_scored_under_the_same_protocol(toy: Toy, run: Path, tmp_path: Path) -> None:

@@ -3,16 +3,21 @@
 import errno
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from soak.storage_traps import Trap, no_file_longer_than, trapped
 
 from data_cache.errors import UserError
 from data_cache.files import (
     append_json_line,
+    matching,
+    passing_folder,
     read_json,
     read_json_lines,
+    remove,
     replacing,
     sha256_of_bytes,
     sha256_of_file,
@@ -172,3 +177,73 @@ def test_different_lists_of_names_have_different_hashes() -> None:
 def test_append_writes_lines_that_json_alone_understands(tmp_path: Path) -> None:
     append_json_line(tmp_path / "log", {"b": 1, "a": [2]})
     assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == [{"b": 1, "a": [2]}]
+
+
+def test_a_line_that_the_system_refuses_is_not_there_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_json_line(path, {"epoch": 1})
+    before = path.read_bytes()
+    with trapped(quiet := Trap(tmp_path)):
+        append_json_line(path, {"epoch": 2})
+    after = path.read_bytes()
+    assert [name for name, _ in quiet.seen].count("write") == 1
+    for at in range(1, len(quiet.seen) + 1):
+        path.write_bytes(before)
+        told = r"log\.jsonl: cannot be written \(No space left on device\); it is as before"
+        with trapped(Trap(tmp_path, at, errno.ENOSPC)), pytest.raises(UserError, match=told):
+            append_json_line(path, {"epoch": 2})
+        assert path.read_bytes() == before
+        append_json_line(path, {"epoch": 2})
+        assert path.read_bytes() == after
+
+
+def test_a_line_that_a_full_disk_cuts_is_not_there_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_json_line(path, {"epoch": 1})
+    with no_file_longer_than(20), pytest.raises(UserError, match="File too large"):
+        append_json_line(path, {"epoch": 2})
+    assert read_json_lines(path) == [{"epoch": 1}] and path.read_bytes().endswith(b"}\n")
+
+
+def test_what_a_killed_run_left_of_a_line_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    for left in (b'{"epoch": 1}\n{"ep', b'{"epoch": 1}\n', b'{"epoch": 1}\n{"epoch": 2}'):
+        path.write_bytes(left)
+        append_json_line(path, {"epoch": 3})
+        assert read_json_lines(path) == [{"epoch": 1}, {"epoch": 3}]
+    path.write_bytes(b"{")
+    append_json_line(path, {"epoch": 3})
+    assert read_json_lines(path) == [{"epoch": 3}]
+
+
+def test_what_nobody_needs_is_removed_or_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old").touch()
+    with trapped(Trap(tmp_path, 1, errno.EIO)):
+        remove(tmp_path / "old")
+    assert capsys.readouterr().err == f"{tmp_path / 'old'}: cannot be removed (Input/output error)\n"
+    for _ in range(2):
+        remove(tmp_path / "old")
+    assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""
+
+
+def test_a_passing_folder_goes_with_all_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyError), passing_folder() as folder:
+        (folder / "file").touch()
+        assert folder.parent == tmp_path
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    with (
+        trapped(Trap(tmp_path, 1, errno.ENOSPC)),
+        pytest.raises(UserError, match=r"\(No space left on device\); \$TMP"),
+    ):
+        passing_folder().__enter__()
+
+
+def test_what_matches_is_sorted_and_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    for name in ("b.h5", "a.h5", "a.png"):
+        (tmp_path / name).touch()
+    assert matching(tmp_path, "*.h5") == [tmp_path / "a.h5", tmp_path / "b.h5"]
+    assert matching(tmp_path / "none", "*.h5") == []
+    with pytest.raises(UserError, match=r"x: cannot be used \(File name too long\)"):
+        matching(tmp_path / ("x" * 300), "*/a")

@@ -13,6 +13,7 @@ from reid_place import Place, assert_error
 from toy import Toy, tiny_scale
 
 from cli import main
+from data_cache.errors import UserError
 from reid.commands import chosen_run
 from reid.picture_grid import picture_name
 
@@ -95,6 +96,12 @@ def test_a_run_of_the_ablation_is_named_by_its_place(trained: Place) -> None:
     assert chosen_run(trained.runs, "folder", "grid_small") == place / "grid_small"
     assert chosen_run(trained.runs, "folder", "elsewhere/grid_small.yaml") == place / "grid_small"
     assert chosen_run(trained.runs, "folder", None).parent == place
+
+
+def test_a_place_for_runs_that_cannot_be_is_named(tmp_path: Path) -> None:
+    for recipe in (None, "pgan_small"):
+        with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):
+            chosen_run(tmp_path / ("x" * 300), "folder", recipe)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,15 @@
 
 import csv
 import json
+import multiprocessing
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +129,39 @@ def test_the_processes_of_a_killed_run_end_with_it(written: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == [root]
 
 
+KILLED, STOPPED = "a process that renders has ended; .* fewer --workers", r"stopped .* \(SIGTERM\); nothing is left"
+
+
+@pytest.mark.parametrize(
+    ("worker", "leader", "words"), [(True, False, KILLED), (False, True, STOPPED), (True, True, STOPPED)]
+)
+def test_a_killed_process_and_sigterm_end_the_run_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: bool, leader: bool, words: str
+) -> None:
+    def killing(items: Iterable[object], *_: object) -> Iterator[object]:
+        for item in items:
+            for child in multiprocessing.active_children() if worker else ():
+                child.kill()
+            if leader:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield item
+
+    told: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(data_cache.synthetic.dataset, "track", killing)
+        patch.setattr(threading, "excepthook", told.append)
+        with pytest.raises(UserError, match=words):
+            write_synthetic(replace(SMALL, vehicles=40), tmp_path / "synthetic", workers=1)
+    assert not [*tmp_path.iterdir()] and not multiprocessing.active_children() and not told
+
+
+def test_what_a_run_left_that_was_killed_at_its_end_is_removed(written: Path) -> None:
+    left = written.parent / ".synthetic.unfinished"
+    (left / "tree-1").mkdir(parents=True)
+    write_synthetic(SMALL, written, workers=0)
+    assert not left.exists()
+
+
 def _fail(*_: object) -> None:
     raise UserError("disk full")
 
@@ -152,6 +191,13 @@ def test_preview(written: Path, tmp_path: Path) -> None:
     sheet = load_image(write_preview(written, tmp_path / "sheet.png", fleets=1))
     assert sheet.shape[0] > 400 and sheet.shape[1] > 700
     assert sheet.std() > 20
+
+
+def test_preview_without_its_list(written: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(written, tmp_path / "copy"))
+    (root / "images.csv").unlink()
+    with pytest.raises(UserError, match=r"images\.csv: list file cannot be read"):
+        write_preview(root, tmp_path / "sheet.png")
 
 
 def test_preview_of_nothing(tmp_path: Path) -> None:

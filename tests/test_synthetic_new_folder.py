@@ -6,7 +6,7 @@ import pytest
 
 from data_cache.errors import UserError
 from data_cache.locks import run_lock
-from data_cache.synthetic.new_folder import new_folder
+from data_cache.synthetic.new_folder import clear_up_leftovers, new_folder
 
 
 def _tree(root: Path) -> dict[str, bytes | None]:
@@ -90,3 +90,23 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     with new_folder(tmp_path / "VeRi") as folder:
         (folder / "name_train.txt").touch()
     assert (tmp_path / "VeRi").is_symlink() and (tmp_path / "disk" / "name_train.txt").exists()
+
+
+def test_what_a_run_left_that_was_killed_when_the_folder_was_whole_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / "VeRi"
+    place.mkdir()
+    (place / "name_train.txt").touch()
+    left = tmp_path / ".VeRi.unfinished"
+    (left / "tree-1" / "images").mkdir(parents=True)
+    (left / ".lock").touch()
+    clear_up_leftovers(place)
+    clear_up_leftovers(place)
+    assert _tree(tmp_path) == {"VeRi": None, "VeRi/name_train.txt": b""}
+
+
+def test_what_a_run_at_work_has_made_stays(tmp_path: Path) -> None:
+    left = tmp_path / ".VeRi.unfinished"
+    with run_lock(left):
+        (left / "tree-1").mkdir()
+        clear_up_leftovers(tmp_path / "VeRi")
+        assert (left / "tree-1").is_dir()

@@ -1,5 +1,6 @@
 """A stop at any moment changes nothing, a finished run is kept, and a run of something else is refused."""
 
+import errno
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from soak.storage_traps import Trap, trapped
 from toy import HELD, TINY, Toy, assert_same_run, train_toy
 
 from data_cache.errors import UserError
@@ -25,7 +27,9 @@ from reid import state as state_module
 from reid.holdout import split_vehicles
 from reid.losses import Criterion
 from reid.network import read_checkpoint
-from reid.state import BEST, LAST, PREVIOUS, start_state
+from reid.state import BEST, LAST, PREVIOUS, save_last, start_state
+from reid.training import RECIPE
+from reid.training_log import CURVES, LOG
 
 
 class StopHere(Exception):
@@ -114,6 +118,15 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_from(toy: Toy, undist
     assert_same_run(tmp_path, undisturbed)
 
 
+def test_what_killed_writers_left_is_removed(toy: Toy, undisturbed: Path, tmp_path: Path) -> None:
+    for name in (LAST, BEST, LOG, CURVES, RECIPE):
+        (tmp_path / f".{name}.abcdefgh.tmp").write_bytes(b"half")
+    (tmp_path / ".report.html.abcdefgh.tmp").write_bytes(b"of a run that is at work")
+    train_toy(HELD, toy, tmp_path)
+    (tmp_path / ".report.html.abcdefgh.tmp").unlink()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in undisturbed.iterdir()}
+
+
 def test_a_finished_run_is_not_run_again(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = train_toy(TINY, toy, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -182,6 +195,15 @@ def test_beside_a_damaged_checkpoint_lies_the_one_before_it(toy: Toy, undisturbe
     (tmp_path / LAST).unlink()
     train_toy(HELD, toy, tmp_path)
     assert_same_run(tmp_path, undisturbed)
+
+
+def test_a_checkpoint_that_cannot_be_put_aside_is_told_and_stays(tmp_path: Path) -> None:
+    (tmp_path / LAST).write_bytes(b"of the epoch before")
+    told = r"previous\.safetensors: cannot be written \(Input/output error\)"
+    with trapped(Trap(tmp_path, 1, errno.EIO, only=("replace",))), pytest.raises(UserError, match=told):
+        save_last(start_state(TINY, 4, "cpu"), tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]
+    assert (tmp_path / LAST).read_bytes() == b"of the epoch before"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

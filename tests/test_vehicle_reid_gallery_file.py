@@ -1,5 +1,6 @@
 """A gallery on disk: the same bit for bit, whole or the old one, of its own model alone; its index is tied to it."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from api_place import random_entries
+from soak.storage_traps import Trap, trapped
 
 from data_cache.errors import UserError
 from data_cache.files import sha256_of_bytes
@@ -188,3 +190,16 @@ def test_entries_that_do_not_fit_are_refused() -> None:
     refused("named twice", names=(*entries.names[:3], entries.names[0]))
     refused("the ids do not rise", ids=entries.ids[::-1])
     refused("ü 0002.jpg: its feature is not of length 1", features=entries.features * [[1], [1], [np.nan], [2]])
+
+
+def test_an_old_index_that_cannot_be_removed_is_told_and_the_gallery_is_the_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "ivf")
+    old = index_of(path)
+    with trapped(Trap(tmp_path, 1, errno.EIO, lasting=True, only=("unlink",))):
+        written(tmp_path, "exact")
+    assert capsys.readouterr().err == f"{old}: cannot be removed (Input/output error)\n"
+    assert read_gallery(path, MODEL, "cpu")[1].kind == "exact"
+    written(tmp_path, "exact")
+    assert list(tmp_path.iterdir()) == [path]

@@ -15,7 +15,7 @@ import torch
 
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError
-from data_cache.files import is_there, read_regular, remove_strays, sha256_of_bytes, write_atomically
+from data_cache.files import is_there, read_regular, remove, remove_strays, sha256_of_bytes, write_atomically
 from data_cache.locks import run_lock
 from data_cache.parts import require_fingerprint
 from data_cache.progress import say
@@ -48,7 +48,7 @@ def write_gallery(path: Path, entries: Entries, index: ExactSearch | FaissSearch
     save_tensors(path, arrays, {"kind": KIND, "schema": SCHEMA, "model": dict(model), "index": record})
     for other in _index_files(path):
         if other != _index_path(path, record.get("sha256", "")):
-            other.unlink(missing_ok=True)
+            remove(other)
 
 
 def read_gallery(path: Path, model: Fingerprint, device: str) -> tuple[Entries, ExactSearch | FaissSearch]:
@@ -130,4 +130,4 @@ def _remove_strays(path: Path) -> None:
     """Remove the temporary files that killed writers of a gallery and its index left."""
     remove_strays(path)
     for stray in path.parent.glob(f".{glob.escape(path.name)}.{HASH}.faiss.????????.tmp"):
-        stray.unlink(missing_ok=True)
+        remove(stray)

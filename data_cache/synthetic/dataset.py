@@ -4,8 +4,10 @@ import csv
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context, parent_process
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 
 from data_cache.attributes import PART_NAMES
+from data_cache.ending import ending_in_order
 from data_cache.errors import UserError
 from data_cache.files import read_json, write_atomically, write_json
 from data_cache.progress import track
@@ -23,7 +26,7 @@ from data_cache.synthetic.camera import station
 from data_cache.synthetic.drawing import draw_vehicles
 from data_cache.synthetic.fleet import Vehicle
 from data_cache.synthetic.layouts import SYNTHETIC
-from data_cache.synthetic.new_folder import new_folder
+from data_cache.synthetic.new_folder import clear_up_leftovers, new_folder
 from data_cache.synthetic.placing import Layout, Place
 from data_cache.synthetic.plan import plan_shots
 from data_cache.synthetic.render import render
@@ -60,12 +63,13 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
     Writes the pictures and list files of the layout, images.csv, parts_train.json, parts_test.json and, last,
     synthetic.json, the finished mark; the folder appears as a whole. A finished set with the same settings is kept as
     it is. Raises UserError where a finished set of other settings or anything else lies there, or beside it a folder
-    that is taken for the same data set.
+    that is taken for the same data set; on SIGTERM, and where a process that renders has been killed.
     """
     if _is_finished(settings, layout, root):
+        clear_up_leftovers(root)
         return root
     _refuse_double(layout, root)
-    with new_folder(root) as folder:
+    with ending_in_order("nothing is left of it, run it again"), new_folder(root) as folder:
         drawn = draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
         vehicles = {vehicle.number: vehicle for vehicle in drawn}
         places = layout.place(plan_shots(settings, drawn))
@@ -73,7 +77,8 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
             _Job(vehicles[number], tuple(group), settings, folder)
             for number, group in groupby(places, key=lambda place: place.shot.vehicle)
         ]
-        taken = [one for some in track(_render_all(jobs, workers), "synthetic vehicles", len(jobs)) for one in some]
+        with closing(_render_all(jobs, workers)) as rendered:  # no process may write here once the folder goes
+            taken = [one for some in track(rendered, "synthetic vehicles", len(jobs)) for one in some]
         for name, content in layout.lists(places, vehicles).items():
             write_atomically(folder / name, content)
         _write_table(folder, places, vehicles)
@@ -116,8 +121,8 @@ def _refuse_double(layout: Layout, root: Path) -> None:
             )
 
 
-def _render_all(jobs: Sequence[_Job], workers: int) -> Iterator[list[Taken]]:
-    """Yield the pictures of each job, in order."""
+def _render_all(jobs: Sequence[_Job], workers: int) -> Generator[list[Taken], None, None]:
+    """Yield the pictures of each job, in order. Raises UserError where a process has been killed."""
     if workers == 0:
         threads = cv2.getNumThreads()
         _use_one_thread()
@@ -127,8 +132,16 @@ def _render_all(jobs: Sequence[_Job], workers: int) -> Iterator[list[Taken]]:
             cv2.setNumThreads(threads)
         return
     # spawned, because a forked child would inherit the threads of whatever the caller has loaded
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        yield from pool.map(_render_vehicle, jobs)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    try:
+        for made in [pool.submit(_render_vehicle, job) for job in jobs]:
+            yield made.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that renders has ended; where memory is short use fewer --workers, and run it again"
+        ) from error
+    finally:  # the pool drops what is left itself: `map` would do so from here, which its thread tells as a traceback
+        pool.shutdown(cancel_futures=True)
 
 
 def _use_one_thread() -> None:

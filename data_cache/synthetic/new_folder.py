@@ -19,22 +19,40 @@ def new_folder(place: Path) -> Iterator[Path]:
     is not touched.
     """
     target = place.resolve()  # a link stays a link
-    workshop = target.parent / f".{target.name}.unfinished"
+    workshop = _workshop(target)
     tree = workshop / f"tree-{os.getpid()}"  # no other run's, whose processes may outlive it for a moment
     try:
         with run_lock(workshop):
             _make_room(place, target)
-            for left in workshop.glob("tree-*"):
-                shutil.rmtree(left, ignore_errors=True)
+            _clear(workshop)
             try:
                 _make(tree)
                 yield tree
                 _put(tree, target)
             finally:
-                shutil.rmtree(tree, ignore_errors=True)
+                _clear(workshop)
     finally:
         with suppress(OSError):  # another run has begun there
             workshop.rmdir()
+
+
+def clear_up_leftovers(place: Path) -> None:
+    """Remove what a run left that was killed when `place` was whole; what a run at work has made stays."""
+    workshop = _workshop(place.resolve())
+    if workshop.exists():
+        with suppress(UserError), run_lock(workshop):
+            _clear(workshop)
+        with suppress(OSError):  # another run is at work there
+            workshop.rmdir()
+
+
+def _workshop(target: Path) -> Path:
+    return target.parent / f".{target.name}.unfinished"
+
+
+def _clear(workshop: Path) -> None:
+    for left in workshop.glob("tree-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _make_room(place: Path, target: Path) -> None:

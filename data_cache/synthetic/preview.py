@@ -14,6 +14,7 @@ from data_cache.errors import UserError
 from data_cache.files import read_json
 from data_cache.images import load_image
 from data_cache.lettering import font
+from data_cache.lists import list_text
 
 PICTURE = (296, 246)  # pixels
 CELL = (300, 250)
@@ -66,8 +67,7 @@ def write_preview(root: Path, target: Path, *, fleets: int = 2, split: str = "tr
 def _table(root: Path) -> list[Row]:
     if not (root / "synthetic.json").exists():
         raise UserError(f"{root}: no finished synthetic data set; make it with `python cli.py synth`")
-    with (root / "images.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(list_text(root / "images.csv").splitlines()))
 
 
 def _marks(path: Path) -> Marks:
