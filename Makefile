@@ -14,7 +14,7 @@ PGAN := $(VENV)/bin/python cli.py
 WHERE := --dataset $(DATASET) --data-root $(DATA) --runs $(RUNS)
 DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe demo
 
-.PHONY: help setup demo detect train evaluate report bench test lint format
+.PHONY: help setup demo detect train evaluate report bench test soak lint format
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
@@ -65,6 +65,9 @@ bench: $(READY)  ## Speed and memory as ratios
 test: $(READY)  ## Run the tests
 	$(VENV)/bin/python -m pytest --ignore=$(CRASHES)
 	$(VENV)/bin/python -m pytest $(CRASHES)  # kills processes: in a process of its own, without what other tests left
+
+soak: $(READY)  ## Kill, starve and damage it for up to 20 minutes; a table of what was survived
+	PYTHONPATH=tests OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m soak
 
 lint: $(READY)  ## Check format, style and types
 	$(VENV)/bin/ruff format --check .
