@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from soak import fuzz as fuzzer
-from soak.fuzz import TARGETS, Row, fuzz, hunt
+from soak.fuzz import TARGETS, fuzz, hunt
 from soak.reach import lines_reached
+from soak.rows import Row
 from soak.target import Target
 
 from data_cache.errors import UserError

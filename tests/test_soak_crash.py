@@ -12,8 +12,8 @@ import toy_crash
 from soak import kills
 from soak.chain import PRODUCT, contents, differences, unfinished
 from soak.crash import crash
-from soak.fuzz import Row
 from soak.kills import WORKER, random_kills
+from soak.rows import Row
 from toy_crash import toy_chain
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from soak import sameness as module
 from soak.answers import RECIPE, SPLIT, TOLERANCE, compared, rounding
-from soak.fuzz import Row
+from soak.rows import Row
 from soak.sameness import ALONE, PLAIN, STAGES, Place, Trial, mixed_trials, single_trials, tried
 from soak.varied import Ended, Variation
 from toy import one_thread

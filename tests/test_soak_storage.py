@@ -11,7 +11,7 @@ import click
 import pytest
 import soak.storage
 from soak import storage_cases
-from soak.fuzz import Row
+from soak.rows import Row
 from soak.storage import Lost, faults, hunt, starts, storage, undisturbed
 from soak.storage_cases import CASES, Case, Place, new_place
 from soak.trees import read_tree

@@ -1,17 +1,15 @@
 """`make soak`: crashes, storage that fails, what must change no answer, spoilt files; then one table of all of it."""
 
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from soak.crash import crash
-from soak.fuzz import Row, fuzz
+from soak.fuzz import fuzz
+from soak.rows import Row, end_with
 from soak.sameness import sameness
 from soak.storage import storage
 
@@ -38,19 +36,7 @@ def main(minutes: float, seed: int, findings: Path | None) -> None:
         tries, lost = sum(row.tries for row in found), sum(row.lost for row in found)
         click.echo(f"{kind}: {tries:,} tries, {lost:,} lost, {time.monotonic() - begun:.0f} s")
         rows += found
-    Console(width=100).print(table_of(rows, time.monotonic() - started))
-    sys.exit(any(row.lost for row in rows))
-
-
-def table_of(rows: Sequence[Row], seconds: float) -> Table:
-    """Return the closing table: a row a fault, and their sums."""
-    table = Table("fault", title=f"{seconds / 60:.1f} minutes", show_footer=True)
-    table.columns[0].footer = "all"
-    for name in ("tries", "survived", "lost"):
-        table.add_column(name, footer=f"{sum(getattr(row, name) for row in rows):,}", justify="right")
-    for row in rows:
-        table.add_row(row.fault, f"{row.tries:,}", f"{row.survived:,}", f"{row.lost:,}")
-    return table
+    end_with(rows, f"{(time.monotonic() - started) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 
 import math
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +17,9 @@ import click
 
 from data_cache.progress import say
 from soak.chain import PRODUCT, Chain, Contents, contents, differences, unfinished
-from soak.fuzz import Row
 from soak.kills import KINDS, WORKER, Kill, Struck, faults_of_a_whole_run, random_kills, remains_of, strike
 from soak.processes import Run, begin, start
+from soak.rows import Row, end_with
 
 PER_CHAIN = 10  # kills
 MOST_CHAINS = 4  # to kill a worker of each command; one may have ended before its turn
@@ -175,10 +174,7 @@ def crash(
 @click.option("--findings", type=click.Path(path_type=Path, file_okay=False), help="Folder for what is found.")
 def main(kills: int, seed: int, seconds: float, findings: Path | None) -> None:
     """Kill, print a row for each fault, and end with 1 where something was lost."""
-    rows = crash(kills, seed, seconds=seconds, findings=findings)
-    for row in rows:
-        click.echo(f"{row.fault:40} {row.tries:9,} tries {row.survived:9,} survived {row.lost:6,} lost")
-    sys.exit(any(row.lost for row in rows))
+    end_with(crash(kills, seed, seconds=seconds, findings=findings))
 
 
 if __name__ == "__main__":

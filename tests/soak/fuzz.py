@@ -10,7 +10,6 @@ import multiprocessing
 import resource
 import shutil
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -28,6 +27,7 @@ import torch
 from data_cache.errors import UserError
 from soak import binaries, ours, texts
 from soak.reach import Lines, lines_reached
+from soak.rows import Row, end_with
 from soak.target import Target
 
 if TYPE_CHECKING:
@@ -37,16 +37,6 @@ TARGETS: dict[str, Target] = {**texts.TARGETS, **binaries.TARGETS, **ours.TARGET
 PATIENCE = 20  # seconds for one input; a sound one takes milliseconds
 MOST_MEMORY = 1 << 20  # KiB that one input may add to the peak
 MOST_KEPT = 500  # inputs of a file
-
-
-@dataclass(frozen=True)
-class Row:
-    """One fault tried: how often, how often it was survived, how often something was lost."""
-
-    fault: str
-    tries: int
-    survived: int
-    lost: int
 
 
 @dataclass(frozen=True)
@@ -225,10 +215,7 @@ def main(seconds: float, seed: int, findings: Path | None, names: tuple[str, ...
     if listed:
         click.echo("\n".join(TARGETS))
         return
-    rows = fuzz(seconds, seed, findings, names)
-    for row in rows:
-        click.echo(f"{row.fault:40} {row.tries:9,} tries {row.survived:9,} survived {row.lost:6,} lost")
-    sys.exit(any(row.lost for row in rows))
+    end_with(fuzz(seconds, seed, findings, names))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ alone first, then any of them together until the time is over. What differs is p
 import itertools
 import math
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -26,7 +25,7 @@ from data_cache.parts import write_parts
 from detect.adapter import build_network as build_detector
 from detect.weights import write_weights
 from soak.answers import RECIPE, TOLERANCE, compared, rounding
-from soak.fuzz import Row
+from soak.rows import Row, end_with
 from soak.varied import Variation, ended
 
 PLAIN = Variation()
@@ -191,10 +190,7 @@ def sameness(seconds: float, seed: int, findings: Path | None = None) -> list[Ro
 @click.option("--findings", type=click.Path(path_type=Path, file_okay=False), help="Folder for what is found.")
 def main(seconds: float, seed: int, findings: Path | None) -> None:
     """Try, print a row for each command and axis, and end with 1 where an answer differed."""
-    rows = sameness(seconds, seed, findings)
-    for row in rows:
-        click.echo(f"{row.fault:50} {row.tries:6,} tries {row.survived:6,} same {row.lost:6,} different")
-    sys.exit(any(row.lost for row in rows))
+    end_with(sameness(seconds, seed, findings))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ What is left must be the old or the new content of every file, and the next run 
 
 import errno
 import math
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from random import Random
 import click
 
 from data_cache.progress import say
-from soak.fuzz import Row
+from soak.rows import Row, end_with
 from soak.storage_cases import CASES, Case, Place, new_place
 from soak.storage_checks import Undisturbed, lost_at_once, lost_in_the_end
 from soak.storage_faults import Fault
@@ -184,10 +183,7 @@ def main(seconds: float, seed: int, names: tuple[str, ...], listed: bool) -> Non
     if listed:
         click.echo("\n".join(case.name for case in CASES))
         return
-    rows = storage(seconds, seed, names)
-    for row in rows:
-        click.echo(f"{row.fault:40} {row.tries:9,} tries {row.survived:9,} survived {row.lost:6,} lost")
-    sys.exit(any(row.lost for row in rows))
+    end_with(storage(seconds, seed, names))
 
 
 if __name__ == "__main__":
