@@ -1,6 +1,8 @@
 """The page of a gallery on a toy set, served in a thread, and requests to it."""
 
+import io
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_place import Place
+from PIL import Image
 
 from vehicle_reid import Gallery
 from vehicle_reid.web.app import serving
@@ -90,3 +93,28 @@ def served(gallery: Gallery, root: Path, limit: int = LIMIT, **about: Any) -> It
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive()
+
+
+def queries(place: Place) -> list[Path]:
+    """Photos that are not in the gallery."""
+    table = place.toy.dataset.table
+    return [place.path(name) for name in sorted(table["name"][table["split"] != "gallery"])]
+
+
+def file_of(kind: str, width: int = 40, height: int = 30, mode: str = "RGB") -> bytes:
+    """An image of that kind, all black."""
+    out = io.BytesIO()
+    Image.new(mode, (width, height)).save(out, kind)
+    return out.getvalue()
+
+
+def own(page: Served) -> str:
+    """The headers of a page of this server."""
+    return f"Host: 127.0.0.1:{page.port}\r\nOrigin: http://127.0.0.1:{page.port}"
+
+
+def raw(page: Served, request: bytes) -> bytes:
+    """What comes back for these bytes until the server has answered."""
+    with socket.create_connection(("127.0.0.1", page.port), timeout=30) as line:
+        line.sendall(request)
+        return line.recv(65536)

@@ -1,0 +1,1 @@
+"""The search page: its server, whom and what it refuses, and what a browser shows of it."""
