@@ -28,17 +28,23 @@ def ending_in_order(left: str = "what is finished is kept, run it again to go on
     """Leave through the code's own exits when SIGTERM comes, so that locks and temporary files are removed.
 
     `torchrun` sends it to all processes when one of them ends. The first rank raises UserError, which ends with `left`,
-    the others are silent. Where Python swallows that, as in a callback, the signal comes once more a moment later.
+    the others are silent. Where Python swallows that, as in a callback, the signal comes once more a moment later, and
+    another error that a library makes of it is the end all the same.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread may choose a handler
         yield
         return
 
+    asked = False
+
+    def the_end() -> BaseException:
+        return _Stopped(f"stopped from outside (SIGTERM); {left}") if is_first_rank() else _StoppedSilently(1)
+
     def end(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal asked
+        asked = True
         silence_loader()
-        if is_first_rank():
-            raise _Stopped(f"stopped from outside (SIGTERM); {left}")
-        raise _StoppedSilently(1)
+        raise the_end()
 
     before, tell = signal.signal(signal.SIGTERM, end), sys.unraisablehook
 
@@ -53,6 +59,10 @@ def ending_in_order(left: str = "what is finished is kept, run it again to go on
     sys.unraisablehook = swallowed
     try:
         yield
+    except Exception as error:
+        if asked and not isinstance(error, _Stopped):
+            raise the_end() from error
+        raise
     finally:
         if sys.unraisablehook is swallowed:  # `silence_loader` has put none upon it
             sys.unraisablehook = tell

@@ -128,25 +128,32 @@ def features_command(
 ) -> None:
     """Extract the features that `evaluate` would, and print the file's name; a stopped extraction goes on.
 
+    Processes of torchrun share the work, and the file is the same, byte for byte.
+
     \b
-    Example:
+    Examples:
       python cli.py features --dataset veriwild --split all --device cuda
+      torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
     """
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device
     from data_cache.ending import ending_in_order
+    from data_cache.progress import is_first_rank
     from reid.evaluation import features_of_run
     from reid.network import read_checkpoint
+    from reid.ranks import first_rank_first, joined_ranks
     from reid.state import BEST
 
-    table = load_dataset(dataset, data_root)
-    checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
-    boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
-    with ending_in_order():
-        path, _ = features_of_run(
-            table, boxes, checkpoint, chosen_splits(table, split), device=choose_device(device), workers=workers
-        )
-    click.echo(path)
+    device = choose_device(device)
+    with ending_in_order(), joined_ranks(device):
+        with first_rank_first():
+            table = load_dataset(dataset, data_root)
+            checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
+            boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
+            splits = chosen_splits(table, split)
+        path, _ = features_of_run(table, boxes, checkpoint, splits, device=device, workers=workers)
+    if is_first_rank():
+        click.echo(path)
 
 
 def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:

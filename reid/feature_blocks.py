@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from data_cache.locks import run_lock
 from data_cache.parts import require_fingerprint
 from data_cache.progress import say
 from reid.features_file import Features, read_features, write_features
+from reid.ranks import first_rank_first, own_rank
 
 BATCHES = 64  # in a block: what a stop can cost, against a file to sync after each
 REMEDY = "it is made again"
@@ -52,9 +53,13 @@ class FeatureBlocks:
     def at_work(self) -> Iterator[None]:
         """Hold the lock of the folder, and end in order when asked to: what is finished stays, and that is said.
 
-        Raises UserError where another run holds it, on SIGTERM, and where a process that reads images has been killed.
+        Of several processes of torchrun the first holds it. Raises UserError where another run holds it, on SIGTERM,
+        and where a process that reads images has been killed.
         """
-        with telling_of_dead_workers(), ending_in_order(), run_lock(self.folder):
+        with telling_of_dead_workers(), ending_in_order(), ExitStack() as held:
+            with first_rank_first():
+                if not own_rank():
+                    held.enter_context(run_lock(self.folder))
             try:
                 yield
             except KeyboardInterrupt:
@@ -78,6 +83,13 @@ class FeatureBlocks:
         if found:
             say(f"going on: {sum(map(len, found)):,} of {len(self.names):,} images were finished before")
         return found
+
+    def made_by_another(self, rows: range) -> Block:
+        """Return a block that another process of this run has finished. Raises UserError where it is not there."""
+        block = self._read(rows)
+        if block is None:
+            raise UserError(f"{self._path(rows)}: another process should have made it; all of them need one folder")
+        return block
 
     def keep(self, rows: range, block: Block) -> None:
         """Put a finished block down, whole. Raises UserError, naming the image, where a feature is not finite."""

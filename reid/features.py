@@ -18,6 +18,7 @@ from data_cache.progress import say, track
 from reid.feature_blocks import BATCHES, Block, FeatureBlocks, cut
 from reid.features_file import Features, read_features, require_room, write_features
 from reid.images import Batch, VehicleImages, collate, normalised, read_batches, vehicle_images
+from reid.ranks import first_rank_first, own_rank, rank_count, wait_for_all
 from reid.recipes import ReidRecipe
 
 BATCH = {"cpu": 16, "cuda": 64}  # on a CPU the maps of more images outgrow what its allocator keeps at hand
@@ -29,15 +30,23 @@ def extract_features(
     """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order.
 
     `blocks` keeps what is finished in files, so that a stopped extraction goes on; on a CPU it gives the bits of an
-    undisturbed one. Without it nothing is written.
+    undisturbed one. Without it nothing is written. Processes of torchrun that have joined share the missing blocks.
     """
     plan = cut(range(len(images)), BATCHES * BATCH[device])
     made = {} if blocks is None else blocks.finished(plan)
     missing = [rows for rows in plan if rows not in made]
-    for rows, block in _extracted(network, images, missing, device=device, workers=workers):
-        if blocks is not None:
-            blocks.keep(rows, block)
+    if blocks is None:
+        made |= dict(_extracted(network, images, missing, device=device, workers=workers))
+        return _joined([made[rows] for rows in plan])
+    if rank_count() > 1:
+        wait_for_all()  # all have seen what is missing before any adds to it
+    share = missing[own_rank() :: rank_count()]
+    for rows, block in _extracted(network, images, share, device=device, workers=workers):
+        blocks.keep(rows, block)
         made[rows] = block
+    if rank_count() > 1:
+        wait_for_all()
+        made |= {rows: blocks.made_by_another(rows) for rows in missing if rows not in made}
     return _joined([made[rows] for rows in plan])
 
 
@@ -56,8 +65,7 @@ def _extracted(
         worker_init_fn=start_worker,
         pin_memory=device == "cuda",
     )
-    before = len(images) - sum(map(len, missing))
-    batches = track(read_batches(loader), "features", len(images), lambda batch: len(batch.index), done=before)
+    batches = track(read_batches(loader), "features", sum(map(len, missing)), lambda batch: len(batch.index))
     ends: dict[int, range] = {rows[-1]: rows for rows in missing}
     made: list[Block] = []
     for batch in batches:
@@ -119,8 +127,8 @@ def cached_features(
     """Return the features in `path` if they are of these images, parts and weights, else extract and write them.
 
     A stopped extraction leaves its finished blocks in PATH.blocks, and goes on from them when it is called again.
-    Raises UserError for an image that cannot be read, for more names than a file can hold, on SIGTERM, and where
-    another run is extracting to `path`.
+    Processes of torchrun that have joined share the work, and the first writes the file. Raises UserError for an image
+    that cannot be read, for more names than a file can hold, on SIGTERM, and where another run is extracting to `path`.
     """
     require_room(path, names)
     provenance = features_provenance(dataset, names, parts, recipe, weights)
@@ -128,14 +136,17 @@ def cached_features(
     found = _features_if_true(path, provenance)
     if found is not None:
         say(f"{path}: features are up to date")
-        blocks.clear_up_leftovers()
+        if not own_rank():
+            blocks.clear_up_leftovers()
         return found
     images = vehicle_images(dataset, parts, names, depth=recipe.parts, size=recipe.image_size)
     with blocks.at_work():
         matrix, attention = extract_features(network, images, device=device, workers=workers, blocks=blocks)
         features = Features(tuple(names), matrix, attention, provenance)
-        write_features(path, features)
-        blocks.clear_up()
+        with first_rank_first():
+            if not own_rank():
+                write_features(path, features)
+                blocks.clear_up()
     return features
 
 

@@ -59,6 +59,24 @@ def test_in_another_thread_no_handler_is_set(handler: object) -> None:
     assert seen == [handler]
 
 
+@pytest.mark.parametrize(("rank", "kind"), [("0", UserError), ("1", SystemExit)])
+def test_an_end_of_which_a_library_makes_another_error_is_the_end(
+    handler: object, monkeypatch: pytest.MonkeyPatch, rank: str, kind: type[BaseException]
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(kind), ending_in_order():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except BaseException:
+            raise ValueError("Invalid affine transformation matrix") from None
+
+
+def test_an_error_that_nobody_asked_for_is_that_error(handler: object) -> None:
+    with pytest.raises(ValueError, match="of its own"), ending_in_order():
+        raise ValueError("of its own")
+
+
 class Swallowing:
     """Its end gets SIGTERM, and Python lets no exception out of there."""
 

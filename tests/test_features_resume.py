@@ -1,6 +1,8 @@
 """Extraction goes on from its last finished block to the same bytes; nothing damaged or foreign is mixed in."""
 
+import os
 import signal
+import socket
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from data_cache.locks import run_lock
 from reid import features
 from reid.features import extract_features
 from reid.images import vehicle_images
+from reid.ranks import joined_ranks, own_rank
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 
@@ -172,3 +175,52 @@ def test_without_blocks_nothing_is_written_and_the_features_are_the_same(toy: To
     np.testing.assert_array_equal(matrix, wanted.matrix)
     np.testing.assert_array_equal(attention, wanted.attention)
     assert only_the_file(path)
+
+
+def test_two_processes_of_torchrun_make_the_file_of_one(
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "features.safetensors"
+    stopped_after(toy, path, 1)
+    (path.parent / f"{path.name}.blocks" / BLOCKS[0]).write_bytes(b"damaged")
+    assert joined(toy, path) == [0, 0]
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+    assert joined(toy, path) == [0, 0]
+    assert capfd.readouterr().err.count("features are up to date") == 1
+
+
+def test_a_process_of_torchrun_that_dies_ends_the_others_and_its_blocks_are_made_by_the_next_run(
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "features.safetensors"
+    with monkeypatch.context() as patch:
+        kill = stopping(features.forward, 1, lambda: signal.raise_signal(signal.SIGKILL))
+        patch.setattr(features, "forward", lambda *given: (kill if own_rank() else features_forward)(*given))
+        assert joined(toy, path) == [1, -signal.SIGKILL]
+    assert blocks_of(path) == [BLOCKS[0], BLOCKS[2]] and not path.exists()
+    extracted(toy, path)
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+
+
+features_forward = features.forward
+
+
+def joined(toy: Toy, path: Path) -> list[int | None]:
+    """Extract in two processes, as torchrun starts them; return their exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def work(rank: int) -> None:
+        told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "RANK": str(rank)}
+        os.environ.update(told)
+        torch.set_num_threads(1)
+        with joined_ranks("cpu"):
+            extracted(toy, path)
+
+    processes = [get_context("fork").Process(target=work, args=(rank,)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
