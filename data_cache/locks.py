@@ -5,7 +5,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_cache.errors import UserError
@@ -38,6 +38,13 @@ def run_lock(folder: Path) -> Iterator[None]:
             say(f"{lock}: cannot be removed ({error.strerror or error})")
         finally:
             os.close(descriptor)
+
+
+def remove_lock_of_the_dead(folder: Path) -> None:
+    """Remove a lock's file that no run holds, where one is left: it locks nobody out, and is of no use."""
+    if (folder / ".lock").exists():
+        with suppress(UserError), run_lock(folder):
+            pass
 
 
 def _acquire(lock: Path) -> int:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from data_cache.datasets import Dataset as VehicleDataset
 from data_cache.errors import UserError, start_worker, telling_of_dead_workers
 from data_cache.files import is_there, remove_strays, replacing
-from data_cache.locks import run_lock
+from data_cache.locks import remove_lock_of_the_dead, run_lock
 from data_cache.progress import say, track
 from reid.decoded import ROWS, DecodedImages, digest_of, header_of, open_decoded, shape_of
 from reid.images import RESAMPLING, ResizedFiles, image_paths, read_batches
@@ -34,9 +34,12 @@ def decoded_training_images(path: Path, dataset: VehicleDataset, size: int, *, w
     made_from = describe(dataset.name, names, paths, size)
     if is_there(path):
         try:
-            return open_decoded(path, made_from, threads=max(1, workers))
+            kept = open_decoded(path, made_from, threads=max(1, workers))
         except UserError as error:
             say(str(error))
+        else:
+            remove_lock_of_the_dead(path.parent)
+            return kept
     with run_lock(path.parent):
         make_decoded(path, paths, made_from, workers=workers)
     return open_decoded(path, made_from, threads=max(1, workers))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_cache.errors import UserError
-from data_cache.locks import run_lock
+from data_cache.locks import remove_lock_of_the_dead, run_lock
 
 
 def test_a_lock_is_refused_while_held_and_gone_afterwards(tmp_path: Path) -> None:
@@ -25,6 +25,16 @@ def test_a_lock_is_refused_while_held_and_gone_afterwards(tmp_path: Path) -> Non
     with run_lock(folder):
         pass
     assert not (folder / ".lock").exists()
+
+
+def test_the_file_of_a_lock_that_nobody_holds_is_removed_and_a_held_one_stays(tmp_path: Path) -> None:
+    remove_lock_of_the_dead(tmp_path)
+    (tmp_path / ".lock").touch()
+    remove_lock_of_the_dead(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with run_lock(tmp_path):
+        remove_lock_of_the_dead(tmp_path)
+        assert (tmp_path / ".lock").exists()
 
 
 def test_a_lock_is_freed_by_an_error(tmp_path: Path) -> None:
