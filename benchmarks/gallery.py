@@ -1,15 +1,20 @@
 """Search in galleries of 10^5 and 10^6 images, exact and approximate, beside the same index of faiss used directly.
 
-The features are vectors of few dimensions, in clusters, projected at random to many. Those of 10^6 have 128 channels:
-with 512, as here the 10^5 have, they would take 2 GB, and faiss as much again.
+The features are vectors of few dimensions, in clusters, projected at random to many; or, by `python -m
+benchmarks.gallery FILE`, real ones of a file that `features` wrote, projected at random as often as it takes. Those of
+10^6 have 128 channels: with 512, as here the 10^5 have, they would take 2 GB, and faiss as much again.
 """
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from benchmarks.measure import best_seconds
+from reid.features_file import read_features
 from reid.ranking import Matrix
 from vehicle_reid.approximate import SHORTLIST, FaissSearch, require_faiss
 from vehicle_reid.search import ExactSearch, Index, search
@@ -21,13 +26,13 @@ BLOCK = 2**16
 Row = tuple[str, str, str, str, str]
 
 
-def gallery_rows() -> list[Row]:
-    """Return the table's rows."""
-    return [row for images, channels in SIZES for row in _rows_of(images, channels)]
+def gallery_rows(made: Callable[[int, int], Matrix] | None = None) -> list[Row]:
+    """Return the table's rows; `made` gives features of so many images and channels."""
+    return [row for images, channels in SIZES for row in _rows_of(images, channels, made or random_features)]
 
 
-def _rows_of(images: int, channels: int) -> list[Row]:
-    features = random_features(images + QUERIES, channels)
+def _rows_of(images: int, channels: int, made: Callable[[int, int], Matrix]) -> list[Row]:
+    features = made(images + QUERIES, channels)
     query, features = features[images:], features[:images]
     what = f"{images:,} x {channels}"
     exact, flat = ExactSearch(features), require_faiss().IndexFlatIP(channels)
@@ -83,3 +88,28 @@ def random_features(count: int, channels: int) -> Matrix:
         vectors = (centres[rows % len(centres)] + inside) @ projection + noise
         features[rows] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return features
+
+
+def projected_features(real: Matrix, count: int, channels: int) -> Matrix:
+    """Return features (N, C) of length 1: the real ones (M, C'), by one random projection after the other, shuffled."""
+    random = np.random.default_rng(0)
+    features = np.empty((count, channels), np.float32)
+    for first in range(0, count, len(real)):
+        projection = random.standard_normal((real.shape[1], channels), dtype=np.float32)
+        vectors = real[: count - first] @ projection
+        features[first : first + len(real)] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    random.shuffle(features)
+    return features
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def main(file: Path) -> None:
+    """Measure with the features of a file that `features` wrote."""
+    real = read_features(file, "extract them again").matrix
+    for row in gallery_rows(partial(projected_features, real)):
+        click.echo(" | ".join(row))
+
+
+if __name__ == "__main__":
+    main()
