@@ -6,10 +6,7 @@ A program is traced once, for any number of images, and its file tells what it w
 import importlib.util
 import io
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from data_cache.errors import UserError
 from data_cache.files import remove_strays, replacing
 from data_cache.locks import run_lock
+from data_cache.notices import without_notices
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,7 +72,7 @@ def trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProg
 
     batch = torch.export.Dim(BATCH, min=1)
     shapes = {name: {0: batch} for name in example}
-    with torch.no_grad(), _without_notices():
+    with torch.no_grad(), without_notices():
         traced = torch.export.export(module.eval(), tuple(example.values()), dynamic_shapes=shapes, strict=False)
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
@@ -91,7 +89,7 @@ def write_program(path: Path, kind: str, program: Program, compare: Callable[[Ru
     with run_lock(path.parent):
         remove_strays(path)
         with replacing(path) as temporary:
-            with _without_notices():
+            with without_notices():
                 temporary.write_bytes(encode(program))
             return compare(load(temporary.read_bytes()))
 
@@ -163,16 +161,3 @@ def _lacking_in_onnx() -> dict[Any, Callable[..., Any]]:
         return x.any(dim, keepdim), x.int().argmax(dim, keepdim)
 
     return {torch.ops.aten.argsort.stable: argsort, torch.ops.aten.max.dim: maximum}
-
-
-@contextmanager
-def _without_notices() -> Iterator[None]:
-    """Keep torch's notes on its own exporter from the user; exceptions pass."""
-    before = logging.root.manager.disable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)

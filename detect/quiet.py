@@ -2,25 +2,18 @@
 
 import contextlib
 import io
-import logging
-import warnings
 from collections.abc import Iterator
 
 from data_cache.errors import UserError
+from data_cache.notices import without_notices
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Swallow warnings, standard output and the log lines of the mm packages; exceptions pass unchanged."""
-    before = logging.root.manager.disable
     captured = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)
+    with without_notices(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        yield
 
 
 def missing_package(error: ImportError) -> UserError:

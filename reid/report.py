@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.files import write_atomically
-from data_cache.lettering import visible
 from reid.ablation_tables import AblationTable, read_ablation_tables
 from reid.camera_statistics import parts_by_camera
 from reid.curves import loss_curve, read_log, validation_curve
+from reid.page_template import render_page
 from reid.part_statistics import part_statistics
 from reid.ranked_lists import Choice, RankedList, ranked_lists
 from reid.recipes import ABLATION
@@ -44,7 +44,8 @@ def write_report(
     lists = _lists(run, queries, top_k)
     heat = shown_heat(_lists(run, heatmaps, 1), [run, *others], device=device) if heatmaps else []
     tables = _tables(run, ablation_folder)
-    page = _render(
+    page = render_page(
+        TEMPLATE,
         run=run,
         metrics=run.metrics,
         figures=HEADINGS,
@@ -74,26 +75,6 @@ def _lists(run: ShownRun, count: int, top_k: int) -> list[RankedList]:
 
 def _tables(run: ShownRun, folder: Path | None) -> list[AblationTable]:
     return [] if folder is None else read_ablation_tables(folder, run.metrics["split"], list(run.dataset.splits))
-
-
-def _render(**content: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    # File names and ids come from data sets: everything is escaped unless it is marked safe in the template.
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_readable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE.name).render(**content)
-
-
-def _readable(value: Any) -> Any:
-    """Return a text without characters that a reader cannot see; what is marked safe is ours, and stays."""
-    return visible(value) if type(value) is str else value
 
 
 def _score_rows(run: ShownRun, *, named: bool) -> list[dict[str, Any]]:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from data_cache.lettering import visible
+from reid.page_template import render_page
 from reid.report import TEMPLATE as REPORT
 
 HERE = Path(__file__).parent
@@ -39,17 +38,8 @@ class About:
 
 def rendered(about: About) -> str:
     """Return the page's HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_readable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(about=about, headings=HEADINGS, megabytes=about.limit / MEGABYTE)
+    megabytes = about.limit / MEGABYTE
+    return render_page(HERE / TEMPLATE, about=about, headings=HEADINGS, megabytes=megabytes)
 
 
 @cache
@@ -60,8 +50,3 @@ def asset(name: str) -> str:
         return own
     shared = REPORT.with_name(SHARED_STYLE).read_text(encoding="utf-8").strip()
     return shared.removeprefix("<style>").removesuffix("</style>") + own
-
-
-def _readable(value: Any) -> Any:
-    """Return a text without characters that a reader cannot see."""
-    return visible(value) if type(value) is str else value
