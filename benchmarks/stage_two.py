@@ -14,7 +14,7 @@ from reid.loop import training_step
 from reid.network import build_network
 from reid.recipes import PRESETS, ReidRecipe
 from reid.state import start_state
-from reid.trunks import build_trunk
+from reid.trunks import StridedDepthwise, build_trunk
 
 VEHICLES, DEPTH, ROUNDS = 576, 8, 3  # vehicles of VeRi-776's training set
 STEP_ROUNDS = 8  # the first few steps ask the system for the memory that the later ones use again
@@ -30,7 +30,8 @@ PEAK = {
 def stage_two_rows(folder: Path, device: str) -> Rows:
     """Return the table's rows, on the pictures in `folder`."""
     batch = 64 if device == "cuda" else 16
-    return [*_step_rows(device, batch), *_feature_rows(folder, device)]
+    depthwise = _depthwise_rows() if device == "cpu" else []
+    return [*_step_rows(device, batch), *depthwise, *_feature_rows(folder, device)]
 
 
 def _step_rows(device: str, size: int) -> Rows:
@@ -71,6 +72,29 @@ def _step(recipe: ReidRecipe, device: str, size: int) -> Callable[[], object]:
     batch = Batch(*(tensor.to(device) for tensor in vars(batch).values()))
     vehicle = torch.arange(size, device=device) // 4
     return lambda: training_step(state, batch, vehicle, device)
+
+
+def _depthwise_rows() -> Rows:
+    """MobileNetV2's largest strided depthwise layer at 128 px, forward and backward, against torch's own."""
+    plain = torch.nn.Conv2d(96, 96, 3, stride=2, padding=1, groups=96, bias=False)
+    images = torch.randn(64, 96, 64, 64).to(torch.bfloat16).to(memory_format=torch.channels_last).requires_grad_()
+
+    def pass_through(layer: torch.nn.Module) -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer(images).float().square().mean().backward()
+
+    seconds = best_seconds(
+        {"plain": lambda: pass_through(plain), "detour": lambda: pass_through(StridedDepthwise(plain).train())}, ROUNDS
+    )
+    return [
+        (
+            "strided depthwise convolution, 64 x 96 x 64 x 64, forward and backward",
+            f"{seconds['detour']:.3f} s",
+            f"torch's own: {seconds['plain']:.3f} s",
+            f"{seconds['plain'] / seconds['detour']:.1f} x faster",
+            "",
+        )
+    ]
 
 
 def _share_of_peak(images_per_second: float) -> tuple[str, str, str, str, str]:
