@@ -23,10 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from data_cache.datasets import Dataset
-    from reid.evaluation import Evaluation
+    from reid.evaluation import Evaluation, Transfer
 
 splits_option = click.option(
     "--split", default=None, help="Test to run: small, medium, large, test, track, or all; default: the largest."
+)
+trained_on_option = click.option(
+    "--trained-on",
+    default=None,
+    metavar="DATASET",
+    help="Take a run of this data set: direct transfer, without any training on --dataset.",
 )
 
 
@@ -35,6 +41,7 @@ splits_option = click.option(
 @data_root_option
 @runs_option
 @recipe_option(None, RUN_HELP)
+@trained_on_option
 @splits_option
 @parts_option
 @click.option(
@@ -67,6 +74,7 @@ def evaluate_command(
     data_root: Path,
     runs: Path,
     recipe: str | None,
+    trained_on: str | None,
     split: str | None,
     parts_file: Path | None,
     given: Path | None,
@@ -84,6 +92,7 @@ def evaluate_command(
       python cli.py evaluate --dataset veri --split all --rerank
       python cli.py evaluate --dataset synthetic --recipe demo --untrained
       python cli.py evaluate --dataset veri --features theirs.npz
+      python cli.py evaluate --dataset vric --trained-on veri
     """
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device
@@ -97,13 +106,26 @@ def evaluate_command(
     splits, how = chosen_splits(table, split), Scoring(**scoring)
     with ending_in_order():
         if given is not None:
-            _refuse_options_of_a_run({"--recipe": recipe, "--parts": parts_file, "--untrained": untrained})
+            _refuse_options_of_a_run(
+                {"--recipe": recipe, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
+            )
             folder = runs / table.name / f"given-{given.stem}"
             found = evaluate_given(given, table, splits, how, folder, device=device)
         else:
-            checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
+            run, transfer = run_and_transfer(runs, table.name, trained_on, recipe)
+            checkpoint = read_checkpoint(run / BEST)
             boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
-            found = evaluate(table, boxes, checkpoint, splits, how, untrained=untrained, device=device, workers=workers)
+            found = evaluate(
+                table,
+                boxes,
+                checkpoint,
+                splits,
+                how,
+                untrained=untrained,
+                device=device,
+                workers=workers,
+                transfer=transfer,
+            )
     _print(found, as_json)
 
 
@@ -112,6 +134,7 @@ def evaluate_command(
 @data_root_option
 @runs_option
 @recipe_option(None, RUN_HELP)
+@trained_on_option
 @splits_option
 @parts_option
 @device_option
@@ -121,6 +144,7 @@ def features_command(
     data_root: Path,
     runs: Path,
     recipe: str | None,
+    trained_on: str | None,
     split: str | None,
     parts_file: Path | None,
     device: str,
@@ -148,12 +172,28 @@ def features_command(
     with ending_in_order(), joined_ranks(device):
         with first_rank_first():
             table = load_dataset(dataset, data_root)
-            checkpoint = read_checkpoint(chosen_run(runs, table.name, recipe) / BEST)
+            run, transfer = run_and_transfer(runs, table.name, trained_on, recipe)
+            checkpoint = read_checkpoint(run / BEST)
             boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
             splits = chosen_splits(table, split)
-        path, _ = features_of_run(table, boxes, checkpoint, splits, device=device, workers=workers)
+        path, _ = features_of_run(table, boxes, checkpoint, splits, device=device, workers=workers, transfer=transfer)
     if is_first_rank():
         click.echo(path)
+
+
+def run_and_transfer(
+    runs: Path, dataset: str, trained_on: str | None, recipe: str | None
+) -> "tuple[Path, Transfer | None]":
+    """Return the run that `--trained-on` and `--recipe` name, and where the results of one of another data set go.
+
+    Raises UserError where none is trained.
+    """
+    from reid.evaluation import Transfer
+
+    run = chosen_run(runs, trained_on or dataset, recipe)
+    if trained_on in (None, dataset):
+        return run, None
+    return run, Transfer(trained_on, runs / dataset / f"from-{trained_on}-{run.name}")
 
 
 def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:

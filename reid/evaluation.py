@@ -33,6 +33,14 @@ class Evaluation:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """Direct transfer: a run that was trained on another data set, and the folder for its results on this one."""
+
+    trained_on: str
+    folder: Path
+
+
 def evaluate(
     dataset: Dataset,
     parts: PartBoxes,
@@ -43,16 +51,19 @@ def evaluate(
     untrained: bool,
     device: str,
     workers: int,
+    transfer: Transfer | None = None,
 ) -> list[Evaluation]:
     """Score a run's checkpoint on tests; metrics.json and queries.csv of each go into a folder of its name beside it.
 
     One pass of features serves all tests; features that are up to date are used again. `untrained` adds the network
     before training, and its trunk alone. Raises UserError where parts or features do not fit, where the checkpoint is
-    of another data set, and where another run writes the results.
+    of a data set other than this one or `transfer`'s, and where another run writes the results.
     """
-    run = checkpoint.path.parent
-    with _alone(run, splits):
-        path, trained = features_of_run(dataset, parts, checkpoint, splits, device=device, workers=workers)
+    folder = _folder(checkpoint, transfer)
+    with _alone(folder, splits):
+        path, trained = features_of_run(
+            dataset, parts, checkpoint, splits, device=device, workers=workers, transfer=transfer
+        )
         features = {TRAINED: trained}
         if untrained:
             before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
@@ -68,18 +79,24 @@ def evaluate(
                     device=device,
                     workers=workers,
                 )
-        origin = {
-            "recipe_name": run.name,
-            "recipe": checkpoint.recipe.model_dump(mode="json"),
-            "checkpoint": {
-                "file": checkpoint.path.name,
-                "sha256": checkpoint.sha256,
-                "epoch": checkpoint.metadata["epoch"],  # None where it is not known, of imported weights
-                **({"source": checkpoint.metadata["source"]} if "source" in checkpoint.metadata else {}),
-            },
-            "features": path.relative_to(run).as_posix(),
-        }
-        return [_evaluated(features, dataset, split, scoring, run, origin, device) for split in splits]
+        origin = {**_origin(checkpoint), "features": path.relative_to(folder).as_posix()}
+        return [_evaluated(features, dataset, split, scoring, folder, origin, device) for split in splits]
+
+
+def _folder(checkpoint: Checkpoint, transfer: Transfer | None) -> Path:
+    return transfer.folder if transfer else checkpoint.path.parent
+
+
+def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what metrics.json tells of the network; an epoch of None is not known, of imported weights."""
+    told = checkpoint.metadata
+    source = {"source": told["source"]} if "source" in told else {}
+    return {
+        "recipe_name": checkpoint.path.parent.name,
+        "recipe": checkpoint.recipe.model_dump(mode="json"),
+        "trained_on": told.get("dataset"),
+        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "epoch": told["epoch"], **source},
+    }
 
 
 def evaluate_given(
@@ -106,15 +123,23 @@ def _alone(folder: Path, splits: Sequence[str]) -> Iterator[None]:
 
 
 def features_of_run(
-    dataset: Dataset, parts: PartBoxes, checkpoint: Checkpoint, splits: Sequence[str], *, device: str, workers: int
+    dataset: Dataset,
+    parts: PartBoxes,
+    checkpoint: Checkpoint,
+    splits: Sequence[str],
+    *,
+    device: str,
+    workers: int,
+    transfer: Transfer | None = None,
 ) -> tuple[Path, Features]:
-    """Return the features of all images of the tests, and their file: beside the checkpoint, in the folder of the test.
+    """Return the features of all images of the tests, and their file, in the folder of the test (see `evaluate`).
 
     Several tests share the folder `all`. What is up to date there is used again. Raises UserError as `evaluate`.
     """
-    trained, remedy = checkpoint.metadata.get("dataset"), f"run `python cli.py train --dataset {dataset.name}`"
-    require_fingerprint({"dataset": trained}, {"dataset": dataset.name}, checkpoint.path, remedy)
-    path = checkpoint.path.parent / (splits[0] if len(splits) == 1 else ALL) / FEATURES
+    wanted = transfer.trained_on if transfer else dataset.name
+    remedy = f"run `python cli.py train --dataset {wanted}`"
+    require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": wanted}, checkpoint.path, remedy)
+    path = _folder(checkpoint, transfer) / (splits[0] if len(splits) == 1 else ALL) / FEATURES
     network, names = trained_network(checkpoint), names_of(dataset, splits)
     features = cached_features(
         path, network, dataset, names, parts, checkpoint.recipe, checkpoint.sha256, device=device, workers=workers

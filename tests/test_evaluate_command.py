@@ -8,8 +8,11 @@ import pytest
 from reid_place import Place, assert_error
 
 from data_cache.files import read_json
+from data_cache.parts import write_parts
+from data_cache.tensors import load_tensors, save_tensors
 from reid.evaluation import FEATURES
 from reid.features_file import read_features
+from reid.state import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -53,7 +56,38 @@ def test_given_features_need_no_run_and_leave_their_own_folder(place: Place, run
     assert place("evaluate").exit_code == 0  # the newest run is still the trained one
 
 
-@pytest.mark.parametrize("options", [["--recipe", "pgan_small"], ["--untrained"], ["--parts", "parts.h5"]])
+def test_a_run_of_another_data_set_is_scored_in_a_folder_of_its_own(place: Place, run: Path) -> None:
+    """The toy's files under another data set's name: the same pictures, so the same scores."""
+    ours = json.loads(place("evaluate", "--json").stdout)
+    (place.runs / "folder").rename(place.runs / "elsewhere")
+    trained = place.runs / "elsewhere" / "pgan_small"
+    tensors, metadata, _ = load_tensors(trained / BEST, "train again")
+    save_tensors(trained / BEST, tensors, metadata | {"dataset": "elsewhere"})
+    write_parts(place.runs / "folder" / "parts.h5", place.toy.parts)
+    assert_error(place("evaluate"), 1, "no trained network")
+    found = json.loads(place("evaluate", "--trained-on", "elsewhere", "--json").stdout)
+    assert (found["dataset"], found["trained_on"]) == ("folder", "elsewhere")
+    assert (found["scores"], ours["trained_on"]) == (ours["scores"], "folder")
+    folder = place.runs / "folder" / "from-elsewhere-pgan_small" / "test"
+    assert read_json(folder / "metrics.json") == found
+    result = place("features", "--trained-on", "elsewhere")
+    assert (result.exit_code, result.stdout) == (0, f"{folder / FEATURES}\n") and "up to date" in result.stderr
+    assert_error(place("evaluate"), 1, "no trained network")  # what was transferred is not a run of this data set
+
+
+def test_its_own_data_set_is_no_transfer(place: Place, run: Path) -> None:
+    assert place("evaluate", "--trained-on", "folder").exit_code == 0
+    assert (run / "test" / "metrics.json").exists()
+
+
+def test_a_data_set_that_nothing_was_trained_on_is_named(place: Place, run: Path) -> None:
+    assert_error(place("evaluate", "--trained-on", "veri"), 1, "no trained network", "--dataset veri")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--recipe", "pgan_small"], ["--untrained"], ["--parts", "parts.h5"], ["--trained-on", "veri"]],
+)
 def test_given_features_take_no_option_of_a_run(place: Place, tmp_path: Path, options: list[str]) -> None:
     result = place("evaluate", "--features", str(tmp_path / "theirs.npz"), *options)
     assert_error(result, 2, options[0], "--features")
