@@ -88,28 +88,21 @@ def detect(
     from detect.run import detect_parts
 
     name, root, names = chosen_images(dataset, data_root, images)
-    job = prepare_job(
-        names,
-        root,
-        weights or chosen_weights(runs, recipe, device),
-        output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5"),
-        dataset=name,
-        limit=limit,
-        **({} if shard_size is None else {"shard_size": shard_size}),
-    )
+    weights = weights or chosen_weights(runs, recipe, device)
+    output = output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5")
+    shards = {} if shard_size is None else {"shard_size": shard_size}
+    job = prepare_job(names, root, weights, output, dataset=name, limit=limit, **shards)
     if dry_run:
         if is_first_rank():
-            plan = job.plan()
-            click.echo(json.dumps(plan.as_json()) if as_json else plan.lines())
+            click.echo(json.dumps(job.plan().as_json()) if as_json else job.plan().lines())
         return
     summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
-    if summary is None:  # another process of torchrun tells
-        return
-    if as_json:
-        click.echo(json.dumps(summary.as_json()))
-    else:
-        show_summary(summary)
-    require_few_failed(summary.statistics.failed, max_failed)
+    if summary is not None:  # otherwise another process of torchrun tells
+        if as_json:
+            click.echo(json.dumps(summary.as_json()))
+        else:
+            show_summary(summary)
+        require_few_failed(summary.statistics.failed, max_failed)
 
 
 def require_few_failed(failed: int, most: int | None) -> None:

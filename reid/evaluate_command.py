@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from data_cache.datasets import Dataset
+    from data_cache.parts import PartBoxes
     from reid.evaluation import Evaluation, Transfer
+    from reid.network import Checkpoint
 
 splits_option = click.option(
     "--split", default=None, help="Test to run: small, medium, large, test, track, or all; default: the largest."
@@ -98,9 +100,7 @@ def evaluate_command(
     from data_cache.devices import choose_device
     from data_cache.ending import ending_in_order
     from reid.evaluation import evaluate, evaluate_given
-    from reid.network import read_checkpoint
     from reid.scoring import Scoring
-    from reid.state import BEST
 
     table, device = load_dataset(dataset, data_root), choose_device(device)
     splits, how = chosen_splits(table, split), Scoring(**scoring)
@@ -112,19 +112,9 @@ def evaluate_command(
             folder = runs / table.name / f"given-{given.stem}"
             found = evaluate_given(given, table, splits, how, folder, device=device)
         else:
-            run, transfer = run_and_transfer(runs, table.name, trained_on, recipe)
-            checkpoint = read_checkpoint(run / BEST)
-            boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
+            boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)
             found = evaluate(
-                table,
-                boxes,
-                checkpoint,
-                splits,
-                how,
-                untrained=untrained,
-                device=device,
-                workers=workers,
-                transfer=transfer,
+                table, boxes, run, splits, how, untrained=untrained, device=device, workers=workers, transfer=transfer
             )
     _print(found, as_json)
 
@@ -164,36 +154,33 @@ def features_command(
     from data_cache.ending import ending_in_order
     from data_cache.progress import is_first_rank
     from reid.evaluation import features_of_run
-    from reid.network import read_checkpoint
     from reid.ranks import first_rank_first, joined_ranks
-    from reid.state import BEST
 
     device = choose_device(device)
     with ending_in_order(), joined_ranks(device):
         with first_rank_first():
             table = load_dataset(dataset, data_root)
-            run, transfer = run_and_transfer(runs, table.name, trained_on, recipe)
-            checkpoint = read_checkpoint(run / BEST)
-            boxes = part_cache(table, checkpoint.recipe, runs, parts_file)
+            boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)
             splits = chosen_splits(table, split)
-        path, _ = features_of_run(table, boxes, checkpoint, splits, device=device, workers=workers, transfer=transfer)
+        path, _ = features_of_run(table, boxes, run, splits, device=device, workers=workers, transfer=transfer)
     if is_first_rank():
         click.echo(path)
 
 
-def run_and_transfer(
-    runs: Path, dataset: str, trained_on: str | None, recipe: str | None
-) -> "tuple[Path, Transfer | None]":
-    """Return the run that `--trained-on` and `--recipe` name, and where the results of one of another data set go.
-
-    Raises UserError where none is trained.
-    """
+def _inputs(
+    dataset: "Dataset", runs: Path, recipe: str | None, trained_on: str | None, parts_file: Path | None
+) -> "tuple[PartBoxes, Checkpoint, Transfer | None]":
+    """Return the parts of the data set's images, the run's network, and whether it comes from another data set."""
     from reid.evaluation import Transfer
+    from reid.network import read_checkpoint
+    from reid.state import BEST
 
-    run = chosen_run(runs, trained_on or dataset, recipe)
-    if trained_on in (None, dataset):
-        return run, None
-    return run, Transfer(trained_on, runs / dataset / f"from-{trained_on}-{run.name}")
+    run = chosen_run(runs, trained_on or dataset.name, recipe)
+    checkpoint = read_checkpoint(run / BEST)
+    boxes = part_cache(dataset, checkpoint.recipe, runs, parts_file)
+    if trained_on in (None, dataset.name):
+        return boxes, checkpoint, None
+    return boxes, checkpoint, Transfer(trained_on, runs / dataset.name / f"from-{trained_on}-{run.name}")
 
 
 def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:
