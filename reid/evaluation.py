@@ -12,7 +12,7 @@ from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.progress import say
 from data_cache.tensors import content_hash
-from reid.features import cached_features
+from reid.features import cached_features, features_if_true, features_provenance
 from reid.features_file import Features
 from reid.given_features import read_given_features
 from reid.metrics_file import METRICS, QUERIES, circumstances, protocol_record, write_queries
@@ -134,17 +134,22 @@ def features_of_run(
 ) -> tuple[Path, Features]:
     """Return the features of all images of the tests, and their file, in the folder of the test (see `evaluate`).
 
-    Several tests share the folder `all`. What is up to date there is used again. Raises UserError as `evaluate`.
+    Several tests share the folder `all`, and one test takes what is up to date there. Raises UserError as `evaluate`.
     """
     wanted = transfer.trained_on if transfer else dataset.name
     remedy = f"run `python cli.py train --dataset {wanted}`"
     require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": wanted}, checkpoint.path, remedy)
-    path = _folder(checkpoint, transfer) / (splits[0] if len(splits) == 1 else ALL) / FEATURES
+    folder, made_with = _folder(checkpoint, transfer), (parts, checkpoint.recipe, checkpoint.sha256)
+    shared = folder / ALL / FEATURES
+    if len(splits) == 1 and shared.exists():
+        provenance = features_provenance(dataset, names_of(dataset, list(dataset.splits)), *made_with)
+        found = features_if_true(shared, provenance)
+        if found is not None:
+            say(f"{shared}: features of all tests are up to date")
+            return shared, found
+    path = shared if len(splits) > 1 else folder / splits[0] / FEATURES
     network, names = trained_network(checkpoint), names_of(dataset, splits)
-    features = cached_features(
-        path, network, dataset, names, parts, checkpoint.recipe, checkpoint.sha256, device=device, workers=workers
-    )
-    return path, features
+    return path, cached_features(path, network, dataset, names, *made_with, device=device, workers=workers)
 
 
 def names_of(dataset: Dataset, splits: Sequence[str]) -> list[str]:

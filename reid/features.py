@@ -133,7 +133,7 @@ def cached_features(
     require_room(path, names)
     provenance = features_provenance(dataset, names, parts, recipe, weights)
     blocks = FeatureBlocks(path, names, {**provenance, "device": device, "batch": BATCH[device]})
-    found = _features_if_true(path, provenance)
+    found = features_if_true(path, provenance)
     if found is not None:
         say(f"{path}: features are up to date")
         if not own_rank():
@@ -150,7 +150,8 @@ def cached_features(
     return features
 
 
-def _features_if_true(path: Path, provenance: Mapping[str, Any]) -> Features | None:
+def features_if_true(path: Path, provenance: Mapping[str, Any]) -> Features | None:
+    """Return the features in a file if they are of this `features_provenance`; None for others, or a damaged file."""
     if not path.exists():
         return None
     try:

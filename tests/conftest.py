@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 from reid_place import Place
-from toy import Toy, tiny_scale, toy_set
+from toy import TINY, Toy, tiny_scale, toy_set, train_toy
 from toy_features import small_blocks, undisturbed_bytes
 
 from data_cache.attributes import PART_NAMES
@@ -33,6 +34,18 @@ def sliced(parts: PartBoxes, rows: slice) -> PartBoxes:
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """The toy set of stage two."""
     return toy_set(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the toy set."""
+    return train_toy(TINY, toy, tmp_path_factory.mktemp("runs") / "pgan_small").parent
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, to be evaluated and spoilt."""
+    return Path(shutil.copytree(trained, tmp_path / "pgan_small"))
 
 
 @pytest.fixture

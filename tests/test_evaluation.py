@@ -1,7 +1,6 @@
 """Evaluation of a run: the figures by a plain loop, where they come from, and no work that is already done."""
 
 import json
-import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,15 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy import TINY, Toy, toy_set, train_toy
+from toy import TINY, Toy, toy_set
+from toy_runs import evaluated, features_in, literal_scores
 
-from data_cache.datasets import load_dataset
 from data_cache.errors import UserError
 from data_cache.files import read_json
-from data_cache.tensors import save_tensors
 from reid import features as features_module
-from reid.evaluation import FEATURES, GIVEN, TRAINED, Evaluation, evaluate, evaluate_given
-from reid.features_file import Features, read_features
+from reid.evaluation import FEATURES, GIVEN, TRAINED, evaluate_given
+from reid.features_file import read_features
 from reid.images import vehicle_images
 from reid.metrics_file import METRICS, QUERIES
 from reid.network import build_network, read_checkpoint, trained_network
@@ -30,59 +28,6 @@ from reid.state import BEST
 
 PLAINLY = Scoring()
 pytestmark = pytest.mark.usefixtures("tiny_network")
-
-
-@pytest.fixture(scope="module")
-def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_toy(TINY, toy, tmp_path_factory.mktemp("runs") / "pgan_small").parent
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the trained run, to be evaluated and spoilt."""
-    return Path(shutil.copytree(trained, tmp_path / "pgan_small"))
-
-
-def evaluated(
-    toy: Toy, run: Path, split: str = "test", *, untrained: bool = False, scoring: Scoring = PLAINLY
-) -> Evaluation:
-    return evaluated_on(toy, run, [split], untrained=untrained, scoring=scoring)[0]
-
-
-def evaluated_on(
-    toy: Toy, run: Path, splits: list[str], *, untrained: bool = False, scoring: Scoring = PLAINLY
-) -> list[Evaluation]:
-    checkpoint = read_checkpoint(run / BEST)
-    return evaluate(toy.dataset, toy.parts, checkpoint, splits, scoring, untrained=untrained, device="cpu", workers=0)
-
-
-def features_in(folder: Path) -> Features:
-    return read_features(folder / FEATURES)
-
-
-def no_extraction(*_: Any, **__: Any) -> None:
-    raise AssertionError("the network was called")
-
-
-def literal_scores(toy: Toy, matrix: np.ndarray[Any, Any], names: tuple[str, ...]) -> dict[str, float]:
-    """Mean average precision, CMC and mINP by sorting every query's list; same vehicle and camera is left out."""
-    table = toy.dataset.table.set_index("name")
-    of = {name: matrix[row].astype(np.float64) for row, name in enumerate(names)}
-    queries, gallery = (list(table.index[table["split"] == split]) for split in ("query", "gallery"))
-    precisions, firsts, penalties = [], [], []
-    for query in queries:
-        vehicle, camera = table.at[query, "vehicle_id"], table.at[query, "camera_id"]
-        listed = [
-            name
-            for name in sorted(gallery, key=lambda name: -float(of[name] @ of[query]))
-            if not (table.at[name, "vehicle_id"] == vehicle and table.at[name, "camera_id"] == camera)
-        ]
-        ranks = [rank for rank, name in enumerate(listed, start=1) if table.at[name, "vehicle_id"] == vehicle]
-        precisions.append(np.mean([number / rank for number, rank in enumerate(ranks, start=1)]))
-        firsts.append(ranks[0])
-        penalties.append(len(ranks) / ranks[-1])
-    cmc = {f"cmc{k}": float(np.mean(np.array(firsts) <= k)) for k in (1, 5, 10)}
-    return {"mAP": float(np.mean(precisions)), "mINP": float(np.mean(penalties)), **cmc}
 
 
 def test_metrics_tell_the_figures_and_where_they_come_from(toy: Toy, run: Path) -> None:
@@ -153,58 +98,6 @@ def test_training_images_are_not_needed(tmp_path: Path, run: Path) -> None:
     assert evaluated(toy, run).scores["trained"].queries == 4
 
 
-def test_features_that_are_up_to_date_are_not_extracted_again(
-    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = evaluated(toy, run, untrained=True)
-    monkeypatch.setattr(features_module, "extract_features", no_extraction)
-    assert evaluated(toy, run, untrained=True).scores == first.scores
-
-
-def spoil_checkpoint(toy: Toy, run: Path) -> Toy:
-    """Other weights under the same recipe."""
-    checkpoint = read_checkpoint(run / BEST)
-    weights = {"model.neck.weight": 1 + 0.5 * torch.randn(TINY.features)}
-    save_tensors(run / BEST, {**checkpoint.tensors, **weights}, checkpoint.metadata)
-    return toy
-
-
-def spoil_parts(toy: Toy, run: Path) -> Toy:
-    return Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "another"}))
-
-
-def spoil_names(toy: Toy, run: Path) -> Toy:
-    table = toy.dataset.table
-    kept = table[table["name"] != table["name"][table["split"] == "gallery"].iloc[-1]]
-    kept.to_csv(run / "images.csv", index=False)
-    dataset = replace(load_dataset(str(run / "images.csv"), toy.dataset.root), name="folder")
-    return Toy(dataset, toy.parts)
-
-
-def spoil_file(toy: Toy, run: Path) -> Toy:
-    path = run / "test" / "features.safetensors"
-    damaged = bytearray(path.read_bytes())
-    damaged[-3] ^= 4
-    path.write_bytes(damaged)
-    return toy
-
-
-@pytest.mark.parametrize("spoil", [spoil_checkpoint, spoil_parts, spoil_names, spoil_file])
-def test_features_of_something_else_are_extracted_again(
-    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any
-) -> None:
-    evaluated(toy, run)
-    changed = spoil(toy, run)
-    with monkeypatch.context() as patch:
-        patch.setattr(features_module, "extract_features", no_extraction)
-        with pytest.raises(AssertionError, match="the network was called"):
-            evaluated(changed, run)
-    result = evaluated(changed, run)
-    found = features_in(result.folder)
-    fresh = literal_scores(changed, found.matrix, found.names)
-    assert result.scores["trained"].mAP == pytest.approx(fresh["mAP"], abs=1e-6)
-
-
 def test_what_cannot_be_evaluated_is_named(toy: Toy, run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"best\.safetensors: no such file; delete .* and train again"):
         evaluated(toy, tmp_path / "nothing")
@@ -220,29 +113,6 @@ def test_what_cannot_be_evaluated_is_named(toy: Toy, run: Path, tmp_path: Path) 
 
 def rows(toy: Toy, count: int) -> dict[str, Any]:
     return {name: getattr(toy.parts, name)[:count] for name in ("image_size", "boxes", "scores", "labels", "status")}
-
-
-def two_tests(toy: Toy) -> Toy:
-    """The toy with a second, smaller test: the first two queries against the whole gallery."""
-    whole = toy.dataset.splits["test"]
-    smaller = replace(whole, query=whole.query[:2])
-    return Toy(replace(toy.dataset, splits={"small": smaller, "test": whole}), toy.parts)
-
-
-def test_all_tests_are_scored_from_one_pass_of_features(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = two_tests(toy)
-    alone = {split: evaluated(both, run, split).scores for split in ("small", "test")}
-    passes = []
-    original = features_module.extract_features
-    monkeypatch.setattr(
-        features_module, "extract_features", lambda *given, **how: passes.append(1) or original(*given, **how)
-    )
-    found = evaluated_on(both, run, ["small", "test"])
-    assert len(passes) == 1
-    assert [one.folder.name for one in found] == ["small", "test"]
-    assert [one.scores for one in found] == [alone["small"], alone["test"]]
-    for one in found:
-        assert read_json(one.folder / "metrics.json")["features"] == "all/features.safetensors"
 
 
 def test_reranked_scores_stand_beside_the_plain_ones_and_never_for_them(toy: Toy, run: Path) -> None:
