@@ -10,6 +10,7 @@ import click
 from data_cache.cache_commands import cache
 from data_cache.check_command import check
 from data_cache.commands import synth
+from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, plain
 from data_cache.options import json_option
 from detect.commands import detect
@@ -26,12 +27,13 @@ from vehicle_reid.serve_command import serve_command
 
 
 class Group(click.Group):
-    """A click group in which a user's mistake is one line on standard error and exit code 1, never a traceback."""
+    """A click group in which mistakes and SIGTERM are one line on standard error and exit code 1, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with ending_in_order():
+                return super().invoke(ctx)
         except UserError as error:
             click.echo(f"Error: {plain(error)}", err=True)
             sys.exit(1)

@@ -98,24 +98,22 @@ def evaluate_command(
     """
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device
-    from data_cache.ending import ending_in_order
     from reid.evaluation import evaluate, evaluate_given
     from reid.scoring import Scoring
 
     table, device = load_dataset(dataset, data_root), choose_device(device)
     splits, how = chosen_splits(table, split), Scoring(**scoring)
-    with ending_in_order():
-        if given is not None:
-            _refuse_options_of_a_run(
-                {"--recipe": recipe, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
-            )
-            folder = runs / table.name / f"given-{given.stem}"
-            found = evaluate_given(given, table, splits, how, folder, device=device)
-        else:
-            boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)
-            found = evaluate(
-                table, boxes, run, splits, how, untrained=untrained, device=device, workers=workers, transfer=transfer
-            )
+    if given is not None:
+        _refuse_options_of_a_run(
+            {"--recipe": recipe, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
+        )
+        folder = runs / table.name / f"given-{given.stem}"
+        found = evaluate_given(given, table, splits, how, folder, device=device)
+    else:
+        boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)
+        found = evaluate(
+            table, boxes, run, splits, how, untrained=untrained, device=device, workers=workers, transfer=transfer
+        )
     _print(found, as_json)
 
 
@@ -151,13 +149,12 @@ def features_command(
     """
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_device
-    from data_cache.ending import ending_in_order
     from data_cache.progress import is_first_rank
     from reid.evaluation import features_of_run
     from reid.ranks import first_rank_first, joined_ranks
 
     device = choose_device(device)
-    with ending_in_order(), joined_ranks(device):
+    with joined_ranks(device):
         with first_rank_first():
             table = load_dataset(dataset, data_root)
             boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)

@@ -6,11 +6,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cli import Group
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError
+from data_cache.files import replacing
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +118,20 @@ def test_what_is_left_is_told(handler: object) -> None:
     with pytest.raises(UserError, match=r"\(SIGTERM\); nothing is left$"), ending_in_order("nothing is left"):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
+
+
+def test_every_command_ends_in_order(handler: object, tmp_path: Path) -> None:
+    """A file that is being written when SIGTERM comes leaves nothing under any name."""
+    group = Group()
+
+    @group.command()
+    def write() -> None:
+        with replacing(tmp_path / "page.html") as scratch:
+            scratch.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    result = CliRunner().invoke(group, ["write"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == ("Error: stopped from outside (SIGTERM); what is finished is kept, run it again to go on\n")
+    assert list(tmp_path.iterdir()) == []

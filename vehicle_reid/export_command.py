@@ -48,15 +48,12 @@ def export_command(
       python cli.py export --dataset veri --recipe pgan --format onnx
       python cli.py export --what detector --format onnx
     """
-    from data_cache.ending import ending_in_order
-
     if weights is not None and what != "detector":
         raise click.UsageError("--weights is of a detector; add --what detector")
-    with ending_in_order():
-        if what == "detector":
-            found = _detector(runs, recipe, weights, kind)
-        else:
-            found = _network(runs, dataset, recipe, kind)
+    if what == "detector":
+        found = _detector(runs, recipe, weights, kind)
+    else:
+        found = _network(runs, dataset, recipe, kind)
     click.echo(json.dumps(found.as_json()) if as_json else found.lines())
 
 
