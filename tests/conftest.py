@@ -11,6 +11,7 @@ from hypothesis import settings
 from PIL import Image
 from reid_place import Place
 from toy import TINY, Toy, tiny_scale, toy_set, train_toy
+from toy_ablation import draw_nothing
 from toy_features import small_blocks, undisturbed_bytes
 
 from data_cache.attributes import PART_NAMES
@@ -116,6 +117,12 @@ def tiny() -> Iterator[None]:
     """A tiny trunk in place of ResNet-18, on one thread, for one test."""
     with tiny_scale():
         yield
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures of what comes out; other tests draw."""
+    draw_nothing(monkeypatch)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +12,24 @@ import pytest
 from click.testing import CliRunner
 from reid_place import Place, assert_error
 from toy import Toy, assert_same_run, train_toy
-from toy_ablation import SETTINGS
+from toy_ablation import BASELINE, GRID, ONE, PGAN, WITHOUT_PAM, folder_of, written
 
 from cli import main
 from data_cache.errors import UserError
 from data_cache.files import read_json
-from data_cache.parts import write_parts
-from reid import loop, training_log
-from reid.ablation import running, table_files
+from reid import loop
+from reid.ablation import running
 from reid.decoded import decoded_path
 from reid.network import read_checkpoint
 from reid.part_controls import random_boxes, shifted_boxes
-from reid.state import BEST, LAST
+from reid.state import BEST
 
-pytestmark = pytest.mark.usefixtures("tiny")
-ONE = ("--recipe", "small", *SETTINGS, "--set", "features=32", "--set", "epochs=1", "--seeds", "1")
-BASELINE, GRID = "baseline_features=32", "grid_features=32"  # names tell what rows could choose too
-WITHOUT_PAM, PGAN = "pgan_no_pam_features=32_parts=2", "pgan_features=32_parts=2"
+pytestmark = pytest.mark.usefixtures("tiny", "no_pictures")
 TABLE_3 = [BASELINE, GRID, WITHOUT_PAM, PGAN]
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To draw what came out takes longer here than all else; other tests draw."""
-    monkeypatch.setattr(training_log, "draw_curves", lambda *_: None)
-    monkeypatch.setattr(table_files, "draw_results", lambda results, path: path.touch())
-
-
-def folder_of(place: Place) -> Path:
-    return place.runs / "folder" / "ablation"
 
 
 def runs(place: Place) -> set[str]:
     return {path.name for path in folder_of(place).iterdir() if path.is_dir()}
-
-
-def written(place: Place) -> dict[str, int]:
-    """When each checkpoint and each metrics.json was written, in nanoseconds."""
-    files = [*folder_of(place).glob("*/*.safetensors"), *folder_of(place).glob("*/*/metrics.json")]
-    return {str(path.relative_to(folder_of(place))): path.stat().st_mtime_ns for path in files}
 
 
 def scores(place: Place) -> dict[str, Any]:
@@ -246,48 +224,3 @@ def test_table_3_takes_every_data_set_with_a_part_cache(place: Place, tmp_path: 
     assert result.exit_code == 0, result.output
     assert (place.runs / "synthetic" / "ablation" / "table-3.md").exists()
     assert_error(CliRunner().invoke(main, [*options, "--parts", "parts.h5"]), 1, "--parts", "--dataset")
-
-
-def test_another_recipe_in_the_same_folder_is_refused_before_anything_runs(place: Place) -> None:
-    place("ablate", "--table", "3", *ONE)
-    before = written(place)
-    result = place("ablate", "--table", "3", *ONE, "--set", "margin=0.7")
-    assert_error(result, 1, f"{BASELINE}, seed 0", LAST, "recipe.margin = 0.3, this run needs 0.7", "--runs")
-    assert written(place) == before
-
-
-def test_other_boxes_in_the_same_folder_are_refused(place: Place, toy: Toy, tmp_path: Path) -> None:
-    place("ablate", "--table", "3", *ONE)
-    write_parts(tmp_path / "other.h5", replace(toy.parts, fingerprint={"detector": "better"}))
-    result = place("ablate", "--table", "3", *ONE, "--parts", str(tmp_path / "other.h5"))
-    assert_error(result, 1, f"{WITHOUT_PAM}, seed 0", "parts.detector = painted, this run needs better")
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "words"),
-    [
-        ([], 2, ["--table", "--figure"]),
-        (["--table", "4"], 2, ["'4' is not one of"]),
-        (["--figure", "1"], 2, ["'1' is not"]),
-        (["--table", "1", "--recipe", "pgan"], 2, ["'pgan' is not one of"]),
-        (["--table", "1", "--seeds", "0"], 2, ["--seeds"]),
-        (["--table", "1", "--set", "triplets=[fusion]"], 1, ["table-1", "triplets"]),
-        (["--table", "1", "--set", "seed=3"], 1, ["--seeds"]),
-        (["--table", "1", "--set", "epoch=3"], 1, ["unknown option epoch; did you mean epochs?"]),
-        (["--table", "1", "--split", "tests"], 1, ["unknown split of folder tests; did you mean test?"]),
-        (["--table", "1", "--parts", "absent.h5"], 1, ["absent.h5: no part cache there"]),
-        (["--table", "5"], 1, ["pgan_parts=4, seed 0", "the part cache holds 3", "lower parts"]),
-        (["--table", "1", "--set", "parts=4"], 1, ["the part cache holds 3"]),
-        (["--table", "1", "--set", "vehicles_per_batch=9"], 1, ["baseline, seed 0", "lower vehicles_per_batch"]),
-        (["--table", "1", "--dataset", "veri"], 1, ["data set veri is not there"]),
-    ],
-)
-def test_a_mistake_is_one_line_before_anything_runs(
-    place: Place, options: list[str], code: int, words: list[str]
-) -> None:
-    parts = [] if "5" in options else ["--set", "parts=2"]  # in Table 5 the rows choose it
-    result = place(
-        "ablate", "--recipe", "small", *parts, "--set", "vehicles_per_batch=4", "--set", "holdout=0", *options
-    )
-    assert_error(result, code, *words)
-    assert not folder_of(place).exists()

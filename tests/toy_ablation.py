@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from reid_place import Place as Commands
 from toy import Toy
 
 from data_cache.files import append_json_line, sha256_of_names, write_json
 from data_cache.tensors import save_tensors
+from reid import training_log
+from reid.ablation import table_files
 from reid.ablation.comparisons import sheets_for
 from reid.ablation.place import Place
 from reid.ablation.plan import Plan, Run, planned
@@ -22,6 +26,9 @@ OPTIONS = (
     "image_size=64",
 )
 SETTINGS = [word for option in (*OPTIONS, "parts=2", "warmup_epochs=1") for word in ("--set", option)]
+ONE = ("--recipe", "small", *SETTINGS, "--set", "features=32", "--set", "epochs=1", "--seeds", "1")
+BASELINE, GRID = "baseline_features=32", "grid_features=32"  # names tell what rows could choose too
+WITHOUT_PAM, PGAN = "pgan_no_pam_features=32_parts=2", "pgan_features=32_parts=2"
 FIGURES = ("mAP", "cmc1", "cmc5", "cmc10", "mINP")
 
 
@@ -89,3 +96,19 @@ def metrics(metadata: dict[str, Any], epoch: int, scores: dict[str, float]) -> d
         "versions": {"torch": "2.0"},
         "commit": "abc",
     }
+
+
+def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a training and an ablation draw no pictures, which takes longer on the toy than all else."""
+    monkeypatch.setattr(training_log, "draw_curves", lambda *_: None)
+    monkeypatch.setattr(table_files, "draw_results", lambda results, path: path.touch())
+
+
+def folder_of(place: Commands) -> Path:
+    return place.runs / "folder" / "ablation"
+
+
+def written(place: Commands) -> dict[str, int]:
+    """When each checkpoint and each metrics.json was written, in nanoseconds."""
+    files = [*folder_of(place).glob("*/*.safetensors"), *folder_of(place).glob("*/*/metrics.json")]
+    return {str(path.relative_to(folder_of(place))): path.stat().st_mtime_ns for path in files}
