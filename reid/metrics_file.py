@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -58,7 +58,7 @@ def circumstances(device: str) -> dict[str, Any]:
     return {
         "device": describe_device(device),
         "versions": {package: version(package) for package in PACKAGES},
-        "commit": _git(["rev-parse", "HEAD"]),
+        "commit": commit_of(Path(__file__).parent),
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -87,10 +87,11 @@ def write_queries(path: Path, table: pd.DataFrame, protocol: Protocol, results: 
     write_atomically(path, everything.to_csv(columns=columns, index=False, lineterminator="\n").encode())
 
 
-def _git(arguments: Sequence[str]) -> str | None:
-    folder = Path(__file__).parent
+def commit_of(folder: Path) -> str | None:
+    """Return the commit of the code in a folder, with "-dirty" where files differ from it; None without git."""
+    asked = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        found = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10)
+        found = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return None  # no git here: an installed copy has no commit to tell
+        return None  # an installed copy has no commit to tell
     return found.stdout.strip() or None

@@ -1,6 +1,7 @@
 """What an evaluation left, read again: whole, of this form, its figures between 0 and 1; else refused in one line."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from soak.texts import metrics_written
 
 from data_cache.errors import UserError
-from reid.metrics_file import read_metrics
+from reid.metrics_file import commit_of, read_metrics
 
 SOUND: dict[str, Any] = json.loads(metrics_written()["metrics.json"])
 
@@ -49,3 +50,15 @@ def test_anything_else_is_refused_with_its_place(tmp_path: Path, metrics: object
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and words in message and "\n" not in message
     assert message.endswith("; run `python cli.py evaluate` again")
+
+
+def test_the_commit_is_told_and_whether_the_code_differs_from_it(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(tmp_path)]
+    (tmp_path / "code.py").write_text("1")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert len(head) == 40 and commit_of(tmp_path) == head
+    (tmp_path / "code.py").write_text("2")
+    assert commit_of(tmp_path) == f"{head}-dirty"
