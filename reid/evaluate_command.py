@@ -168,16 +168,18 @@ def _inputs(
     dataset: "Dataset", runs: Path, recipe: str | None, trained_on: str | None, parts_file: Path | None
 ) -> "tuple[PartBoxes, Checkpoint, Transfer | None]":
     """Return the parts of the data set's images, the run's network, and whether it comes from another data set."""
+    from data_cache.datasets import dataset_label
     from reid.evaluation import Transfer
     from reid.network import read_checkpoint
     from reid.state import BEST
 
-    run = chosen_run(runs, trained_on or dataset.name, recipe)
+    source = dataset.name if trained_on is None else dataset_label(trained_on)
+    run = chosen_run(runs, source, recipe)
     checkpoint = read_checkpoint(run / BEST)
     boxes = part_cache(dataset, checkpoint.recipe, runs, parts_file)
-    if trained_on in (None, dataset.name):
+    if source == dataset.name:
         return boxes, checkpoint, None
-    return boxes, checkpoint, Transfer(trained_on, runs / dataset.name / f"from-{trained_on}-{run.name}")
+    return boxes, checkpoint, Transfer(source, runs / dataset.name / f"from-{source}-{run.name}")
 
 
 def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:

@@ -70,7 +70,7 @@ def test_a_run_of_another_data_set_is_scored_in_a_folder_of_its_own(place: Place
     assert (found["scores"], ours["trained_on"]) == (ours["scores"], "folder")
     folder = place.runs / "folder" / "from-elsewhere-pgan_small" / "test"
     assert read_json(folder / "metrics.json") == found
-    result = place("features", "--trained-on", "elsewhere")
+    result = place("features", "--trained-on", "lists/elsewhere.csv")
     assert (result.exit_code, result.stdout) == (0, f"{folder / FEATURES}\n") and "up to date" in result.stderr
     assert_error(place("evaluate"), 1, "no trained network")  # what was transferred is not a run of this data set
 
