@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     default=None,
     help="Size of all networks; default: the paper's on a GPU, small on a CPU.",
 )
+@click.option(
+    "--boxes",
+    type=click.Choice(["detector", "truth", "rarest", "random", "shifted"]),
+    default="detector",
+    show_default=True,
+    help="Whose boxes all rows look at: the part cache's, the renderer's true ones (the largest, or the rarest kinds "
+    "first), or the part cache's put at random or shifted. The tables' names tell so.",
+)
 @set_option
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of each row: 0, 1, ...")
 @split_option
@@ -71,6 +79,7 @@ def ablate_command(
       python cli.py ablate --table 1 --dataset veri --dry-run
       python cli.py ablate --table 1 --table 2 --figure 3 --dataset veri --seeds 3
       python cli.py ablate --table oracle --dataset synthetic --set epochs=20
+      python cli.py ablate --table 2 --dataset synthetic --boxes rarest
     """
     from data_cache.devices import choose_algorithms, choose_device, keep_freed_memory
     from reid.ablation.jobs import Request, jobs_of, listed, listing

@@ -115,6 +115,19 @@ def test_what_is_finished_is_not_done_again(place: Place, monkeypatch: pytest.Mo
     assert (folder_of(place) / "table-3.md").read_text() == table
 
 
+def test_a_table_with_other_boxes_is_another_table_of_which_runs_without_boxes_are_the_same(place: Place) -> None:
+    place("ablate", "--table", "3", *ONE)
+    before, table = written(place), (folder_of(place) / "table-3.md").read_text()
+    result = place("ablate", "--table", "3", *ONE, "--boxes", "random")
+    assert result.exit_code == 0 and result.stderr.count(", finished") == 2
+    assert runs(place) == {f"{name}-seed0" for name in TABLE_3} | {
+        f"{name}_boxes=random-seed0" for name in (WITHOUT_PAM, PGAN)
+    }
+    assert before.items() <= written(place).items() and (folder_of(place) / "table-3.md").read_text() == table
+    told = (folder_of(place) / "table-3-random.md").read_text()
+    assert told.startswith("# Table 3: the paper's own rows; boxes at random") and "--boxes random" in told
+
+
 def test_tables_share_their_runs(place: Place) -> None:
     place("ablate", "--table", "3", *ONE)
     before = written(place)

@@ -45,6 +45,8 @@ def test_other_boxes_in_the_same_folder_are_refused(place: Place, toy: Toy, tmp_
         (["--table", "5"], 1, ["pgan_parts=4, seed 0", "the part cache holds 3", "lower parts"]),
         (["--table", "1", "--set", "parts=4"], 1, ["the part cache holds 3"]),
         (["--table", "1", "--set", "vehicles_per_batch=9"], 1, ["baseline, seed 0", "lower vehicles_per_batch"]),
+        (["--table", "1", "--boxes", "rarest"], 1, ["--boxes rarest", "parts_train.json", "are not in"]),
+        (["--table", "oracle", "--boxes", "random"], 1, ["--boxes random", "leave it out"]),
         (["--table", "1", "--dataset", "veri"], 1, ["data set veri is not there"]),
     ],
 )

@@ -131,6 +131,27 @@ def test_boxes_are_part_of_the_run_not_of_the_recipe() -> None:
     assert runs["pgan_boxes=truth"].recipe == runs["pgan"].recipe
 
 
+def test_boxes_of_all_rows_are_those_of_the_rows_that_look_at_parts() -> None:
+    two, five = sheets_for(["2", "5"], [], "synthetic", "rarest")
+    assert (two.name, two.title) == (
+        "table-2-rarest",
+        "Table 2: kinds of attention; boxes of the ground truth, the rarest kinds first",
+    )
+    named = [[run_name(row.variant, "small") for row in sheet.rows] for sheet in (two, five)]
+    assert named[0] == [name if "grid" in name else f"{name}_boxes=rarest" for _, name, _ in TABLE_2]
+    assert named[1] == [name if name.endswith("=0") else f"{name}_boxes=rarest" for _, name, _ in TABLE_5]
+    plain = sheets_for(["2", "5"], [], "synthetic")
+    for sheet, usual in zip((two, five), plain, strict=True):
+        assert [(row.label, row.printed, row.against) for row in sheet.rows] == [
+            (row.label, row.printed, row.against) for row in usual.rows
+        ]
+
+
+def test_the_rows_of_the_oracle_table_choose_their_boxes_themselves() -> None:
+    with pytest.raises(UserError, match=r"--boxes random: .* table oracle .* leave it out"):
+        sheets_for(["2", "oracle"], [], "synthetic", "random")
+
+
 def test_a_run_that_several_rows_share_is_planned_once() -> None:
     plan = plan_of("1", "2", "3", "5", "oracle", "figure", seeds=2)
     folders = [run.folder for run in plan.runs]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from data_cache.errors import UserError
 from reid.ablation.paper import MEASURED_ON, TABLE_1, TABLE_2, TABLE_3, TABLE_5, Printed
 from reid.ablation.sheets import Point, Preset, Row, Sheet, Variant
 from reid.part_controls import BoxKind
@@ -13,16 +14,31 @@ NAMES: dict[Preset, str] = {
     "pgan_no_pam": "PGAN without PAM",
     "pgan": "PGAN",
 }
+BOXES: dict[BoxKind, str] = {
+    "detector": "of the detector",
+    "truth": "of the ground truth, the largest first",
+    "rarest": "of the ground truth, the rarest kinds first",
+    "random": "at random",
+    "shifted": "shifted",
+}
 DIMENSIONS = (128, 256, 512, 1024)  # of Figure 3 a; the paper's text names 256 and 512
 WEIGHTS = (0.5, 1.0, 2.0, 4.0)  # lambda, of Figure 3 b; the paper's text names 2, its best
 ALL_KEPT = 16  # boxes of an image in a part cache, by the detectors' recipes
 AUTHORS_SETTINGS = {"vehicleid": {"lambda": 1.0}}  # what their code sets apart for one data set, in Table 3
 
 
-def sheets_for(tables: Sequence[str], figures: Sequence[str], dataset: str) -> list[Sheet]:
-    """Return the named tables and figures, each once, in the paper's order, for runs on a data set."""
+def sheets_for(tables: Sequence[str], figures: Sequence[str], dataset: str, boxes: BoxKind = "detector") -> list[Sheet]:
+    """Return the named tables and figures, each once, in the paper's order, for runs on a data set.
+
+    `boxes` are for all rows that look at parts; not for the oracle table, whose rows choose them: raises UserError.
+    """
     makers = [_TABLES[key] for key in TABLES if key in tables] + [_FIGURES[key] for key in FIGURES if key in figures]
-    return [make(dataset) for make in makers]
+    sheets = [make(dataset) for make in makers]
+    if boxes == "detector":
+        return sheets
+    if "oracle" in tables:
+        raise UserError(f"--boxes {boxes}: the rows of table oracle differ in whose boxes they are; leave it out")
+    return [sheet.with_boxes(boxes, BOXES[boxes]) for sheet in sheets]
 
 
 def _table_1(dataset: str) -> Sheet:
@@ -72,15 +88,8 @@ def _table_5(dataset: str) -> Sheet:
 
 
 def _oracle(dataset: str) -> Sheet:
-    kinds: dict[BoxKind, str] = {
-        "detector": "of the detector",
-        "truth": "of the ground truth, the largest first",
-        "rarest": "of the ground truth, the rarest kinds first",
-        "random": "at random",
-        "shifted": "shifted",
-    }
     rows = [Row("baseline", Variant("baseline"), TABLE_1["baseline"])]
-    for kind, whose in kinds.items():
+    for kind, whose in BOXES.items():
         printed = TABLE_1["f+g+p"] if kind == "detector" else Printed()
         rows.append(Row(f"PGAN, boxes {whose}", Variant(boxes=kind), printed))
     notes = (

@@ -10,10 +10,10 @@ from data_cache.errors import UserError
 from data_cache.progress import say
 from reid.ablation.comparisons import sheets_for
 from reid.ablation.paper import MEASURED_ON
-from reid.ablation.place import Place, chosen_split
+from reid.ablation.place import TRUE, Place, chosen_split
 from reid.ablation.plan import Scale, planned
 from reid.ablation.running import Job, job_of
-from reid.part_controls import TRUTH, has_truth
+from reid.part_controls import TRUTH, BoxKind, has_truth
 
 EVERYWHERE = "3"  # the table that is of all data sets
 KNOWN = (*MEASURED_ON, "synthetic")
@@ -23,8 +23,9 @@ KNOWN = (*MEASURED_ON, "synthetic")
 class Request:
     """What is asked for: tables and figures by their keys, and what all their runs have in common.
 
-    `everywhere` takes table 3 to every data set that is there; `split` is the test, None for the largest; `parts_file`
-    a part cache, None for each data set's own; `command` what was typed.
+    `boxes` tells whose boxes all rows look at that look at parts; `everywhere` takes table 3 to every data set that is
+    there; `split` is the test, None for the largest; `parts_file` a part cache, None for each data set's own; `command`
+    what was typed.
     """
 
     tables: Sequence[str]
@@ -33,6 +34,7 @@ class Request:
     data_root: Path
     runs: Path
     scale: Scale
+    boxes: BoxKind = "detector"
     overrides: Sequence[str] = ()
     seeds: int = 1
     everywhere: bool = False
@@ -89,10 +91,13 @@ def _present(request: Request) -> list[Dataset]:
 
 def _job(request: Request, wanted: _Wanted) -> Job:
     dataset = wanted.dataset
-    sheets = sheets_for(wanted.tables, wanted.figures, dataset.name)
+    sheets = sheets_for(wanted.tables, wanted.figures, dataset.name, request.boxes)
     if not has_truth(dataset):
-        missing = f"No row for the boxes of the ground truth: {' and '.join(TRUTH)} are not in {dataset.root}."
-        sheets = [sheet.without(("truth", "rarest"), missing) for sheet in sheets]
+        files = f"{' and '.join(TRUTH)} are not in {dataset.root}"
+        if request.boxes in TRUE:
+            raise UserError(f"--boxes {request.boxes}: no ground truth there: {files}")
+        missing = f"No row for the boxes of the ground truth: {files}."
+        sheets = [sheet.without(tuple(TRUE), missing) for sheet in sheets]
     plan = planned(sheets, request.scale, request.overrides, range(request.seeds))
     place = Place(dataset, request.runs, request.parts_file, chosen_split(dataset, request.split))
     return job_of(place, plan, request.command)

@@ -18,6 +18,11 @@ class Variant:
     changes: Mapping[str, Any] = field(default_factory=dict)
     boxes: BoxKind = "detector"
 
+    @property
+    def looks_at_parts(self) -> bool:
+        """Whether it matters whose boxes they are."""
+        return self.preset in ("pgan", "pgan_no_pam") and self.changes.get("parts") != 0
+
 
 @dataclass(frozen=True)
 class Point:
@@ -63,3 +68,11 @@ class Sheet:
         """Return the sheet without its rows on such boxes, with a note that tells why; for rows held against row 0."""
         kept = tuple(row for row in self.rows if row.variant.boxes not in boxes)
         return self if len(kept) == len(self.rows) else replace(self, rows=kept, notes=(*self.notes, note))
+
+    def with_boxes(self, kind: BoxKind, whose: str) -> "Sheet":
+        """Return the sheet with these boxes for all rows that look at parts, under a name and a title that tell so."""
+        rows = tuple(
+            replace(row, variant=replace(row.variant, boxes=kind)) if row.variant.looks_at_parts else row
+            for row in self.rows
+        )
+        return replace(self, name=f"{self.name}-{kind}", title=f"{self.title}; boxes {whose}", rows=rows)
