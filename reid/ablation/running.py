@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cache.ending import ending_in_order
 from data_cache.errors import UserError
 from data_cache.progress import say
 from reid.ablation.place import Place, Standing
@@ -71,22 +70,20 @@ def job_of(place: Place, plan: Plan, command: str) -> Job:
 def run_all(jobs: Sequence[Job], conditions: Conditions) -> None:
     """Make every run that is not finished, and write the tables before the first and after each.
 
-    Raises UserError, naming the run, where one fails, and on SIGTERM; what is finished is kept, and the next call goes
-    on with the rest.
+    Raises UserError, naming the run, where one fails. What is finished is kept, and the next call does the rest.
     """
     steps = [(job, run) for job in jobs for run in job.plan.runs]
-    with ending_in_order():
-        for job in jobs:
-            job.write()
-        for number, (job, run) in enumerate(steps, start=1):
-            on = f" on {job.place.dataset.name}" if len(jobs) > 1 else ""
-            title = f"run {number} of {len(steps)}: {run.title}{on}"
-            finished = job.found[run.folder].metrics is not None
-            say(title + (", finished" if finished else ""))
-            if not finished:
-                with _named(title):
-                    job.found[run.folder] = _finish(job.place, run, conditions)
-                job.write(run)
+    for job in jobs:
+        job.write()
+    for number, (job, run) in enumerate(steps, start=1):
+        on = f" on {job.place.dataset.name}" if len(jobs) > 1 else ""
+        title = f"run {number} of {len(steps)}: {run.title}{on}"
+        finished = job.found[run.folder].metrics is not None
+        say(title + (", finished" if finished else ""))
+        if not finished:
+            with _named(title):
+                job.found[run.folder] = _finish(job.place, run, conditions)
+            job.write(run)
 
 
 def _finish(place: Place, run: Run, conditions: Conditions) -> Standing:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from reid.ablation.paper import MEASURED_ON, Printed
 from reid.part_controls import BoxKind
+from reid.recipes import PRESETS
 
 Preset = Literal["baseline", "grid", "pgan_no_pam", "pgan"]
 
@@ -21,7 +22,7 @@ class Variant:
     @property
     def looks_at_parts(self) -> bool:
         """Whether it matters whose boxes they are."""
-        return self.preset in ("pgan", "pgan_no_pam") and self.changes.get("parts") != 0
+        return PRESETS[self.preset].model_copy(update=self.changes).looks_at_parts
 
 
 @dataclass(frozen=True)
