@@ -26,6 +26,8 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
 
     Raises UserError where the mm packages are missing.
     """
+    from data_cache.depthwise import with_fast_depthwise
+
     with quiet():
         supply_operators()
         try:
@@ -38,7 +40,7 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
         with DefaultScope.overwrite_default_scope("mmdet"):
             network: nn.Module = MODELS.build(ConfigDict(network_config(recipe)))
         network.init_weights()  # type: ignore[operator]
-    return repair_head(network)
+    return with_fast_depthwise(repair_head(network))
 
 
 def repair_head(network: "nn.Module") -> "nn.Module":

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from torchvision import models
 
+from data_cache.depthwise import with_fast_depthwise
 from data_cache.errors import UserError
 from data_cache.pretrained import pretrained_state
 from data_cache.progress import say
@@ -20,36 +19,6 @@ class Trunk(nn.Sequential):
         """Wrap `layers`; `channels` is the depth C of their map."""
         super().__init__(*layers.children())
         self.channels = channels
-
-
-class StridedDepthwise(nn.Conv2d):
-    """A strided depthwise convolution that trains fast on a CPU: calculated with stride 1, of which every s-th is kept.
-
-    The sums are the same. The backward pass of the strided one is many times slower there than that of the dense one
-    (torch 2.14, bfloat16), half of a training step of MobileNetV2. Elsewhere, and when not training, it is torch's own.
-    """
-
-    def __init__(self, layer: nn.Conv2d) -> None:
-        """Take the place of `layer`, with its own weight; on "meta" nothing is drawn at random for it."""
-        super().__init__(
-            layer.in_channels,
-            layer.out_channels,
-            (layer.kernel_size[0], layer.kernel_size[1]),
-            (layer.stride[0], layer.stride[1]),
-            layer.padding,  # type: ignore[arg-type]
-            groups=layer.groups,
-            bias=False,
-            device="meta",
-        )
-        self.weight = layer.weight
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) to (B, C, H/s, W/s)."""
-        if not self.training or images.device.type != "cpu":
-            return super().forward(images)
-        dense = functional.conv2d(images, self.weight, None, 1, self.padding, 1, self.groups)
-        down, across = self.stride
-        return dense[:, :, ::down, ::across].contiguous(memory_format=torch.channels_last)
 
 
 def _resnet(build: Callable[..., models.ResNet]) -> Callable[[str | None], Trunk]:
@@ -69,11 +38,7 @@ def _mobilenet(weights: str | None) -> Trunk:
     network = models.mobilenet_v2()
     _load(network, weights, "mobilenet_v2", ignored=("classifier.",))
     network.features[14].conv[1][0].stride = (1, 1)
-    for block in network.modules():
-        for name, layer in list(block.named_children()):
-            if isinstance(layer, nn.Conv2d) and layer.groups > 1 and layer.stride != (1, 1):
-                setattr(block, name, StridedDepthwise(layer))
-    return Trunk(network.features, network.last_channel)
+    return Trunk(with_fast_depthwise(network.features), network.last_channel)
 
 
 TRUNKS: dict[str, Callable[[str | None], Trunk]] = {

@@ -11,7 +11,7 @@ from torchvision import models
 from toy import one_thread
 
 from data_cache.errors import UserError
-from reid.trunks import TRUNKS, StridedDepthwise, Trunk, build_trunk
+from reid.trunks import TRUNKS, Trunk, build_trunk
 
 CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
 CHANNELS |= {"mobilenet_v2": 1280}
@@ -66,37 +66,6 @@ def test_weights_of_the_last_stage_serve_the_undone_stride(resnet18: models.ResN
         torch.testing.assert_close(inner[:, :, ::2, ::2], whole)
         shortcut, whole = trunk[-1][0].downsample(before), network.layer4[0].downsample(before)
         torch.testing.assert_close(shortcut[:, :, ::2, ::2], whole)
-
-
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 17)])
-def test_the_detour_of_strided_depthwise_convolutions_gives_the_same(height: int, width: int) -> None:
-    """Compared in float64 with the layer that it takes the place of: what comes out, and both gradients."""
-    torch.manual_seed(3)
-    plain = nn.Conv2d(6, 6, 3, stride=2, padding=1, groups=6, bias=False).double()
-    images = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
-    wanted = plain(images)
-    upstream = torch.randn_like(wanted)
-    gradients = torch.autograd.grad(wanted, (images, plain.weight), upstream)
-    detour = StridedDepthwise(plain)
-    assert detour.weight is plain.weight
-    given = detour.train()(images)
-    torch.testing.assert_close(given, wanted)
-    for found, gradient in zip(torch.autograd.grad(given, (images, plain.weight), upstream), gradients, strict=True):
-        torch.testing.assert_close(found, gradient)
-    torch.testing.assert_close(detour.eval()(images), wanted, rtol=0, atol=0)
-
-
-def test_mobilenet_takes_it_for_its_three_strided_layers_and_draws_the_same_weights() -> None:
-    torch.manual_seed(5)
-    trunk = build_trunk("mobilenet_v2", None)
-    drawn = torch.rand(1)
-    assert [layer.stride for layer in trunk.modules() if isinstance(layer, StridedDepthwise)] == [(2, 2)] * 3
-    torch.manual_seed(5)
-    plain = models.mobilenet_v2()
-    assert torch.equal(drawn, torch.rand(1))
-    state = plain.features.state_dict()
-    assert trunk.state_dict().keys() == state.keys()
-    assert all(torch.equal(value, state[name]) for name, value in trunk.state_dict().items())
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -1,0 +1,64 @@
+"""The detour of strided depthwise layers: the same sums and weights, in both stages, where there are such layers."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from data_cache.depthwise import StridedDepthwise, with_fast_depthwise
+from detect.adapter import build_network
+from detect.recipes import PRESETS
+from reid.trunks import build_trunk
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 17)])
+@pytest.mark.parametrize(("stride", "padding", "dilation"), [(2, 1, 1), (2, 0, 1), (3, 2, 2)])
+def test_the_detour_of_strided_depthwise_convolutions_gives_the_same(
+    height: int, width: int, stride: int, padding: int, dilation: int
+) -> None:
+    """Compared in float64 with the layer that it takes the place of: what comes out, and both gradients."""
+    torch.manual_seed(3)
+    plain = nn.Conv2d(6, 6, 3, stride, padding, dilation, groups=6, bias=False).double()
+    images = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
+    wanted = plain(images)
+    upstream = torch.randn_like(wanted)
+    gradients = torch.autograd.grad(wanted, (images, plain.weight), upstream)
+    detour = StridedDepthwise(plain)
+    assert detour.weight is plain.weight
+    given = detour.train()(images)
+    torch.testing.assert_close(given, wanted)
+    for found, gradient in zip(torch.autograd.grad(given, (images, plain.weight), upstream), gradients, strict=True):
+        torch.testing.assert_close(found, gradient)
+    torch.testing.assert_close(detour.eval()(images), wanted, rtol=0, atol=0)
+
+
+def test_the_trunk_of_stage_two_takes_it_for_its_three_strided_layers_and_draws_the_same_weights() -> None:
+    torch.manual_seed(5)
+    trunk = build_trunk("mobilenet_v2", None)
+    drawn = torch.rand(1)
+    assert [layer.stride for layer in trunk.modules() if isinstance(layer, StridedDepthwise)] == [(2, 2)] * 3
+    torch.manual_seed(5)
+    plain = models.mobilenet_v2()
+    assert torch.equal(drawn, torch.rand(1))
+    state = plain.features.state_dict()
+    assert trunk.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in trunk.state_dict().items())
+
+
+def test_the_detector_takes_it_for_its_six_strided_layers() -> None:
+    """Four of the trunk, two of the extra levels above it."""
+    network = build_network(PRESETS["ssdlite320_mobilenetv2"])
+    strided = [name for name, layer in network.named_modules() if isinstance(layer, StridedDepthwise)]
+    assert [name.split(".depthwise")[0] for name in strided] == [
+        *(f"backbone.layer{layer}.0" for layer in (2, 3, 4, 6)),
+        *(f"neck.extra_layers.{layer}.1" for layer in (0, 1)),
+    ]
+
+
+def test_layers_with_a_bias_dense_ones_and_those_of_stride_1_are_left_as_they_are() -> None:
+    layers = [
+        nn.Conv2d(4, 4, 3, 2, groups=4),
+        nn.Conv2d(4, 4, 3, 2, bias=False),
+        nn.Conv2d(4, 4, 3, groups=4, bias=False),
+    ]
+    assert list(with_fast_depthwise(nn.Sequential(*layers))) == layers
