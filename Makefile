@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATASET ?= vehicleid
-DATA ?= data
+DATA ?= $(or $(VEHICLE_DATA),data)
 RUNS ?= runs
 DETECTOR ?= $(if $(filter synthetic,$(DATASET)),demo)
 RECIPE ?=
@@ -22,6 +22,8 @@ help:  ## List the targets
 setup: $(READY)  ## Make .venv with everything in it
 
 $(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON): the pinned packages are for Python 3.11 to 3.13; choose one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -43,7 +45,7 @@ detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
 ifeq ($(DATASET),synthetic)  # needs nothing: what is missing is made first, what is there is kept
 	$(PGAN) synth --data-root $(DATA)
 	$(PGAN) parts train $(WHERE) --recipe $(DETECTOR)
-else ifeq ($(wildcard $(RUNS)/detector/*/weights.safetensors),)  # no detector yet: one learns from rendered parts
+else ifeq ($(wildcard $(RUNS)/detector/*/metrics.json),)  # no detector yet: one learns from rendered parts
 	$(PGAN) check --dataset $(DATASET) --data-root $(DATA)
 	$(PGAN) synth --data-root $(DATA)
 	$(PGAN) parts train --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe $(or $(DETECTOR),demo)

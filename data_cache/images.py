@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data_cache.errors import UserError
+from data_cache.walking import files_below
 
 FORMATS = ("JPEG", "PNG")
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -41,10 +42,10 @@ def path_inside(root: Path, name: str) -> Path:
 def images_below(folder: Path) -> list[str]:
     """Return the names of the JPEG and PNG files below `folder`, by their endings, sorted.
 
-    Raises UserError where there is none, or where a name is not UTF-8.
+    A link to a folder is not followed, which is said. Raises UserError where there is no image, where a folder cannot
+    be read, or where a name is not UTF-8.
     """
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
-    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    names = files_below(folder, SUFFIXES)
     if not names:
         raise UserError(f"{folder}: no images there or below ({', '.join(SUFFIXES)}); choose another folder")
     strange = [name for name in names if name.encode(errors="replace").decode() != name]

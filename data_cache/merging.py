@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from data_cache.errors import UserError
-from data_cache.files import sha256_of_names
+from data_cache.files import is_there, sha256_of_names
+from data_cache.image_files import FILES, made_by
 from data_cache.parts import ARRAYS, PartBoxes, read_parts, require_fingerprint
 
-OF_THE_IMAGES = ("dataset", "names_sha256")  # in a fingerprint: what may differ between caches of one detector
+OF_THE_IMAGES = ("dataset", "names_sha256", FILES)  # in a fingerprint: what may differ between caches of one detector
 REMEDY = "only caches that one detector made can be merged"
 
 
@@ -33,7 +34,7 @@ def parse_source(text: str) -> Source:
     'east/'
     """
     prefix, equals, file = text.partition("=")
-    if not equals or Path(text).is_file():
+    if not equals or is_there(Path(text)):
         return Source(Path(text))
     pure = PurePosixPath(prefix)
     if pure.is_absolute() or ".." in pure.parts or "\\" in prefix or not file:
@@ -99,4 +100,4 @@ def _merged_fingerprint(caches: Sequence[PartBoxes], dataset: str | None, names:
     if dataset is None and len(datasets) > 1:
         raise UserError(f"these are caches of several data sets ({', '.join(map(str, datasets))}); name one: --dataset")
     named = dataset if dataset is not None else datasets[0]
-    return {**caches[0].fingerprint, "dataset": named, "names_sha256": sha256_of_names(list(names))}
+    return {**made_by(caches[0]), "dataset": named, "names_sha256": sha256_of_names(list(names))}

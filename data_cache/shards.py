@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data_cache.errors import UserError
 from data_cache.files import remove_strays, strays_of
+from data_cache.image_files import files_replaced, made_by, with_files
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
 from data_cache.progress import say
@@ -42,10 +44,11 @@ def shard_path(output: Path, index: int) -> Path:
     return shards_folder(output) / f"{index:06d}.h5"
 
 
-def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any]) -> bool:
-    """Whether `path` holds exactly these names and verifies; a damaged shard is named and made again.
+def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any], root: Path) -> bool:
+    """Whether `path` holds exactly these names and verifies, and their files below `root` are still the same.
 
-    Raises UserError where another detector wrote it.
+    A damaged shard, and one whose images were replaced, is named and made again. Raises UserError where another
+    detector wrote it.
     """
     if not path.exists():
         return False
@@ -54,13 +57,22 @@ def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str
     except UserError as error:
         say(f"{error}; this shard is made again")
         return False
-    require_fingerprint(shard.fingerprint, fingerprint, path.parent)
-    return list(shard.names) == list(names)
+    require_fingerprint(made_by(shard), fingerprint, path.parent)
+    if list(shard.names) != list(names):
+        return False
+    if files_replaced(shard, root):
+        say(f"{path}: images of it have been replaced since; this shard is made again")
+        return False
+    return True
 
 
-def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
-    """Join finished shards into `output`, then remove their folder. Raises UserError for a missing or damaged one."""
-    parts = join_parts([read_parts(path) for path in shards])
+def merge_shards(shards: Sequence[Path], output: Path, root: Path) -> PartBoxes:
+    """Join finished shards of images below `root` into `output`, then remove their folder.
+
+    Raises UserError for a missing or damaged one.
+    """
+    pieces = [read_parts(path) for path in shards]
+    parts = with_files(join_parts([replace(piece, fingerprint=made_by(piece)) for piece in pieces]), root)
     write_parts(output, parts)
     clear_up(output)
     return parts

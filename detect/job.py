@@ -8,6 +8,7 @@ from typing import Any
 
 from data_cache.errors import UserError
 from data_cache.files import is_there, sha256_of_file, sha256_of_names
+from data_cache.image_files import files_replaced, made_by
 from data_cache.parts import PartBoxes, read_parts, require_fingerprint
 from data_cache.shards import plan_shards, shard_is_finished, shard_path
 from detect.recipes import DetectorRecipe
@@ -15,6 +16,11 @@ from detect.weights import read_recipe
 
 SHARD_SIZE = 256
 PACKAGES = ("torch", "torchvision", "onedl-mmdetection")
+ANEW = "delete it to find their parts anew, or write to another place with --output"
+OTHER_IMAGES = (
+    "write to another place with --output, or delete it; what it holds can be kept: "
+    "detect new images from a folder of their own, then `python cli.py cache merge`"
+)
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,16 @@ class DetectionJob:
     shards: tuple[Shard, ...]
 
     def finished(self) -> PartBoxes | None:
-        """Return the cache where it is there. Raises UserError where something else made it."""
+        """Return the cache where it is there. Raises UserError where something else made it, or of other images."""
         if not is_there(self.output):
             return None
         parts = read_parts(self.output)
-        require_fingerprint(parts.fingerprint, self.fingerprint, self.output)
+        found = made_by(parts)
+        if found | {"names_sha256": self.fingerprint["names_sha256"]} == self.fingerprint != found:
+            raise UserError(f"{self.output}: {_difference(parts.names, self.names)}; {OTHER_IMAGES}")
+        require_fingerprint(found, self.fingerprint, self.output)
+        if files_replaced(parts, self.root):
+            raise UserError(f"{self.output}: of images that have been replaced since, below {self.root}; {ANEW}")
         return parts
 
     def missing(self, shards: Sequence[Shard]) -> list[Shard]:
@@ -80,7 +91,9 @@ class DetectionJob:
 
         Raises UserError where another detector wrote one.
         """
-        return [shard for shard in shards if not shard_is_finished(shard.path, shard.names, self.fingerprint)]
+        return [
+            shard for shard in shards if not shard_is_finished(shard.path, shard.names, self.fingerprint, self.root)
+        ]
 
     def plan(self) -> DetectionPlan:
         """Return what is left to do. Raises UserError where the output or its shards were made by something else."""
@@ -150,3 +163,10 @@ def detector_fingerprint(
         "top_k": recipe.top_k,
         "versions": {package: version(package) for package in PACKAGES},
     }
+
+
+def _difference(held: Sequence[str], wanted: Sequence[str]) -> str:
+    """Return what sets the names in a cache apart from those of this run, in words."""
+    kinds = {"are new": sorted({*wanted} - {*held}), "are in it alone": sorted({*held} - {*wanted})}
+    told = [f"{len(names):,} {what}, first {names[0]}" for what, names in kinds.items() if names]
+    return f"made of other images than this run's: {'; '.join(told)}"

@@ -202,6 +202,6 @@ def _clear_up_leftovers(folder: Path) -> None:
 
 def _require_same(path: Path, wanted: Mapping[str, Any]) -> None:
     """Raise UserError, naming the first difference, where the folder holds another training."""
-    if path.exists():
+    if is_there(path):
         remedy = f"delete {path.parent} to train anew, or choose another --runs folder"
         require_fingerprint(read_json(path), wanted, path, remedy)

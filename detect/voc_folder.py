@@ -8,6 +8,7 @@ from data_cache.coco_files import RecordFault
 from data_cache.errors import UserError, plain
 from data_cache.images import ImageError, image_size
 from data_cache.progress import track
+from data_cache.walking import files_below
 from detect.annotations import AnnotatedImage, annotated
 from detect.faults import counted, noting, shown
 from detect.image_record import Corners, ImageRecord
@@ -35,18 +36,17 @@ def read_voc_folder(folder: Path, image_root: Path, mapping: PartMapping, first_
     box, whose edges are therefore (xmin - 1, xmax). 0 is that of LabelImg and CVAT: the edges are (xmin, xmax).
 
     The image is `filename`, looked up below `image_root` in the folder of the XML file, then in `image_root` itself. A
-    file that tells another size than its image has is a fault. Raises UserError where there is no XML file.
+    file that tells another size than its image has is a fault. Raises UserError where there is no XML file, or where a
+    folder cannot be read.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".xml" and path.name[0] != ".")
-    if not paths:
+    names = [PurePosixPath(name) for name in files_below(folder, {".xml"})]
+    files = [name for name in names if name.name[0] != "."]
+    if not files:
         raise UserError(f"{folder}: holds no .xml file")
     reader = _Reader(image_root, mapping, first_pixel)
-    for path in track(paths, "reading annotations", len(paths)):
-        relative = PurePosixPath(path.relative_to(folder).as_posix())
-        with noting(reader.reading.faults, plain(relative)):
-            reader.add(relative, read_voc(path))
+    for file in track(files, "reading annotations", len(files)):
+        with noting(reader.reading.faults, plain(file)):
+            reader.add(file, read_voc(folder / file))
     reader.reading.faults[:0] = reader.faults_of_all()
     return reader.reading
 

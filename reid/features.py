@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError, start_worker
 from data_cache.files import sha256_of_names
+from data_cache.image_files import sha256_of_sizes
 from data_cache.parts import PartBoxes
 from data_cache.progress import say, track
 from reid.feature_blocks import BATCHES, Block, FeatureBlocks, cut
@@ -105,7 +106,7 @@ def features_provenance(
     return {
         "dataset": dataset.name,
         "names": sha256_of_names(list(names)),
-        "files": _sizes_of_files(dataset, names),
+        "files": sha256_of_sizes(dataset.root, names),
         "parts": dict(parts.fingerprint),
         "recipe": recipe.model_dump(mode="json"),
         "weights": weights,
@@ -163,10 +164,3 @@ def features_if_true(path: Path, provenance: Mapping[str, Any]) -> Features | No
     if wanted["files"] is None:  # features can be scored where their images no longer lie
         wanted["files"] = found.provenance.get("files")
     return found if dict(found.provenance) == wanted else None
-
-
-def _sizes_of_files(dataset: Dataset, names: Sequence[str]) -> str | None:
-    try:
-        return sha256_of_names([(dataset.root / name).stat().st_size for name in names])
-    except OSError:
-        return None

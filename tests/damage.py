@@ -57,7 +57,7 @@ def damages(whole: bytes, seed: str) -> Iterator[tuple[str, bytes]]:
 
 def _shard(folder: Path) -> bool:
     """Whether the shard is finished; where it is not, the reason is said and it is made again."""
-    return shard_is_finished(folder / "000000.h5", ["a.jpg", "b.jpg"], FINGERPRINT)
+    return shard_is_finished(folder / "000000.h5", ["a.jpg", "b.jpg"], FINGERPRINT, folder)
 
 
 def _blocks(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What a pass is to make: decided without torch, told by its plan, and never another's cache for one's own."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from detect_toy import TINY, find, toy_set
 
 from data_cache.errors import UserError
+from data_cache.image_files import with_files
 from data_cache.parts import read_parts
 from detect.adapter import build_network
 from detect.job import DetectionJob, prepare_job
@@ -64,6 +66,31 @@ def test_a_limited_cache_is_not_taken_for_a_whole_one_nor_the_other_way(data: Pa
         find(data, output, limit=3)
 
 
+def test_pictures_of_the_same_names_in_another_folder_are_not_taken_for_these(data: Path, tmp_path: Path) -> None:
+    output, other = tmp_path / "parts.h5", tmp_path / "tuesday"
+    find(data, output)
+    shutil.copytree(data, tmp_path / "copy")
+    job_of(tmp_path / "copy", output).finished()
+    toy_set(other, IMAGES, seed=5)
+    shutil.copy(data / "w.safetensors", other)
+    with pytest.raises(
+        UserError, match=rf"parts\.h5: of images that have been replaced since, below {other}; delete it"
+    ):
+        find(other, output)
+
+
+def test_a_cache_of_other_images_is_refused_with_how_many_and_what_to_do(data: Path, tmp_path: Path) -> None:
+    output, more = tmp_path / "parts.h5", shutil.copytree(data, tmp_path / "more")
+    find(data, output)
+    shutil.copy(more / "images/0000.png", more / "images/0009.png")
+    with pytest.raises(UserError, match=r"run's: 1 are new, first images/0009\.png; .*cache merge"):
+        find(more, output)
+    (more / "images/0003.png").unlink()
+    with pytest.raises(UserError, match=r"1 are new, first images/0009\.png; 1 are in it alone, first images/0003"):
+        find(more, output)
+    assert job_of(data, output).finished() is not None  # and nothing was lost
+
+
 def test_a_plan_tells_what_is_left_and_writes_nothing(data: Path, tmp_path: Path) -> None:
     output = tmp_path / "deep" / "parts.h5"
     plan = job_of(data, output).plan()
@@ -86,7 +113,7 @@ def test_a_plan_counts_the_shards_that_a_stopped_run_left(data: Path, tmp_path: 
 
     from data_cache.parts import write_parts
 
-    write_parts(first.path, sliced(parts, slice(0, 4)))
+    write_parts(first.path, with_files(sliced(parts, slice(0, 4)), data))
     assert job.missing(job.shards) == [job.shards[1]]
     assert job.plan().finished == 4
 

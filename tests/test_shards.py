@@ -6,8 +6,11 @@ import pytest
 from conftest import MakeParts, sliced
 
 from data_cache.errors import UserError
+from data_cache.image_files import with_files
 from data_cache.parts import PartBoxes, encode_parts, read_parts, write_parts
 from data_cache.shards import merge_shards, plan_shards, shard_is_finished, shard_path, shards_folder
+
+ROOT = Path("no/images/lie/here")  # so there are no sizes of files to compare
 
 
 def write_shards(parts: PartBoxes, output: Path, size: int) -> list[Path]:
@@ -40,7 +43,7 @@ def test_every_shard_has_its_own_file_and_files_sort_by_index() -> None:
 @pytest.mark.parametrize("size", [1, 4, 50])
 def test_merged_is_to_the_byte_what_never_was_cut(tmp_path: Path, make_parts: MakeParts, size: int) -> None:
     whole, output = make_parts(11), tmp_path / "parts.h5"
-    merged = merge_shards(write_shards(whole, output, size), output)
+    merged = merge_shards(write_shards(whole, output, size), output, ROOT)
     assert output.read_bytes() == encode_parts(whole) == encode_parts(merged)
     assert list(tmp_path.iterdir()) == [output]  # the shards are gone
 
@@ -48,12 +51,12 @@ def test_merged_is_to_the_byte_what_never_was_cut(tmp_path: Path, make_parts: Ma
 def test_only_a_whole_shard_of_these_names_is_finished(tmp_path: Path, make_parts: MakeParts) -> None:
     parts = make_parts()
     path = tmp_path / "shards" / "000000.h5"
-    assert not shard_is_finished(path, parts.names, parts.fingerprint)
+    assert not shard_is_finished(path, parts.names, parts.fingerprint, ROOT)
     write_parts(path, parts)
-    assert shard_is_finished(path, parts.names, parts.fingerprint)
-    assert shard_is_finished(path, list(parts.names), parts.fingerprint)
+    assert shard_is_finished(path, parts.names, parts.fingerprint, ROOT)
+    assert shard_is_finished(path, list(parts.names), parts.fingerprint, ROOT)
     for names in (parts.names[:-1], (*parts.names, "more"), (*parts.names[:-1], "other")):
-        assert not shard_is_finished(path, names, parts.fingerprint)
+        assert not shard_is_finished(path, names, parts.fingerprint, ROOT)
 
 
 @pytest.mark.parametrize("place", [0, 600, 3000, -1])
@@ -66,15 +69,34 @@ def test_a_damaged_shard_is_named_and_made_again(
     damaged[place] ^= 8
     paths[1].write_bytes(damaged)
     plan = plan_shards(whole.names, 4)
-    finished = [shard_is_finished(path, names, whole.fingerprint) for path, names in zip(paths, plan, strict=True)]
+    finished = [
+        shard_is_finished(path, names, whole.fingerprint, ROOT) for path, names in zip(paths, plan, strict=True)
+    ]
     assert finished == [True, False, True]
     assert "000001.h5" in (told := capsys.readouterr().err) and "made again" in told
     with pytest.raises(UserError, match=r"000001\.h5: damaged"):
-        merge_shards(paths, output)
+        merge_shards(paths, output, ROOT)
     assert not output.exists()
     write_parts(paths[1], sliced(whole, slice(4, 8)))
-    merge_shards(paths, output)
+    merge_shards(paths, output, ROOT)
     assert output.read_bytes() == encode_parts(whole)
+
+
+def test_a_shard_whose_images_were_replaced_is_named_and_made_again(
+    tmp_path: Path, make_parts: MakeParts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = make_parts()
+    path, root = tmp_path / "shards" / "000000.h5", tmp_path / "images"
+    for name in parts.names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    write_parts(path, with_files(parts, root))
+    assert shard_is_finished(path, parts.names, parts.fingerprint, root)
+    assert shard_is_finished(path, parts.names, parts.fingerprint, ROOT)  # nothing there to compare
+    good = next(name for name, reason in zip(parts.names, parts.failure, strict=True) if not reason)
+    (root / good).write_bytes(b"another picture")
+    assert not shard_is_finished(path, parts.names, parts.fingerprint, root)
+    assert "have been replaced since; this shard is made again" in capsys.readouterr().err
 
 
 def test_a_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, make_parts: MakeParts) -> None:
@@ -82,7 +104,7 @@ def test_a_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, ma
     paths = write_shards(make_parts(11), output, 4)
     paths[2].unlink()
     with pytest.raises(UserError, match="000002"):
-        merge_shards(paths, output)
+        merge_shards(paths, output, ROOT)
     assert not output.exists()
     assert all(path.exists() for path in paths[:2])
 
@@ -92,7 +114,7 @@ def test_shards_of_another_detector_are_refused_not_overwritten(tmp_path: Path, 
     (path,) = write_shards(make_parts(detector="older"), output, 100)
     before = path.read_bytes()
     with pytest.raises(UserError, match=r"parts\.h5\.shards: made with detector = older, this run needs toy"):
-        shard_is_finished(path, parts.names, parts.fingerprint)
+        shard_is_finished(path, parts.names, parts.fingerprint, ROOT)
     assert path.read_bytes() == before
 
 
@@ -101,12 +123,12 @@ def test_shards_of_two_detectors_are_not_merged(tmp_path: Path, make_parts: Make
     paths = write_shards(make_parts(8), output, 4)
     write_parts(paths[1], sliced(make_parts(8, detector="older"), slice(4, 8)))
     with pytest.raises(UserError, match="different detectors"):
-        merge_shards(paths, output)
+        merge_shards(paths, output, ROOT)
     assert not output.exists()
 
 
 def test_a_merge_replaces_an_older_cache(tmp_path: Path, make_parts: MakeParts) -> None:
     output = tmp_path / "parts.h5"
     write_parts(output, make_parts(3, detector="older"))
-    merge_shards(write_shards(make_parts(8), output, 4), output)
+    merge_shards(write_shards(make_parts(8), output, 4), output, ROOT)
     assert read_parts(output).fingerprint["detector"] == "toy"

@@ -19,7 +19,7 @@ import numpy as np
 from data_cache.attributes import PART_NAMES
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError
-from data_cache.files import read_json, write_atomically, write_json
+from data_cache.files import is_there, matching, read_json, write_atomically, write_json
 from data_cache.progress import track
 from data_cache.synthetic.boxes import PartBox
 from data_cache.synthetic.camera import station
@@ -91,7 +91,7 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
 
 def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> bool:
     mark = root / FINISHED
-    if not mark.exists():
+    if not is_there(mark):
         return False
     content = read_json(mark)
     found = content.get("settings") if isinstance(content, dict) else None
@@ -113,7 +113,7 @@ def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> boo
 def _refuse_double(layout: Layout, root: Path) -> None:
     """Raise UserError where a folder beside `root` holds, by its name, a data set that would no longer be found."""
     names = {name.lower() for name in layout.folders}
-    for path in sorted(root.parent.iterdir()) if root.parent.is_dir() else ():
+    for path in matching(root.parent, "*"):
         if path.name.lower() in names and path.name != root.name and path.is_dir():
             raise UserError(
                 f"{path}: is taken for the data set {layout.dataset} too, and {root} would stand in its place; "
