@@ -158,6 +158,7 @@ def faults(dataset: Dataset) -> list[str]:
 def findings(dataset: Dataset) -> Findings:
     """Look for entries listed twice, vehicles in training and test, an empty part, queries without a match.
 
+    Only what a test ranks counts as test: a picture may be listed for its parts alone.
     In released lists single queries without a match are a remark (12 of VERI-Wild's 3,000 small ones have none); a test
     in which none has one is a fault everywhere.
     """
@@ -166,13 +167,14 @@ def findings(dataset: Dataset) -> Findings:
         wrong.append(
             f"{len(dataset.repeated)} images are listed again, first in {dataset.repeated[0]}; remove the line"
         )
+    trials = {split: dataset.protocol(split, draws=1).trials[0] for split in dataset.splits}
     trained = set(table["vehicle_id"][table["split"] == "train"])
-    shared = sorted(trained & set(table["vehicle_id"][table["split"] != "train"]))
+    tested = {row for trial in trials.values() for row in (*trial.query, *trial.gallery)}
+    shared = sorted(trained & set(table["vehicle_id"].iloc[sorted(tested)]))
     if shared:
         wrong.append(f"{len(shared)} vehicles are in both train and test, first {shared[0]}")
     unmatched = {}
-    for split in dataset.splits:
-        trial = dataset.protocol(split, draws=1).trials[0]
+    for split, trial in trials.items():
         wrong += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
         lonely = queries_without_match(dataset, split)
         if not lonely:

@@ -45,11 +45,14 @@ def cache_export(path: Path, output: Path, kind: "Kind", annotations: Path | Non
     """
     from data_cache.coco_export import export_boxes
     from data_cache.files import write_atomically
-    from data_cache.parts import read_parts
+    from data_cache.parts import read_parts, refuse_part_cache
     from data_cache.progress import say
 
     if annotations is not None and kind == "csv":
         raise click.UsageError("--annotations gives ids, and csv has none")
+    refuse_part_cache(output, "choose another --output")
+    if annotations is not None and output.resolve() == annotations.resolve():
+        raise click.UsageError(f"--output {output}: is what --annotations names; choose another")
     export = export_boxes(read_parts(path), kind, annotations)
     write_atomically(output, export.content)
     for remark in export.remarks:

@@ -18,6 +18,7 @@ from data_cache.walking import files_below
 FORMATS = ("JPEG", "PNG")
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_PIXELS = 50_000_000
+ORIENTATION, SIDES_SWAPPED = 0x0112, (5, 6, 7, 8)  # of EXIF 2.3
 
 
 class ImageError(UserError):
@@ -89,6 +90,12 @@ def image_size(path: Path) -> tuple[int, int]:
     with _opened(path, path) as image:
         width, height = image.size
         return width, height
+
+
+def turned_by_exif(path: Path) -> bool:
+    """Whether a picture's EXIF swaps its sides, which nothing here does. Raises ImageError as `load_image` does."""
+    with _opened(path, path) as image:
+        return image.getexif().get(ORIENTATION) in SIDES_SWAPPED
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from data_cache.files import is_there, read_regular, sha256_of_bytes, write_atom
 from data_cache.hdf5 import FAULTS, read_numbers, read_texts
 
 SCHEMA = 1
+SEAL = "part cache, sha256 of what follows: "
 SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
 STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
 TYPES = {"image_size": "int32", "boxes": "float32", "scores": "float32", "labels": "int8", "status": "uint8"}
@@ -135,7 +136,7 @@ def _seal(content: bytes) -> bytes:
 
     HDF5's checksums leave out names, attributes and structure, where a flipped bit can end the process.
     """
-    return f"part cache, sha256 of what follows: {sha256_of_bytes(content)}\n".encode().ljust(SEAL_SIZE, b"\0")
+    return f"{SEAL}{sha256_of_bytes(content)}\n".encode().ljust(SEAL_SIZE, b"\0")
 
 
 def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
@@ -174,6 +175,14 @@ def read_parts(path: Path) -> PartBoxes:
         raise UserError(
             f"{path}: damaged part cache ({str(error)[:200]}); delete it and run `python cli.py detect` again"
         ) from error
+
+
+def refuse_part_cache(path: Path, remedy: str) -> None:
+    """Raise UserError where `path` holds a part cache, whole or damaged: that may be hours of a detector's work."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(SEAL)) == SEAL.encode():
+                raise UserError(f"{path}: holds a part cache, which is not written over; {remedy}")
 
 
 def _part_names(attribute: str) -> tuple[str, ...]:

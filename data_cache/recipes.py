@@ -12,6 +12,7 @@ from data_cache.errors import UserError, plain, shown
 from data_cache.files import read_regular
 
 MAX_RECIPE_BYTES = 64 * 1024
+SUFFIXES = (".yaml", ".yml", ".json")
 # What PyYAML lets through from a text that is no value of its type: the date 2020-13-45, `!!bool maybe`, `!!int ""`.
 _NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -57,6 +58,16 @@ def resolve_recipe(
     return _validated(kind, options, name_or_path)
 
 
+def recipe_label(name_or_path: str) -> str:
+    """Return the name that what a recipe makes is kept under: a file's without its ending, else the name itself.
+
+    >>> recipe_label("recipes/wide.v2.yaml"), recipe_label("wide.v2")
+    ('wide.v2', 'wide.v2')
+    """
+    path = Path(name_or_path)
+    return path.stem if path.suffix in SUFFIXES else path.name
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for a misspelt name, with the nearest known one."""
     known = list(known)
@@ -69,7 +80,7 @@ def _preset_options(kind: type[RecipeKind], presets: Mapping[str, RecipeKind], n
     if name_or_path in presets:
         return presets[name_or_path].model_dump()
     path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml", ".json"):
+    if path.suffix not in SUFFIXES:
         raise unknown("recipe", name_or_path, presets)
     try:
         data = read_regular(path, MAX_RECIPE_BYTES + 1)

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError, plain
-from data_cache.images import ImageError, image_size
+from data_cache.images import ImageError
 from data_cache.progress import track
 from detect.coco import CocoReading, read_coco
 from detect.faults import AnnotationFaults, shown
 from detect.image_record import Corners, ImageRecord
 from detect.part_mapping import PARTS
+from detect.pictures import size_fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +102,8 @@ def split_held_out(
 
 def _size_faults(where: str, image: ImageRecord, image_root: Path) -> Iterator[str]:
     try:
-        width, height = image_size(image_root / image.name)
+        fault = size_fault(image_root / image.name, (image.width, image.height))
     except ImageError as error:
-        yield f"{where} ({shown(image.name)}): {plain(error)}"
-        return
-    if (width, height) != (image.width, image.height):
-        told = f"{width} x {height} as stored, annotated as {image.width} x {image.height}"
-        yield f"{where} ({shown(image.name)}): {told}"
+        fault = plain(error)
+    if fault is not None:
+        yield f"{where} ({shown(image.name)}): {fault}"

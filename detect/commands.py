@@ -16,7 +16,7 @@ from data_cache.options import (
     runs_option,
     workers_option,
 )
-from detect.options import chosen_images, detector_option, weights_option
+from detect.options import chosen_images, chosen_weights, detector_option, weights_option
 
 if TYPE_CHECKING:
     from detect.run import DetectionSummary
@@ -88,7 +88,7 @@ def detect(
     from detect.run import detect_parts
 
     name, root, names = chosen_images(dataset, data_root, images)
-    weights = weights or chosen_weights(runs, recipe, device)
+    weights = chosen_weights(runs, recipe, weights, device)
     output = output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5")
     shards = {} if shard_size is None else {"shard_size": shard_size}
     job = prepare_job(names, root, weights, output, dataset=name, limit=limit, **shards)
@@ -111,20 +111,6 @@ def require_few_failed(failed: int, most: int | None) -> None:
 
     if most is not None and failed > most:
         raise UserError(f"{failed} images failed, more than --max-failed {most}; the cache names them")
-
-
-def chosen_weights(runs: Path, recipe: str | None, device: str) -> Path:
-    """Return the detector that the options name. Raises UserError where it was not trained.
-
-    torch is asked for the device only where the choice depends on it: a finished run ends before torch is loaded.
-    """
-    from data_cache.devices import choose_device
-    from data_cache.files import matching
-    from detect.training import METRICS, trained_weights
-
-    if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
-        device = choose_device(device)
-    return trained_weights(runs, recipe, device)
 
 
 def show_summary(summary: "DetectionSummary") -> None:

@@ -26,6 +26,25 @@ def weights_option(command: Command) -> Command:
     return click.option("--weights", type=FILE, default=None, help=WEIGHTS_HELP)(command)
 
 
+def chosen_weights(runs: Path, recipe: str | None, weights: Path | None, device: str) -> Path:
+    """Return the detector that the options name.
+
+    Raises UserError where it was not trained, UsageError where two are named. torch is asked for the device only where
+    the choice depends on it: a finished run ends before torch is loaded.
+    """
+    from data_cache.devices import choose_device
+    from data_cache.files import matching
+    from detect.training import METRICS, trained_weights
+
+    if weights is not None:
+        if recipe is not None:
+            raise click.UsageError("--recipe and --weights both name a detector: leave out one of them")
+        return weights
+    if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
+        device = choose_device(device)
+    return trained_weights(runs, recipe, device)
+
+
 def chosen_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
     """Return name, folder and image names of the folder `images`, or of the data set where there is none."""
     if images is not None:

@@ -63,7 +63,7 @@ def parts_train(
     """
     from data_cache.devices import choose_device, describe_device, keep_freed_memory
     from data_cache.progress import say
-    from data_cache.recipes import resolve_recipe
+    from data_cache.recipes import recipe_label, resolve_recipe
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
     from detect.training import train_detector
 
@@ -75,8 +75,9 @@ def parts_train(
         given.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
     settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *given])
     file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
-    say(f"detector {Path(name).stem} on {describe_device(device)}")
-    folder = runs / "detector" / Path(name).stem
+    label = recipe_label(name)
+    say(f"detector {label} on {describe_device(device)}")
+    folder = runs / "detector" / label
     click.echo(train_detector(settings, file, root, folder, device=device, workers=workers))
 
 

@@ -16,7 +16,7 @@ from data_cache.options import (
     workers_option,
 )
 from detect.annotated_options import annotated, annotated_options
-from detect.options import detector_option, weights_option
+from detect.options import chosen_weights, detector_option, weights_option
 
 
 @click.command("eval")
@@ -60,11 +60,10 @@ def parts_eval(
     from detect.evaluation import evaluate_detector
     from detect.quality_files import write_quality
     from detect.quality_tables import show_metrics
-    from detect.training import trained_weights
 
     device = choose_device(device)
     file, root = annotated(dataset, data_root, annotations, images, "parts_test.json")
-    used = weights or trained_weights(runs, recipe, device)
+    used = chosen_weights(runs, recipe, weights, device)
     metrics = evaluate_detector(load_detector(used, device), read_annotations(file, root), root, workers=workers)
     if as_json:
         click.echo(json.dumps(metrics.as_json()))
@@ -123,7 +122,6 @@ def parts_preview(
     from data_cache.devices import choose_device
     from data_cache.parts import read_parts
     from detect.preview import choose_names, find_parts, pictures_of, write_preview
-    from detect.training import trained_weights
 
     if cache is not None and (weights or recipe):
         raise click.UsageError("--cache shows what was found before: leave out --weights and --recipe, or --cache")
@@ -133,7 +131,7 @@ def parts_preview(
         title, found = f"part cache {cache}", read_parts(cache)
     else:
         device = choose_device(device)
-        used = weights or trained_weights(runs, recipe, device)
+        used = chosen_weights(runs, recipe, weights, device)
         title, found = f"detector {used}", find_parts(chosen, source.root, used, device=device, workers=workers)
     target = output or runs / source.label / "parts_preview.png"
     truth = source.truth

@@ -149,6 +149,7 @@ def write_shards(
                 found.append(detector.find(batch.pixels, batch.sizes))
                 read.append(batch.without_pixels())
             write_parts(shard.path, with_files(pack_parts(read, found, job.fingerprint), job.root))
+        next(batches, None)  # there is none; the bar ends
 
 
 def pack_parts(read: Sequence["ReadBatch"], found: Sequence["PartBatch"], fingerprint: Mapping[str, Any]) -> PartBoxes:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_cache.ending import ending_in_order
-from data_cache.errors import UserError, from_worker, start_worker, telling_of_dead_workers
+from data_cache.errors import UserError, from_worker, plain, start_worker, telling_of_dead_workers
 from data_cache.files import is_there, matching, read_json, remove, remove_strays, sha256_of_file, write_json
 from data_cache.locks import run_lock
-from data_cache.parts import require_fingerprint
+from data_cache.parts import first_difference, require_fingerprint
 from data_cache.progress import say
+from data_cache.recipes import recipe_label, resolve_recipe
 from detect.annotations import AnnotatedImage, read_annotations, split_held_out
-from detect.recipes import DetectorRecipe, default_recipe
+from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+from detect.weights import read_recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,11 +60,13 @@ def train_detector(
 def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
     """Return the weights that `parts train` made by `recipe`; without one, the device's default or the only one there.
 
-    Raises UserError with the remedy.
+    Where the recipe is a file that has changed since, that is said. Raises UserError with the remedy.
     """
     trained = {path.parent.name: path.parent / WEIGHTS for path in matching(runs / "detector", f"*/{METRICS}")}
-    name = Path(recipe or default_recipe(device)).stem
+    name = recipe_label(recipe or default_recipe(device))
     if name in trained:
+        if recipe is not None and recipe != name:
+            _tell_change(recipe, trained[name])
         return trained[name]
     if recipe is None and len(trained) == 1:
         (only,) = trained
@@ -73,6 +77,15 @@ def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
         f"{runs / 'detector' / name / WEIGHTS}: no trained detector{hint}; train one with "
         f"`python cli.py parts train --dataset synthetic --recipe {name}`, or choose another with --recipe or --weights"
     )
+
+
+def _tell_change(recipe: str, weights: Path) -> None:
+    """Say where a recipe file differs from the recipe in the weights, whose settings are the ones that are used."""
+    made_by, wanted = read_recipe(weights), resolve_recipe(DetectorRecipe, PRESETS, recipe)
+    difference = first_difference(made_by.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    if difference is not None:
+        name, there, here = difference
+        say(f"{weights}: trained with {name} = {plain(there)}, which is used; {recipe} has {plain(here)}")
 
 
 def train_network(

@@ -13,7 +13,7 @@ from detect.annotations import AnnotatedImage, annotated
 from detect.faults import counted, noting, shown
 from detect.image_record import Corners, ImageRecord
 from detect.part_mapping import PartMapping, suggestion
-from detect.pictures import is_picture
+from detect.pictures import is_picture, size_fault
 from detect.voc import VocFile, VocObject, read_voc
 
 SUFFIXES = ("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")  # some tools leave out the ending of `filename`
@@ -102,11 +102,11 @@ class _Reader:
         self.file_of[name] = path
         try:
             width, height = image_size(self.image_root / name)
+            fault = size_fault(self.image_root / name, file.size or (width, height))
         except ImageError as error:
             raise RecordFault(plain(error)) from error
-        if file.size is not None and file.size != (width, height):
-            told = f"{file.size[0]} x {file.size[1]}"
-            raise RecordFault(f"image {shown(name)} is {width} x {height} as stored, annotated as {told}")
+        if fault is not None:
+            raise RecordFault(f"image {shown(name)} is {fault}")
         return ImageRecord(name, width, height)
 
     def _name(self, path: PurePosixPath, filename: str) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_cache.recipes import Recipe
+from data_cache.recipes import Recipe, recipe_label
 from reid.pgan import Attention
 
 
@@ -65,5 +65,5 @@ def default_recipe(device: str) -> str:
 
 
 def run_folder(runs: Path, dataset: str, recipe: str) -> Path:
-    """Return where a recipe's run on a data set is kept; a recipe file counts by its stem."""
-    return runs / dataset / Path(recipe).stem
+    """Return where a recipe's run on a data set is kept; see `recipe_label`."""
+    return runs / dataset / recipe_label(recipe)

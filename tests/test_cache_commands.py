@@ -147,6 +147,18 @@ def test_export_and_import_are_a_round(run: Run, make_parts: MakeParts) -> None:
         assert run("verify", f"{number}.h5").exit_code == 0
 
 
+def test_export_writes_over_no_part_cache_and_not_over_the_annotations(run: Run, make_parts: MakeParts) -> None:
+    cache, annotations = Path("p.h5"), Path("a.json")
+    write_parts(cache, make_parts())
+    before = cache.read_bytes()
+    assert "p.h5: holds a part cache, which is not written over" in error(run("export", "p.h5", "--output", "p.h5"))
+    assert cache.read_bytes() == before
+    annotations.write_text("{}")
+    result = run("export", "p.h5", "--annotations", "a.json", "--output", "a.json")
+    assert result.exit_code == 2 and "is what --annotations names" in result.output
+    assert annotations.read_text() == "{}"
+
+
 def test_export_keeps_the_old_file_where_it_fails(run: Run, make_parts: MakeParts) -> None:
     Path("out.json").write_text("old")
     assert "absent.h5: no part cache there" in error(run("export", "absent.h5", "--output", "out.json"))

@@ -85,6 +85,10 @@ def test_vehicles_in_training_and_test_are_found() -> None:
         assert findings(dataset(rows)).shared == ("1",)
 
 
+def test_a_picture_listed_for_its_parts_alone_may_be_of_a_trained_vehicle() -> None:
+    assert faults(dataset([*SOUND, ("g.jpg", "1", 7, "test")])) == []
+
+
 @pytest.mark.parametrize("part", ["query", "gallery"])
 def test_an_empty_part_is_found(part: str) -> None:
     found = faults(dataset([row for row in SOUND if row[3] != part]))

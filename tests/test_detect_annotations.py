@@ -12,6 +12,7 @@ from detect_toy import changed, toy_set
 from PIL import Image
 
 from data_cache.errors import UserError
+from data_cache.images import ORIENTATION
 from detect.annotations import annotation_faults, read_annotations, split_held_out
 
 Document = dict[str, Any]
@@ -82,6 +83,19 @@ def test_sizes_are_compared_with_the_headers(tmp_path: Path) -> None:
     turned, broken = annotation_faults(path, tmp_path)
     assert turned == f"{path}: image 2 ('images/0001.png'): 120 x 160 as stored, annotated as 160 x 120"
     assert broken.startswith(f"{path}: image 3 ('images/0002.png'): {tmp_path}/images/0002.png: ")
+
+
+def test_sides_that_exif_swaps_are_told_with_the_remedy(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 1)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
+    (fault,) = annotation_faults(path, tmp_path)
+    assert "120 x 160 as stored, annotated as 160 x 120; its EXIF turns it" in fault
+    exif[ORIENTATION] = 3  # upside down: the sides stay
+    Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
+    (fault,) = annotation_faults(path, tmp_path)
+    assert "EXIF" not in fault
 
 
 def test_held_out_images_share_no_vehicle_with_the_others_and_do_not_change(tmp_path: Path) -> None:

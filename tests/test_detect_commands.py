@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from detect_place import toy_place
+from detect_toy import TINY
 
 import detect.run as detect_run
 import detect.training as detect_training
@@ -66,9 +68,9 @@ def test_the_size_of_a_shard_is_an_option_and_changes_no_byte(
 ) -> None:
     merge, counts = detect_run.merge_shards, []
 
-    def counted(shards: Sequence[Path], output: Path) -> PartBoxes:
+    def counted(shards: Sequence[Path], output: Path, root: Path) -> PartBoxes:
         counts.append(len(shards))
-        return merge(shards, output)
+        return merge(shards, output, root)
 
     monkeypatch.setattr(detect_run, "merge_shards", counted)
     for name, more in (("one.h5", []), ("three.h5", ["--shard-size", "3"])):
@@ -147,6 +149,33 @@ def test_without_a_recipe_the_only_trained_detector_is_taken_and_told(
         (tmp_path / "detector" / name / METRICS).write_text("{}")
     with pytest.raises(UserError, match="trained here: one, two"):
         trained_weights(tmp_path, None, "cpu")
+
+
+def test_two_names_for_a_detector_are_refused(place: Path) -> None:
+    weights = str(place / "runs/detector/demo" / WEIGHTS)
+    images, both = str(place / "data/images"), ["--recipe", "demo", "--weights", weights]
+    annotated = ["--annotations", str(place / "data/parts.json"), "--images", images]
+    for command, more in (
+        (detect, ["--images", images]),
+        (parts, ["eval", *annotated]),
+        (parts, ["preview", "--images", images]),
+    ):
+        result = CliRunner().invoke(command, [*more, *both])
+        assert result.exit_code == 2 and "leave out one of them" in result.output
+
+
+def test_a_recipe_file_that_has_changed_since_the_training_is_told(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, recipe = tmp_path / "demo.yaml", TINY.model_dump(mode="json")
+    file.write_text(yaml.safe_dump(recipe))
+    weights = trained_weights(place / "runs", str(file), "cpu")
+    assert weights == place / "runs/detector/demo" / WEIGHTS and capsys.readouterr().err == ""
+    file.write_text(yaml.safe_dump(recipe | {"top_k": 3}))
+    assert trained_weights(place / "runs", str(file), "cpu") == weights
+    assert f"trained with top_k = {TINY.top_k}, which is used; {file} has 3" in capsys.readouterr().err
+    with pytest.raises(UserError, match="cannot be read as a recipe"):
+        trained_weights(place / "runs", str(tmp_path / "away" / "demo.yaml"), "cpu")
 
 
 def test_train_wants_annotations(place: Path) -> None:

@@ -96,7 +96,7 @@ def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
 def test_a_folder_without_files_is_refused(tmp_path: Path, make: bool) -> None:
     if make:
         (tmp_path / "xml").mkdir()
-    with pytest.raises(UserError, match="holds no .xml file" if make else "no such folder"):
+    with pytest.raises(UserError, match="holds no .xml file" if make else "No such file"):
         read(tmp_path)
 
 

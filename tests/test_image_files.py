@@ -79,3 +79,15 @@ def test_images_are_found_below_a_folder(tmp_path: Path, make_pictures: MakePict
     assert str(caught.value).isprintable()
     with pytest.raises(UserError, match=r"folder\.jpg: no images there or below"):
         images_below(tmp_path / "folder.jpg")
+    with pytest.raises(UserError, match=r"nowhere: cannot be read \(No such file"):
+        images_below(tmp_path / "nowhere")
+
+
+def test_a_folder_behind_a_link_is_left_out_and_told(
+    tmp_path: Path, make_pictures: MakePictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pictures(tmp_path / "photos", ["a.jpg"])
+    make_pictures(tmp_path / "camera", ["b.jpg"])
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "camera")
+    assert images_below(tmp_path / "photos") == ["a.jpg"]
+    assert f"{tmp_path}/photos/linked: a link to a folder, which is not followed" in capsys.readouterr().err

@@ -70,10 +70,10 @@ def _network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Export
 
 
 def _detector(runs: Path, recipe: str | None, weights: Path | None, kind: str) -> "Exported":
-    from detect.commands import chosen_weights
     from detect.export import export_detector
+    from detect.options import chosen_weights
 
-    weights = weights or chosen_weights(runs, recipe, "cpu")
+    weights = chosen_weights(runs, recipe, weights, "cpu")
     if kind == "safetensors":
         raise click.UsageError(f"--format safetensors: {weights} is that file already, with its recipe inside")
     return export_detector(weights, kind)
