@@ -11,7 +11,7 @@ from data_cache.cache_commands import cache
 from data_cache.check_command import check
 from data_cache.commands import synth
 from data_cache.ending import ending_in_order
-from data_cache.errors import UserError, plain
+from data_cache.errors import UserError, plain, telling_of_little_memory
 from data_cache.options import json_option
 from detect.commands import detect
 from detect.parts_commands import parts
@@ -32,7 +32,7 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command."""
         try:
-            with ending_in_order():
+            with ending_in_order(), telling_of_little_memory():
                 return super().invoke(ctx)
         except UserError as error:
             click.echo(f"Error: {plain(error)}", err=True)

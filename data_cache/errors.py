@@ -85,3 +85,20 @@ def telling_of_dead_workers() -> Iterator[None]:
             f"a process that reads images has ended ({str(error).strip()}); where memory is short use fewer --workers; "
             "what is finished is kept, run it again to go on"
         ) from error
+
+
+@contextmanager
+def telling_of_little_memory() -> Iterator[None]:
+    """Raise UserError where memory, the device's or the machine's, does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has a class of its own for a GPU's memory, none for the machine's; it may not have been imported
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            if "can't allocate memory" not in str(error):
+                raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"out of memory ({lines[0][:200]}); use smaller batches or pictures (--batch-size, or --set of "
+            "vehicles_per_batch or image_size), or fewer --workers; what is finished is kept"
+        ) from error

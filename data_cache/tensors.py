@@ -79,14 +79,19 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
 
 
 def read_metadata(path: Path, remedy: str) -> dict[str, Any]:
-    """Return the metadata of what `save_tensors` wrote, without torch and without verifying the tensors.
+    """Return the metadata of what `save_tensors` wrote; see `read_entry`."""
+    return read_entry(path, remedy)[0]
+
+
+def read_entry(path: Path, remedy: str) -> tuple[dict[str, Any], str]:
+    """Return metadata and content hash of what `save_tensors` wrote, without torch and without verifying the tensors.
 
     Raises UserError, ending with `remedy`, where the file is missing or is something else.
     """
     try:
         with open_regular(path) as file:
             head = file.read(_LENGTH.size)
-            return _entry(head + file.read(min(_LENGTH.unpack(head)[0], path.stat().st_size)))[0]
+            return _entry(head + file.read(min(_LENGTH.unpack(head)[0], path.stat().st_size)))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {remedy}") from error
     except (OSError, *_NOT_OURS) as error:

@@ -172,11 +172,14 @@ def _inputs(
     from reid.evaluation import Transfer
     from reid.network import read_checkpoint
     from reid.state import BEST
+    from reid.trained_boxes import require_trained_boxes
 
     source = dataset.name if trained_on is None else dataset_label(trained_on)
     run = chosen_run(runs, source, recipe)
     checkpoint = read_checkpoint(run / BEST)
     boxes = part_cache(dataset, checkpoint.recipe, runs, parts_file)
+    if parts_file is None:  # otherwise other boxes are what is asked for; metrics.json tells which
+        require_trained_boxes(checkpoint, boxes)
     if source == dataset.name:
         return boxes, checkpoint, None
     return boxes, checkpoint, Transfer(source, runs / dataset.name / f"from-{source}-{run.name}")

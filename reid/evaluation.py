@@ -79,7 +79,7 @@ def evaluate(
                     device=device,
                     workers=workers,
                 )
-        origin = {**_origin(checkpoint), "features": path.relative_to(folder).as_posix()}
+        origin = {**_origin(checkpoint, parts), "features": path.relative_to(folder).as_posix()}
         return [_evaluated(features, dataset, split, scoring, folder, origin, device) for split in splits]
 
 
@@ -87,8 +87,8 @@ def _folder(checkpoint: Checkpoint, transfer: Transfer | None) -> Path:
     return transfer.folder if transfer else checkpoint.path.parent
 
 
-def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what metrics.json tells of the network; an epoch of None is not known, of imported weights."""
+def _origin(checkpoint: Checkpoint, parts: PartBoxes) -> dict[str, Any]:
+    """Return what metrics.json tells of the network and its boxes; an epoch of None is not known (imported weights)."""
     told = checkpoint.metadata
     source = {"source": told["source"]} if "source" in told else {}
     return {
@@ -96,6 +96,7 @@ def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
         "recipe": checkpoint.recipe.model_dump(mode="json"),
         "trained_on": told.get("dataset"),
         "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "epoch": told["epoch"], **source},
+        "parts": dict(parts.fingerprint),
     }
 
 
@@ -178,7 +179,7 @@ def _evaluated(
         "dataset": dataset.name,
         "rendered": dataset.rendered,
         "split": split,
-        "protocol": protocol_record(protocol, next(iter(scores.values()))),
+        "protocol": {**protocol_record(protocol, next(iter(scores.values()))), **scoring.extras()},
         **origin,
         "scores": {row: values.as_json() for row, values in scores.items()},
         **circumstances(device),

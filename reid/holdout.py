@@ -39,7 +39,8 @@ def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> Vehicles:
     vehicles = np.unique(table["vehicle_id"].to_numpy(dtype=str))
     kin = table["vehicle_id"]
     if "fleet" in table:
-        kin = kin.map(table.groupby("vehicle_id")["fleet"].first())
+        fleet = kin.map(table.groupby("vehicle_id")["fleet"].first())
+        kin = ("fleet " + fleet).where(fleet != "", "vehicle " + kin)  # one of no fleet is alike to none
     shuffled = np.random.default_rng(recipe.seed).permutation(np.unique(kin.to_numpy(dtype=str)))
     is_held = kin.isin(shuffled[: round(recipe.holdout * len(shuffled))].tolist())
     held = table["vehicle_id"][is_held].unique()

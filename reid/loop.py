@@ -83,6 +83,7 @@ def _train_epoch(state: State, loader: LabelledLoader, rate: float, title: str) 
             _require_finite(*unjudged.pop(0), loader.paths, state.epoch)
     for loss, index in unjudged:
         _require_finite(loss, index, loader.paths, state.epoch)
+    _require_finite_weights(state)
     return means() | {"images_per_second": images / (time.monotonic() - started)}
 
 
@@ -103,6 +104,16 @@ def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> T
     terms["loss"].backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()
     return terms
+
+
+def _require_finite_weights(state: State) -> None:
+    """Raise UserError, before anything is kept, where a gradient overflowed in the epoch's last step."""
+    broken = [name for name, value in state.network.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise error_of_all(
+            f"{broken[0]} is not finite after epoch {state.epoch + 1}; the last good checkpoint is kept; "
+            "lower learning_rate"
+        )
 
 
 def _require_finite(loss: Tensor, index: Tensor, paths: Sequence[Path], epoch: int) -> None:

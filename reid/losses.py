@@ -10,11 +10,11 @@ from reid.pgan import PGANOutput
 
 
 def pairwise_distances(vectors: Tensor) -> Tensor:
-    """Euclidean distances (B, B) of vectors (B, C), in float32; the gradient at distance 0 is 0, never NaN."""
+    """Euclidean distances (B, B) of vectors (B, C), in float32; the gradient at distance 0 is 0. NaN gives NaN."""
     vectors = vectors.float()
     squares = vectors.square().sum(dim=1)
     squared = squares[:, None] + squares[None, :] - 2 * vectors @ vectors.T
-    apart = squared > 1e-12  # the square root's gradient is infinite at 0: such pairs are kept out of it
+    apart = ~(squared <= 1e-12)  # the square root's gradient is infinite at 0: such pairs are kept out; NaN stays
     return torch.where(apart, squared, 1.0).sqrt() * apart
 
 

@@ -88,10 +88,17 @@ def write_queries(path: Path, table: pd.DataFrame, protocol: Protocol, results: 
 
 
 def commit_of(folder: Path) -> str | None:
-    """Return the commit of the code in a folder, with "-dirty" where files differ from it; None without git."""
-    asked = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    """Return the commit of the code in a folder, with "-dirty" where files differ from it; None without git.
+
+    An installed copy has none, though it may lie in somebody's repository, which does not hold it.
+    """
+    held = _git(folder, "ls-files", "--", ".")
+    return _git(folder, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty") if held else None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False, timeout=10)
+        found = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return None  # an installed copy has no commit to tell
+        return None
     return found.stdout.strip() or None

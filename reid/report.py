@@ -1,7 +1,6 @@
 """The report: one HTML page that holds everything it shows, and opens anywhere without a server."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from reid.curves import loss_curve, read_log, validation_curve
 from reid.page_template import render_page
 from reid.part_statistics import part_statistics
 from reid.ranked_lists import Choice, RankedList, ranked_lists
-from reid.recipes import ABLATION
+from reid.report_commands import commands_of
 from reid.report_detector import detector_summary
 from reid.report_pictures import shown_chart, shown_heat, shown_list
 from reid.score_table import HEADINGS, counted, percent
-from reid.scoring import RERANKED
 from reid.shown_run import ShownRun
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -61,7 +59,7 @@ def write_report(
         groups=list(dict.fromkeys(found.group for found in lists)),
         heat=heat,
         top_k=top_k,
-        commands=_commands(run, others),
+        commands=commands_of(run, others),
         recipe=json.dumps(run.metrics.get("recipe", {}), indent=2, ensure_ascii=False),
         part_cache=json.dumps(run.parts.fingerprint, indent=2, ensure_ascii=False),
     )
@@ -88,38 +86,3 @@ def _score_rows(run: ShownRun, *, named: bool) -> list[dict[str, Any]]:
 def _curves(folder: Path) -> dict[str, str | None]:
     log = read_log(folder / "log.jsonl")
     return {"loss": loss_curve(log), "validation": validation_curve(log)}
-
-
-def _commands(run: ShownRun, others: Sequence[ShownRun]) -> list[str]:
-    """Return the commands that make this page again."""
-    metrics = run.metrics
-    trained = metrics["scores"]["trained"]
-    dataset, test = ["--dataset", metrics["dataset"]], ["--split", metrics["split"]]
-    chosen = [*dataset, "--recipe", _recipe_option(run)]
-    draws = ["--draws", str(trained["trials"]), "--seed", str(trained["seed"])] if trained["trials"] > 1 else []
-    flags = ["--untrained"] if "untrained" in metrics["scores"] else []
-    flags += ["--ap", trained["precision"]] if trained["precision"] != "step" else []
-    flags += ["--rerank"] if any(RERANKED in row for row in metrics["scores"]) else []
-    compared = [word for other in others for word in ("--compare", _recipe_option(other))]
-    steps = [
-        ["detect", *dataset],
-        *_making(run, dataset),
-        ["evaluate", *chosen, *test, *draws, *flags],
-        ["report", *chosen, *test, *compared],
-    ]
-    return [shlex.join(["python", "cli.py", *step]) for step in steps]
-
-
-def _recipe_option(run: ShownRun) -> str:
-    return f"{ABLATION}/{run.name}" if run.folder.parent.name == ABLATION else run.name
-
-
-def _making(run: ShownRun, dataset: list[str]) -> list[list[str]]:
-    """Return the command that makes a checkpoint: one with a source was imported; of the ablation, its tables tell."""
-    if run.folder.parent.name == ABLATION:
-        return []
-    if "source" not in run.metrics.get("checkpoint", {}):
-        return [["train", *dataset, "--recipe", run.name]]
-    depth = str(run.metrics["recipe"]["parts"])
-    place = [*dataset, "--name", run.name, "--parts-depth", depth]
-    return [["import-weights", "--official", "model_best.pth", *place]]

@@ -18,6 +18,7 @@ from reid.neighbours import Neighbours, nearest, squared_distances
 from reid.ranking import Matrix, Numbers, require_finite, score_rows
 from reid.sparse_rows import SparseRows
 
+K1, K2, WEIGHT = 20, 6, 0.3  # the paper's, and lambda
 # All images within about 0.001 of one: the distances are those of rounding, and there is no nearest.
 FLAT = 2.0**-20
 COMPARED = 2**20  # comparisons at once
@@ -28,9 +29,9 @@ def k_reciprocal_rows(
     query: Matrix,
     gallery: Matrix,
     *,
-    k1: int = 20,
-    k2: int = 6,
-    weight: float = 0.3,
+    k1: int = K1,
+    k2: int = K2,
+    weight: float = WEIGHT,
     chunk: int,
     device: str = "cpu",
 ) -> Iterator[tuple[int, Matrix]]:

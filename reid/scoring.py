@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from reid.expansion import expanded_queries
 from reid.features_file import Features
 from reid.metrics import PrecisionForm
 from reid.ranking import Matrix, QueryResults, queries_at_once, rank_rows, score_rows
-from reid.reranking import k_reciprocal_rows
+from reid.reranking import K1, K2, WEIGHT, k_reciprocal_rows
 from reid.scores import features_of, labels_of, rank_protocol
 
 PLAIN, RERANKED, EXPANDED = "plain", "re-ranked", "expanded queries"
@@ -43,6 +44,11 @@ class Scoring:
         for name, scorer in self._scorers(device).items():
             found[name] = rank_by(scorer, features, table, protocol, self.form)
         return found
+
+    def extras(self) -> dict[str, Any]:
+        """Return what metrics.json tells of what stands beside the plain score, with its settings."""
+        found: dict[str, Any] = {"rerank": {"k1": K1, "k2": K2, "lambda": WEIGHT}} if self.rerank else {}
+        return found | ({"expand": self.expand} if self.expand else {})
 
     def alone(self) -> "Scoring":
         """Return the same without what stands beside the plain score."""

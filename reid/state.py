@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_cache.errors import UserError, plain
 from data_cache.parts import require_fingerprint
-from data_cache.tensors import save_tensors
+from data_cache.tensors import read_metadata, save_tensors
 from reid.losses import Criterion
 from reid.network import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
 from reid.objective import Objective
@@ -84,10 +84,12 @@ def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
 
 def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
     """Return the last checkpoint in `folder`, if any. Raises UserError where recipe or data were others."""
+    remedy = f"delete {folder} to train anew, or choose another --runs folder, with --parts for the boxes"
     path = folder / LAST
     if not path.exists():
         path = folder / PREVIOUS  # killed between the two
         if not path.exists():
+            _require_own_best(folder, identity, remedy)
             return None
     try:
         checkpoint = read_checkpoint(path)
@@ -96,11 +98,18 @@ def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoin
             raise UserError(f"{error}; or delete {path}, to go on from the epoch before it") from error
         raise
     found = {name: checkpoint.metadata.get(name) for name in identity}
-    remedy = f"delete {folder} to train anew, or choose another --runs folder"
     # the recipe first: another seed also means other training images
     require_fingerprint({"recipe": found["recipe"]}, {"recipe": identity["recipe"]}, path, remedy)
     require_fingerprint(found, identity, path, remedy)
     return checkpoint
+
+
+def _require_own_best(folder: Path, identity: Mapping[str, Any], remedy: str) -> None:
+    """Raise UserError where the best epoch there, alone, is not one that a training of this identity left: imported."""
+    if (folder / BEST).exists():
+        told = read_metadata(folder / BEST, f"delete {folder}")
+        wanted = {**identity, "source": None}
+        require_fingerprint({name: told.get(name) for name in wanted}, wanted, folder / BEST, remedy)
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:

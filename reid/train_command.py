@@ -62,7 +62,7 @@ def train_command(
     Examples:
       python cli.py train --dataset veri
       python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
-      python cli.py train --dataset veri --recipe pgan --set triplets=[fusion,part] --set parts=6 --runs runs/ablation
+      python cli.py train --dataset veri --set triplets=[fusion,part] --runs runs/two --parts runs/veri/parts.h5
       torchrun --nproc-per-node=4 cli.py train --dataset veriwild --compile
     """
     from data_cache.datasets import load_dataset

@@ -13,7 +13,6 @@ from PIL import Image
 from toy import Toy
 from toy_ablation import toy_place, toy_plan, write_run
 
-from data_cache.errors import UserError
 from data_cache.parts import write_parts
 from reid.ablation import results as results_module
 from reid.ablation.charts import draw_results
@@ -197,56 +196,6 @@ def test_lines_are_drawn_for_the_figure(place: Place, toy: Toy, tmp_path: Path) 
 
 
 # where a run stands
-
-
-def test_how_far_a_run_has_come(place: Place, toy: Toy) -> None:
-    runs = toy_plan("1").runs
-    assert place.standing(runs[0]).epochs == 0
-    write_run(place, toy, runs[0], epoch=2)
-    assert (place.standing(runs[0]).epochs, place.standing(runs[0]).metrics) == (2, None)
-    folder = write_run(place, toy, runs[1])
-    assert (place.standing(runs[1]).epochs, place.standing(runs[1]).metrics) == (3, None)
-    write_run(place, toy, runs[2], scores={"mAP": 0.4})
-    metrics = place.standing(runs[2]).metrics
-    assert metrics is not None and metrics["scores"]["trained"]["mAP"] == 0.4
-    (folder / "last.safetensors").rename(folder / "previous.safetensors")  # killed between the two
-    assert place.standing(runs[1]).epochs == 3
-
-
-def test_metrics_of_another_epoch_or_test_do_not_finish_a_run(place: Place, toy: Toy) -> None:
-    run = toy_plan("1").runs[0]
-    write_run(place, toy, run, scores={"mAP": 0.4})
-    assert toy_place(toy, place.runs, split="other").standing(run).metrics is None
-    write_run(place, toy, run, best=1)  # trained anew: the metrics that lie there are of epoch 2
-    assert place.standing(run).metrics is None
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"dataset": "veri"}, "made with dataset = veri, this run needs folder"),
-        ({"images": "0"}, "made with images = 0"),
-        ({"parts": {"detector": "better"}}, "made with parts.detector = better, this run needs painted"),
-    ],
-)
-def test_a_run_on_other_data_is_refused(place: Place, toy: Toy, other: dict[str, object], words: str) -> None:
-    plan = toy_plan("1")
-    run = plan.runs[1]
-    folder = write_run(place, toy, run, **other)
-    with pytest.raises(UserError) as caught:
-        job_of(place, plan, "")
-    for word in (words, run.title, str(folder), "--runs"):
-        assert word in str(caught.value)
-
-
-def test_boxes_of_one_kind_are_never_taken_for_anothers(place: Place, toy: Toy) -> None:
-    plan = toy_plan("oracle")
-    runs = {run.name: run for run in plan.runs}
-    folder = write_run(place, toy, runs["pgan_parts=2"])
-    folder.rename(folder.with_name("pgan_parts=2_boxes=shifted-seed0"))
-    with pytest.raises(UserError, match=r"parts\.control"):
-        place.standing(runs["pgan_parts=2_boxes=shifted"])
-    assert place.boxes_of(runs["pgan_parts=2_boxes=random"]).fingerprint["control"] == {"boxes": "random", "seed": 0}
 
 
 def test_spreads_and_differences_of_single_values() -> None:

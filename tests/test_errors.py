@@ -4,14 +4,16 @@ import doctest
 import gc
 import signal
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from data_cache import errors
-from data_cache.errors import silence_loader, start_worker
+from data_cache.errors import UserError, silence_loader, start_worker, telling_of_little_memory
 
 
 def told_of(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
@@ -76,3 +78,24 @@ def test_what_else_python_swallows_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_doctests() -> None:
     assert doctest.testmod(errors) == (0, 1)
+
+
+def allocate_on_a_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore")
+
+
+@pytest.mark.parametrize(
+    "allocate", [lambda: torch.empty(2**58), lambda: np.empty(2**58), allocate_on_a_gpu], ids=["torch", "numpy", "gpu"]
+)
+def test_too_little_memory_is_one_line(allocate: Callable[[], object]) -> None:
+    with (
+        pytest.raises(UserError, match=r"^out of memory \(.*; use smaller batches or pictures") as raised,
+        telling_of_little_memory(),
+    ):
+        allocate()
+    assert "\n" not in str(raised.value)
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="a shape"), telling_of_little_memory():
+        raise RuntimeError("a shape does not fit")

@@ -121,6 +121,8 @@ def test_reranked_scores_stand_beside_the_plain_ones_and_never_for_them(toy: Toy
     rows = [TRAINED, f"{TRAINED}, {RERANKED}", f"{TRAINED}, {EXPANDED}", "untrained", "trunk"]
     assert list(result.scores) == rows == list(read_json(result.folder / "metrics.json")["scores"])
     assert result.scores[TRAINED] == plain
+    protocol = read_json(result.folder / "metrics.json")["protocol"]
+    assert (protocol["expand"], protocol["rerank"]) == (2, {"k1": 20, "k2": 6, "lambda": 0.3})
     for row in rows:
         assert result.scores[row].queries == 4 and 0 < result.scores[row].mAP <= 1
 

@@ -56,6 +56,16 @@ def test_fleets_are_held_out_as_a_whole(toy: Toy) -> None:
     assert not set(vehicles.held_out["fleet"]) & set(vehicles.images["fleet"])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_vehicles_of_no_fleet_are_not_alike(toy: Toy, seed: int) -> None:
+    vehicle = toy.dataset.table["vehicle_id"]
+    first, second, *_ = sorted(set(vehicle))
+    fleet = vehicle.map(lambda name: "north" if name in (first, second) else "")
+    recipe = TINY.model_copy(update={"holdout": 0.28, "seed": seed})  # two of the seven that may be held out apart
+    held = set(split_vehicles(only(toy.dataset, fleet=fleet), recipe).held_out["vehicle_id"])
+    assert len(held - {first, second}) + len(held & {first, second}) / 2 == 2 and len(held & {first, second}) != 1
+
+
 def test_which_vehicles_are_held_out_depends_on_the_seed_alone(toy: Toy) -> None:
     turned = replace(toy.dataset, table=toy.dataset.table.iloc[::-1].reset_index(drop=True))
     first, same = split_vehicles(toy.dataset, HELD), split_vehicles(turned, HELD)

@@ -94,6 +94,13 @@ def test_two_identical_vectors_among_others_have_a_finite_gradient() -> None:
     assert vectors.grad is not None and torch.isfinite(vectors.grad).all() and vectors.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_vector_that_is_not_finite_makes_a_loss_that_is_not(value: float) -> None:
+    vectors = vectors_of(4, 8)
+    vectors[1, 2] = value
+    assert not torch.isfinite(batch_hard_triplet(vectors, torch.tensor([0, 0, 1, 1]), 0.3))
+
+
 @pytest.mark.parametrize("labels", [[7] * 6, list(range(6)), [3]])
 def test_without_positives_or_negatives_the_loss_is_0_and_so_is_the_gradient(labels: list[int]) -> None:
     vectors = vectors_of(len(labels), 4).requires_grad_()

@@ -60,5 +60,9 @@ def test_the_commit_is_told_and_whether_the_code_differs_from_it(tmp_path: Path)
         subprocess.run([*git, *command], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert len(head) == 40 and commit_of(tmp_path) == head
+    installed = tmp_path / ".venv" / "reid"
+    installed.mkdir(parents=True)
+    (installed / "code.py").write_text("1")
+    assert commit_of(installed) is None  # it lies in the repository, which does not hold it
     (tmp_path / "code.py").write_text("2")
     assert commit_of(tmp_path) == f"{head}-dirty"

@@ -52,7 +52,8 @@ def test_scores_lists_and_provenance_are_told(run: ShownRun) -> None:
         "SHA-256 c0ffee",
         "best.safetensors, epoch 7",
         "torch 2.14.1",
-        "python cli.py evaluate --dataset folder --recipe pgan_small --split test --untrained",
+        "python cli.py evaluate --dataset folder --data-root ",
+        " --recipe pgan_small --split test --untrained",
         "2026-01-02 03:04 UTC",
         "Of 15 images, 15 have parts, 0 have none",
         "wheel",
@@ -149,7 +150,7 @@ def test_the_page_is_the_same_each_time(run: ShownRun) -> None:
 
 def test_the_commands_of_a_run_of_the_ablation_name_its_place(run: ShownRun, tmp_path: Path) -> None:
     text = Page(written(replace(run, folder=tmp_path / "ablation" / "pgan_small"))).text
-    assert "evaluate --dataset folder --recipe ablation/pgan_small" in text and "cli.py train" not in text
+    assert "--recipe ablation/pgan_small --split test" in text and "cli.py train" not in text
 
 
 def test_nothing_is_written_where_an_image_cannot_be_shown(run: ShownRun) -> None:

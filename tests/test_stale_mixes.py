@@ -13,8 +13,12 @@ from toy_features import counting, extracted, names_of
 
 from data_cache.datasets import Dataset
 from data_cache.errors import UserError
+from data_cache.files import read_json
+from data_cache.parts import write_parts
+from data_cache.tensors import load_tensors, save_tensors
 from data_cache.verification import require_data_set
 from reid.images import require_size
+from reid.state import LAST, PREVIOUS
 from reid.training import train
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -106,6 +110,56 @@ def test_a_checkpoint_of_another_data_set_is_not_evaluated(own_place: Place) -> 
     moved = own_place.runs / "other" / "pgan" / best.name
     assert_error(result, 1, f"{moved}: made with dataset = folder, this run needs other; run `python cli.py train")
     assert evaluated(own_place).exit_code == 0
+
+
+def with_boxes_of(place: Place, path: Path, **told: object) -> None:
+    """Write the toy's boxes as a cache that tells something else of itself."""
+    fingerprint = {**place.toy.parts.fingerprint, **told}
+    write_parts(path, dataclasses.replace(place.toy.parts, fingerprint=fingerprint))
+
+
+def test_boxes_of_another_detector_than_the_networks_are_scored_only_when_named(own_place: Place) -> None:
+    best = trained_run(own_place)
+    with_boxes_of(own_place, own_place.runs / "folder" / "parts.h5", detector="better")
+    words = "made with parts.detector = painted, this run needs better; name its own boxes by --parts"
+    for command in ("evaluate", "features"):
+        assert_error(own_place(command, "--recipe", "pgan"), 1, f"{best}: {words}")
+    with_boxes_of(own_place, own_place.runs / "better.h5", detector="better")
+    result = own_place("evaluate", "--recipe", "pgan", "--parts", str(own_place.runs / "better.h5"))
+    assert result.exit_code == 0, result.output
+    metrics = read_json(best.parent / "test" / "metrics.json")
+    assert metrics["parts"] == {**own_place.toy.parts.fingerprint, "detector": "better"}
+
+
+def test_other_images_and_packages_are_no_other_detector(own_place: Place) -> None:
+    trained_run(own_place)
+    told: dict[str, object] = {"names_sha256": "0", "versions": {"torch": "9"}, "files_sha256": "1"}
+    with_boxes_of(own_place, own_place.runs / "folder" / "parts.h5", **told)
+    assert evaluated(own_place).exit_code == 0
+
+
+def test_a_network_of_boxes_that_the_ablation_chose_is_left_to_it(own_place: Place) -> None:
+    path = own_place.runs / "folder" / "parts.h5"
+    with_boxes_of(own_place, path, control={"boxes": "rarest"})
+    trained_run(own_place)
+    assert_error(
+        evaluated(own_place), 1, "was trained on boxes that the ablation chose; `python cli.py ablate` scores it"
+    )
+
+
+def test_training_spares_a_best_epoch_that_it_did_not_make(own_place: Place) -> None:
+    """Imported or exported weights, put where a run's best epoch lies."""
+    best = trained_run(own_place)
+    for name in (LAST, PREVIOUS):
+        (best.parent / name).unlink(missing_ok=True)
+    tensors, metadata, _ = load_tensors(best, "")
+    assert own_place.train("--recipe", "pgan", *FEW) == best  # its own: begun anew
+    (best.parent / LAST).unlink()
+    save_tensors(best, tensors, {**metadata, "source": {"file": "model_best.pth"}})
+    before = best.read_bytes()
+    result = own_place("train", "--recipe", "pgan", *ONE_EPOCH, *FEW)
+    assert_error(result, 1, f"{best}: made with source = ", "delete ", "--parts for the boxes")
+    assert best.read_bytes() == before
 
 
 def test_a_list_that_has_grown_is_told_with_the_first_image_that_is_new(own_place: Place) -> None:

@@ -27,7 +27,7 @@ from reid import state as state_module
 from reid.holdout import split_vehicles
 from reid.losses import Criterion
 from reid.network import read_checkpoint
-from reid.state import BEST, LAST, PREVIOUS, save_last, start_state
+from reid.state import BEST, LAST, PREVIOUS, State, save_last, start_state
 from reid.training import RECIPE
 from reid.training_log import CURVES, LOG
 
@@ -222,6 +222,28 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
         with pytest.raises(
             UserError, match=r"the loss is (nan|inf) in epoch 2; the last good checkpoint is kept.*the batch: .*\.jpg"
         ):
+            train_toy(HELD, toy, tmp_path)
+    assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
+    train_toy(HELD, toy, tmp_path)
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_a_weight_that_is_not_finite_is_never_kept(
+    toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a gradient that overflows in an epoch's last step, whose loss was sound."""
+    plain = loop.training_step
+
+    def spoilt(state: State, *arguments: Any) -> dict[str, torch.Tensor]:
+        terms = plain(state, *arguments)
+        if state.epoch == 0:
+            return terms
+        next(state.network.parameters()).data.fill_(math.inf)
+        return terms | {"loss": torch.zeros(())}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "training_step", spoilt)
+        with pytest.raises(UserError, match=r" is not finite after epoch 2; the last good checkpoint is kept; lower"):
             train_toy(HELD, toy, tmp_path)
     assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
     train_toy(HELD, toy, tmp_path)

@@ -9,7 +9,7 @@ from reid_place import Place as Commands
 from toy import Toy
 
 from data_cache.files import append_json_line, sha256_of_names, write_json
-from data_cache.tensors import save_tensors
+from data_cache.tensors import read_entry, save_tensors
 from reid import training_log
 from reid.ablation import table_files
 from reid.ablation.comparisons import sheets_for
@@ -78,11 +78,11 @@ def write_run(
     for number in range(epoch):
         append_json_line(folder / "log.jsonl", {"epoch": number + 1, "images_per_second": 8.0})  # 4 s an epoch
     if scores is not None:
-        write_json(folder / place.split / "metrics.json", metrics(metadata, best, scores))
+        write_json(folder / place.split / "metrics.json", metrics(metadata, folder / "best.safetensors", best, scores))
     return folder
 
 
-def metrics(metadata: dict[str, Any], epoch: int, scores: dict[str, float]) -> dict[str, Any]:
+def metrics(metadata: dict[str, Any], checkpoint: Path, epoch: int, scores: dict[str, float]) -> dict[str, Any]:
     """Return what `evaluate` writes; the figures that are not given are 0.5."""
     counts = {"split": "test", "queries": 4, "queries_without_match": 0, "gallery": 12, "trials": 1, "seed": None}
     trained = {**dict.fromkeys(FIGURES, 0.5), **scores, "deviation": None, "precision": "step", **counts}
@@ -90,7 +90,8 @@ def metrics(metadata: dict[str, Any], epoch: int, scores: dict[str, float]) -> d
         "dataset": "folder",
         "split": "test",
         "recipe": metadata["recipe"],
-        "checkpoint": {"file": "best.safetensors", "sha256": "0" * 64, "epoch": epoch},
+        "checkpoint": {"file": "best.safetensors", "sha256": read_entry(checkpoint, "")[1], "epoch": epoch},
+        "parts": metadata["parts"],
         "scores": {"trained": trained},
         "device": "CPU, 1 threads",
         "versions": {"torch": "2.0"},

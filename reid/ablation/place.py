@@ -10,16 +10,17 @@ import numpy as np
 from data_cache.datasets import Dataset
 from data_cache.files import read_json_lines, sha256_of_names
 from data_cache.parts import PartBoxes, require_fingerprint
-from data_cache.tensors import read_metadata
+from data_cache.tensors import read_entry, read_metadata
 from reid.ablation.plan import Run
 from reid.commands import part_cache
-from reid.evaluation import names_of
+from reid.evaluation import TRAINED, names_of
 from reid.holdout import split_vehicles
 from reid.images import part_arrays
 from reid.metrics_file import METRICS, read_metrics
 from reid.part_controls import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 from reid.recipes import ABLATION
 from reid.sampler import PKSampler
+from reid.scoring import Scoring
 from reid.state import BEST, LAST, PREVIOUS
 from reid.training_log import LOG
 
@@ -112,9 +113,20 @@ class Place:
         metrics = folder / self.split / METRICS
         if told["epoch"] < run.recipe.epochs or not (folder / BEST).exists() or not metrics.exists():
             return Standing(int(told["epoch"]))
-        found, best = read_metrics(metrics), read_metadata(folder / BEST, f"delete {folder}")
-        same = (found.get("recipe"), found.get("checkpoint", {}).get("epoch")) == (best["recipe"], best["epoch"])
-        return Standing(run.recipe.epochs, found if same else None)
+        found = read_metrics(metrics)
+        return Standing(run.recipe.epochs, found if self._is_own(found, folder, told["parts"]) else None)
+
+    def _is_own(self, found: Mapping[str, Any], folder: Path, parts: Mapping[str, Any]) -> bool:
+        """Whether metrics are those of the best epoch, on a run's own boxes, scored as the ablation does.
+
+        `evaluate` may have written over them with other draws, another form of precision or other boxes.
+        """
+        _, sha256 = read_entry(folder / BEST, f"delete {folder}")
+        told, wanted = found["scores"].get(TRAINED, {}), Scoring()
+        drawn = self.dataset.protocol(self.split, draws=wanted.draws, seed=wanted.seed)
+        scored = (told.get("precision"), told.get("trials"), told.get("seed"))
+        same = scored == (wanted.form, len(drawn.trials), drawn.seed)
+        return same and found.get("checkpoint", {}).get("sha256") == sha256 and found.get("parts", parts) == parts
 
     def _identity(self, run: Run) -> list[dict[str, Any]]:
         """Return what `train` writes of a run into its checkpoint; the recipe apart, to be compared first."""
