@@ -8,6 +8,7 @@ from typing import Any
 
 from data_cache.datasets import Dataset, is_stand_in
 from data_cache.files import remove_strays, write_json
+from data_cache.image_files import made_by
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.progress import say
@@ -96,7 +97,7 @@ def _origin(checkpoint: Checkpoint, parts: PartBoxes) -> dict[str, Any]:
         "recipe": checkpoint.recipe.model_dump(mode="json"),
         "trained_on": told.get("dataset"),
         "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "epoch": told["epoch"], **source},
-        "parts": dict(parts.fingerprint),
+        "parts": made_by(parts),
     }
 
 

@@ -9,6 +9,7 @@ from data_cache.devices import describe_device
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, telling_of_dead_workers
 from data_cache.files import remove_strays, sha256_of_names, write_json
+from data_cache.image_files import made_by
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes
 from data_cache.progress import say
@@ -89,6 +90,6 @@ def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, vehicles: 
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.name,
         "images": sha256_of_names(vehicles.images[["name", "vehicle_id"]].to_numpy().tolist()),
-        "parts": dict(parts.fingerprint),
+        "parts": made_by(parts),
         "vehicles": len(vehicles.trained),
     }

@@ -138,6 +138,14 @@ def test_other_images_and_packages_are_no_other_detector(own_place: Place) -> No
     assert evaluated(own_place).exit_code == 0
 
 
+def test_an_image_that_was_mended_leaves_a_training_what_it_was(own_place: Place) -> None:
+    best = trained_run(own_place)
+    before = best.read_bytes()
+    with_boxes_of(own_place, own_place.runs / "folder" / "parts.h5", files_sha256="of one image more")
+    assert trained_run(own_place) == best and best.read_bytes() == before
+    assert evaluated(own_place).exit_code == 0
+
+
 def test_a_network_of_boxes_that_the_ablation_chose_is_left_to_it(own_place: Place) -> None:
     path = own_place.runs / "folder" / "parts.h5"
     with_boxes_of(own_place, path, control={"boxes": "rarest"})

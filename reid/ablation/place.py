@@ -9,6 +9,7 @@ import numpy as np
 
 from data_cache.datasets import Dataset
 from data_cache.files import read_json_lines, sha256_of_names
+from data_cache.image_files import made_by
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.tensors import read_entry, read_metadata
 from reid.ablation.plan import Run
@@ -130,7 +131,7 @@ class Place:
 
     def _identity(self, run: Run) -> list[dict[str, Any]]:
         """Return what `train` writes of a run into its checkpoint; the recipe apart, to be compared first."""
-        parts = dict(self.boxes_of(run).fingerprint)
+        parts = made_by(self.boxes_of(run))
         told = {"dataset": self.dataset.name, "images": self.material(run).sha256, "parts": parts}
         return [{"recipe": run.recipe.model_dump(mode="json")}, told]
 
