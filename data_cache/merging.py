@@ -10,7 +10,7 @@ import numpy as np
 
 from data_cache.errors import UserError
 from data_cache.files import is_there, sha256_of_names
-from data_cache.image_files import FILES, made_by
+from data_cache.image_files import FILES, made_by, with_files_of
 from data_cache.parts import ARRAYS, PartBoxes, read_parts, require_fingerprint
 
 OF_THE_IMAGES = ("dataset", "names_sha256", FILES)  # in a fingerprint: what may differ between caches of one detector
@@ -66,13 +66,14 @@ def merge_caches(sources: Sequence[Source], dataset: str | None = None) -> PartB
         else:
             rows.append(row)
     kept = tuple(names[row] for row in rows)
-    return PartBoxes(
+    merged = PartBoxes(
         names=kept,
         failure=tuple(failure[row] for row in rows),
         part_names=caches[0].part_names,
         fingerprint=_merged_fingerprint(caches, dataset, kept),
         **{name: array[rows] for name, array in joined.items()},
     )
+    return with_files_of(merged, caches) if len(kept) == len(names) else merged
 
 
 def _prefixed(parts: PartBoxes, prefix: str) -> PartBoxes:

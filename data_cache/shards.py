@@ -9,7 +9,7 @@ from typing import Any
 
 from data_cache.errors import UserError
 from data_cache.files import remove_strays, strays_of
-from data_cache.image_files import files_replaced, made_by, with_files
+from data_cache.image_files import files_replaced, made_by, with_files_of
 from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
 from data_cache.progress import say
@@ -66,13 +66,10 @@ def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str
     return True
 
 
-def merge_shards(shards: Sequence[Path], output: Path, root: Path) -> PartBoxes:
-    """Join finished shards of images below `root` into `output`, then remove their folder.
-
-    Raises UserError for a missing or damaged one.
-    """
+def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
+    """Join finished shards into `output`, then remove their folder. Raises UserError for a missing or damaged one."""
     pieces = [read_parts(path) for path in shards]
-    parts = with_files(join_parts([replace(piece, fingerprint=made_by(piece)) for piece in pieces]), root)
+    parts = with_files_of(join_parts([replace(piece, fingerprint=made_by(piece)) for piece in pieces]), pieces)
     write_parts(output, parts)
     clear_up(output)
     return parts

@@ -17,7 +17,7 @@ from data_cache.attributes import PART_NAMES
 from data_cache.cache_statistics import CacheStatistics, cache_statistics
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, telling_of_dead_workers
-from data_cache.image_files import with_files
+from data_cache.image_files import with_files, with_files_of
 from data_cache.locks import run_lock
 from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.progress import is_first_rank, say, track
@@ -92,7 +92,8 @@ def _mend(job: DetectionJob, parts: PartBoxes, device: str, workers: int, batch_
         detector, started = _load(job, device), time.monotonic()
         shard = Shard(shard_path(job.output, 0), names)
         write_shards(detector, job, [shard], workers=workers, batch_size=batch_size)
-        parts = with_files(with_rows(parts, read_parts(shard.path)), job.root)
+        mended = read_parts(shard.path)
+        parts = with_files_of(with_rows(parts, mended), [parts, mended])
         write_parts(job.output, parts)
         clear_up(job.output)
         return _summary(job, parts, len(names), time.monotonic() - started)
@@ -111,7 +112,7 @@ def _make_and_merge(job: DetectionJob, device: str, workers: int, batch_size: in
     if detector is not None:
         write_shards(detector, job, own, workers=workers, batch_size=batch_size)
     wait_for_others({shard.path: before[shard.path] for shard in missing if shard not in own})
-    parts = merge_shards([shard.path for shard in job.shards], job.output, job.root)
+    parts = merge_shards([shard.path for shard in job.shards], job.output)
     return _summary(job, parts, made, time.monotonic() - started)
 
 

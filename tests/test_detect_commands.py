@@ -68,9 +68,9 @@ def test_the_size_of_a_shard_is_an_option_and_changes_no_byte(
 ) -> None:
     merge, counts = detect_run.merge_shards, []
 
-    def counted(shards: Sequence[Path], output: Path, root: Path) -> PartBoxes:
+    def counted(shards: Sequence[Path], output: Path) -> PartBoxes:
         counts.append(len(shards))
-        return merge(shards, output, root)
+        return merge(shards, output)
 
     monkeypatch.setattr(detect_run, "merge_shards", counted)
     for name, more in (("one.h5", []), ("three.h5", ["--shard-size", "3"])):

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import sliced
 from detect_toy import TINY, find, toy_set
 
 from data_cache.errors import UserError
-from data_cache.image_files import with_files
-from data_cache.parts import read_parts
+from data_cache.image_files import FILES, files_replaced, with_files
+from data_cache.merging import Source, merge_caches
+from data_cache.parts import read_parts, write_parts
 from detect.adapter import build_network
 from detect.job import DetectionJob, prepare_job
 from detect.weights import write_weights
@@ -109,10 +111,6 @@ def test_a_plan_counts_the_shards_that_a_stopped_run_left(data: Path, tmp_path: 
     parts = read_parts(job.output)
     first = job.shards[0]
     job.output.rename(tmp_path / "aside.h5")
-    from conftest import sliced
-
-    from data_cache.parts import write_parts
-
     write_parts(first.path, with_files(sliced(parts, slice(0, 4)), data))
     assert job.missing(job.shards) == [job.shards[1]]
     assert job.plan().finished == 4
@@ -123,3 +121,20 @@ def test_no_images_and_no_weights_are_told(data: Path, tmp_path: Path) -> None:
         prepare_job([], data, data / "w.safetensors", tmp_path / "parts.h5", dataset="toy")
     with pytest.raises(UserError, match=r"no\.safetensors: no such file"):
         prepare_job(["a.png"], data, data / "no.safetensors", tmp_path / "parts.h5", dataset="toy")
+
+
+def test_caches_of_two_halves_tell_the_files_of_the_whole(data: Path, tmp_path: Path) -> None:
+    """Also where a folder is put before the names; of doubled images nothing is told."""
+    find(data, tmp_path / "whole.h5")
+    whole = read_parts(tmp_path / "whole.h5")
+    halves = [with_files(sliced(whole, slice(*ends)), data) for ends in ((0, 2), (2, IMAGES))]
+    for number, half in enumerate(halves):
+        write_parts(tmp_path / f"{number}.h5", half)
+    merged = merge_caches([Source(tmp_path / "0.h5"), Source(tmp_path / "1.h5")])
+    assert merged.fingerprint[FILES] == whole.fingerprint[FILES] != halves[0].fingerprint[FILES]
+    shutil.copytree(data, tmp_path / "root" / "east")
+    below = merge_caches([Source(tmp_path / "0.h5", "east/"), Source(tmp_path / "1.h5", "east/")])
+    assert not files_replaced(below, tmp_path / "root")
+    shutil.copy(data / "images/0000.png", tmp_path / "root" / "east" / "images/0003.png")
+    assert files_replaced(below, tmp_path / "root")
+    assert FILES not in merge_caches([Source(tmp_path / "0.h5"), Source(tmp_path / "whole.h5")]).fingerprint

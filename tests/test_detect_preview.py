@@ -71,7 +71,7 @@ def test_pictures_of_a_folder_are_found_below_it(root: Path) -> None:
     for name in ("deep/b.JPG", "deep/er/c.jpeg", "deep/note.txt", "list.json"):
         (root / name).write_text("")
     assert pictures_of("veri", root, root / "deep", None).names == ["b.JPG", "er/c.jpeg"]
-    with pytest.raises(UserError, match="nowhere: no images there or below"):
+    with pytest.raises(UserError, match="nowhere: cannot be read"):
         pictures_of("veri", root, root / "nowhere", None)
 
 

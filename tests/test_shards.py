@@ -43,7 +43,7 @@ def test_every_shard_has_its_own_file_and_files_sort_by_index() -> None:
 @pytest.mark.parametrize("size", [1, 4, 50])
 def test_merged_is_to_the_byte_what_never_was_cut(tmp_path: Path, make_parts: MakeParts, size: int) -> None:
     whole, output = make_parts(11), tmp_path / "parts.h5"
-    merged = merge_shards(write_shards(whole, output, size), output, ROOT)
+    merged = merge_shards(write_shards(whole, output, size), output)
     assert output.read_bytes() == encode_parts(whole) == encode_parts(merged)
     assert list(tmp_path.iterdir()) == [output]  # the shards are gone
 
@@ -75,10 +75,10 @@ def test_a_damaged_shard_is_named_and_made_again(
     assert finished == [True, False, True]
     assert "000001.h5" in (told := capsys.readouterr().err) and "made again" in told
     with pytest.raises(UserError, match=r"000001\.h5: damaged"):
-        merge_shards(paths, output, ROOT)
+        merge_shards(paths, output)
     assert not output.exists()
     write_parts(paths[1], sliced(whole, slice(4, 8)))
-    merge_shards(paths, output, ROOT)
+    merge_shards(paths, output)
     assert output.read_bytes() == encode_parts(whole)
 
 
@@ -104,7 +104,7 @@ def test_a_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, ma
     paths = write_shards(make_parts(11), output, 4)
     paths[2].unlink()
     with pytest.raises(UserError, match="000002"):
-        merge_shards(paths, output, ROOT)
+        merge_shards(paths, output)
     assert not output.exists()
     assert all(path.exists() for path in paths[:2])
 
@@ -123,12 +123,12 @@ def test_shards_of_two_detectors_are_not_merged(tmp_path: Path, make_parts: Make
     paths = write_shards(make_parts(8), output, 4)
     write_parts(paths[1], sliced(make_parts(8, detector="older"), slice(4, 8)))
     with pytest.raises(UserError, match="different detectors"):
-        merge_shards(paths, output, ROOT)
+        merge_shards(paths, output)
     assert not output.exists()
 
 
 def test_a_merge_replaces_an_older_cache(tmp_path: Path, make_parts: MakeParts) -> None:
     output = tmp_path / "parts.h5"
     write_parts(output, make_parts(3, detector="older"))
-    merge_shards(write_shards(make_parts(8), output, 4), output, ROOT)
+    merge_shards(write_shards(make_parts(8), output, 4), output)
     assert read_parts(output).fingerprint["detector"] == "toy"
