@@ -65,7 +65,7 @@ def test_means_and_deviations_are_those_of_a_plain_loop(place: Place, toy: Toy) 
 
 def test_differences_and_their_errors_are_those_of_a_plain_loop(place: Place, toy: Toy) -> None:
     (results,) = table_2(place, toy).results()
-    for row, above, against in ((1, 0, 0), (2, 1, 0), (3, 2, 3)):
+    for row, above, against in ((1, 0, 0), (2, 1, 0), (3, 3, 3)):  # row 3 begins a group
         for found, other in ((results.lines[row].above, above), (results.lines[row].against, against)):
             if other == row:
                 assert found is None
@@ -77,6 +77,16 @@ def test_differences_and_their_errors_are_those_of_a_plain_loop(place: Place, to
     one_run = results.lines[4].above
     assert one_run is not None and one_run.error is None and one_run.value == pytest.approx(55 - 41)
     assert results.lines[5].above is None and results.lines[0].above is None
+
+
+def test_a_chart_of_a_figure_has_no_row_above_its_first(place: Place, toy: Toy) -> None:
+    plan = toy_plan(figures=("3",), seeds=1)
+    for run in plan.runs:
+        write_run(place, toy, run, scores={"mAP": 0.5})
+    (results,) = job_of(place, plan, "").results()
+    named = {line.row.label: line.above for line in results.lines}
+    assert named["PGAN, 2C' = 1024"] and named["PGAN, λ = 1"]
+    assert named["PGAN, λ = 0.5"] is None and named["baseline, 2C' = 1024"] is None
 
 
 def cells(results: Results) -> list[list[str]]:

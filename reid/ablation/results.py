@@ -81,7 +81,7 @@ def results_of(sheet: Sheet, plan: Plan, place: Place, found: Found, command: st
                 run=plan.name_of(row),
                 seeds=tuple(run.recipe.seed for run in runs if found[run.folder].metrics),
                 scores=scores[number],
-                above=_difference(sheet, scores, number, number - 1),
+                above=_difference(sheet, scores, number, _row_above(sheet, number)),
                 against=_difference(sheet, scores, number, row.against),
                 epochs=runs[0].recipe.epochs,
                 images_seen=round(sum(seen) / len(seen)),
@@ -94,6 +94,13 @@ def results_of(sheet: Sheet, plan: Plan, place: Place, found: Found, command: st
 def _scores(runs: Sequence[Run], found: Found) -> dict[str, Spread]:
     finished = [metrics["scores"][TRAINED] for run in runs if (metrics := found[run.folder].metrics)]
     return {name: spread_of([100 * one[name] for one in finished]) for name in FIGURES} if finished else {}
+
+
+def _row_above(sheet: Sheet, number: int) -> int:
+    """Return the number of the row above; -1 for a row that begins a group, which it has nothing in common with."""
+    row, other = sheet.rows[number], sheet.rows[number - 1]
+    charts = [point.chart if point else None for point in (row.point, other.point)]
+    return -1 if row.against == number or charts[0] != charts[1] else number - 1
 
 
 def _difference(sheet: Sheet, scores: Sequence[Mapping[str, Spread]], one: int, other: int) -> Difference | None:
