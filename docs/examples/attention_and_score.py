@@ -1,0 +1,85 @@
+"""What PGAN's attention settles on, against its score: a line for every run of an ablation, and a picture.
+
+An example of how features, which carry the attention, are joined with the boxes that it was given. The parts that count
+as telling are those that some vehicles of a fleet have and others lack.
+
+    python docs/examples/attention_and_score.py --dataset synthetic --data-root data/fleets480 \\
+           --runs runs/fleets480 --output attention_and_score.png
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from data_cache.datasets import Dataset, load_dataset
+from data_cache.parts import PartBoxes, read_parts
+from data_cache.plots import COLOURS, figure_written_to
+from reid.features_file import read_features
+from reid.metrics_file import METRICS, read_metrics
+from reid.part_controls import rarest_boxes, true_boxes
+
+TELLING = (
+    *("annual service signs", "car topwindow", "carrier", "entry license", "hanging", "lay ornament"),
+    *("newer sign", "safe belt", "tissuebox"),
+)
+TRUE: dict[str, Callable[[Dataset], PartBoxes]] = {"boxes=truth": true_boxes, "boxes=rarest": rarest_boxes}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run: its name, whose boxes it has, the share of its attention on telling parts (of 1), and its mAP (of 1)."""
+
+    run: str
+    boxes: str
+    share: float
+    score: float
+
+
+def share_of(parts: PartBoxes, features: Path) -> float:
+    """Return the mean over images of the attention, which sums to 1, on boxes whose label is telling."""
+    found = read_features(features, "run `ablate` again")
+    labels = parts.labels[parts.rows(found.names)][:, : found.attention.shape[1]]
+    telling = np.isin(labels, [parts.part_names.index(name) for name in TELLING])
+    return float((found.attention * telling).sum(axis=1).mean())
+
+
+def points(dataset: Dataset, runs: Path) -> list[Point]:
+    """Return a point for every finished run with PAM and parts, on the detector's boxes or on true ones."""
+    caches = {"detector": read_parts(runs / dataset.name / "parts.h5")} | {
+        name: of(dataset) for name, of in TRUE.items()
+    }
+    found = []
+    for folder in sorted((runs / dataset.name / "ablation").glob("pgan*-seed*")):
+        name, test = folder.name.rpartition("-seed")[0], folder / dataset.default_split()
+        boxes = name.rpartition("_")[2] if "boxes=" in name else "detector"
+        if "no_pam" in name or "parts=0" in name or boxes not in caches or not (test / METRICS).exists():
+            continue
+        score = read_metrics(test / METRICS)["scores"]["trained"]["mAP"]
+        found.append(Point(folder.name, boxes, share_of(caches[boxes], test / "features.safetensors"), score))
+    return found
+
+
+@click.command()
+@click.option("--dataset", default="synthetic", show_default=True)
+@click.option("--data-root", type=click.Path(path_type=Path), default=Path("data"), show_default=True)
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="PNG to write.")
+def main(dataset: str, data_root: Path, runs: Path, output: Path) -> None:
+    """Print run, share of the attention and mAP in percent; draw them."""
+    found = points(load_dataset(dataset, data_root), runs)
+    for point in sorted(found, key=lambda point: point.share):
+        click.echo(f"{100 * point.share:5.1f} {100 * point.score:5.1f}  {point.run}")
+    with figure_written_to(output, 7.0, 4.0) as figure:
+        axes = figure.subplots()
+        for colour, boxes in zip(COLOURS, dict.fromkeys(point.boxes for point in found), strict=False):
+            own = [(100 * point.share, 100 * point.score) for point in found if point.boxes == boxes]
+            axes.plot(*zip(*own, strict=True), "o", color=colour, label=boxes.removeprefix("boxes="))
+        axes.set(xlabel="attention on telling parts, percent", ylabel="mAP, percent", xlim=(-3, 100))
+        axes.legend(frameon=False, title="boxes of", loc="lower right")
+
+
+if __name__ == "__main__":
+    main()
