@@ -167,14 +167,15 @@ def findings(dataset: Dataset) -> Findings:
         wrong.append(
             f"{len(dataset.repeated)} images are listed again, first in {dataset.repeated[0]}; remove the line"
         )
-    trials = {split: dataset.protocol(split, draws=1).trials[0] for split in dataset.splits}
+    protocols = {split: dataset.protocol(split, draws=1) for split in dataset.splits}
     trained = set(table["vehicle_id"][table["split"] == "train"])
-    tested = {row for trial in trials.values() for row in (*trial.query, *trial.gallery)}
+    tested = {row for protocol in protocols.values() for row in protocol.rows()}
     shared = sorted(trained & set(table["vehicle_id"].iloc[sorted(tested)]))
     if shared:
         wrong.append(f"{len(shared)} vehicles are in both train and test, first {shared[0]}")
     unmatched = {}
-    for split, trial in trials.items():
+    for split, protocol in protocols.items():
+        trial = protocol.trials[0]
         wrong += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
         lonely = queries_without_match(dataset, split)
         if not lonely:

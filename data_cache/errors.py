@@ -94,9 +94,9 @@ def telling_of_little_memory() -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         # torch has a class of its own for a GPU's memory, none for the machine's; it may not have been imported
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
-            if "can't allocate memory" not in str(error):
-                raise
+        of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+        if not isinstance(error, MemoryError) and not of_torch:
+            raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"out of memory ({lines[0][:200]}); use smaller batches or pictures (--batch-size, or --set of "

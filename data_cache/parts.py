@@ -179,10 +179,14 @@ def read_parts(path: Path) -> PartBoxes:
 
 def refuse_part_cache(path: Path, remedy: str) -> None:
     """Raise UserError where `path` holds a part cache, whole or damaged: that may be hours of a detector's work."""
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(SEAL)) == SEAL.encode():
-                raise UserError(f"{path}: holds a part cache, which is not written over; {remedy}")
+    if not is_there(path):
+        return
+    try:
+        begins = read_regular(path, len(SEAL))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be used ({error.strerror or error}); {remedy}") from error
+    if begins == SEAL.encode():
+        raise UserError(f"{path}: holds a part cache, which is not written over; {remedy}")
 
 
 def _part_names(attribute: str) -> tuple[str, ...]:

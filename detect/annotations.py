@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError, plain
-from data_cache.images import ImageError
+from data_cache.images import ImageError, image_size
 from data_cache.progress import track
 from detect.coco import CocoReading, read_coco
 from detect.faults import AnnotationFaults, shown
@@ -102,7 +102,8 @@ def split_held_out(
 
 def _size_faults(where: str, image: ImageRecord, image_root: Path) -> Iterator[str]:
     try:
-        fault = size_fault(image_root / image.name, (image.width, image.height))
+        path = image_root / image.name
+        fault = size_fault(path, image_size(path), (image.width, image.height))
     except ImageError as error:
         fault = plain(error)
     if fault is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from data_cache.coco_files import RecordFault
 from data_cache.errors import plain
-from data_cache.images import ImageError, image_size, path_inside, turned_by_exif
+from data_cache.images import ImageError, path_inside, turned_by_exif
 from detect.faults import shown
 
 
@@ -21,12 +21,11 @@ def is_picture(root: Path, name: str) -> bool:
         raise RecordFault(f"{shown(name)} cannot be looked up ({error.strerror})") from error
 
 
-def size_fault(path: Path, told: tuple[int, int]) -> str | None:
+def size_fault(path: Path, stored: tuple[int, int], told: tuple[int, int]) -> str | None:
     """Return in words how the size of a picture, (width, height) as stored, differs from what is told; None where not.
 
     Raises ImageError for one that cannot be used.
     """
-    stored = image_size(path)
     if stored == told:
         return None
     turned = stored == told[::-1] and turned_by_exif(path)

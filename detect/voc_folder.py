@@ -101,8 +101,8 @@ class _Reader:
             raise RecordFault(f"image {shown(name)} is annotated already by {plain(self.file_of[name])}")
         self.file_of[name] = path
         try:
-            width, height = image_size(self.image_root / name)
-            fault = size_fault(self.image_root / name, file.size or (width, height))
+            width, height = stored = image_size(self.image_root / name)
+            fault = size_fault(self.image_root / name, stored, file.size or stored)
         except ImageError as error:
             raise RecordFault(plain(error)) from error
         if fault is not None:

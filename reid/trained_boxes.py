@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_cache.errors import UserError
-from data_cache.image_files import FILES
+from data_cache.merging import OF_THE_IMAGES
 from data_cache.parts import PartBoxes, require_fingerprint
 from reid.network import Checkpoint
 
-OF_THE_IMAGES = ("dataset", "limit", "names_sha256", FILES, "versions")  # in a fingerprint: no matter of the detector
+NOT_THE_DETECTOR = (*OF_THE_IMAGES, "limit", "versions")  # in a fingerprint
 REMEDY = "name its own boxes by --parts, or train it on these"
 
 
@@ -28,4 +28,4 @@ def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
 
 
 def _detector(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"parts.{name}": value for name, value in fingerprint.items() if name not in OF_THE_IMAGES}
+    return {f"parts.{name}": value for name, value in fingerprint.items() if name not in NOT_THE_DETECTOR}

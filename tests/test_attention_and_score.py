@@ -57,7 +57,7 @@ def test_runs_without_parts_or_attention_are_left_out(
     example: ModuleType, run: ShownRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert set(example.TELLING) <= set(PART_NAMES)
-    monkeypatch.setattr(example, "TRUE", {"boxes=truth": lambda dataset: run.parts})
+    monkeypatch.setattr(example, "TRUE", {"truth": lambda dataset: run.parts})
     for name in ("pgan_no_pam-seed0", "pgan_parts=0-seed0", "pgan_boxes=random-seed0", "pgan_boxes=truth-seed1"):
         shutil.copytree(run.folder, run.folder.with_name(name))
     (run.folder.with_name("pgan-seed1")).mkdir()

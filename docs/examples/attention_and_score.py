@@ -7,7 +7,6 @@ as telling are those that some vehicles of a fleet have and others lack.
            --runs runs/fleets480 --output attention_and_score.png
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +16,14 @@ import numpy as np
 from data_cache.datasets import Dataset, load_dataset
 from data_cache.parts import PartBoxes, read_parts
 from data_cache.plots import COLOURS, figure_written_to
+from reid.ablation.place import TRUE
 from reid.features_file import read_features
 from reid.metrics_file import METRICS, read_metrics
-from reid.part_controls import rarest_boxes, true_boxes
 
 TELLING = (
     *("annual service signs", "car topwindow", "carrier", "entry license", "hanging", "lay ornament"),
     *("newer sign", "safe belt", "tissuebox"),
 )
-TRUE: dict[str, Callable[[Dataset], PartBoxes]] = {"boxes=truth": true_boxes, "boxes=rarest": rarest_boxes}
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,12 @@ def share_of(parts: PartBoxes, features: Path) -> float:
 
 def points(dataset: Dataset, runs: Path) -> list[Point]:
     """Return a point for every finished run with PAM and parts, on the detector's boxes or on true ones."""
-    caches = {"detector": read_parts(runs / dataset.name / "parts.h5")} | {
-        name: of(dataset) for name, of in TRUE.items()
-    }
+    caches: dict[str, PartBoxes] = {kind: of(dataset) for kind, of in TRUE.items()}
+    caches["detector"] = read_parts(runs / dataset.name / "parts.h5")
     found = []
     for folder in sorted((runs / dataset.name / "ablation").glob("pgan*-seed*")):
         name, test = folder.name.rpartition("-seed")[0], folder / dataset.default_split()
-        boxes = name.rpartition("_")[2] if "boxes=" in name else "detector"
+        boxes = name.rpartition("_boxes=")[2] if "_boxes=" in name else "detector"
         if "no_pam" in name or "parts=0" in name or boxes not in caches or not (test / METRICS).exists():
             continue
         score = read_metrics(test / METRICS)["scores"]["trained"]["mAP"]
@@ -76,7 +73,7 @@ def main(dataset: str, data_root: Path, runs: Path, output: Path) -> None:
         axes = figure.subplots()
         for colour, boxes in zip(COLOURS, dict.fromkeys(point.boxes for point in found), strict=False):
             own = [(100 * point.share, 100 * point.score) for point in found if point.boxes == boxes]
-            axes.plot(*zip(*own, strict=True), "o", color=colour, label=boxes.removeprefix("boxes="))
+            axes.plot(*zip(*own, strict=True), "o", color=colour, label=boxes)
         axes.set(xlabel="attention on telling parts, percent", ylabel="mAP, percent", xlim=(-3, 100))
         axes.legend(frameon=False, title="boxes of", loc="lower right")
 
