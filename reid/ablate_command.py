@@ -71,8 +71,9 @@ def ablate_command(
     """Train and evaluate every row of the paper's tables, or of its Figure 3; what is finished is not done again.
 
     Each run lies in RUNS/DATASET/ablation/NAME-seedN, and serves all rows that need it. After each one the tables are
-    written there anew, beside the paper's figures: table-1.md, .csv and .png. Without --dataset, table 3 takes every
-    data set that is there and has a part cache.
+    written there anew, beside the paper's figures: table-1.md, .csv and .png. Names tell of --set features, parts,
+    triplets and lambda; for other options choose another --runs folder. Without --dataset, table 3 takes every data set
+    that is there and has a part cache.
 
     \b
     Examples:

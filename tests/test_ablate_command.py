@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from reid_place import Place, assert_error
 from toy import Toy, assert_same_run, train_toy
-from toy_ablation import BASELINE, GRID, ONE, PGAN, WITHOUT_PAM, folder_of, written
+from toy_ablation import BASELINE, GRID, ONE, PGAN, SETTING, TABLE, WITHOUT_PAM, folder_of, written
 
 from cli import main
 from data_cache.errors import UserError
@@ -57,8 +57,10 @@ def test_every_row_is_trained_evaluated_and_told(place: Place) -> None:
     told = [line for line in result.stderr.splitlines() if line.startswith("run ")]
     assert told == [f"run {number} of 4: {name}, seed 0" for number, name in enumerate(TABLE_3, start=1)]
     assert "PGAN without PAM" in result.stdout and "not run yet" not in result.stdout
-    assert (folder_of(place) / "table-3.md").read_text() in result.stdout
-    assert {path.name for path in folder_of(place).glob("table*")} == {f"table-3.{end}" for end in ("md", "csv", "png")}
+    assert (folder_of(place) / TABLE).read_text() in result.stdout
+    assert {path.name for path in folder_of(place).glob("table*")} == {
+        Path(TABLE).with_suffix(end).name for end in (".md", ".csv", ".png")
+    }
 
 
 def test_a_run_is_what_train_would_have_made_of_its_recipe_and_boxes(place: Place, toy: Toy, tmp_path: Path) -> None:
@@ -73,7 +75,8 @@ def test_a_run_is_what_train_would_have_made_of_its_recipe_and_boxes(place: Plac
         recipe = read_checkpoint(run / BEST).recipe
         train_toy(recipe, toy._replace(parts=parts), tmp_path / f"alone{name}")
         assert_same_run(run, tmp_path / f"alone{name}")
-    assert "parts_train.json" in (folder_of(place) / "table-oracle.md").read_text()  # why there is no row for the truth
+    table = (folder_of(place) / f"table-oracle{SETTING}.md").read_text()
+    assert "parts_train.json" in table  # why there is no row for the truth
 
 
 def test_truth_is_a_row_where_the_renderers_files_lie(place: Place, toy: Toy, tmp_path: Path) -> None:
@@ -106,25 +109,25 @@ def coco_of(toy: Toy, train: bool) -> dict[str, Any]:
 
 def test_what_is_finished_is_not_done_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place("ablate", "--table", "3", *ONE)
-    before, table = written(place), (folder_of(place) / "table-3.md").read_text()
+    before, table = written(place), (folder_of(place) / TABLE).read_text()
     for name in ("train", "evaluate"):
         monkeypatch.setattr(running, name, stopping(1, lambda: pytest.fail("a finished run is done again"), print))
     result = place("ablate", "--table", "3", *ONE)
     assert result.exit_code == 0 and result.stderr.count(", finished") == 4
     assert written(place) == before
-    assert (folder_of(place) / "table-3.md").read_text() == table
+    assert (folder_of(place) / TABLE).read_text() == table
 
 
 def test_a_table_with_other_boxes_is_another_table_of_which_runs_without_boxes_are_the_same(place: Place) -> None:
     place("ablate", "--table", "3", *ONE)
-    before, table = written(place), (folder_of(place) / "table-3.md").read_text()
+    before, table = written(place), (folder_of(place) / TABLE).read_text()
     result = place("ablate", "--table", "3", *ONE, "--boxes", "random")
     assert result.exit_code == 0 and result.stderr.count(", finished") == 2
     assert runs(place) == {f"{name}-seed0" for name in TABLE_3} | {
         f"{name}_boxes=random-seed0" for name in (WITHOUT_PAM, PGAN)
     }
-    assert before.items() <= written(place).items() and (folder_of(place) / "table-3.md").read_text() == table
-    told = (folder_of(place) / "table-3-random.md").read_text()
+    assert before.items() <= written(place).items() and (folder_of(place) / TABLE).read_text() == table
+    told = (folder_of(place) / f"table-3-random{SETTING}.md").read_text()
     assert told.startswith("# Table 3: the paper's own rows; boxes at random") and "--boxes random" in told
 
 
@@ -156,7 +159,7 @@ def test_a_stopped_ablation_goes_on_where_it_was(
     assert result.exit_code == 1 and "Aborted" in result.output
     before = written(place)
     assert runs(place) == {f"{BASELINE}-seed0", f"{GRID}-seed0"} and len(scores(place)) == 1
-    assert "not run yet" in (folder_of(place) / "table-3.md").read_text()
+    assert "not run yet" in (folder_of(place) / TABLE).read_text()
     listed = place("ablate", "--table", "3", *options, "--dry-run").stdout.splitlines()
     assert listed[0].endswith(f"{BASELINE}, seed 0: finished")
     assert listed[1].endswith("after epoch 1 of 2, 32 images" if stage == "training" else "trained, to be evaluated")
@@ -201,7 +204,7 @@ def test_a_dry_run_lists_and_does_nothing(place: Place) -> None:
 
 def test_json_is_the_table(place: Place) -> None:
     found = json.loads(place("ablate", "--table", "3", *ONE, "--json").stdout)
-    lines = found["folder"]["table-3"]["lines"]
+    lines = found["folder"][Path(TABLE).stem]["lines"]
     assert [line["run"] for line in lines] == TABLE_3
     trained = scores(place)[f"{PGAN}-seed0"]
     assert lines[3]["scores"]["mAP"] == {"mean": pytest.approx(100 * trained["mAP"]), "deviation": None, "count": 1}
@@ -235,5 +238,5 @@ def test_table_3_takes_every_data_set_with_a_part_cache(place: Place, tmp_path: 
     shutil.copy(place.runs / "folder" / "parts.h5", place.runs / "synthetic" / "parts.h5")
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
-    assert (place.runs / "synthetic" / "ablation" / "table-3.md").exists()
+    assert (place.runs / "synthetic" / "ablation" / TABLE).exists()
     assert_error(CliRunner().invoke(main, [*options, "--parts", "parts.h5"]), 1, "--parts", "--dataset")

@@ -186,6 +186,9 @@ def test_an_override_of_what_rows_of_another_table_choose_is_told_by_the_name() 
     assert recipes["pgan_parts=16"] == five["pgan_parts=16"].recipe
     assert recipes["grid"] == PRESETS["grid"]  # which looks at no parts
     assert [more.runs_of(row)[0].name for row in more.sheets[0].rows][-1] == "pgan_parts=16"
+    (sheet,), (usual,) = more.sheets, plan_of("2", overrides=("parts=8", "epochs=7")).sheets
+    assert (sheet.name, sheet.title.split("; ")[-1]) == ("table-2_parts=16", "parts=16")  # so are its files
+    assert usual.name == "table-2" and "; " not in usual.title  # 8 is the preset's; epochs no row chooses
 
 
 @pytest.mark.parametrize(

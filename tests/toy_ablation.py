@@ -28,7 +28,9 @@ OPTIONS = (
 SETTINGS = [word for option in (*OPTIONS, "parts=2", "warmup_epochs=1") for word in ("--set", option)]
 ONE = ("--recipe", "small", *SETTINGS, "--set", "features=32", "--set", "epochs=1", "--seeds", "1")
 BASELINE, GRID = "baseline_features=32", "grid_features=32"  # names tell what rows could choose too
-WITHOUT_PAM, PGAN = "pgan_no_pam_features=32_parts=2", "pgan_features=32_parts=2"
+SETTING = "_features=32_parts=2"
+WITHOUT_PAM, PGAN = f"pgan_no_pam{SETTING}", f"pgan{SETTING}"
+TABLE = f"table-3{SETTING}.md"
 FIGURES = ("mAP", "cmc1", "cmc5", "cmc10", "mINP")
 
 

@@ -57,6 +57,7 @@ class Plan:
 def planned(sheets: Sequence[Sheet], scale: Scale, overrides: Sequence[str], seeds: Sequence[int]) -> Plan:
     """Return the runs that the sheets' rows need; `overrides` (key=value) change the recipe of every row.
 
+    Those that rows of some sheet choose are told by the names of sheets and runs, so that none takes another's place.
     Raises UserError for an override that a row would undo, and as `resolve_recipe` does.
     """
     _refuse_what_rows_choose(sheets, overrides)
@@ -66,7 +67,8 @@ def planned(sheets: Sequence[Sheet], scale: Scale, overrides: Sequence[str], see
             recipe = _recipe(variant, scale, [*overrides, f"seed={seed}"])
             run = Run(run_name(variant, scale, overrides), recipe, variant.boxes)
             runs.setdefault(run.folder, run)
-    return Plan(tuple(sheets), scale, tuple(overrides), tuple(runs.values()))
+    told = _told(Variant(), scale, overrides)
+    return Plan(tuple(sheet.with_settings(told) for sheet in sheets), scale, tuple(overrides), tuple(runs.values()))
 
 
 def _recipe(variant: Variant, scale: Scale, overrides: Sequence[str]) -> ReidRecipe:
@@ -86,12 +88,15 @@ def run_name(variant: Variant, scale: Scale, overrides: Sequence[str] = ()) -> s
     >>> run_name(Variant("pgan"), "small", ["parts=16"]), run_name(Variant("grid"), "small", ["parts=16"])
     ('pgan_parts=16', 'grid')
     """
+    boxes = [] if variant.boxes == "detector" else [f"boxes={variant.boxes}"]
+    return "_".join([variant.preset, *_told(variant, scale, overrides), *boxes])
+
+
+def _told(variant: Variant, scale: Scale, overrides: Sequence[str]) -> list[str]:
+    """Return the options that names tell of, "lambda=4", where they differ from the preset's."""
     usual = PRESETS[variant.preset + SUFFIX[scale]].model_dump(mode="json")
     found = _recipe(variant, scale, overrides).model_dump(mode="json")
-    changes: dict[str, Any] = {option: found[option] for option in NAMED if found[option] != usual[option]}
-    if variant.boxes != "detector":
-        changes["boxes"] = variant.boxes
-    return "_".join([variant.preset, *(f"{option}={_text(value)}" for option, value in changes.items())])
+    return [f"{option}={_text(found[option])}" for option in NAMED if found[option] != usual[option]]
 
 
 def _text(value: Any) -> str:

@@ -77,3 +77,8 @@ class Sheet:
             for row in self.rows
         )
         return replace(self, name=f"{self.name}-{kind}", title=f"{self.title}; boxes {whose}", rows=rows)
+
+    def with_settings(self, settings: Sequence[str]) -> "Sheet":
+        """Return the sheet under a name and a title that tell these settings of all its rows, "lambda=4"."""
+        name, title = "_".join([self.name, *settings]), "; ".join([self.title, *settings])
+        return replace(self, name=name, title=title)
