@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from data_cache.options import Command, device_option, json_option
 from reid.commands import evaluated_runs, evaluated_runs_options
@@ -36,11 +37,12 @@ def choice_options(count: int) -> Callable[[Command], Command]:
 
 
 def chosen_queries(queries: tuple[str, ...], count: int, hardest: int | None) -> "Choice":
-    """Return what the options choose. Raises UsageError where two of them disagree."""
+    """Return what the options of the running command choose. Raises UsageError where two of them disagree."""
     from reid.ranked_lists import Choice
 
-    if queries and hardest:
-        raise click.UsageError("--query names queries and --hardest finds them; give one of the two")
+    counted = click.get_current_context().get_parameter_source("count") is not ParameterSource.DEFAULT
+    if sum(map(bool, (queries, hardest, counted))) > 1:
+        raise click.UsageError("--query names queries, --hardest and --count find them; give one of the three")
     return Choice(hardest or count, queries, hardest=hardest is not None)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from data_cache.recipes import Recipe, recipe_label
 from reid.pgan import Attention
@@ -34,6 +34,13 @@ class ReidRecipe(Recipe):
     holdout: float = Field(0.1, ge=0, lt=0.5)  # share of the training vehicles that choose the best epoch
     validate_every: int = Field(10, ge=1)  # epochs
     seed: int = Field(0, ge=0)
+
+    @field_validator("triplets")
+    @classmethod
+    def _has_vectors(cls, triplets: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if triplets and "fusion" not in triplets and others.data.get("attention") == "none":
+            raise ValueError("without attention there is the fusion vector alone; name fusion, or none: []")
+        return triplets
 
     @property
     def looks_at_parts(self) -> bool:

@@ -125,7 +125,17 @@ def test_a_mistake_is_one_line(trained: Place, command: str, options: list[str],
     assert_error(typed(trained, command, *options), 1, *words)
 
 
-@pytest.mark.parametrize("options", [["--query", "a", "--hardest", "1"], ["--count", "0"], ["--top", "x"], ["more"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--query", "a", "--hardest", "1"],
+        ["--query", "a", "--count", "12"],
+        ["--hardest", "1", "--count", "12"],
+        ["--count", "0"],
+        ["--top", "x"],
+        ["more"],
+    ],
+)
 def test_wrong_usage_is_exit_2(trained: Place, options: list[str]) -> None:
     assert_error(typed(trained, "rank", *options), 2)
 

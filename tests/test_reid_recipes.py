@@ -32,6 +32,14 @@ def test_a_wrong_option_is_named(override: str, words: str) -> None:
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_triplets_of_vectors_that_the_baseline_lacks_are_refused() -> None:
+    with pytest.raises(UserError, match=r"baseline: triplets: .*fusion.*part"):
+        resolve_recipe(ReidRecipe, PRESETS, "baseline", ["triplets=[part]"])
+    for triplets in ([], ["fusion"], ["fusion", "part"]):
+        found = resolve_recipe(ReidRecipe, PRESETS, "baseline", [f"triplets={json.dumps(triplets)}"])
+        assert found.triplets == tuple(triplets)
+
+
 def test_presets_are_the_papers_settings_and_their_small_forms() -> None:
     with pytest.raises(UserError, match=r"unknown recipe pgn; did you mean pgan\?"):
         resolve_recipe(ReidRecipe, PRESETS, "pgn")
