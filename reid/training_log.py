@@ -33,7 +33,7 @@ def log_epoch(folder: Path, line: Mapping[str, float], *, tensorboard: bool) -> 
 def require_tensorboard() -> None:
     """Raise UserError where TensorBoard is not installed."""
     if find_spec("tensorboard") is None:
-        raise UserError("--tensorboard: it is not installed; pip install 'pgan-vehicle-reid[tensorboard]'")
+        raise UserError("--tensorboard: it is not installed; pip install '.[tensorboard]'")
 
 
 def _write_summary(folder: Path, line: Mapping[str, float]) -> None:

@@ -122,7 +122,7 @@ def test_an_index_needs_faiss_and_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     require_index("ivf")
     monkeypatch.setitem(sys.modules, "faiss", None)
     require_index("exact")
-    with pytest.raises(UserError, match=r"^faiss is not installed; pip install 'pgan-vehicle-reid\[search\]'"):
+    with pytest.raises(UserError, match=r"^faiss is not installed; pip install '\.\[search\]'"):
         require_index("ivf")
     with pytest.raises(UserError, match="unknown index ivfp; did you mean ivfpq"):
         require_index("ivfp")

@@ -32,7 +32,7 @@ def require_faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise UserError("faiss is not installed; pip install 'pgan-vehicle-reid[search]', or --index exact") from error
+        raise UserError("faiss is not installed; pip install '.[search]', or --index exact") from error
     return faiss
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from data_cache.plots import COLOURS, figure_written_to
 from reid.ablation.results import FIGURES, NOT_RUN, Line, Results
+from reid.ablation.sheets import Point
 
 WIDTH, HEIGHT_OF_A_ROW, HEIGHT_AROUND = 11.0, 0.45, 1.6  # inches
 INK = "#57606a"
@@ -66,7 +67,6 @@ def _lines(axes: Any, title: str, colours: Mapping[str, str], results: Results) 
             means, deviations = zip(*((spread.mean, spread.deviation or 0) for _, spread in found), strict=True)
             places = [x for x, _ in found]
             axes.errorbar(places, means, deviations, fmt=".-", color=colour, capsize=3, label=name)
-        _printed_marks(axes, [(x, _printed(line, "mAP")) for x, line in drawn], colour)
     for reference in (results.lines[place] for place in sorted({line.row.against for _, line in here})):
         if reference.scores and all(reference is not line for _, line in here):
             level = reference.scores["mAP"].mean
@@ -79,6 +79,7 @@ def _lines(axes: Any, title: str, colours: Mapping[str, str], results: Results) 
         axes.text(0.5, 0.5, NOT_RUN, ha="center", color=INK, transform=axes.transAxes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
+    _printed_texts(axes, here, colours)
 
 
 def _printed_marks(axes: Any, places: Iterable[tuple[float | None, float | None]], colour: str = INK) -> None:
@@ -86,6 +87,17 @@ def _printed_marks(axes: Any, places: Iterable[tuple[float | None, float | None]
     marks = [(x, y) for x, y in places if x is not None and y is not None]
     if marks:
         axes.plot(*zip(*marks, strict=True), "D", color=colour, markeredgecolor="white", markersize=7)
+
+
+def _printed_texts(axes: Any, here: Sequence[tuple[Point, Line]], colours: Mapping[str, str]) -> None:
+    """Write what the paper prints along the top of a chart: as marks they would flatten lines far from them."""
+    axes.margins(y=0.25)
+    for point, line in here:
+        if line.row.printed.mAP is not None:
+            height = 0.96 - 0.06 * list(colours).index(point.line)
+            place, across = (point.x, height), axes.get_xaxis_transform()
+            style = {"color": colours[point.line], "fontsize": 9, "ha": "center", "va": "top"}
+            axes.text(*place, f"◆ {line.row.printed.mAP:.1f}", transform=across, **style)
 
 
 def _printed(line: Line, name: str) -> float | None:
