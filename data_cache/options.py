@@ -55,6 +55,12 @@ def set_option(command: Command) -> Command:
     )(command)
 
 
+def show_recipe_option(command: Command) -> Command:
+    """Add `--show-recipe`."""
+    help_text = "Print the recipe, as YAML that tells of every option, and do nothing."
+    return click.option("--show-recipe", is_flag=True, help=help_text)(command)
+
+
 def device_option(command: Command) -> Command:
     """Add `--device`."""
     return click.option(

@@ -12,6 +12,7 @@ from data_cache.options import (
     recipe_seed_option,
     runs_option,
     set_option,
+    show_recipe_option,
     workers_option,
 )
 from detect.annotated_options import annotated, annotated_options
@@ -31,6 +32,7 @@ def parts() -> None:
 @runs_option
 @recipe_option(None, f"Recipe: {RECIPES}; or a YAML file.")
 @set_option
+@show_recipe_option
 @annotated_options("parts_train.json")
 @click.option(
     "--trunk-weights", default=None, help="imagenet, another name of torchvision's, a file, or none; default: recipe's."
@@ -44,6 +46,7 @@ def parts_train(
     runs: Path,
     recipe: str | None,
     overrides: tuple[str, ...],
+    show_recipe: bool,
     annotations: Path | None,
     images: Path | None,
     trunk_weights: str | None,
@@ -59,10 +62,12 @@ def parts_train(
     Examples:
       python cli.py parts train --dataset synthetic --recipe demo
       python cli.py parts train --annotations parts.json --images photos --set epochs=30
+      python cli.py parts train --recipe ssd300_vgg16 --show-recipe > mine.yaml
       python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
     """
     from data_cache.devices import choose_device, describe_device, keep_freed_memory
     from data_cache.progress import say
+    from data_cache.recipe_text import recipe_text
     from data_cache.recipes import recipe_label, resolve_recipe
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
     from detect.training import train_detector
@@ -74,6 +79,9 @@ def parts_train(
     if trunk_weights is not None:
         given.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
     settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *given])
+    if show_recipe:
+        click.echo(recipe_text(settings, name), nl=False)
+        return
     file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
     label = recipe_label(name)
     say(f"detector {label} on {describe_device(device)}")

@@ -18,37 +18,47 @@ class DetectorRecipe(Recipe):
     """One detector. Anchor sizes are fractions of the input's side; ratios r stand for r and 1/r, beside 1."""
 
     architecture: Literal["ssdlite_mobilenetv2", "ssd_vgg16", "ssd_resnet18"]
-    input_size: int = Field(ge=64, le=1024)  # side of the square that every image is resized to, in pixels
-    widen_factor: float = Field(default=1.0, ge=1 / 16, le=2)  # width of MobileNetV2 or ResNet-18, of its usual one
-    extra_channels: tuple[Channels, ...] = ()  # SSDLite's levels after the trunk's three
-    strides: tuple[Pixels, ...]  # of every level, in input pixels
-    anchor_sizes: tuple[Positive, ...]  # smallest size of every level, then the largest of the last
+    input_size: int = Field(ge=64, le=1024, description="side of the square that every image is resized to, in pixels")
+    widen_factor: float = Field(
+        default=1.0, ge=1 / 16, le=2, description="width of MobileNetV2 or ResNet-18, of its usual one"
+    )
+    extra_channels: tuple[Channels, ...] = Field((), description="SSDLite's levels after the trunk's three")
+    strides: tuple[Pixels, ...] = Field(description="of every level, in input pixels")
+    anchor_sizes: tuple[Positive, ...] = Field(description="smallest size of every level, then the largest of the last")
     anchor_ratios: tuple[tuple[Positive, ...], ...]
-    positive_iou: Fraction = 0.5  # an anchor is a part's from this overlap on
+    positive_iou: Fraction = Field(0.5, description="an anchor is a part's from this overlap on")
 
     score_threshold: float = Field(default=0.02, ge=0, lt=1)
     nms_iou: Fraction = 0.45
-    candidates: int = Field(default=400, ge=1)  # boxes of an image that enter NMS
+    candidates: int = Field(default=400, ge=1, description="boxes of an image that enter NMS")
     top_k: int = Field(default=16, ge=1, le=127)
-    minimum_side: float = Field(default=1.0, gt=0)  # of a box, in pixels of the stored image
+    minimum_side: float = Field(default=1.0, gt=0, description="of a box, in pixels of the stored image")
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=16, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0)  # highest; linear warm-up before, cosine to 0 after
+    learning_rate: float = Field(default=1e-3, gt=0, description="highest; linear warm-up before, cosine to 0 after")
     weight_decay: float = Field(default=1e-4, ge=0)
-    warm_up_fraction: float = Field(default=0.05, ge=0, lt=1)  # of all steps
-    clip_gradient: float = Field(default=10.0, gt=0)  # largest norm
-    zoom_out: float = Field(default=0.25, ge=0, le=1)  # probability of a view larger than the image
-    zoom_in: float = Field(default=0.5, ge=0, le=1)  # probability of a crop
+    warm_up_fraction: float = Field(default=0.05, ge=0, lt=1, description="of all steps")
+    clip_gradient: float = Field(default=10.0, gt=0, description="largest norm")
+    zoom_out: float = Field(default=0.25, ge=0, le=1, description="probability of a view larger than the image")
+    zoom_in: float = Field(default=0.5, ge=0, le=1, description="probability of a crop")
     flip: float = Field(default=0.5, ge=0, le=1)
-    colour_jitter: float = Field(default=0.35, ge=0, lt=1)  # largest change of brightness, contrast, saturation
-    hue_jitter: float = Field(default=0.05, ge=0, le=0.5)  # largest turn, of the colour circle
-    grey: float = Field(default=0.05, ge=0, le=1)  # probability of losing the colour
-    degrade: float = Field(default=0.3, ge=0, le=1)  # probability of blur, noise, fewer pixels or JPEG's blocks
-    trunk_weights: str | None = None  # "imagenet", another of torchvision's, a file; None starts from random ones
-    validate_every: int = Field(default=5, ge=1)  # epochs between two measurements on the held-out images
-    held_out: float = Field(default=0.1, ge=0, lt=1)  # share of vehicles kept for the metrics; 0: metrics on all
+    colour_jitter: float = Field(
+        default=0.35, ge=0, lt=1, description="largest change of brightness, contrast, saturation"
+    )
+    hue_jitter: float = Field(default=0.05, ge=0, le=0.5, description="largest turn, of the colour circle")
+    grey: float = Field(default=0.05, ge=0, le=1, description="probability of losing the colour")
+    degrade: float = Field(
+        default=0.3, ge=0, le=1, description="probability of blur, noise, fewer pixels or JPEG's blocks"
+    )
+    trunk_weights: str | None = Field(
+        None, description="imagenet, another name of torchvision's, a file, or null for random"
+    )
+    validate_every: int = Field(default=5, ge=1, description="epochs between two measurements on the held-out images")
+    held_out: float = Field(
+        default=0.1, ge=0, lt=1, description="share of vehicles kept for the metrics; 0: metrics on all"
+    )
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

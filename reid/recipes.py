@@ -13,26 +13,34 @@ class ReidRecipe(Recipe):
     """Everything that a training run depends on besides the data."""
 
     trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = "resnet50"
-    trunk_weights: str | None = "imagenet"  # torchvision's, a file of a state dict, or null for random
-    attention: Attention = "parts"
-    features: int = Field(512, ge=8, multiple_of=8)  # 2C', the size of the fusion vector
-    parts: int = Field(8, ge=0, le=64)  # D, the most confident boxes that are used
-    temperature: float = Field(10.0, gt=0)
-    triplets: tuple[Literal["fusion", "global", "part"], ...] = ("fusion", "global", "part")
-    identity_weight: float = Field(2.0, ge=0, alias="lambda")  # of eq. 5; the authors use 1 on VehicleID
-    margin: float = Field(0.3, ge=0)
-    image_size: int = Field(224, ge=32, multiple_of=16)
-    flip: float = Field(0.5, ge=0, le=1)
-    erase: float = Field(0.5, ge=0, le=1)
-    vehicles_per_batch: int = Field(16, ge=2)
-    images_per_vehicle: int = Field(4, ge=2)
+    trunk_weights: str | None = Field(
+        "imagenet", description="imagenet, another name of torchvision's, a file of a state dict, or null for random"
+    )
+    attention: Attention = Field("parts", description="parts: PGAN; equal: without PAM; grid; none: the baseline")
+    features: int = Field(512, ge=8, multiple_of=8, description="2C', the size of the fusion vector")
+    parts: int = Field(8, ge=0, le=64, description="D, the most confident boxes that are used")
+    temperature: float = Field(10.0, gt=0, description="of PAM's softmax")
+    triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
+        ("fusion", "global", "part"), description="vectors with a triplet loss"
+    )
+    identity_weight: float = Field(
+        2.0, ge=0, alias="lambda", description="weight of the identity loss, eq. 5; the authors use 1 on VehicleID"
+    )
+    margin: float = Field(0.3, ge=0, description="of the triplet losses")
+    image_size: int = Field(224, ge=32, multiple_of=16, description="side of the input, in pixels")
+    flip: float = Field(0.5, ge=0, le=1, description="probability")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+    vehicles_per_batch: int = Field(16, ge=2, description="P of the PK sampler")
+    images_per_vehicle: int = Field(4, ge=2, description="K of the PK sampler")
     epochs: int = Field(130, ge=1)
-    learning_rate: float = Field(1.75e-4, gt=0)
+    learning_rate: float = Field(1.75e-4, gt=0, description="highest, after the warm-up")
     weight_decay: float = Field(5e-4, ge=0)
     warmup_epochs: int = Field(10, ge=0)
-    schedule: Literal["halving", "cosine"] = "halving"  # the paper halves every 20 epochs
-    holdout: float = Field(0.1, ge=0, lt=0.5)  # share of the training vehicles that choose the best epoch
-    validate_every: int = Field(10, ge=1)  # epochs
+    schedule: Literal["halving", "cosine"] = Field("halving", description="the paper halves every 20 epochs")
+    holdout: float = Field(
+        0.1, ge=0, lt=0.5, description="share of the training vehicles that choose the best epoch; 0: the last is kept"
+    )
+    validate_every: int = Field(10, ge=1, description="epochs between two scores on the held-out vehicles")
     seed: int = Field(0, ge=0)
 
     @field_validator("triplets")

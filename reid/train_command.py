@@ -12,6 +12,7 @@ from data_cache.options import (
     recipe_seed_option,
     runs_option,
     set_option,
+    show_recipe_option,
     workers_option,
 )
 from reid.commands import part_cache, parts_option
@@ -25,6 +26,7 @@ RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _smal
 @runs_option
 @recipe_option(None, f"{RECIPES}; or a YAML file. Default: pgan on a GPU, pgan_small on a CPU.")
 @set_option
+@show_recipe_option
 @parts_option
 @recipe_seed_option
 @device_option
@@ -45,6 +47,7 @@ def train_command(
     runs: Path,
     recipe: str | None,
     overrides: tuple[str, ...],
+    show_recipe: bool,
     parts_file: Path | None,
     seed: int | None,
     device: str,
@@ -63,11 +66,13 @@ def train_command(
       python cli.py train --dataset veri
       python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
       python cli.py train --dataset veri --set triplets=[fusion,part] --runs runs/two --parts runs/veri/parts.h5
+      python cli.py train --recipe pgan --show-recipe > mine.yaml
       torchrun --nproc-per-node=4 cli.py train --dataset veriwild --compile
     """
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_algorithms, choose_device, keep_freed_memory
     from data_cache.progress import is_first_rank
+    from data_cache.recipe_text import recipe_text
     from data_cache.recipes import resolve_recipe
     from reid.decoded import decoded_path
     from reid.ranks import first_rank_first, joined_ranks
@@ -78,6 +83,9 @@ def train_command(
     choose_algorithms(deterministic=deterministic)
     device = choose_device(device)
     name, seeds = recipe or default_recipe(device), [] if seed is None else [f"seed={seed}"]
+    if show_recipe:
+        click.echo(recipe_text(resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *seeds]), name), nl=False)
+        return
     with joined_ranks(device):
         with first_rank_first():
             settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *seeds])

@@ -1,0 +1,49 @@
+"""A recipe as YAML text: it comes back as it was, tells what an option may be, and both `train` commands print it."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from data_cache.recipe_text import recipe_text
+from data_cache.recipes import Recipe, resolve_recipe
+from detect.recipes import PRESETS as DETECTORS
+from detect.recipes import DetectorRecipe
+from reid.recipes import PRESETS, ReidRecipe
+
+ALL: list[tuple[str, Recipe]] = [*PRESETS.items(), *DETECTORS.items()]
+
+
+@pytest.mark.parametrize(("name", "recipe"), ALL, ids=[name for name, _ in ALL])
+def test_the_text_of_a_recipe_gives_it_back(name: str, recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe_text(recipe, name))
+    assert resolve_recipe(type(recipe), {}, str(path)) == recipe
+
+
+def test_what_an_option_may_be_stands_beside_it() -> None:
+    lines = recipe_text(PRESETS["baseline"], "baseline").splitlines()
+    assert lines[0].startswith("# baseline.")
+    assert "holdout: 0.1" in lines[-3] and lines[-3].endswith("; at least 0, less than 0.5")
+    assert 'schedule: "halving"  # the paper halves every 20 epochs; halving, cosine' in lines
+    assert [line.partition(":")[0] for line in lines[1:]] == list(PRESETS["baseline"].model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "option"),
+    [
+        (["train", "--recipe", "pgan", "--set", "parts=6", "--seed", "3"], ReidRecipe, {"parts": 6, "seed": 3}),
+        (["parts", "train", "--recipe", "demo", "--set", "epochs=2", "--seed", "3"], DetectorRecipe, {"epochs": 2}),
+    ],
+)
+def test_both_trainings_print_it_with_no_data_there(
+    words: list[str], kind: type[Recipe], option: dict[str, int], tmp_path: Path
+) -> None:
+    where = ["--data-root", str(tmp_path / "none"), "--runs", str(tmp_path / "runs")]
+    result = CliRunner().invoke(main, [*words, *where, "--show-recipe"])
+    assert result.exit_code == 0, result.output
+    (tmp_path / "mine.yaml").write_text(result.stdout)
+    found = resolve_recipe(kind, {}, str(tmp_path / "mine.yaml")).model_dump()
+    assert option.items() <= found.items()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml"]
