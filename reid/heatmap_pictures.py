@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -57,12 +56,18 @@ def heat_tile(run: ShownRun, name: str, share: Map, frame: Colour, *, height: in
 
 
 def write_heatmaps(seen: Sequence[Glance], folder: Path, names: Sequence[str]) -> list[Path]:
-    """Write a PNG for each named image into `folder`; return them. Raises UserError where an image cannot be shown."""
+    """Write a PNG for each named image into `folder`, a line of heatmaps for each run, and return them.
+
+    Raises UserError where an image cannot be shown.
+    """
+    meaning = f"{MEANINGS[ADDED]}; blue is little, red is much. Fg and Fp have one scale, Fp - Fg its own"
     written = []
     for name in names:
-        headings, pictures = zip(*chain(*columns_of(name, seen)), strict=True)
-        meaning = f"{MEANINGS[ADDED]}; blue is little, red is much. Fg and Fp of a run have one scale, Fp - Fg its own"
+        lines = []
+        for told, columns in zip(("", *[meaning] * len(seen)), columns_of(name, seen), strict=True):
+            headings, pictures = zip(*columns, strict=True)
+            lines.append(PictureLine(told, pictures, headings))
         path = folder / picture_name(name)
-        save_sheet(grid(name, [[PictureLine(meaning, pictures, headings)]]), path)
+        save_sheet(grid(name, [lines]), path)
         written.append(path)
     return written
