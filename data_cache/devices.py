@@ -2,11 +2,18 @@
 
 import ctypes
 import os
+import resource
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from data_cache.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+
 TRIM_THRESHOLD, MOST_MAPPINGS = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
 NEVER = 2**31 - 1
+MANY_FILES = 65_536
 
 
 def choose_device(name: str) -> str:
@@ -25,6 +32,26 @@ def describe_device(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether "cpu" or "cuda" has instructions for bfloat16; emulated it is many times slower than float32.
+
+    Of its CPU torch tells from version 2.11 on; before, it counts as one without.
+    """
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def autocast(device: str) -> "torch.autocast":
+    """Return the context in which networks of stage two, and any training, compute: bfloat16, or float32 without it."""
+    import torch
+
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def choose_algorithms(*, deterministic: bool) -> None:
@@ -48,3 +75,14 @@ def keep_freed_memory() -> bool:
     """
     choose = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     return choose is not None and all(choose(*option) for option in ((TRIM_THRESHOLD, NEVER), (MOST_MAPPINGS, 0)))
+
+
+def allow_many_files() -> None:
+    """Let this process hold as many open files as it may, up to 65,536, in place of the usual 1,024.
+
+    Every tensor that a loader's process hands over is one until it is used.
+    """
+    held, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if most == resource.RLIM_INFINITY else min(most, MANY_FILES)
+    if held != resource.RLIM_INFINITY and held < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -99,6 +99,6 @@ def telling_of_little_memory() -> Iterator[None]:
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"out of memory ({lines[0][:200]}); use smaller batches or pictures (--batch-size, or --set of "
-            "vehicles_per_batch or image_size), or fewer --workers; what is finished is kept"
+            f"out of memory ({lines[0][:200]}); use fewer --workers, or smaller batches or pictures where the command "
+            "has them (--batch-size, --set vehicles_per_batch or image_size); what is finished is kept"
         ) from error

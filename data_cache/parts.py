@@ -83,14 +83,17 @@ class PartBoxes:
     def _row_of(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names)}  # milliseconds for 50,000 names: kept
 
+    @property
+    def remedy(self) -> str:
+        """How it is made anew."""
+        return f"run `python cli.py {'cache import' if 'source' in self.fingerprint else 'detect'}` again"
+
     def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each name, (M,). Raises UserError for a name that the cache does not hold."""
         place = self._row_of
         missing = [name for name in names if name not in place]
         if missing:
-            raise UserError(
-                f"part cache: {len(missing)} images are not in it, first {missing[0]}; run `python cli.py detect` again"
-            )
+            raise UserError(f"part cache: {len(missing)} images are not in it, first {missing[0]}; {self.remedy}")
         return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
 
 

@@ -25,8 +25,11 @@ class Recipe(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_fit(cls, value: Any) -> Any:
-        """Refuse whole numbers of more than 63 bits: no option is one, and Python writes no very long one as text."""
-        if any(number.bit_length() > 63 for number in _whole_numbers(value)):
+        """Refuse what YAML takes for yes or no, and whole numbers of more than 63 bits: no option is either."""
+        numbers = list(_whole_numbers(value))
+        if any(isinstance(number, bool) for number in numbers):  # YAML's word for 0 or 1: on, off, yes, no, true, false
+            raise ValueError("neither yes nor no is a value of it")
+        if any(number.bit_length() > 63 for number in numbers):
             raise ValueError("a whole number is too large")
         return value
 

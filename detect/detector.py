@@ -1,7 +1,7 @@
 """The part detector at work: a batch of images in, the parts of each out."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data_cache.devices import has_bfloat16
 from detect.adapter import IMAGENET_MEAN, IMAGENET_STD, build_network
 from detect.operators import supply_operators
 from detect.postprocess import PartBatch, RawParts, finish
@@ -115,14 +116,10 @@ def _rows(levels: Sequence[Tensor], width: int) -> Tensor:
 
 
 def fast_type(device: str) -> torch.dtype:
-    """Return what the network is computed in: bfloat16 where "cpu" or "cuda" has it, else float32 or float16.
-
-    A CPU without instructions for bfloat16 emulates it, slower than float32. torch before 2.11 does not tell.
-    """
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+    """Return what the network is computed in: bfloat16 where "cpu" or "cuda" has it, else float32 or float16."""
+    if has_bfloat16(device):
+        return torch.bfloat16
+    return torch.float16 if device == "cuda" else torch.float32
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

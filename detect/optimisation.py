@@ -30,12 +30,12 @@ def make_optimiser(recipe: DetectorRecipe, network: nn.Module, device: str) -> A
 
 
 def make_schedules(recipe: DetectorRecipe, optimiser: AutocastOptimWrapper, steps: int) -> list[Any]:
-    """Return a linear warm-up over the first part of `steps` and a cosine over the rest."""
-    warm_up = max(1, round(recipe.warm_up_fraction * steps))
+    """Return a linear warm-up over the first part of `steps`, where that is two or more, and a cosine over the rest."""
+    warm_up = min(round(recipe.warm_up_fraction * steps), steps - 1)
     shared = {"optimizer": optimiser, "by_epoch": False}
-    return [
-        LinearLR(start_factor=FIRST_RATE, begin=0, end=warm_up, **shared),
-        CosineAnnealingLR(
-            eta_min=LAST_RATE * recipe.learning_rate, begin=warm_up, end=steps, T_max=max(1, steps - warm_up), **shared
-        ),
-    ]
+    schedules: list[Any] = []
+    if warm_up > 1:  # MMEngine's, of one step, would stay at its first rate
+        schedules.append(LinearLR(start_factor=FIRST_RATE, begin=0, end=warm_up, **shared))
+    lowest, begin = LAST_RATE * recipe.learning_rate, warm_up if schedules else 0
+    schedules.append(CosineAnnealingLR(eta_min=lowest, begin=begin, end=steps, T_max=steps - begin, **shared))
+    return schedules

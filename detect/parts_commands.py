@@ -65,7 +65,7 @@ def parts_train(
       python cli.py parts train --recipe ssd300_vgg16 --show-recipe > mine.yaml
       python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
     """
-    from data_cache.devices import choose_device, describe_device, keep_freed_memory
+    from data_cache.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
     from data_cache.progress import say
     from data_cache.recipe_text import recipe_text
     from data_cache.recipes import recipe_label, resolve_recipe
@@ -73,6 +73,7 @@ def parts_train(
     from detect.training import train_detector
 
     keep_freed_memory()
+    allow_many_files()
     device = choose_device(device)
     name = recipe or default_recipe(device)
     given = [] if seed is None else [f"seed={seed}"]

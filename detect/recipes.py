@@ -59,7 +59,7 @@ class DetectorRecipe(Recipe):
     held_out: float = Field(
         default=0.1, ge=0, lt=1, description="share of vehicles kept for the metrics; 0: metrics on all"
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _levels_agree(self) -> "DetectorRecipe":
@@ -70,6 +70,8 @@ class DetectorRecipe(Recipe):
             raise ValueError("anchor_sizes must grow")
         if self.architecture == "ssd_vgg16" and (self.input_size, levels) not in ((300, 6), (512, 7)):
             raise ValueError("ssd_vgg16 comes with input_size 300 and 6 levels, or 512 and 7")
+        if self.architecture == "ssd_vgg16" and (self.widen_factor != 1 or self.extra_channels):
+            raise ValueError("ssd_vgg16 has one width, and no extra_channels")
         if self.architecture == "ssdlite_mobilenetv2" and 3 + len(self.extra_channels) != levels:
             raise ValueError("ssdlite_mobilenetv2 has three levels of its trunk plus one for each of extra_channels")
         if self.architecture == "ssd_resnet18" and (levels < 3 or self.extra_channels):

@@ -18,15 +18,17 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from data_cache.devices import autocast
 from data_cache.errors import UserError
 from data_cache.files import append_json_line, read_regular, sha256_of_bytes, write_atomically
 from data_cache.progress import say
 from data_cache.tensors import NO_STATE
 from detect.quiet import quiet
+from detect.weights import not_finite
 
 
 class AutocastOptimWrapper(OptimWrapper):  # type: ignore[misc]
-    """Computes the loss in bfloat16 on any device; MMEngine's AmpOptimWrapper refuses a CPU."""
+    """Computes the loss as `autocast` of data_cache/devices.py; MMEngine's AmpOptimWrapper refuses a CPU."""
 
     def __init__(self, device: str, **options: Any) -> None:
         super().__init__(**options)
@@ -35,7 +37,7 @@ class AutocastOptimWrapper(OptimWrapper):  # type: ignore[misc]
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Enter autocast around forward pass and loss."""
-        with super().optim_context(model), torch.autocast(self.device, dtype=torch.bfloat16):
+        with super().optim_context(model), autocast(self.device):
             yield
 
 
@@ -131,14 +133,22 @@ class ProgressHook(Hook):  # type: ignore[misc]
         if not math.isfinite(float(outputs["loss"])):
             raise UserError(
                 f"the loss became {float(outputs['loss'])} in epoch {runner.epoch + 1}, step {batch_idx + 1}; "
-                "lower it with --set learning_rate=... and start again (the last good epoch is kept)"
+                + self._remedy()
             )
         self.losses.append({name: value.detach() for name, value in outputs.items()})
         if time.monotonic() - self.told >= self.pause:
             self._tell(runner, runner.iter + 1)
 
+    def _remedy(self) -> str:
+        return (
+            f"the last good epoch is kept; to train with a lower learning_rate delete {self.log.parent}, "
+            "or choose another --runs folder"
+        )
+
     def after_train_epoch(self, runner: QuietRunner) -> None:
-        """Write the epoch's line."""
+        """Write the epoch's line. Raises UserError where the last step's gradient left weights that are not finite."""
+        if broken := not_finite(runner.model.state_dict()):
+            raise UserError(f"{broken[0]} is not finite after epoch {runner.epoch + 1}; {self._remedy()}")
         means = {name: float(sum(step[name] for step in self.losses)) / len(self.losses) for name in self.losses[0]}
         rate = runner.optim_wrapper.get_lr()["lr"][0]
         append_json_line(self.log, {"epoch": runner.epoch + 1, "step": runner.iter, "learning_rate": rate, **means})

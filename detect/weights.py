@@ -30,10 +30,17 @@ def read_recipe(path: Path) -> DetectorRecipe:
 
 
 def load_weights(path: Path, network: "nn.Module") -> None:
-    """Put the weights of `path` into `network`. Raises UserError where they are damaged or do not fit."""
+    """Put the weights of `path` into `network`. Raises UserError where they are damaged, not finite, or do not fit."""
     tensors, metadata, _ = load_tensors(path, REMEDY)
     _recipe(path, metadata)
+    if broken := not_finite(tensors):
+        raise UserError(f"{path}: {broken[0]} is not finite, its training failed; {REMEDY}")
     put_in(path, network, tensors)
+
+
+def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
+    """Return the names of the tensors that hold NaN or infinity."""
+    return [name for name, value in tensors.items() if not value.isfinite().all()]
 
 
 def _recipe(path: Path, metadata: Mapping[str, Any]) -> DetectorRecipe:

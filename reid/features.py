@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from data_cache.datasets import Dataset
+from data_cache.devices import autocast
 from data_cache.errors import UserError, start_worker
 from data_cache.files import sha256_of_names
 from data_cache.image_files import sha256_of_sizes
@@ -48,6 +49,7 @@ def extract_features(
     if rank_count() > 1:
         wait_for_all()
         made |= {rows: blocks.made_by_another(rows) for rows in missing if rows not in made}
+        wait_for_all()  # all have read the blocks before they are cleared up
     return _joined([made[rows] for rows in plan])
 
 
@@ -78,7 +80,7 @@ def _extracted(
 
 
 def _of_batch(network: nn.Module, batch: Batch, device: str) -> Block:
-    with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+    with torch.inference_mode(), autocast(device):
         output = forward(network, batch, device)
     return functional.normalize(output.feature.float()).cpu().numpy(), output.attention.float().cpu().numpy()
 

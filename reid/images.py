@@ -1,5 +1,6 @@
 """Images with their part boxes, as tensors for the network; augmentation moves both together."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Box
     if len(failed):
         raise UserError(
             f"{len(failed)} images could not be read, first {parts.names[failed[0]]} ({parts.failure[failed[0]]}); "
-            "mend or unlist them, then run `python cli.py detect` again"
+            f"mend or unlist them, then {parts.remedy}"
         )
     size = parts.image_size[rows].astype(np.float32)
     boxes = parts.boxes[rows, :depth] / np.concatenate([size, size], axis=1)[:, None, :]
@@ -223,6 +224,11 @@ def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
 
 def normalised(images: Tensor) -> Tensor:
     """uint8 images (B, 3, S, S) to float, channels last, as the trunk expects them."""
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    deviation = torch.tensor(STD, device=images.device).view(3, 1, 1)
+    mean, deviation = _mean_and_deviation(images.device)
     return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache
+def _mean_and_deviation(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return both as (3, 1, 1), kept: to bring them to a GPU anew would wait for all work there, in every step."""
+    return torch.tensor(MEAN, device=device).view(3, 1, 1), torch.tensor(STD, device=device).view(3, 1, 1)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_cache.devices import autocast
 from data_cache.progress import say, track
 from reid.features import forward
 from reid.holdout import Holdout
@@ -20,6 +21,7 @@ from reid.state import BEST, State, save, save_last
 from reid.training_log import keep_until, log_epoch
 
 Terms = Mapping[str, Tensor]
+REMEDY = "train with a lower learning_rate in another --runs folder, with --parts for the boxes"
 
 
 def run_epochs(
@@ -98,7 +100,7 @@ def _told(means: Callable[[], dict[str, float]]) -> Callable[[], str]:
 
 def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> Terms:
     """Change the network by one batch; `vehicle` (B,) holds the class numbers of the whole batch, on the device."""
-    with torch.autocast(device, dtype=torch.bfloat16):
+    with autocast(device):
         terms: Terms = forward(state.objective, batch, device, vehicle)
     state.optimiser.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]
@@ -111,8 +113,7 @@ def _require_finite_weights(state: State) -> None:
     broken = [name for name, value in state.network.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise error_of_all(
-            f"{broken[0]} is not finite after epoch {state.epoch + 1}; the last good checkpoint is kept; "
-            "lower learning_rate"
+            f"{broken[0]} is not finite after epoch {state.epoch + 1}; the last good checkpoint is kept; {REMEDY}"
         )
 
 
@@ -121,5 +122,5 @@ def _require_finite(loss: Tensor, index: Tensor, paths: Sequence[Path], epoch: i
         batch = ", ".join(str(paths[place]) for place in index.tolist())
         raise error_of_all(
             f"the loss is {loss.item()} in epoch {epoch + 1}; the last good checkpoint is kept; "
-            f"lower learning_rate, or look at the batch: {batch}"
+            f"{REMEDY}, or look at the batch: {batch}"
         )

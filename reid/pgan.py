@@ -94,8 +94,10 @@ def channel_means(x: Tensor) -> Tensor:
 
     A sum divided, because its gradient is a broadcast view; that of `mean` is laid out channels-first, whatever x is,
     and adding it to the other gradients of a channels-last map takes longer than all else in the block but products.
+    Without autocast, which on a GPU would take the sum in float32 and so give the gradient another order of memory.
     """
-    return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
+    with torch.autocast(x.device.type, enabled=False):
+        return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
 class SqueezeExcitation(nn.Module):

@@ -38,7 +38,10 @@ def joined_ranks(device: str) -> Iterator[None]:
         yield
         return
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= there:
+            raise UserError(f"process {number + 1} of this machine has no GPU of its own: --nproc-per-node={there}")
+        torch.cuda.set_device(number)
     # Gloo for what lies on the CPU, waiting included: it notices at once where another process has gone
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:

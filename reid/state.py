@@ -37,13 +37,16 @@ class State:
     best: float = -1.0  # mAP on the held-out vehicles
 
 
-def start_state(recipe: ReidRecipe, vehicles: int, device: str, *, compiled: bool = False) -> State:
+def start_state(
+    recipe: ReidRecipe, vehicles: int, device: str, *, compiled: bool = False, resumed: bool = False
+) -> State:
     """Return the state before the first epoch; `vehicles` is the number of classes.
 
+    A `resumed` one has a random trunk, which a checkpoint is to fill: the file of its first weights may be gone.
     Processes that train together average their gradients, and on GPUs the statistics of batch norms; on CPUs, where
     torch has no such batch norm, each normalises its own share, and the first one's running statistics are kept.
     """
-    network = build_network(recipe, vehicles).to(device).to(memory_format=torch.channels_last)
+    network = build_network(recipe, vehicles, pretrained=not resumed).to(device).to(memory_format=torch.channels_last)
     if rank_count() > 1 and device == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.datasets import Dataset, faults
-from data_cache.devices import describe_device
+from data_cache.devices import describe_device, has_bfloat16
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, telling_of_dead_workers
 from data_cache.files import remove_strays, sha256_of_names, write_json
@@ -55,6 +55,8 @@ def train(
                 remove_strays(*(folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES)))
             checkpoint = checkpoint_to_resume(folder, identity)
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
+                if not (folder / BEST).exists():
+                    raise UserError(f"{folder / BEST}: gone, though all epochs are done; delete {folder} to train anew")
                 say(f"{folder}: already trained, {recipe.epochs} epochs")
                 return folder / BEST
             kept = None
@@ -64,7 +66,8 @@ def train(
             holdout = (
                 Holdout(dataset, vehicles.held_out, parts, recipe, device, workers, kept) if recipe.holdout else None
             )
-        state = start_state(recipe, len(vehicles.trained), device, compiled=compiled)
+        resumed = checkpoint is not None
+        state = start_state(recipe, len(vehicles.trained), device, compiled=compiled, resumed=resumed)
         if not own_rank():
             write_json(folder / RECIPE, identity["recipe"])
         if checkpoint is not None:
@@ -72,7 +75,8 @@ def train(
             say(f"resuming after epoch {state.epoch} of {recipe.epochs}")
         ranks = f", {rank_count()} processes" if rank_count() > 1 else ""
         counts = f"{len(vehicles.images)} images of {len(vehicles.trained)} vehicles"
-        say(f"training on {counts}, {describe_device(device)}{ranks}")
+        numbers = "" if has_bfloat16(device) else ", in float32"
+        say(f"training on {counts}, {describe_device(device)}{numbers}{ranks}")
         run_epochs(state, recipe, loader, holdout, folder, identity, tensorboard=tensorboard)
     return folder / BEST
 

@@ -1,3 +1,4 @@
+import math
 import pickle
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_a_flipped_bit_in_the_weights_is_refused(tmp_path: Path) -> None:
     path.write_bytes(damaged)
     with pytest.raises(UserError, match="its content has changed"):
         load_weights(path, torch.nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    broken = torch.nn.Linear(3, 2)
+    broken.bias.data[1] = value
+    write_weights(tmp_path / "w.safetensors", broken, TINY)
+    with pytest.raises(UserError, match=r"w\.safetensors: bias is not finite.*parts train"):
+        load_weights(tmp_path / "w.safetensors", torch.nn.Linear(3, 2))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

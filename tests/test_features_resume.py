@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,6 +34,7 @@ from data_cache.errors import UserError
 from data_cache.files import strays_of
 from data_cache.locks import run_lock
 from reid import features
+from reid.feature_blocks import Block, FeatureBlocks
 from reid.features import extract_features
 from reid.images import vehicle_images
 from reid.ranks import joined_ranks, own_rank
@@ -197,6 +199,21 @@ def test_two_processes_of_torchrun_make_the_file_of_one(
     assert path.read_bytes() == undisturbed_features and only_the_file(path)
     assert joined(toy, path) == [0, 0]
     assert capfd.readouterr().err.count("features are up to date") == 1
+
+
+def test_blocks_stay_until_the_slowest_process_has_read_them(
+    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, plain = tmp_path / "features.safetensors", FeatureBlocks.made_by_another
+
+    def late(self: FeatureBlocks, rows: range) -> Block:
+        if own_rank():
+            time.sleep(0.5)
+        return plain(self, rows)
+
+    monkeypatch.setattr(FeatureBlocks, "made_by_another", late)
+    assert joined(toy, path) == [0, 0]
+    assert path.read_bytes() == undisturbed_features and only_the_file(path)
 
 
 def test_a_process_of_torchrun_that_dies_ends_the_others_and_its_blocks_are_made_by_the_next_run(

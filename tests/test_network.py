@@ -10,6 +10,7 @@ from toy import TINY, tiny_scale, tiny_trunk
 
 from data_cache.errors import UserError
 from data_cache.tensors import save_tensors
+from reid import network
 from reid.network import build_network, network_state, read_checkpoint, trained_network, untrained_networks
 from reid.state import checkpoint_to_resume, restore, save, start_state
 from reid.trunks import TRUNKS
@@ -21,6 +22,26 @@ IDENTITY = {"kind": "re-identification", "recipe": TINY.model_dump(mode="json"),
 def tiny() -> Iterator[None]:
     with tiny_scale():
         yield
+
+
+def test_a_resumed_training_does_not_need_the_weights_that_the_first_began_with(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    plain = network.build_trunk
+
+    def noting(name: str, weights: str | None, *, tell: bool) -> torch.nn.Module:
+        asked.append(weights)
+        return plain(name, None, tell=tell)
+
+    monkeypatch.setattr(network, "build_trunk", noting)
+    recipe, checkpoint = TINY.model_copy(update={"trunk_weights": "gone.pth"}), read_checkpoint(saved)
+    start_state(recipe, 8, "cpu")
+    state = start_state(recipe, 8, "cpu", resumed=True)
+    assert asked == ["gone.pth", None]
+    restore(state, checkpoint)
+    found, wanted = state.network.state_dict(), network_state(checkpoint)
+    assert all(torch.equal(value, wanted[name]) for name, value in found.items())
 
 
 @pytest.fixture

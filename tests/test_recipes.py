@@ -51,6 +51,11 @@ def test_the_last_of_two_overrides_counts() -> None:
     assert resolve("toy", "epochs=3", "epochs=4").epochs == 4
 
 
+@pytest.mark.parametrize("override", ["epochs=on", "rate=yes", "sizes=[1, true]"])
+def test_yes_and_no_are_no_numbers(override: str) -> None:
+    assert override.partition("=")[0] in refusal("toy", override)
+
+
 def test_a_word_for_nothing_is_nothing() -> None:
     assert resolve("toy", "weights=null").weights is None
     assert resolve("toy", "weights=").weights is None

@@ -1,5 +1,6 @@
 """Images and boxes move together, nothing depends on who reads them, and what cannot be read is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,10 @@ def test_an_image_that_could_not_be_read_is_refused_with_its_reason() -> None:
         part_names=("plate",),
         fingerprint={},
     )
-    with pytest.raises(UserError, match=r"1 images could not be read, first a \(truncated\); mend"):
-        part_arrays(parts, ["a"], 3)
+    for source, command in (({}, "detect"), ({"source": "coco"}, "cache import")):
+        told = rf"1 images could not be read, first a \(truncated\); mend.* `python cli\.py {command}` again"
+        with pytest.raises(UserError, match=told):
+            part_arrays(replace(parts, fingerprint=source), ["a"], 3)
 
 
 @pytest.mark.filterwarnings("error")

@@ -116,6 +116,13 @@ def test_the_recipe_decides_the_augmentation_and_its_seed(toy: Toy) -> None:
     assert (images.augmentation, images.seed) == (Augmentation(flip=0.25, erase=0.75), 6)
 
 
+def test_a_finished_run_whose_best_epoch_is_gone_is_told(toy: Toy, tmp_path: Path) -> None:
+    train_toy(TINY, toy, tmp_path)
+    (tmp_path / BEST).unlink()
+    with pytest.raises(UserError, match=r"best\.safetensors: gone, though all epochs are done; delete .* anew"):
+        train_toy(TINY, toy, tmp_path)
+
+
 def test_another_seed_is_another_run(toy: Toy) -> None:
     first, same, other = (
         start_state(TINY.model_copy(update={"seed": seed}), 8, "cpu").network.state_dict() for seed in (0, 0, 1)
