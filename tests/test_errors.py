@@ -89,7 +89,7 @@ def allocate_on_a_gpu() -> None:
 )
 def test_too_little_memory_is_one_line(allocate: Callable[[], object]) -> None:
     with (
-        pytest.raises(UserError, match=r"^out of memory \(.*; use smaller batches or pictures") as raised,
+        pytest.raises(UserError, match=r"^out of memory \(.*; use fewer --workers, or smaller batches") as raised,
         telling_of_little_memory(),
     ):
         allocate()

@@ -47,5 +47,5 @@ def test_tensorboard_reads_every_epoch_once_also_after_a_stop(tmp_path: Path) ->
 
 def test_where_tensorboard_is_not_installed_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_log, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"--tensorboard: .*pip install 'pgan-vehicle-reid\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"--tensorboard: .*pip install '\.\[tensorboard\]'"):
         require_tensorboard()
