@@ -1,9 +1,9 @@
 """Ranking at the sizes of the four benchmarks: against the matrix product alone, a full argsort, other roundings."""
 
-import resource
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -123,7 +123,9 @@ def argsorted(sets: Sets, scores: Matrix) -> Precisions:
 def resident_bytes(test: Test, queries: int) -> int:
     """Rank the first queries of a test and return the most memory that this process has ever held."""
     ranked(random_sets(test).head(queries))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    # not `ru_maxrss`, which a process inherits from the one that started it
+    told = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()
+    return int(told[0]) * 1024  # from kB
 
 
 def to_tf32(matrix: Matrix) -> Matrix:

@@ -1,6 +1,5 @@
 """Images with their part boxes, as tensors for the network; augmentation moves both together."""
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from reid.sampler import Sample
 Item = TypeVar("Item")
 RESAMPLING = Image.Resampling.BILINEAR
 MEAN_PIXEL = np.array([round(255 * value) for value in MEAN], dtype=np.uint8)
+MEANS, DEVIATIONS = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
@@ -224,11 +224,6 @@ def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
 
 def normalised(images: Tensor) -> Tensor:
     """uint8 images (B, 3, S, S) to float, channels last, as the trunk expects them."""
-    mean, deviation = _mean_and_deviation(images.device)
+    # a copy that is not waited for: to wait would be for all work of a GPU, in every step
+    mean, deviation = (values.to(images.device, non_blocking=True) for values in (MEANS, DEVIATIONS))
     return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)
-
-
-@functools.cache
-def _mean_and_deviation(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return both as (3, 1, 1), kept: to bring them to a GPU anew would wait for all work there, in every step."""
-    return torch.tensor(MEAN, device=device).view(3, 1, 1), torch.tensor(STD, device=device).view(3, 1, 1)
