@@ -1,9 +1,10 @@
 """Which device a run uses, how its name reads to a person, and how its algorithms and its memory are chosen."""
 
 import ctypes
+import functools
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from data_cache.errors import UserError
@@ -43,7 +44,12 @@ def has_bfloat16(device: str) -> bool:
 
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return _cpu_has_bfloat16(getattr(torch.cpu, "get_capabilities", dict))
+
+
+@functools.cache
+def _cpu_has_bfloat16(ask: Callable[[], Mapping[str, Any]]) -> bool:
+    able = ask()  # takes a millisecond, which every step of a training would wait for
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 

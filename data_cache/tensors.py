@@ -78,6 +78,11 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
     return tensors, metadata, expected
 
 
+def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
+    """Return the names of the tensors that hold NaN or infinity."""
+    return [name for name, value in tensors.items() if not value.isfinite().all()]
+
+
 def read_metadata(path: Path, remedy: str) -> dict[str, Any]:
     """Return the metadata of what `save_tensors` wrote; see `read_entry`."""
     return read_entry(path, remedy)[0]

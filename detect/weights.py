@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError, plain
-from data_cache.tensors import load_tensors, read_metadata, save_tensors
+from data_cache.tensors import load_tensors, not_finite, read_metadata, save_tensors
 from detect.recipes import DetectorRecipe
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ def load_weights(path: Path, network: "nn.Module") -> None:
     if broken := not_finite(tensors):
         raise UserError(f"{path}: {broken[0]} is not finite, its training failed; {REMEDY}")
     put_in(path, network, tensors)
-
-
-def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
-    """Return the names of the tensors that hold NaN or infinity."""
-    return [name for name, value in tensors.items() if not value.isfinite().all()]
 
 
 def _recipe(path: Path, metadata: Mapping[str, Any]) -> DetectorRecipe:

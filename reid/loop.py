@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_cache.devices import autocast
 from data_cache.progress import say, track
+from data_cache.tensors import not_finite
 from reid.features import forward
 from reid.holdout import Holdout
 from reid.images import Batch, read_batches
@@ -110,8 +111,7 @@ def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> T
 
 def _require_finite_weights(state: State) -> None:
     """Raise UserError, before anything is kept, where a gradient overflowed in the epoch's last step."""
-    broken = [name for name, value in state.network.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
+    if broken := not_finite(state.network.state_dict()):
         raise error_of_all(
             f"{broken[0]} is not finite after epoch {state.epoch + 1}; the last good checkpoint is kept; {REMEDY}"
         )

@@ -82,11 +82,11 @@ def _lines(axes: Any, title: str, colours: Mapping[str, str], results: Results) 
     _printed_texts(axes, here, colours)
 
 
-def _printed_marks(axes: Any, places: Iterable[tuple[float | None, float | None]], colour: str = INK) -> None:
+def _printed_marks(axes: Any, places: Iterable[tuple[float | None, float | None]]) -> None:
     """Mark what the paper prints, where it prints something; `places` are (x, y)."""
     marks = [(x, y) for x, y in places if x is not None and y is not None]
     if marks:
-        axes.plot(*zip(*marks, strict=True), "D", color=colour, markeredgecolor="white", markersize=7)
+        axes.plot(*zip(*marks, strict=True), "D", color=INK, markeredgecolor="white", markersize=7)
 
 
 def _printed_texts(axes: Any, here: Sequence[tuple[Point, Line]], colours: Mapping[str, str]) -> None:
@@ -94,10 +94,9 @@ def _printed_texts(axes: Any, here: Sequence[tuple[Point, Line]], colours: Mappi
     axes.margins(y=0.25)
     for point, line in here:
         if line.row.printed.mAP is not None:
-            height = 0.96 - 0.06 * list(colours).index(point.line)
-            place, across = (point.x, height), axes.get_xaxis_transform()
             style = {"color": colours[point.line], "fontsize": 9, "ha": "center", "va": "top"}
-            axes.text(*place, f"◆ {line.row.printed.mAP:.1f}", transform=across, **style)
+            height = 0.96 - 0.06 * list(colours).index(point.line)  # of the chart's, where x is in its own unit
+            axes.text(point.x, height, f"◆ {line.row.printed.mAP:.1f}", transform=axes.get_xaxis_transform(), **style)
 
 
 def _printed(line: Line, name: str) -> float | None:
