@@ -11,40 +11,11 @@ from pathlib import Path
 
 import click
 
+from benchmarks.scale_rates import CHANNELS, Rates, measure
 from data_cache.files import read_json, write_json
 
 SIZES = (1_000_000, 100_000_000, 10_000_000_000)
 UNITS = ((365.25 * 86400, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
-CHANNELS = 512
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What was measured, with how many images; seconds are those of one core of that machine."""
-
-    machine: str
-    stage_one: float  # images in a second of a core, files to shards
-    stage_one_images: int
-    features: float  # the same, ResNet-50, files to vectors
-    features_images: int
-    cache_bytes: float  # of parts.h5, an image
-    merge_seconds: float  # an image: shards read, joined and written
-    merge_bytes: float  # of memory at its peak, an image
-    cache_images: int
-    feature_bytes: float  # of the feature file, an image
-    feature_images: int
-    exact: float  # queries in a second of a core
-    lists: float  # the same of IVF-PQ
-    vector_bytes: float  # of memory that exact search holds, an image
-    index_bytes: float  # that IVF-PQ holds besides, an image
-    recall: float  # of IVF-PQ's best ten
-    searched: int  # images in the gallery of both
-
-    def __post_init__(self) -> None:
-        """Raise ValueError where something cannot be."""
-        for name, value in asdict(self).items():
-            if not isinstance(value, str) and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}, it must be a positive number")
 
 
 @dataclass(frozen=True)
@@ -170,8 +141,6 @@ def duration_of_query(rate: float) -> str:
 def main(file: Path, sizes: tuple[int, ...], cores: int) -> None:
     """Print both tables; where the file is not there, measure first, which takes minutes, and write it."""
     if not file.exists():
-        from benchmarks.scale_rates import measure
-
         write_json(file, asdict(measure()))
     rates = Rates(**read_json(file))
     click.echo(f"{measured_table(rates)}\n\n{cost_table(sizes, rates, cores)}")

@@ -3,10 +3,12 @@
 In seconds of a core, of all processes: work beside it on the machine changes them little, and machines add up.
 """
 
+import math
 import resource
 import tempfile
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from benchmarks.gallery import EXACT_QUERIES, QUERIES, K, random_features
 from benchmarks.part_cache import IMAGES as CACHED
 from benchmarks.part_cache import many_parts
 from benchmarks.pictures import render, rendered_job
-from benchmarks.scale import CHANNELS, Rates
 from benchmarks.stage_one import BATCH, WORKERS
 from benchmarks.stage_two import DEPTH, IMAGES, feature_calls
 from data_cache.devices import describe_device
@@ -29,6 +30,7 @@ from reid.features_file import Features, write_features
 from vehicle_reid.approximate import FaissSearch
 from vehicle_reid.search import ExactSearch, sample, search
 
+CHANNELS = 512
 EMBEDDED, SEARCHED = 20_000, 100_000
 
 
@@ -105,3 +107,32 @@ def core_seconds(call: Callable[[], object]) -> float:
 def _used() -> float:
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What was measured, with how many images; seconds are those of one core of that machine."""
+
+    machine: str
+    stage_one: float  # images in a second of a core, files to shards
+    stage_one_images: int
+    features: float  # the same, ResNet-50, files to vectors
+    features_images: int
+    cache_bytes: float  # of parts.h5, an image
+    merge_seconds: float  # an image: shards read, joined and written
+    merge_bytes: float  # of memory at its peak, an image
+    cache_images: int
+    feature_bytes: float  # of the feature file, an image
+    feature_images: int
+    exact: float  # queries in a second of a core
+    lists: float  # the same of IVF-PQ
+    vector_bytes: float  # of memory that exact search holds, an image
+    index_bytes: float  # that IVF-PQ holds besides, an image
+    recall: float  # of IVF-PQ's best ten
+    searched: int  # images in the gallery of both
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where something cannot be."""
+        for name, value in asdict(self).items():
+            if not isinstance(value, str) and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} is {value}, it must be a positive number")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_cache.errors import UserError, shown
+from data_cache.errors import RecordFault, UserError, shown
 from data_cache.files import read_json
 from data_cache.packing import ImageEntry
 
@@ -14,10 +14,6 @@ LARGEST_SIDE = 2**24  # pixels; beyond it float32 does not hold every whole numb
 MOST_CATEGORIES = 128  # labels of the part cache are int8
 FIRST = 3  # faults that a message names
 Identifier = int | str
-
-
-class RecordFault(ValueError):
-    """What is wrong with one record of a file."""
 
 
 @dataclass(frozen=True, eq=False)

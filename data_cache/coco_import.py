@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from data_cache.coco_files import (
     CocoIndex,
     Identifier,
-    RecordFault,
     corners,
     faults_of,
     field,
@@ -22,7 +21,7 @@ from data_cache.coco_files import (
     refuse,
 )
 from data_cache.datasets import Dataset
-from data_cache.errors import UserError, shown
+from data_cache.errors import RecordFault, UserError, shown
 from data_cache.files import read_json, sha256_of_file
 from data_cache.packing import Imported, LooseBoxes, pack_boxes
 from data_cache.verification import differing_names, first_of

@@ -61,15 +61,6 @@ def is_rendered(root: Path) -> bool:
     return (root / MARK).exists()
 
 
-def rendered_set(root: Path) -> str | None:
-    """Return how a rendered set is told of, its name or size and seed, with the renderer's version; None for others."""
-    from data_cache.synthetic.settings import title  # loads the renderer, which few data sets need
-
-    mark = read_json(root / MARK) if is_rendered(root) else None
-    settings = mark.get("settings") if isinstance(mark, dict) else None
-    return title(settings) if isinstance(settings, dict) else None
-
-
 def _require_whole(root: Path, table: pd.DataFrame) -> None:
     """Raise UserError where the renderer's mark is damaged, or counts other images than its table has."""
     remedy = f"delete {root} and make it again with `python cli.py synth --data-root {root.parent}`"

@@ -102,3 +102,7 @@ def telling_of_little_memory() -> Iterator[None]:
             f"out of memory ({lines[0][:200]}); use fewer --workers, or smaller batches or pictures where the command "
             "has them (--batch-size, --set vehicles_per_batch or image_size); what is finished is kept"
         ) from error
+
+
+class RecordFault(ValueError):
+    """What is wrong with one record of a file."""

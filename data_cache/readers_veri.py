@@ -6,8 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from data_cache.coco_files import RecordFault
-from data_cache.errors import UserError, shown
+from data_cache.errors import RecordFault, UserError, shown
 from data_cache.lists import Entry, list_text, read_entries, read_image_list
 from data_cache.protocols import FixedSplit, Split, fixed_split
 from data_cache.readers import COLUMNS, Reading

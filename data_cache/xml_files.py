@@ -9,8 +9,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from data_cache.coco_files import RecordFault
-from data_cache.errors import plain
+from data_cache.errors import RecordFault, plain
 from data_cache.files import read_regular
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data_cache.attributes import PART_NAMES
-from data_cache.coco_files import LARGEST_SIDE, Identifier, RecordFault, corners, file_name, identifier
+from data_cache.coco_files import LARGEST_SIDE, Identifier, corners, file_name, identifier
 from data_cache.coco_files import field as required
+from data_cache.errors import RecordFault
 from data_cache.files import read_json
 from detect.faults import counted, noting, shown
 from detect.image_record import Corners, ImageRecord

@@ -16,7 +16,8 @@ from data_cache.options import (
     runs_option,
     workers_option,
 )
-from detect.options import chosen_images, chosen_weights, detector_option, weights_option
+from detect.job import chosen_images
+from detect.options import chosen_weights, detector_option, weights_option
 
 if TYPE_CHECKING:
     from detect.run import DetectionSummary

@@ -15,10 +15,9 @@ from data_cache.files import sha256_of_file
 from data_cache.programs import Exported, Program, Run, require_onnx, trace, write_program
 from data_cache.progress import say
 from detect.detector import Detector, load_detector
-from detect.job import PACKAGES
 from detect.quiet import quiet
 from detect.recipes import DetectorRecipe
-from detect.weights import KIND
+from detect.weights import KIND, PACKAGES
 
 FOLDER, NAME = "export", "detector"
 LEAST_ALIKE = 0.9  # of the boxes; rounding may exchange two that score alike

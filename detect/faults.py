@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_cache.coco_files import RecordFault
-from data_cache.errors import UserError
+from data_cache.errors import RecordFault, UserError
 
 SHOWN_FIRST = 3
 _short = reprlib.Repr()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from data_cache.coco_files import RecordFault
+from data_cache.errors import RecordFault
 
 EDGE_TOLERANCE = 1.0  # pixels that a box may stick out of its image; it is clipped
 MIN_SIDE = 0.01  # pixels; with a shorter side, after clipping, a box has no area

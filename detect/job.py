@@ -12,10 +12,9 @@ from data_cache.image_files import files_replaced, made_by
 from data_cache.parts import PartBoxes, read_parts, require_fingerprint
 from data_cache.shards import plan_shards, shard_is_finished, shard_path
 from detect.recipes import DetectorRecipe
-from detect.weights import read_recipe
+from detect.weights import PACKAGES, read_recipe
 
 SHARD_SIZE = 256
-PACKAGES = ("torch", "torchvision", "onedl-mmdetection")
 ANEW = "delete it to find their parts anew, or write to another place with --output"
 OTHER_IMAGES = (
     "write to another place with --output, or delete it; what it holds can be kept: "
@@ -170,3 +169,15 @@ def _difference(held: Sequence[str], wanted: Sequence[str]) -> str:
     kinds = {"are new": sorted({*wanted} - {*held}), "are in it alone": sorted({*held} - {*wanted})}
     told = [f"{len(names):,} {what}, first {names[0]}" for what, names in kinds.items() if names]
     return f"made of other images than this run's: {'; '.join(told)}"
+
+
+def chosen_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
+    """Return name, folder and image names of the folder `images`, or of the data set where there is none."""
+    if images is not None:
+        from data_cache.images import images_below
+
+        return images.resolve().name, images, images_below(images)
+    from data_cache.datasets import load_dataset
+
+    table = load_dataset(dataset, data_root)
+    return table.name, table.root, table.names()

@@ -43,15 +43,3 @@ def chosen_weights(runs: Path, recipe: str | None, weights: Path | None, device:
     if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
         device = choose_device(device)
     return trained_weights(runs, recipe, device)
-
-
-def chosen_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
-    """Return name, folder and image names of the folder `images`, or of the data set where there is none."""
-    if images is not None:
-        from data_cache.images import images_below
-
-        return images.resolve().name, images, images_below(images)
-    from data_cache.datasets import load_dataset
-
-    table = load_dataset(dataset, data_root)
-    return table.name, table.root, table.names()

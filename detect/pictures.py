@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from data_cache.coco_files import RecordFault
-from data_cache.errors import plain
+from data_cache.errors import RecordFault, plain
 from data_cache.images import ImageError, path_inside, turned_by_exif
 from detect.faults import shown
 

@@ -13,7 +13,7 @@ from data_cache.errors import UserError
 from data_cache.files import passing_folder
 from data_cache.parts import PartBoxes, read_parts
 from detect.annotations import AnnotatedImage, read_annotations
-from detect.options import chosen_images
+from detect.job import chosen_images
 from detect.preview_cells import preview_cell
 
 LEGEND = "Solid, numbered: found, with score, 1 the most confident."

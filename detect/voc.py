@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cache.coco_files import LARGEST_SIDE, RecordFault
+from data_cache.coco_files import LARGEST_SIDE
+from data_cache.errors import RecordFault
 from data_cache.xml_files import parse_xml
 from detect.faults import noting, shown
 from detect.image_record import Corners

@@ -4,8 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data_cache.coco_files import RecordFault
-from data_cache.errors import UserError, plain
+from data_cache.errors import RecordFault, UserError, plain
 from data_cache.images import ImageError, image_size
 from data_cache.progress import track
 from data_cache.walking import files_below

@@ -14,6 +14,7 @@ from detect.recipes import DetectorRecipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+PACKAGES = ("torch", "torchvision", "onedl-mmdetection")
 KIND = "part detector"
 REMEDY = "train a detector with `python cli.py parts train`"
 

@@ -16,7 +16,7 @@ from data_cache.options import (
     set_option,
     workers_option,
 )
-from reid.commands import parts_option, split_option
+from reid.command_options import parts_option, split_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,10 @@ from typing import Any
 
 from data_cache.files import read_json_lines
 from data_cache.plots import COLOURS
+from reid.training_log import LOSSES, VALIDATION
 
 INK = "#010203"  # stands for the page's text colour until the SVG is made
 
-LOSSES = {"loss": "total", "identity": "identity", "fusion": "triplet, fusion", "global": "triplet, global"}
-LOSSES |= {"part": "triplet, part", "loss_cls": "classes", "loss_bbox": "boxes"}
-VALIDATION = {"validation_mAP": "mAP", "validation_cmc1": "CMC@1"}
 
 Line = Mapping[str, Any]
 

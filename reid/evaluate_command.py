@@ -17,7 +17,8 @@ from data_cache.options import (
     seed_option,
     workers_option,
 )
-from reid.commands import RUN_HELP, chosen_run, part_cache, parts_option
+from reid.command_options import RUN_HELP, parts_option
+from reid.runs import chosen_run, part_cache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +172,7 @@ def _inputs(
     from data_cache.datasets import dataset_label
     from reid.evaluation import Transfer
     from reid.network import read_checkpoint
-    from reid.state import BEST
+    from reid.runs import BEST
     from reid.trained_boxes import require_trained_boxes
 
     source = dataset.name if trained_on is None else dataset_label(trained_on)

@@ -17,15 +17,13 @@ from data_cache.errors import UserError, from_worker
 from data_cache.images import ImageError, image_size, load_image
 from data_cache.parts import STATUS_FAILED, PartBoxes
 from data_cache.pretrained import MEAN, STD
+from reid.augmentation import Augmentation, Boxes, Pixels, augment
 from reid.decoded import DecodedImages
 from reid.sampler import Sample
 
 Item = TypeVar("Item")
 RESAMPLING = Image.Resampling.BILINEAR
-MEAN_PIXEL = np.array([round(255 * value) for value in MEAN], dtype=np.uint8)
 MEANS, DEVIATIONS = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-Pixels = NDArray[np.uint8]
-Boxes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,6 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """Copy to page-locked memory; called by the loader when the device is a GPU."""
         return Batch(*(tensor.pin_memory() for tensor in (self.images, self.boxes, self.present, self.index)))
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Probabilities of a horizontal flip and of random erasing."""
-
-    flip: float = 0.5
-    erase: float = 0.5
 
 
 def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Boxes, NDArray[np.bool_]]:
@@ -157,37 +147,6 @@ def read_batches(loader: Iterable[Item]) -> Iterator[Item]:
     except UserError as error:
         # without its trace, which holds the loader: its processes end here, not whenever the error is forgotten
         raise from_worker(error) from error.with_traceback(None)
-
-
-def augment(image: Pixels, boxes: Boxes, chances: Augmentation, random: np.random.Generator) -> tuple[Pixels, Boxes]:
-    """Flip image and boxes together, then erase a rectangle of the image; the boxes stay (the paper is silent)."""
-    if random.random() < chances.flip:
-        image, boxes = flip(image, boxes)
-    if random.random() < chances.erase:
-        image = erase(image, random)
-    return image, boxes
-
-
-def flip(image: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """Mirror left and right: image (H, W, 3), boxes (D, 4) xyxy in [0, 1]."""
-    mirrored = boxes.copy()
-    mirrored[:, 0], mirrored[:, 2] = 1 - boxes[:, 2], 1 - boxes[:, 0]
-    return image[:, ::-1], mirrored
-
-
-def erase(image: Pixels, random: np.random.Generator) -> Pixels:
-    """Random erasing: 2 to 40 % of the area, aspect 0.3 to 3.3, filled with ImageNet's mean colour."""
-    height, width = image.shape[:2]
-    for _ in range(100):  # a drawn shape may not fit; its authors try a hundred times too
-        area = random.uniform(0.02, 0.4) * height * width
-        aspect = random.uniform(0.3, 1 / 0.3)
-        rows, columns = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
-        if rows < height and columns < width:
-            top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
-            erased = image.copy()
-            erased[top : top + rows, left : left + columns] = MEAN_PIXEL
-            return erased
-    return image
 
 
 def vehicle_images(

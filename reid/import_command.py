@@ -37,7 +37,8 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, parts_dept
     from data_cache.datasets import dataset_label
     from data_cache.progress import say
     from reid.official_import import import_official
-    from reid.recipes import PRESETS, run_folder
+    from reid.recipes import PRESETS
+    from reid.runs import run_folder
 
     if Path(name).stem != name or name in ("", ".."):
         raise click.UsageError(f"--name {name}: give a plain name, without dots and slashes")

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 from data_cache.datasets import Dataset
 from data_cache.errors import start_worker
 from data_cache.parts import PartBoxes
+from reid.augmentation import Augmentation
 from reid.decoded import DecodedImages
-from reid.holdout import Vehicles
-from reid.images import Augmentation, collate, vehicle_images
+from reid.held_out import Vehicles
+from reid.images import collate, vehicle_images
 from reid.ranks import own_rank, rank_count
 from reid.recipes import ReidRecipe
 from reid.sampler import PKSampler

@@ -17,8 +17,9 @@ from reid.images import Batch, read_batches
 from reid.loading import LabelledLoader
 from reid.ranks import error_of_all, from_first, gathered, own_rank, rank_count
 from reid.recipes import ReidRecipe
+from reid.runs import BEST
 from reid.schedule import learning_rate
-from reid.state import BEST, State, save, save_last
+from reid.state import State, save, save_last
 from reid.training_log import keep_until, log_epoch
 
 Terms = Mapping[str, Tensor]

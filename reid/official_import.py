@@ -15,7 +15,7 @@ from data_cache.tensors import content_hash, load_tensors, save_tensors
 from reid.network import network_tensors
 from reid.official import OfficialNetwork, read_official
 from reid.recipes import ReidRecipe
-from reid.state import BEST, LAST
+from reid.runs import BEST, LAST
 
 IDENTITY_WEIGHT = {"vehicleid": 1.0}  # lambda in the authors' configuration; 2 on their other data sets
 

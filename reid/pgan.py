@@ -5,15 +5,15 @@ masks M (B, D, h, w); attention w (B, D). The paper's F_i = M_i * Fg (eq. 2) are
 their mean over the mask, one matrix product of masks with Fg, and their weighted sum, Fg times the sum of w_i M_i.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from reid.recipes import Attention
 from reid.trunks import Trunk
 
-Attention = Literal["parts", "equal", "grid", "none"]
 WHOLE_MATRIX = -1  # weight_norm's name for one norm over all entries
 BORDER = 1e-4  # of a cell: a box that ends on a cell's border does not reach into the next
 

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from data_cache.options import Command, device_option, json_option
-from reid.commands import evaluated_runs, evaluated_runs_options
+from reid.command_options import evaluated_runs, evaluated_runs_options
 
 if TYPE_CHECKING:
     from reid.ranked_lists import Choice

@@ -1,12 +1,12 @@
 """Recipes of stage two: the paper's setting, its ablations, and a small form of each for a CPU."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from data_cache.recipes import Recipe, recipe_label
-from reid.pgan import Attention
+from data_cache.recipes import Recipe
+
+Attention = Literal["parts", "equal", "grid", "none"]
 
 
 class ReidRecipe(Recipe):
@@ -71,14 +71,8 @@ PRESETS: dict[str, ReidRecipe] = {
     **{f"{name}_small": SMALL.model_copy(update={"attention": kind}) for name, kind in ATTENTIONS.items()},
     "demo": SMALL.model_copy(update={"epochs": 18, "validate_every": 6}),
 }
-ABLATION = "ablation"  # folder in RUNS/DATASET of the runs that are compared, and of their tables
 
 
 def default_recipe(device: str) -> str:
     """Return the preset for a device: the paper's on a GPU, the small one on a CPU."""
     return "pgan" if device == "cuda" else "pgan_small"
-
-
-def run_folder(runs: Path, dataset: str, recipe: str) -> Path:
-    """Return where a recipe's run on a data set is kept; see `recipe_label`."""
-    return runs / dataset / recipe_label(recipe)

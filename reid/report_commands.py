@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Sequence
 
 from data_cache.datasets import KNOWN
-from reid.recipes import ABLATION, PRESETS
+from reid.recipes import PRESETS
+from reid.runs import ABLATION
 from reid.scoring import RERANKED
 from reid.shown_run import ShownRun
 

@@ -10,7 +10,6 @@ from data_cache.errors import UserError
 from data_cache.files import is_there
 from data_cache.parts import PartBoxes
 from data_cache.protocols import Protocol
-from reid.commands import part_cache
 from reid.features_file import Features, read_features
 from reid.heatmaps import Heat, heat_of
 from reid.images import vehicle_images
@@ -18,7 +17,7 @@ from reid.metrics_file import METRICS, read_metrics
 from reid.network import read_checkpoint, trained_network
 from reid.pictures import attends_to_parts
 from reid.recipes import ReidRecipe
-from reid.state import BEST
+from reid.runs import BEST, part_cache
 
 AGAIN = "run `python cli.py evaluate` again"
 

@@ -18,8 +18,7 @@ from reid.objective import Objective
 from reid.pgan import PGAN
 from reid.ranks import rank_count
 from reid.recipes import ReidRecipe
-
-LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+from reid.runs import BEST, LAST, PREVIOUS
 
 
 @dataclass

@@ -15,7 +15,8 @@ from data_cache.options import (
     show_recipe_option,
     workers_option,
 )
-from reid.commands import part_cache, parts_option
+from reid.command_options import parts_option
+from reid.runs import part_cache
 
 RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _small for a CPU, and demo"
 
@@ -76,7 +77,8 @@ def train_command(
     from data_cache.recipes import resolve_recipe
     from reid.decoded import decoded_path
     from reid.ranks import first_rank_first, joined_ranks
-    from reid.recipes import PRESETS, ReidRecipe, default_recipe, run_folder
+    from reid.recipes import PRESETS, ReidRecipe, default_recipe
+    from reid.runs import run_folder
     from reid.training import train
 
     keep_freed_memory()

@@ -14,12 +14,14 @@ from data_cache.locks import run_lock
 from data_cache.parts import PartBoxes
 from data_cache.progress import say
 from reid.decoded_making import decoded_training_images
-from reid.holdout import Holdout, Vehicles, split_vehicles
+from reid.held_out import Vehicles, split_vehicles
+from reid.holdout import Holdout
 from reid.loading import training_loader
 from reid.loop import run_epochs
 from reid.ranks import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
-from reid.state import BEST, LAST, checkpoint_to_resume, restore, start_state
+from reid.runs import BEST, LAST
+from reid.state import checkpoint_to_resume, restore, start_state
 from reid.training_log import CURVES, LOG, require_tensorboard
 
 RECIPE = "recipe.json"

@@ -8,8 +8,14 @@ from pathlib import Path
 from data_cache.errors import UserError
 from data_cache.files import append_json_line, read_json_lines, write_atomically
 from data_cache.plots import draw_curves
-from reid.curves import LOSSES, VALIDATION
 
+LOSSES = {"loss": "total", "identity": "identity", "fusion": "triplet, fusion", "global": "triplet, global"}
+
+
+LOSSES |= {"part": "triplet, part", "loss_cls": "classes", "loss_bbox": "boxes"}
+
+
+VALIDATION = {"validation_mAP": "mAP", "validation_cmc1": "CMC@1"}
 LOG, CURVES, TENSORBOARD = "log.jsonl", "curves.png", "tensorboard"
 
 

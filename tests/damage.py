@@ -19,7 +19,8 @@ from reid.decoded import open_decoded
 from reid.feature_blocks import FeatureBlocks
 from reid.features_file import read_features
 from reid.metrics_file import read_metrics
-from reid.state import BEST, LAST, PREVIOUS, checkpoint_to_resume
+from reid.runs import BEST, LAST, PREVIOUS
+from reid.state import checkpoint_to_resume
 
 FLIPS = 12
 FINGERPRINT = {"detector": "painted"}

@@ -22,7 +22,7 @@ from reid.ablation import running
 from reid.decoded import decoded_path
 from reid.network import read_checkpoint
 from reid.part_controls import random_boxes, shifted_boxes
-from reid.state import BEST
+from reid.runs import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny", "no_pictures")
 TABLE_3 = [BASELINE, GRID, WITHOUT_PAM, PGAN]

@@ -9,7 +9,7 @@ from toy import Toy
 from toy_ablation import BASELINE, ONE, WITHOUT_PAM, folder_of, written
 
 from data_cache.parts import write_parts
-from reid.state import LAST
+from reid.runs import LAST
 
 pytestmark = pytest.mark.usefixtures("tiny", "no_pictures")
 

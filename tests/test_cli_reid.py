@@ -14,7 +14,7 @@ from toy import TINY, one_thread, toy_set
 from cli import main
 from data_cache.files import read_json
 from reid.network import read_checkpoint
-from reid.state import BEST, LAST
+from reid.runs import BEST, LAST
 from reid.training_log import CURVES, LOG
 
 

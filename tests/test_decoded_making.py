@@ -21,7 +21,7 @@ from data_cache.parts import write_parts
 from reid import decoded
 from reid.decoded import open_decoded
 from reid.images import ResizedFiles
-from reid.state import BEST
+from reid.runs import BEST
 from reid.training import train
 
 

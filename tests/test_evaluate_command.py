@@ -12,7 +12,7 @@ from data_cache.parts import write_parts
 from data_cache.tensors import load_tensors, save_tensors
 from reid.evaluation import FEATURES
 from reid.features_file import read_features
-from reid.state import BEST
+from reid.runs import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

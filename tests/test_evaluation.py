@@ -22,9 +22,9 @@ from reid.images import vehicle_images
 from reid.metrics_file import METRICS, QUERIES
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
+from reid.runs import BEST
 from reid.scores import score
 from reid.scoring import EXPANDED, RERANKED, Scoring
-from reid.state import BEST
 
 PLAINLY = Scoring()
 pytestmark = pytest.mark.usefixtures("tiny_network")

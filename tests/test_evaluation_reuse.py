@@ -14,7 +14,7 @@ from data_cache.files import read_json
 from data_cache.tensors import save_tensors
 from reid import features as features_module
 from reid.network import read_checkpoint
-from reid.state import BEST
+from reid.runs import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

@@ -21,7 +21,8 @@ from reid.export import agreement, export_program, in_pytorch
 from reid.images import vehicle_images
 from reid.network import Checkpoint, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
-from reid.state import BEST, save, start_state
+from reid.runs import BEST
+from reid.state import save, start_state
 
 RECIPES = {
     "pgan": TINY,

@@ -13,7 +13,8 @@ from data_cache.pretrained import MEAN, STD
 from reid.export import export_program
 from reid.network import read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
-from reid.state import BEST, save, start_state
+from reid.runs import BEST
+from reid.state import save, start_state
 
 SHARED = Path(__file__).parents[2] / "shared"
 PHOTOGRAPHS = SHARED / "data/khoa-vehicle-reid/images"

@@ -11,7 +11,8 @@ from toy import TINY, Toy, tiny_scale
 from reid.heatmaps import ADDED, GLOBAL, PART, VEIL, Heat, enlarged, heat_of, veiled
 from reid.images import VehicleImages, normalised, vehicle_images
 from reid.network import build_network
-from reid.pgan import PGAN, Attention
+from reid.pgan import PGAN
+from reid.recipes import Attention
 
 
 def images_of(toy: Toy, count: int = 9) -> VehicleImages:

@@ -12,10 +12,11 @@ from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.files import read_json_lines
 from reid.features import extract_features
-from reid.holdout import Holdout, split_vehicles
+from reid.held_out import split_vehicles
+from reid.holdout import Holdout
 from reid.images import vehicle_images
 from reid.network import build_network, read_checkpoint, trained_network
-from reid.state import BEST, LAST
+from reid.runs import BEST, LAST
 from reid.training import training_loader
 
 pytestmark = pytest.mark.usefixtures("tiny_network")

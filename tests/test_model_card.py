@@ -14,7 +14,7 @@ from data_cache.tensors import save_tensors
 from reid.model_card import CARD, RECIPE, WEIGHTS, export_weights
 from reid.network import Checkpoint, build_network, network_tensors, read_checkpoint
 from reid.recipes import ReidRecipe
-from reid.state import BEST
+from reid.runs import BEST
 
 DETECTOR = "d" * 64
 RECIPE_OF_RUN = TINY.model_copy(update={"identity_weight": 1.0})

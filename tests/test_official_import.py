@@ -21,7 +21,7 @@ from reid.features_file import read_features
 from reid.network import read_checkpoint, trained_network
 from reid.official import load_official_weights
 from reid.recipes import ReidRecipe
-from reid.state import BEST, LAST
+from reid.runs import BEST, LAST
 
 Run = Callable[..., Result]
 

@@ -24,7 +24,8 @@ from detect.weights import load_weights, read_recipe
 from reid import features_file
 from reid.features_file import read_features
 from reid.network import read_checkpoint
-from reid.state import BEST, LAST, checkpoint_to_resume, restore, start_state
+from reid.runs import BEST, LAST
+from reid.state import checkpoint_to_resume, restore, start_state
 from reid.trunks import TRUNKS
 
 HASHES = {

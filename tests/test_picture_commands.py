@@ -14,8 +14,8 @@ from toy import Toy, tiny_scale
 
 from cli import main
 from data_cache.errors import UserError
-from reid.commands import chosen_run
 from reid.picture_grid import picture_name
+from reid.runs import chosen_run
 
 RUNS = ("pgan_small", "grid_small")
 

@@ -12,22 +12,9 @@ from toy import HEIGHT, WIDTH, Toy, toy_set
 
 from data_cache.errors import UserError
 from data_cache.parts import STATUS_FAILED, PartBoxes, no_parts
+from reid.augmentation import MEAN_PIXEL, Augmentation, augment, erase, flip
 from reid.features import extract_features
-from reid.images import (
-    MEAN,
-    MEAN_PIXEL,
-    STD,
-    Augmentation,
-    Batch,
-    VehicleImages,
-    augment,
-    collate,
-    erase,
-    flip,
-    normalised,
-    part_arrays,
-    vehicle_images,
-)
+from reid.images import MEAN, STD, Batch, VehicleImages, collate, normalised, part_arrays, vehicle_images
 from reid.pgan import PooledTrunk
 from reid.sampler import Sample
 

@@ -15,7 +15,7 @@ from data_cache.parts import write_parts
 from reid.network import read_checkpoint
 from reid.ranks import first_rank_first, from_first, gathered, joined_ranks, own_rank, rank_count
 from reid.recipes import ReidRecipe
-from reid.state import BEST, LAST
+from reid.runs import BEST, LAST
 
 TESTS = Path(__file__).parent
 RECIPE = TINY.model_copy(update={"holdout": 0.25, "seed": 3})

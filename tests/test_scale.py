@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.scale import SIZES, Rates, amount, cost, cost_table, duration, main, measured_table
+from benchmarks.scale import SIZES, amount, cost, cost_table, duration, main, measured_table
+from benchmarks.scale_rates import Rates
 
 ROOT = Path(__file__).parents[1]
 RATES = Rates(

@@ -15,9 +15,9 @@ from data_cache.parts import write_parts
 from data_cache.tensors import save_tensors
 from reid.evaluation import evaluate
 from reid.network import build_network, network_tensors, read_checkpoint
+from reid.runs import BEST
 from reid.scoring import Scoring
 from reid.shown_run import evaluated_run
-from reid.state import BEST
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from toy import one_thread
 
 from data_cache.parts import read_parts, write_parts
 from reid.features_file import read_features, write_features
-from reid.state import BEST
+from reid.runs import BEST
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from data_cache.parts import write_parts
 from data_cache.tensors import load_tensors, save_tensors
 from data_cache.verification import require_data_set
 from reid.images import require_size
-from reid.state import LAST, PREVIOUS
+from reid.runs import LAST, PREVIOUS
 from reid.training import train
 
 pytestmark = pytest.mark.usefixtures("tiny")

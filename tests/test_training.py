@@ -13,13 +13,16 @@ from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.files import read_json, read_json_lines
 from reid import loop
-from reid.holdout import Holdout, split_vehicles
-from reid.images import Augmentation, Batch, VehicleImages, vehicle_images
+from reid.augmentation import Augmentation
+from reid.held_out import split_vehicles
+from reid.holdout import Holdout
+from reid.images import Batch, VehicleImages, vehicle_images
 from reid.loading import training_loader
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
+from reid.runs import BEST, LAST
 from reid.schedule import learning_rate
-from reid.state import BEST, LAST, State, start_state
+from reid.state import State, start_state
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

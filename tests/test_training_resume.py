@@ -24,10 +24,11 @@ from data_cache.locks import run_lock
 from data_cache.parts import write_parts
 from reid import loop, training
 from reid import state as state_module
-from reid.holdout import split_vehicles
+from reid.held_out import split_vehicles
 from reid.losses import Criterion
 from reid.network import read_checkpoint
-from reid.state import BEST, LAST, PREVIOUS, State, save_last, start_state
+from reid.runs import BEST, LAST, PREVIOUS
+from reid.state import State, save_last, start_state
 from reid.training import RECIPE
 from reid.training_log import CURVES, LOG
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_cache import xml_files
-from data_cache.coco_files import RecordFault
+from data_cache.errors import RecordFault
 from data_cache.xml_files import parse_xml
 
 TEXT = '<a name="大众">é</a>'

@@ -19,7 +19,7 @@ from data_cache.files import read_json_lines
 from data_cache.parts import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from reid.network import read_checkpoint
 from reid.recipes import ReidRecipe
-from reid.state import BEST, LAST
+from reid.runs import BEST, LAST
 from reid.training import train
 from reid.trunks import TRUNKS, Trunk
 

@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader
 from toy import Toy
 
 from reid import decoded, decoded_making
+from reid.augmentation import Augmentation
 from reid.decoded import DecodedImages
 from reid.decoded_making import decoded_training_images, describe
-from reid.images import Augmentation, VehicleImages, collate, image_paths, vehicle_images
+from reid.images import VehicleImages, collate, image_paths, vehicle_images
 from reid.sampler import Sample
 
 SIZE = 48

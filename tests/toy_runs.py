@@ -9,8 +9,8 @@ from toy import Toy
 from reid.evaluation import FEATURES, Evaluation, evaluate
 from reid.features_file import Features, read_features
 from reid.network import read_checkpoint
+from reid.runs import BEST
 from reid.scoring import Scoring
-from reid.state import BEST
 
 PLAINLY = Scoring()
 

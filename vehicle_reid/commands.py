@@ -17,7 +17,7 @@ from data_cache.options import (
     runs_option,
     workers_option,
 )
-from reid.commands import RUN_HELP, parts_option
+from reid.command_options import RUN_HELP, parts_option
 from vehicle_reid.printing import show, tell
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], ind
 def chosen(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
     """Return the model that the options name, which are taken out of them, and the gallery's file."""
     from data_cache.datasets import dataset_label
-    from reid.commands import chosen_run
+    from reid.runs import chosen_run
     from vehicle_reid.model import VehicleReID
 
     run = chosen_run(options["runs"], dataset_label(options["dataset"]), options.pop("recipe"))

@@ -59,11 +59,10 @@ def export_command(
 
 def _network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Exported":
     from data_cache.datasets import dataset_label
-    from reid.commands import chosen_run
     from reid.export import export_program
     from reid.model_card import export_weights
     from reid.network import read_checkpoint
-    from reid.state import BEST
+    from reid.runs import BEST, chosen_run
 
     checkpoint = read_checkpoint(chosen_run(runs, dataset_label(dataset), recipe) / BEST)
     return export_weights(checkpoint) if kind == "safetensors" else export_program(checkpoint, kind)

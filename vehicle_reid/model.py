@@ -14,7 +14,7 @@ from data_cache.parts import PartBoxes, no_parts, read_parts, require_fingerprin
 from detect.training import WEIGHTS
 from reid.network import Checkpoint, read_checkpoint, trained_network
 from reid.ranking import Matrix
-from reid.state import BEST
+from reid.runs import BEST
 from vehicle_reid.embedding import embed_images, find_parts
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
 from vehicle_reid.search import ExactSearch, search

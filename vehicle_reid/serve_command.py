@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_cache.options import FOLDER, data_root_option, workers_option
-from reid.commands import parts_option
+from reid.command_options import parts_option
 from vehicle_reid.commands import build_gallery, chosen, model_options
 
 if TYPE_CHECKING:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from data_cache.csv_lists import MARK, is_rendered
 from data_cache.errors import UserError
+from data_cache.files import read_json
 
 RENDERER_VERSION = 2  # raised whenever the same settings give other pictures or boxes
 MOST_CAMERAS = 99  # two digits in file names
@@ -71,3 +74,12 @@ def title(recorded: Mapping[str, Any]) -> str:
     known = (name for name, settings in FIXED.items() if asked == asdict(settings))
     whose = next(known, None) or f"{asked.get('vehicles')} vehicles of seed {asked.get('seed')}"
     return f"{whose} of renderer {recorded.get('renderer_version')}"
+
+
+def rendered_set(root: Path) -> str | None:
+    """Return how a rendered set is told of, its name or size and seed, with the renderer's version; None for others."""
+    from data_cache.synthetic.settings import title  # loads the renderer, which few data sets need
+
+    mark = read_json(root / MARK) if is_rendered(root) else None
+    settings = mark.get("settings") if isinstance(mark, dict) else None
+    return title(settings) if isinstance(settings, dict) else None

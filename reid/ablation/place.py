@@ -13,16 +13,14 @@ from data_cache.image_files import made_by
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.tensors import read_entry, read_metadata
 from reid.ablation.plan import Run
-from reid.commands import part_cache
 from reid.evaluation import TRAINED, names_of
-from reid.holdout import split_vehicles
+from reid.held_out import split_vehicles
 from reid.images import part_arrays
 from reid.metrics_file import METRICS, read_metrics
 from reid.part_controls import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
-from reid.recipes import ABLATION
+from reid.runs import ABLATION, BEST, LAST, PREVIOUS, part_cache
 from reid.sampler import PKSampler
 from reid.scoring import Scoring
-from reid.state import BEST, LAST, PREVIOUS
 from reid.training_log import LOG
 
 TRUE: dict[BoxKind, Callable[[Dataset], PartBoxes]] = {"truth": true_boxes, "rarest": rarest_boxes}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_cache.csv_lists import rendered_set
+from data_cache.synthetic.settings import rendered_set
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
 from reid.ablation.sheets import Row, Sheet

@@ -30,7 +30,8 @@ from reid import state as training_state
 from reid.decoded import digest_of, header_of, open_decoded
 from reid.features_file import Features, read_features, write_features
 from reid.network import read_checkpoint, trained_network
-from reid.state import BEST, LAST, checkpoint_to_resume, restore, start_state
+from reid.runs import BEST, LAST
+from reid.state import checkpoint_to_resume, restore, start_state
 from reid.state import save as save_state
 from reid.trunks import TRUNKS
 from soak.mutation import spoil_bytes, spoil_value

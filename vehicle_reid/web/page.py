@@ -24,7 +24,7 @@ class About:
     """What the page tells of itself: the run, its gallery, and the largest upload in bytes.
 
     `kinds` are the pictures that there are of a photo, keys of `HEADINGS`; `weighs` is what the network's attention is
-    over (`reid.pgan.Attention`); `problems` are told at the top.
+    over (`reid.recipes.Attention`); `problems` are told at the top.
     """
 
     run: str
