@@ -65,8 +65,7 @@ def doctor(as_json: bool) -> None:
     """Show versions, device, operators and clashes; exit 1 where something would not work."""
     import json
 
-    from data_cache.doctor import Check, system_checks
-    from detect.doctor import detector_checks
+    from detect.doctor import Check, detector_checks, system_checks
 
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     checks = [*system_checks(), *detector_checks(), Check("free disk", f"{free:.0f} GiB here", free >= 1)]

@@ -15,12 +15,11 @@ from torch import nn
 from benchmarks.measure import best_seconds
 from benchmarks.pictures import RECIPE, copied_job
 from data_cache.shards import plan_shards
-from detect.detector import Detector
+from detect.adapter import quiet
+from detect.detector import Detector, in_streams
 from detect.job import DetectionJob
-from detect.quiet import quiet
 from detect.reading import read_batches
 from detect.run import write_shards
-from detect.streams import in_streams
 
 BATCH, WORKERS, ROUNDS = 32, 2, 4
 FEW = 64  # images of the calls that need no more for a rate

@@ -63,7 +63,7 @@ def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
     """
     from data_cache.cache_statistics import cache_statistics, statistics_table, write_statistics
     from data_cache.parts import read_parts
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
 
     statistics = cache_statistics(read_parts(path))
     if as_json:

@@ -32,7 +32,7 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
     from data_cache.check import check_dataset, check_table
     from data_cache.datasets import load_dataset
     from data_cache.errors import UserError, plain
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
 
     found = check_dataset(load_dataset(dataset, data_root), strict=strict, workers=workers)
     if as_json:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from data_cache.drawn_boxes import DARK, LIGHT, QUIET, Mark, draw_boxes, draw_key
+from data_cache.drawn_boxes import DARK, LIGHT, QUIET, Mark, draw_boxes, draw_key, fitting, font, wrapped
 from data_cache.files import replacing
-from data_cache.lettering import fitting, font, wrapped
 
 LINE = 16  # pixels
 GAP = 10

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from data_cache.errors import UserError
 from data_cache.files import remove_strays, replacing
 from data_cache.locks import run_lock
-from data_cache.notices import without_notices
+from data_cache.progress import without_notices
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -1,8 +1,10 @@
 """Progress of long work: a bar on a terminal, plain lines elsewhere, silence on every rank but the first."""
 
+import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +14,9 @@ from data_cache.errors import plain
 
 if TYPE_CHECKING:
     from rich.progress import Task
+    from rich.table import Table
     from rich.text import Text
+
 
 Item = TypeVar("Item")
 Size = Callable[[Item], int]
@@ -125,3 +129,28 @@ def _lines(
             say(", ".join(filter(None, (told, note()))))
     if time.monotonic() - started >= SECONDS_BETWEEN_LINES:
         say(f"{description}: {done}/{total} in {time.monotonic() - started:.0f} s")
+
+
+WIDTH = 120  # characters; where there is no terminal, rich would take 80
+
+
+def print_tables(*tables: "Table") -> None:
+    """Print tables on standard output."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    for table in tables:
+        console.print(table)
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Keep warnings, and log lines up to those, from the user for a while; exceptions pass."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)

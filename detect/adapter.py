@@ -4,21 +4,40 @@ MMEngine's own loaders run code found in YAML, Python configurations and pickles
 networks are built from plain dictionaries and weights are put in with `load_state_dict`.
 """
 
+import contextlib
+import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_cache.attributes import PART_NAMES
+from data_cache.errors import UserError
+from data_cache.pretrained import pretrained_state
+from data_cache.progress import without_notices
 from detect.operators import supply_operators
-from detect.quiet import missing_package, quiet
 from detect.recipes import DetectorRecipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 VGG_EXTRA_PADDING = {300: (1, 1, 0, 0), 512: (1, 1, 1, 1, 1)}
 VGG_EXTRA_STRIDE = {300: (2, 2, 1, 1), 512: (2, 2, 2, 2, 1)}
 VGG_CHANNELS = {300: (512, 1024, 512, 256, 256, 256), 512: (512, 1024, 512, 256, 256, 256, 256)}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow warnings, standard output and the log lines of the mm packages; exceptions pass unchanged."""
+    captured = io.StringIO()
+    with without_notices(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        yield
+
+
+def missing_package(error: ImportError) -> UserError:
+    """Return what to tell a user whose mm packages are absent or broken."""
+    return UserError(f"the detector needs MMDetection ({error}); install it with `make setup`, see `cli.py doctor`")
 
 
 def build_network(recipe: DetectorRecipe) -> "nn.Module":
@@ -190,3 +209,33 @@ def _mobilenet_width(width: float) -> int:
     """Return MobileNetV2's channels for a scaled width: a multiple of 8, not below 90 % of it (MobileNetV2, code)."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * width else rounded + 8
+
+
+NETWORKS = {"ssdlite_mobilenetv2": "mobilenet_v2", "ssd_vgg16": "vgg16", "ssd_resnet18": "resnet18"}  # torchvision's
+
+
+def load_trunk(weights: str, trunk: "nn.Module", architecture: str) -> list[str]:
+    """Put `weights` (see `pretrained_state`) into the `trunk` of an architecture of DetectorRecipe.
+
+    Returns the names of the trunk's tensors that the weights do not hold.
+    torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in one order, so tensors are
+    paired by order and every pair must agree in shape; the classifier is left out. Raises UserError where they do not.
+    """
+    given = list(_trunk_only(pretrained_state(weights, NETWORKS[architecture])).values())
+    own = dict(trunk.state_dict())
+    paired = dict(zip(own, given, strict=False))
+    for name, tensor in paired.items():
+        if own[name].shape != tensor.shape:
+            raise UserError(
+                f"{weights}: does not fit the trunk at {name}: {tuple(tensor.shape)} given, "
+                f"{tuple(own[name].shape)} needed; give weights of the same network and width"
+            )
+    if not paired or len(given) > len(own):
+        raise UserError(f"{weights}: {len(given)} tensors for a trunk of {len(own)}; give weights of the same network")
+    trunk.load_state_dict(own | paired)
+    return [name for name in own if name not in paired]
+
+
+def _trunk_only(state: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    return backbone or {name: tensor for name, tensor in state.items() if not name.startswith(("classifier.", "fc."))}

@@ -14,9 +14,8 @@ from data_cache.images import ImageError, image_size
 from data_cache.progress import track
 from detect.coco import CocoReading, read_coco
 from detect.faults import AnnotationFaults, shown
-from detect.image_record import Corners, ImageRecord
 from detect.part_mapping import PARTS
-from detect.pictures import size_fault
+from detect.pictures import Corners, ImageRecord, size_fault
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,8 @@ from data_cache.coco_files import field as required
 from data_cache.errors import RecordFault
 from data_cache.files import read_json
 from detect.faults import counted, noting, shown
-from detect.image_record import Corners, ImageRecord
 from detect.part_mapping import PartMapping, normal_form, suggestion
-from detect.pictures import is_picture
+from detect.pictures import Corners, ImageRecord, is_picture
 
 KINDS = {"categories": "category", "images": "image", "annotations": "annotation"}
 

@@ -118,7 +118,7 @@ def show_summary(summary: "DetectionSummary") -> None:
     """Print the cache in numbers as a table, then where it is and what was done."""
     from data_cache.cache_statistics import statistics_table
     from data_cache.errors import plain
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
 
     print_tables(statistics_table(summary.statistics, "parts found"))
     if summary.first_failure:

@@ -15,7 +15,7 @@ from detect.annotations import AnnotatedImage, annotated_images, size_faults
 from detect.coco import read_coco
 from detect.faults import AnnotationFaults, shown
 from detect.part_mapping import PartMapping
-from detect.voc_folder import read_voc_folder
+from detect.voc import read_voc_folder
 
 DECIMALS = 3  # of a pixel, in the file written
 REMEDY = "nothing was written; correct them, or say by --map what a label stands for"

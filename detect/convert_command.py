@@ -118,7 +118,7 @@ def show_conversion(done: "Conversion", as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
 
     if as_json:
         click.echo(json.dumps(done.as_json()))
@@ -135,7 +135,7 @@ def show_conversion(done: "Conversion", as_json: bool) -> None:
 def _show_parts(annotations: Path, summary: "AnnotationSummary") -> None:
     from rich.table import Table
 
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
 
     table = Table("part", "boxes", "images", "median size", title="parts")
     for part in summary.by_part:

@@ -14,8 +14,8 @@ from data_cache.errors import UserError
 from data_cache.files import sha256_of_file
 from data_cache.programs import Exported, Program, Run, require_onnx, trace, write_program
 from data_cache.progress import say
+from detect.adapter import quiet
 from detect.detector import Detector, load_detector
-from detect.quiet import quiet
 from detect.recipes import DetectorRecipe
 from detect.weights import KIND, PACKAGES
 

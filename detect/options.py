@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from data_cache.options import FILE, recipe_option
+from data_cache.options import FILE, FOLDER, Command, recipe_option
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 RECIPES = (
     "ssd300_vgg16 (the paper's; default on a GPU), ssd512_vgg16, ssdlite320_mobilenetv2, "
     "ssd320_resnet18 (from scratch; default on a CPU), demo"
@@ -43,3 +42,35 @@ def chosen_weights(runs: Path, recipe: str | None, weights: Path | None, device:
     if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
         device = choose_device(device)
     return trained_weights(runs, recipe, device)
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def annotated_options(default: str) -> Callable[[Command], Command]:
+    """Add `--annotations` and `--images`, for a command that takes the data set's file of that name without them."""
+
+    def decorated(command: Command) -> Command:
+        images = click.option(
+            "--images", type=FOLDER, default=None, help="Folder of the annotated images; default: the data set's."
+        )
+        annotations = click.option(
+            "--annotations", type=FILE, default=None, help=f"COCO JSON; default: {default} of the data set."
+        )
+        return annotations(images(command))
+
+    return decorated
+
+
+def annotated(
+    dataset: str, data_root: Path, annotations: Path | None, images: Path | None, default: str
+) -> tuple[Path, Path]:
+    """Return (COCO JSON, folder of its images) from the options, or those of the data set."""
+    from data_cache.datasets import load_dataset
+
+    if annotations is not None:
+        return annotations, images or annotations.parent
+    root = load_dataset(dataset, data_root).root
+    if not (root / default).exists():
+        raise click.UsageError(f"{root / default} is not there; give --annotations FILE and --images FOLDER")
+    return root / default, images or root

@@ -15,9 +15,8 @@ from data_cache.options import (
     show_recipe_option,
     workers_option,
 )
-from detect.annotated_options import annotated, annotated_options
 from detect.convert_command import check_annotations, convert
-from detect.options import RECIPES
+from detect.options import RECIPES, annotated, annotated_options
 from detect.quality_commands import parts_eval, parts_preview
 
 
@@ -67,8 +66,7 @@ def parts_train(
     """
     from data_cache.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
     from data_cache.progress import say
-    from data_cache.recipe_text import recipe_text
-    from data_cache.recipes import recipe_label, resolve_recipe
+    from data_cache.recipes import recipe_label, recipe_text, resolve_recipe
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
     from detect.training import train_detector
 

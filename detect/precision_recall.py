@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.adapter import quiet
 from detect.annotations import AnnotatedImage
 from detect.postprocess import RawParts
-from detect.quiet import quiet
 
 IOUS, RECALLS = tuple(np.linspace(0.5, 0.95, 10).tolist()), tuple(np.linspace(0, 1, 101).tolist())  # COCO's to the bit
 SMALL, LARGE = 0.0025, 0.01

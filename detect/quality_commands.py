@@ -15,8 +15,7 @@ from data_cache.options import (
     runs_option,
     workers_option,
 )
-from detect.annotated_options import annotated, annotated_options
-from detect.options import chosen_weights, detector_option, weights_option
+from detect.options import annotated, annotated_options, chosen_weights, detector_option, weights_option
 
 
 @click.command("eval")
@@ -58,8 +57,7 @@ def parts_eval(
     from detect.annotations import read_annotations
     from detect.detector import load_detector
     from detect.evaluation import evaluate_detector
-    from detect.quality_files import write_quality
-    from detect.quality_tables import show_metrics
+    from detect.quality_files import show_metrics, write_quality
 
     device = choose_device(device)
     file, root = annotated(dataset, data_root, annotations, images, "parts_test.json")

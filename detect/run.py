@@ -3,6 +3,7 @@
 Everything that a finished run needs is decided from files before torch or MMDetection is imported.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -18,18 +19,42 @@ from data_cache.cache_statistics import CacheStatistics, cache_statistics
 from data_cache.ending import ending_in_order
 from data_cache.errors import UserError, telling_of_dead_workers
 from data_cache.image_files import with_files, with_files_of
+from data_cache.images import ImageError, load_image, path_inside
 from data_cache.locks import run_lock
-from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
+from data_cache.parts import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.progress import is_first_rank, say, track
 from data_cache.shards import clear_up, has_leftovers, merge_shards, plan_shards, shard_path, shards_folder
 from detect.job import DetectionJob, Shard
-from detect.mending import readable_again, with_rows
 from detect.ranks import own_share, versions, wait_for_others
 
 if TYPE_CHECKING:
     from detect.detector import Detector
     from detect.postprocess import PartBatch
     from detect.reading import ReadBatch
+
+
+def readable_again(parts: PartBoxes, root: Path) -> list[str]:
+    """Return the names of the images that failed in `parts` and can be read below `root` now."""
+    failed = (name for name, status in zip(parts.names, parts.status, strict=True) if status == STATUS_FAILED)
+    return [name for name in failed if _is_readable(root, name)]
+
+
+def _is_readable(root: Path, name: str) -> bool:
+    try:
+        load_image(path_inside(root, name))
+    except ImageError:
+        return False
+    return True
+
+
+def with_rows(parts: PartBoxes, newer: PartBoxes) -> PartBoxes:
+    """Return `parts` with the rows of `newer` in place of its own of the same names."""
+    rows = parts.rows(newer.names)
+    arrays = {name: getattr(parts, name).copy() for name in ARRAYS}
+    for name, array in arrays.items():
+        array[rows] = getattr(newer, name)
+    reasons = dict(zip(parts.names, parts.failure, strict=True)) | dict(zip(newer.names, newer.failure, strict=True))
+    return dataclasses.replace(parts, failure=tuple(reasons.values()), **arrays)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from data_cache.errors import UserError
 from data_cache.files import append_json_line, read_regular, sha256_of_bytes, write_atomically
 from data_cache.progress import say
 from data_cache.tensors import NO_STATE, not_finite
-from detect.quiet import quiet
+from detect.adapter import quiet
 
 
 class AutocastOptimWrapper(OptimWrapper):  # type: ignore[misc]

@@ -11,8 +11,7 @@ from torch.utils.data import Dataset, Sampler
 from data_cache.errors import UserError
 from data_cache.images import load_image, path_inside
 from detect.annotations import AnnotatedImage
-from detect.augment import draw_view, visible
-from detect.photometric import degrade, jitter_colour
+from detect.augment import degrade, draw_view, jitter_colour, visible
 from detect.recipes import DetectorRecipe
 
 

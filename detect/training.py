@@ -154,8 +154,7 @@ def _initial_network(recipe: DetectorRecipe, device: str, *, resumed: bool) -> "
     """Return the network as training begins; a resumed one takes its weights from its state."""
     import torch
 
-    from detect.adapter import build_network
-    from detect.trunk import load_trunk
+    from detect.adapter import build_network, load_trunk
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

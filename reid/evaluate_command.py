@@ -170,10 +170,9 @@ def _inputs(
 ) -> "tuple[PartBoxes, Checkpoint, Transfer | None]":
     """Return the parts of the data set's images, the run's network, and whether it comes from another data set."""
     from data_cache.datasets import dataset_label
-    from reid.evaluation import Transfer
+    from reid.evaluation import Transfer, require_trained_boxes
     from reid.network import read_checkpoint
     from reid.runs import BEST
-    from reid.trained_boxes import require_trained_boxes
 
     source = dataset.name if trained_on is None else dataset_label(trained_on)
     run = chosen_run(runs, source, recipe)
@@ -203,7 +202,7 @@ def _refuse_options_of_a_run(options: dict[str, object]) -> None:
 
 
 def _print(found: "Sequence[Evaluation]", as_json: bool) -> None:
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
     from reid.score_table import score_table
 
     if as_json:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.datasets import Dataset, is_stand_in
+from data_cache.errors import UserError
 from data_cache.files import remove_strays, write_json
 from data_cache.image_files import made_by
 from data_cache.locks import run_lock
+from data_cache.merging import OF_THE_IMAGES
 from data_cache.parts import PartBoxes, require_fingerprint
 from data_cache.progress import say
 from data_cache.tensors import content_hash
@@ -191,3 +193,26 @@ def _evaluated(
         say(f"rendered vehicles in the layout of {dataset.name}: no figures of {dataset.name} itself")
     say(f"wrote {folder / split / METRICS} and {QUERIES} beside it")
     return Evaluation(scores, metrics, folder / split)
+
+
+NOT_THE_DETECTOR = (*OF_THE_IMAGES, "limit", "versions")  # in a fingerprint
+REMEDY = "name its own boxes by --parts, or train it on these"
+
+
+def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
+    """Raise UserError, with the first difference, where `parts` are another detector's than the network's.
+
+    Other images, and other versions of packages, make no difference; of imported weights nothing is known.
+    """
+    told = checkpoint.metadata.get("parts")
+    if told is None:
+        return
+    if isinstance(told, Mapping) and "control" in told:
+        raise UserError(
+            f"{checkpoint.path}: was trained on boxes that the ablation chose; `python cli.py ablate` scores it"
+        )
+    require_fingerprint(_detector(told), _detector(parts.fingerprint), checkpoint.path, REMEDY)
+
+
+def _detector(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"parts.{name}": value for name, value in fingerprint.items() if name not in NOT_THE_DETECTOR}

@@ -1,5 +1,6 @@
 """The loop of training: every epoch's batches, its line in the log, and its checkpoint."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +19,27 @@ from reid.loading import LabelledLoader
 from reid.ranks import error_of_all, from_first, gathered, own_rank, rank_count
 from reid.recipes import ReidRecipe
 from reid.runs import BEST
-from reid.schedule import learning_rate
 from reid.state import State, save, save_last
 from reid.training_log import keep_until, log_epoch
 
 Terms = Mapping[str, Tensor]
 REMEDY = "train with a lower learning_rate in another --runs folder, with --parts for the boxes"
+WARMUP_START = 0.01
+HALVING_EPOCHS = 20
+
+
+def learning_rate(recipe: ReidRecipe, epoch: int) -> float:
+    """Return the rate of an epoch, counted from 0: a linear warm-up from 0.01 of it, then halving or a cosine.
+
+    Halving is the paper's: x 0.5 every 20 epochs after the warm-up (the authors' configuration: at 30, 50, ...).
+    """
+    if epoch < recipe.warmup_epochs:
+        return recipe.learning_rate * (WARMUP_START + (1 - WARMUP_START) * epoch / recipe.warmup_epochs)
+    after = epoch - recipe.warmup_epochs
+    if recipe.schedule == "cosine":
+        share = after / max(1, recipe.epochs - recipe.warmup_epochs)
+        return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+    return recipe.learning_rate * math.pow(0.5, after // HALVING_EPOCHS)
 
 
 def run_epochs(

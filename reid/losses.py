@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from reid.pgan import PGANOutput
+from reid.ranks import gathered
 
 
 def pairwise_distances(vectors: Tensor) -> Tensor:
@@ -52,3 +53,26 @@ class Criterion:
                 terms[name] = batch_hard_triplet(vector, vehicle, self.margin)
         total = self.identity_weight * terms["identity"] + sum(terms[name] for name in terms if name != "identity")
         return {"loss": total, **terms}
+
+
+class Objective(nn.Module):
+    """The network and eq. 5 in one, so that who averages gradients can see which parameters the loss depends on."""
+
+    def __init__(self, network: nn.Module, criterion: Criterion) -> None:
+        """Keep both; `network` has the interface of `PGAN`."""
+        super().__init__()
+        self.network, self.criterion = network, criterion
+
+    def forward(self, images: Tensor, boxes: Tensor, present: Tensor, vehicle: Tensor) -> dict[str, Tensor]:
+        """Inputs of `PGAN` for this process's images, vehicle (B,) of the whole batch -> the terms, see `Criterion`."""
+        return self.criterion(of_whole_batch(self.network(images, boxes, present)), vehicle)
+
+
+def of_whole_batch(output: PGANOutput) -> PGANOutput:
+    """Return the output for the images of all processes, in float32: triplets are mined among all of them."""
+    whole = {
+        name: gathered(values.float())
+        for name in ("logits", "fusion", "global_", "part")
+        if (values := getattr(output, name)) is not None
+    }
+    return output._replace(**whole)

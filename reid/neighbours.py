@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from data_cache.errors import UserError
 from data_cache.progress import track
-from reid.ranking import Matrix, Numbers, full_precision
+from reid.ranking import Matrix, Numbers, full_precision, require_finite
 
 # Of images that are equal, or nearly, the product says in an order of its own which is nearer. Candidates beyond those
 # asked for, measured again one by one, make the order that of the features, whatever the chunk or the device.
@@ -71,3 +72,23 @@ def _in_order(features: Matrix, among: Matrix, candidates: Numbers) -> Numbers:
     own = np.repeat(np.arange(len(features)), candidates.shape[1])
     distances = squared_distances(features, among, own, candidates.ravel()).reshape(candidates.shape)
     return np.take_along_axis(candidates, np.lexsort((candidates, distances), axis=1), axis=1)
+
+
+def expanded_queries(query: Matrix, gallery: Matrix, *, k: int = 5, chunk: int, device: str = "cpu") -> Matrix:
+    """Return the mean of each query (Q, C) and its k nearest gallery features (G, C), made length 1 again.
+
+    All rows have length 1. k = 0 gives the queries themselves; more than the gallery has is all of it. No
+    label is used, so junk images take part too; on VeRi-776 the query images are in the gallery, and the first image found
+    is the query itself, as in published numbers (Chum et al., "Total Recall", ICCV 2007). Memory beyond
+    the features is `chunk` x G scores. Raises UserError for a negative k and for a feature that is not finite.
+    """
+    if k < 0:
+        raise UserError(f"query expansion: k is {k}, expected at least 0")
+    require_finite(query, gallery)
+    if k == 0:
+        return query
+    total = query.copy()
+    for column in nearest(query, gallery, k, chunk=chunk, device=device).rows.T:
+        total += gallery[column]
+    lengths = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(total / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)

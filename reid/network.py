@@ -13,8 +13,7 @@ from data_cache.errors import UserError, shown
 from data_cache.tensors import load_tensors
 from reid.pgan import PGAN, PooledTrunk
 from reid.recipes import ReidRecipe
-from reid.trunks import build_trunk
-from reid.weight_differences import weight_differences
+from reid.trunks import build_trunk, weight_differences
 
 MOST_VEHICLES = 2**24
 _TOLD = {"recipe", "vehicles", "epoch", "best"}  # by every checkpoint, whatever else it tells

@@ -109,8 +109,8 @@ def heatmaps_command(
       python cli.py heatmaps --dataset veri --recipe pgan --compare grid --hardest 10
     """
     from data_cache.devices import choose_device
-    from reid.attention_chart import write_attention_chart
-    from reid.heatmap_pictures import glances, write_heatmaps
+    from reid.heatmaps import glances, write_heatmaps
+    from reid.part_statistics import write_attention_chart
     from reid.ranked_pictures import lists_of
 
     choice = chosen_queries(queries, count, hardest)

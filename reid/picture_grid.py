@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from PIL import Image, ImageDraw
 
+from data_cache.drawn_boxes import font, visible, width_of, wrapped
 from data_cache.files import sha256_of_bytes
-from data_cache.lettering import font, visible, width_of, wrapped
 
 GAP = 8  # pixels
 APART = 20  # between the first column and the others

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.contact_sheet import save_sheet
-from reid.heatmap_pictures import HEIGHT, MEANINGS, Glance, heat_tile
-from reid.heatmaps import ADDED, GLOBAL, PART
+from reid.heatmaps import ADDED, GLOBAL, HEIGHT, MEANINGS, PART, Glance, heat_tile
 from reid.picture_grid import PictureLine, grid, picture_name
 from reid.pictures import frames_of, tiles_of
 from reid.ranked_lists import Choice, RankedList, ranked_lists

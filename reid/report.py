@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_cache.drawn_boxes import visible
 from data_cache.files import write_atomically
 from reid.ablation_tables import AblationTable, read_ablation_tables
-from reid.camera_statistics import parts_by_camera
 from reid.curves import loss_curve, read_log, validation_curve
-from reid.page_template import render_page
-from reid.part_statistics import part_statistics
+from reid.part_statistics import part_statistics, parts_by_camera
 from reid.ranked_lists import Choice, RankedList, ranked_lists
 from reid.report_commands import commands_of
 from reid.report_detector import detector_summary
@@ -20,6 +19,29 @@ from reid.shown_run import ShownRun
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 ROWS = {"trained": "trained", "untrained": "the network before training", "trunk": "its trunk alone, before training"}
+
+
+def render_page(template: Path, **content: Any) -> str:
+    """Return the page of a template, which may include others of its folder.
+
+    File names and ids come from data sets: everything is escaped unless it is marked safe in the template.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_readable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template.name).render(**content)
+
+
+def _readable(value: Any) -> Any:
+    """Return a text without characters that a reader cannot see; what is marked safe is ours, and stays."""
+    return visible(value) if type(value) is str else value
 
 
 def write_report(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from reid.ablation_tables import AblationTable
-from reid.heatmap_pictures import Column, columns_of, glances
+from reid.heatmaps import Column, columns_of, glances
 from reid.pictures import encode, tiles_of, weighed_boxes
 from reid.ranked_lists import RankedImage, RankedList
 from reid.shown_run import ShownRun

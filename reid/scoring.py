@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from data_cache.protocols import Protocol
-from reid.expansion import expanded_queries
 from reid.features_file import Features
 from reid.metrics import PrecisionForm
+from reid.neighbours import expanded_queries
 from reid.ranking import Matrix, QueryResults, queries_at_once, rank_rows, score_rows
 from reid.reranking import K1, K2, WEIGHT, k_reciprocal_rows
 from reid.scores import features_of, labels_of, rank_protocol

@@ -12,9 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from data_cache.errors import UserError, plain
 from data_cache.parts import require_fingerprint
 from data_cache.tensors import read_metadata, save_tensors
-from reid.losses import Criterion
+from reid.losses import Criterion, Objective
 from reid.network import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
-from reid.objective import Objective
 from reid.pgan import PGAN
 from reid.ranks import rank_count
 from reid.recipes import ReidRecipe

@@ -73,8 +73,7 @@ def train_command(
     from data_cache.datasets import load_dataset
     from data_cache.devices import choose_algorithms, choose_device, keep_freed_memory
     from data_cache.progress import is_first_rank
-    from data_cache.recipe_text import recipe_text
-    from data_cache.recipes import resolve_recipe
+    from data_cache.recipes import recipe_text, resolve_recipe
     from reid.decoded import decoded_path
     from reid.ranks import first_rank_first, joined_ranks
     from reid.recipes import PRESETS, ReidRecipe, default_recipe

@@ -17,9 +17,8 @@ from data_cache.parts import write_parts
 from reid.ablation import results as results_module
 from reid.ablation.charts import draw_results
 from reid.ablation.place import Place
-from reid.ablation.results import Results, _duration
+from reid.ablation.results import Results, Spread, _duration, difference, spread_of
 from reid.ablation.running import Job, job_of
-from reid.ablation.spread import Spread, difference, spread_of
 from reid.ablation.table_files import as_csv, markdown, write_results
 
 # mAP of Table 2, a row's runs by seed; row 5 has one run, row 6 none

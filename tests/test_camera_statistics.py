@@ -8,8 +8,8 @@ import pytest
 
 from data_cache.datasets import Dataset
 from data_cache.parts import PartBoxes, no_parts
-from reid.camera_statistics import parts_by_camera
 from reid.features_file import Features
+from reid.part_statistics import parts_by_camera
 
 PART_NAMES = ("wheel", "logo", "plate")
 

@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner, Result
 from conftest import MakeParts
 
-import data_cache.doctor
+import detect.doctor
 from cli import main
 from data_cache.devices import choose_device, describe_device
-from data_cache.doctor import Check, system_checks
 from data_cache.errors import UserError
 from data_cache.parts import write_parts
+from detect.doctor import Check, system_checks
 
 Run = Callable[..., Result]
 
@@ -115,10 +115,10 @@ def test_help_names_the_data_sets_as_they_are_given(run: Run) -> None:
 def test_doctor_ends_with_1_where_something_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detect.doctor.detector_checks", lambda: [])
     good = [Check("Python", "3.11")]
-    monkeypatch.setattr(data_cache.doctor, "system_checks", lambda: good)
+    monkeypatch.setattr(detect.doctor, "system_checks", lambda: good)
     result = run("doctor")
     assert result.exit_code == 0 and "ok    Python: 3.11" in result.stdout
-    monkeypatch.setattr(data_cache.doctor, "system_checks", lambda: [*good, Check("h5py", "not installed", False)])
+    monkeypatch.setattr(detect.doctor, "system_checks", lambda: [*good, Check("h5py", "not installed", False)])
     result = run("doctor")
     assert "FAIL  h5py: not installed" in result.stdout
     assert "would not work" in mistake(result)
@@ -131,7 +131,7 @@ def test_the_checks_of_this_machine_pass_and_name_what_is_missing(monkeypatch: p
     checks = {check.name: check for check in system_checks()}
     assert all(check.ok for check in checks.values())
     assert checks["torch"].detail.split("+")[0] == torch.__version__.split("+")[0]
-    monkeypatch.setattr(data_cache.doctor, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(detect.doctor, "PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     checks = {check.name: check for check in system_checks()}
     assert not checks["no-such-package"].ok and "not installed" in checks["no-such-package"].detail

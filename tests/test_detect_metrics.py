@@ -7,8 +7,7 @@ from detect_answers import answer, image, most_pairs, random_case
 
 from data_cache.attributes import PART_NAMES
 from detect.annotations import AnnotatedImage
-from detect.matching import NOT_FOUND
-from detect.metrics import DEPTHS, finding_ranks, measure, overlaps, recall_by_depth
+from detect.metrics import DEPTHS, NOT_FOUND, finding_ranks, measure, overlaps, recall_by_depth
 from detect.postprocess import RawParts
 
 TRUTH = [image("a", [[0, 0, 40, 40], [50, 50, 90, 90]], [0, 3]), image("b", [[10, 10, 60, 60]], [3])]

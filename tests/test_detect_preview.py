@@ -14,8 +14,7 @@ from data_cache.images import load_image
 from data_cache.parts import STATUS_FAILED, STATUS_FOUND, PartBoxes, no_parts, read_parts
 from detect.adapter import build_network
 from detect.postprocess import RawParts
-from detect.preview import choose_names, find_parts, pictures_of, write_preview
-from detect.preview_cells import WHITE, WRONG, preview_cell
+from detect.preview import WHITE, WRONG, choose_names, find_parts, pictures_of, preview_cell, write_preview
 from detect.weights import write_weights
 
 BOXES = [[10, 10, 30, 30], [50, 50, 90, 90], [10, 60, 30, 90]]

@@ -6,7 +6,7 @@ from detect_answers import answer, image
 from data_cache.attributes import PART_NAMES
 from detect.metrics import measure
 from detect.precision_recall import LARGE, SIZES, SMALL
-from detect.quality_tables import SHOWN_DEPTHS, SIZE_NAMES, show_metrics
+from detect.quality_files import SHOWN_DEPTHS, SIZE_NAMES, show_metrics
 
 
 def rows(text: str) -> list[list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from detect.streams import MOST_STREAMS, in_streams
+from detect.detector import MOST_STREAMS, in_streams
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,8 @@ import torch
 from torchvision.models import mobilenet_v2, resnet18, vgg16
 
 from data_cache.errors import UserError
-from detect.adapter import build_network
+from detect.adapter import build_network, load_trunk
 from detect.recipes import PRESETS
-from detect.trunk import load_trunk
 
 
 def test_torchvisions_mobilenet_becomes_the_trunk_and_computes_the_same(tmp_path: Path) -> None:

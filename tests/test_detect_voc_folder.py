@@ -10,7 +10,7 @@ from toy_voc import Entry, voc_object, voc_xml, write_picture, write_voc
 from data_cache.attributes import PART_NAMES
 from data_cache.errors import UserError
 from detect.part_mapping import VAC21
-from detect.voc_folder import VocReading, read_voc_folder
+from detect.voc import VocReading, read_voc_folder
 
 WHEEL: Entry = ("wheel", (11, 21, 30, 40))
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from toy_clusters import unit
 
 from data_cache.errors import UserError
-from reid.expansion import expanded_queries
+from reid.neighbours import expanded_queries
 
 Matrix = NDArray[np.float32]
 

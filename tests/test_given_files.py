@@ -16,7 +16,8 @@ from safetensors.torch import save_file as save_torch_file
 from toy_given import NAMES, PROMISED, npy_bytes, npy_claiming, npz, one_line, packed, tensors, unit
 
 from data_cache.errors import UserError
-from reid import given_features, given_files
+from reid import given_features
+from reid import given_features as given_files
 from reid.given_features import read_given_features
 
 

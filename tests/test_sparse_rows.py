@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.sparse_rows import SparseRows
+from reid.reranking import SparseRows
 
 Matrix = NDArray[np.float32]
 

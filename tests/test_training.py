@@ -18,10 +18,10 @@ from reid.held_out import split_vehicles
 from reid.holdout import Holdout
 from reid.images import Batch, VehicleImages, vehicle_images
 from reid.loading import training_loader
+from reid.loop import learning_rate
 from reid.network import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
-from reid.schedule import learning_rate
 from reid.state import State, start_state
 
 pytestmark = pytest.mark.usefixtures("tiny_network")

@@ -17,8 +17,7 @@ from reid.feature_blocks import Block, cut
 from reid.features import cached_features, extract_features
 from reid.images import VehicleImages, part_arrays, resized
 from vehicle_reid.entries import Entries
-from vehicle_reid.images import Folder, NamedImages
-from vehicle_reid.unreadable import decodable, readable
+from vehicle_reid.images import Folder, NamedImages, decodable, readable
 
 if TYPE_CHECKING:
     from detect.detector import Detector

@@ -15,6 +15,8 @@ from data_cache.datasets import Dataset
 from data_cache.errors import UserError
 from data_cache.images import MAX_PIXELS, ImageError, decode_image, images_below, load_image, path_inside, rgb_pixels
 from data_cache.lists import CONTROL
+from data_cache.parts import STATUS_FAILED, PartBoxes
+from data_cache.progress import say
 
 Image = str | Path | bytes | NDArray[np.uint8] | PillowImage.Image
 Cameras = int | Mapping[str, int] | Sequence[int]
@@ -139,3 +141,35 @@ def pixels_of(source: Image, name: str) -> NDArray[np.uint8]:
     if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
         raise ImageError(f"{name}: {pixels.shape[1]} x {pixels.shape[0]} is over {MAX_PIXELS // 10**6} megapixels")
     return pixels
+
+
+def readable(images: NamedImages, parts: PartBoxes, skip: bool) -> NamedImages:
+    """Return the images whose parts could be looked for. Raises UserError where some could not, unless `skip`."""
+    rows = parts.rows(images.names)
+    failed = parts.status[rows] == STATUS_FAILED
+    first = f"{parts.failure[rows[int(failed.argmax())]]}" if failed.any() else ""
+    return _without(images, failed, first, skip)
+
+
+def decodable(images: NamedImages) -> NamedImages:
+    """Return the images that can be read, and tell of the others: for networks whose parts nobody looked for."""
+    failures = [_failure(images, index) for index in range(len(images))]
+    return _without(images, np.array(failures, dtype=bool), next(filter(None, failures), ""), skip=True)
+
+
+def _failure(images: NamedImages, index: int) -> str:
+    try:
+        images.pixels(index)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+def _without(images: NamedImages, failed: NDArray[np.bool_], first: str, skip: bool) -> NamedImages:
+    if not failed.any():
+        return images
+    told = f"{int(failed.sum())} of {len(images)} images cannot be read, first {first}"
+    if not skip:
+        raise UserError(f"{told}; mend them, or leave them out with --skip-unreadable (in Python skip_unreadable=True)")
+    say(f"{told}; they are left out")
+    return images.take(np.flatnonzero(~failed))

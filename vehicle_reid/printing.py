@@ -37,7 +37,7 @@ def show(matches: "pd.DataFrame", as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from data_cache.tables import print_tables
+    from data_cache.progress import print_tables
 
     table = Table()
     for heading in ("query", "rank", "image", "score", "camera", "weighs most"):

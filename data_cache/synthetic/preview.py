@@ -9,11 +9,10 @@ from PIL import Image, ImageDraw
 
 from data_cache.attributes import PART_NAMES
 from data_cache.contact_sheet import LINE, draw_list, draw_picture, save_sheet
-from data_cache.drawn_boxes import DARK, Mark, part_colour
+from data_cache.drawn_boxes import DARK, Mark, font, part_colour
 from data_cache.errors import UserError
 from data_cache.files import read_json
 from data_cache.images import load_image
-from data_cache.lettering import font
 from data_cache.lists import list_text
 
 PICTURE = (296, 246)  # pixels

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from data_cache.errors import UserError
 from data_cache.recipes import resolve_recipe
-from reid.ablation.sheets import Row, Sheet, Variant
+from reid.ablation.comparisons import Row, Sheet, Variant
 from reid.part_controls import BoxKind
 from reid.recipes import PRESETS, ReidRecipe
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from data_cache.files import write_atomically
 from reid.ablation.charts import draw_results
+from reid.ablation.comparisons import Sheet
 from reid.ablation.results import FIGURES, NOT_RUN, Line, Results
-from reid.ablation.sheets import Sheet
 
 COLUMNS = (
     "row",

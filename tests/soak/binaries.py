@@ -20,7 +20,8 @@ from data_cache import images, mask_files, tensors
 from data_cache.images import image_size, load_image
 from data_cache.mask_files import mask_bytes, read_masks
 from data_cache.tensors import read_state_dict
-from reid import given_features, given_files
+from reid import given_features
+from reid import given_features as given_files
 from reid.given_features import read_given_features
 from soak.mutation import spoil_bytes, spoil_value
 from soak.target import Target

@@ -29,7 +29,9 @@ from data_cache import (
 from data_cache.coco_import import import_coco, import_coco_results
 from data_cache.datasets import faults, load_dataset
 from data_cache.recipes import resolve_recipe
-from detect import annotations, coco, image_record, part_mapping, voc, voc_folder
+from detect import annotations, coco, part_mapping, voc
+from detect import pictures as image_record
+from detect import voc as voc_folder
 from detect.annotations import annotation_faults, read_annotations
 from detect.convert import convert_voc
 from detect.part_mapping import VAC21, read_mapping

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from data_cache.drawn_boxes import visible
 from data_cache.errors import UserError, plain
 from data_cache.files import sha256_of_bytes
-from data_cache.lettering import visible
 from data_cache.progress import untold
 from reid.heatmaps import ADDED, GLOBAL, PART, Heat, heat_of, veiled
 from reid.images import VehicleImages
