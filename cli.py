@@ -7,23 +7,23 @@ from pathlib import Path
 
 import click
 
-from data_cache.cache_commands import cache
-from data_cache.check_command import check
-from data_cache.commands import synth
-from data_cache.ending import ending_in_order
-from data_cache.errors import UserError, plain, telling_of_little_memory
-from data_cache.options import json_option
-from detect.commands import detect
-from detect.parts_commands import parts
-from reid.ablate_command import ablate_command
-from reid.commands import report_command
-from reid.evaluate_command import evaluate_command, features_command
-from reid.import_command import import_weights
-from reid.picture_commands import heatmaps_command, rank_command
-from reid.train_command import train_command
-from vehicle_reid.commands import gallery
-from vehicle_reid.export_command import export_command
-from vehicle_reid.serve_command import serve_command
+from data_cache.base.errors import UserError, plain, telling_of_little_memory
+from data_cache.base.options import json_option
+from data_cache.base.signals import ending_in_order
+from data_cache.commands.cache import cache
+from data_cache.commands.check import check
+from data_cache.commands.synth import synth
+from detect.commands.detect import detect
+from detect.commands.parts import parts
+from reid.commands.ablate import ablate_command
+from reid.commands.evaluate import evaluate_command, features_command
+from reid.commands.import_weights import import_weights
+from reid.commands.pictures import heatmaps_command, rank_command
+from reid.commands.report import report_command
+from reid.commands.train import train_command
+from vehicle_reid.commands.export import export_command
+from vehicle_reid.commands.gallery import gallery
+from vehicle_reid.commands.serve import serve_command
 
 
 class Group(click.Group):
@@ -65,7 +65,7 @@ def doctor(as_json: bool) -> None:
     """Show versions, device, operators and clashes; exit 1 where something would not work."""
     import json
 
-    from detect.doctor import Check, detector_checks, system_checks
+    from detect.commands.doctor import Check, detector_checks, system_checks
 
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     checks = [*system_checks(), *detector_checks(), Check("free disk", f"{free:.0f} GiB here", free >= 1)]

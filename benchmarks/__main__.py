@@ -16,7 +16,7 @@ from benchmarks.ranking import ranking_rows
 from benchmarks.reranking import reranking_rows
 from benchmarks.stage_one import stage_one_rows
 from benchmarks.stage_two import stage_two_rows
-from data_cache.devices import choose_device, describe_device, keep_freed_memory
+from data_cache.base.devices import choose_device, describe_device, keep_freed_memory
 
 WORKERS = 2
 

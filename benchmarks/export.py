@@ -7,9 +7,9 @@ import onnxruntime
 import torch
 
 from benchmarks.measure import best_seconds
-from data_cache.programs import Program, trace, write_program
-from reid.export import OUTPUTS, ExportedNetwork, in_pytorch, random_inputs
-from reid.network import build_network
+from data_cache.base.export import Program, trace, write_program
+from reid.model.checkpoint import build_network
+from reid.publish.program import OUTPUTS, ExportedNetwork, in_pytorch, random_inputs
 from reid.recipes import PRESETS
 
 VEHICLES, BATCH, ROUNDS = 576, 8, 5

@@ -14,10 +14,10 @@ import click
 import numpy as np
 
 from benchmarks.measure import best_seconds
-from reid.features_file import read_features
-from reid.ranking import Matrix
-from vehicle_reid.approximate import SHORTLIST, FaissSearch, require_faiss
-from vehicle_reid.search import ExactSearch, Index, search
+from reid.features.file import read_features
+from reid.retrieval.ranking import Matrix
+from vehicle_reid.gallery.approximate import SHORTLIST, FaissSearch, require_faiss
+from vehicle_reid.gallery.search import ExactSearch, Index, search
 
 SIZES = ((100_000, 512), (1_000_000, 128))  # images, channels
 LATENT, VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions, images a vehicle, spread within one, noise

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from benchmarks.measure import best_seconds
-from data_cache.datasets import load_dataset
-from data_cache.parts import no_parts
-from reid.augmentation import Augmentation
-from reid.decoded import decoded_path, open_decoded
-from reid.decoded_making import decoded_training_images, describe, make_decoded
-from reid.images import VehicleImages, image_paths, vehicle_images
-from reid.sampler import Sample
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.parts.cache import no_parts
+from reid.data.augmentation import Augmentation
+from reid.data.decoded import decoded_path, open_decoded
+from reid.data.decoding import decoded_training_images, describe, make_decoded
+from reid.data.sampler import Sample
+from reid.data.vehicle_images import VehicleImages, image_paths, vehicle_images
 
 SIZE, ROUNDS = 224, 3
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import best_seconds, peak_bytes
-from reid.pgan import PartAttention, masked_average, masked_softmax, part_masks
+from reid.model.pgan import PartAttention, masked_average, masked_softmax, part_masks
 
 BATCH, DEPTH, CHANNELS, SIDE = 64, 8, 2048, 14
 Form = Callable[[PartAttention, Tensor, Tensor, Tensor], Tensor]

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.measure import best_seconds
 from benchmarks.pictures import WEIGHTS, rendered_job
-from data_cache.attributes import PART_NAMES
-from data_cache.parts import STATUS_FOUND, PartBoxes
-from detect.run import detect_parts
-from reid.images import part_arrays
+from data_cache.parts.cache import STATUS_FOUND, PartBoxes
+from data_cache.parts.names import PART_NAMES
+from detect.extraction.run import detect_parts
+from reid.data.vehicle_images import part_arrays
 
 IMAGES, PLACES, BATCH, DEPTH, ROUNDS = 50_000, 16, 64, 8, 5
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data_cache.datasets import load_dataset
+from data_cache.datasets.catalogue import load_dataset
 from data_cache.synthetic import SyntheticSettings, write_synthetic
-from detect.adapter import build_network
-from detect.job import DetectionJob, prepare_job
+from detect.extraction.job import DetectionJob, prepare_job
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
 from detect.recipes import PRESETS, default_recipe
-from detect.weights import write_weights
 
 RECIPE = default_recipe("cpu")
 VEHICLES, COPIES = 30, 3  # ten pictures of each, and rendering takes longer than finding parts

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measure import best_seconds
-from reid.rank_counting import TIE
-from reid.ranking import Labels, Matrix, full_precision, queries_at_once, rank_queries, rank_rows
+from reid.retrieval.rank_counting import TIE
+from reid.retrieval.ranking import Labels, Matrix, full_precision, queries_at_once, rank_queries, rank_rows
 
 ROUNDS = 2
 ARGSORTED, ROUNDED, RESIDENT = 500, 500, 512  # queries of a slice

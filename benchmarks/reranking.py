@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from benchmarks.measure import best_seconds, peak_bytes
-from reid.ranking import Matrix, Numbers
-from reid.reranking import k_reciprocal_rows
+from reid.retrieval.ranking import Matrix, Numbers
+from reid.retrieval.reranking import k_reciprocal_rows
 
 QUERIES, GALLERY, CHANNELS, VEHICLES, CHUNK = 500, 2500, 512, 200, 256
 K1, K2, WEIGHT = 20, 6, 0.3

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from benchmarks.scale_rates import CHANNELS, Rates, measure
-from data_cache.files import read_json, write_json
+from data_cache.base.files import read_json, write_json
 
 SIZES = (1_000_000, 100_000_000, 10_000_000_000)
 UNITS = ((365.25 * 86400, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))

@@ -21,14 +21,14 @@ from benchmarks.part_cache import many_parts
 from benchmarks.pictures import render, rendered_job
 from benchmarks.stage_one import BATCH, WORKERS
 from benchmarks.stage_two import DEPTH, IMAGES, feature_calls
-from data_cache.devices import describe_device
-from data_cache.merging import Source, merge_caches
-from data_cache.parts import write_parts
-from detect.detector import Detector
-from detect.run import write_shards
-from reid.features_file import Features, write_features
-from vehicle_reid.approximate import FaissSearch
-from vehicle_reid.search import ExactSearch, sample, search
+from data_cache.base.devices import describe_device
+from data_cache.parts.cache import write_parts
+from data_cache.parts.merging import Source, merge_caches
+from detect.extraction.run import write_shards
+from detect.model.detector import Detector
+from reid.features.file import Features, write_features
+from vehicle_reid.gallery.approximate import FaissSearch
+from vehicle_reid.gallery.search import ExactSearch, sample, search
 
 CHANNELS = 512
 EMBEDDED, SEARCHED = 20_000, 100_000

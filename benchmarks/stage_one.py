@@ -14,12 +14,12 @@ from torch import nn
 
 from benchmarks.measure import best_seconds
 from benchmarks.pictures import RECIPE, copied_job
-from data_cache.shards import plan_shards
-from detect.adapter import quiet
-from detect.detector import Detector, in_streams
-from detect.job import DetectionJob
-from detect.reading import read_batches
-from detect.run import write_shards
+from data_cache.parts.shards import plan_shards
+from detect.extraction.job import DetectionJob
+from detect.extraction.run import write_shards
+from detect.model.detector import Detector, in_streams
+from detect.model.reading import read_batches
+from detect.model.ssd import quiet
 
 BATCH, WORKERS, ROUNDS = 32, 2, 4
 FEW = 64  # images of the calls that need no more for a rate

@@ -8,14 +8,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import best_seconds
-from data_cache.depthwise import StridedDepthwise
-from reid.features import BATCH, extract_features
-from reid.images import Batch, VehicleImages, normalised
-from reid.loop import training_step
-from reid.network import build_network
+from data_cache.base.depthwise import StridedDepthwise
+from reid.data.vehicle_images import Batch, VehicleImages, normalised
+from reid.features.extraction import BATCH, extract_features
+from reid.model.backbones import build_trunk
+from reid.model.checkpoint import build_network
 from reid.recipes import PRESETS, ReidRecipe
-from reid.state import start_state
-from reid.trunks import build_trunk
+from reid.training.loop import training_step
+from reid.training.state import start_state
 
 VEHICLES, DEPTH, ROUNDS = 576, 8, 3  # vehicles of VeRi-776's training set
 STEP_ROUNDS = 8  # the first few steps ask the system for the memory that the later ones use again

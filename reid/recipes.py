@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from data_cache.recipes import Recipe
+from data_cache.base.config import Recipe
 
 Attention = Literal["parts", "equal", "grid", "none"]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data_cache.datasets import Dataset
-    from data_cache.parts import PartBoxes
+    from data_cache.datasets.dataset import Dataset
+    from data_cache.parts.cache import PartBoxes
 
-from data_cache.recipes import recipe_label
+from data_cache.base.config import recipe_label
 from reid.recipes import ReidRecipe
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
@@ -21,8 +21,8 @@ def run_folder(runs: Path, dataset: str, recipe: str) -> Path:
 
 def part_cache(dataset: "Dataset", recipe: "ReidRecipe", runs: Path, path: Path | None) -> "PartBoxes":
     """Return the part cache at `path`, or the data set's own; a recipe that looks at no parts gets an empty one."""
-    from data_cache.parts import no_parts, read_parts
-    from data_cache.verification import require_data_set
+    from data_cache.parts.cache import no_parts, read_parts
+    from data_cache.parts.verification import require_data_set
 
     if not recipe.looks_at_parts:
         return no_parts(dataset.names())
@@ -37,8 +37,8 @@ def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
 
     Raises UserError where none is trained.
     """
-    from data_cache.errors import UserError
-    from data_cache.files import matching
+    from data_cache.base.errors import UserError
+    from data_cache.base.files import matching
     from reid.runs import ABLATION, BEST, run_folder
 
     place = runs / dataset

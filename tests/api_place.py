@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 from toy import TINY, Toy, tiny_scale, toy_set, train_toy
 
-from data_cache.parts import PartBoxes, read_parts
-from detect.adapter import build_network
-from detect.job import prepare_job
-from detect.run import detect_parts
-from detect.weights import write_weights
+from data_cache.parts.cache import PartBoxes, read_parts
+from detect.extraction.job import prepare_job
+from detect.extraction.run import detect_parts
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
 from reid.recipes import ReidRecipe
-from vehicle_reid.entries import Entries
+from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.model import VehicleReID
 
 ONE_EPOCH = TINY.model_copy(update={"epochs": 1})

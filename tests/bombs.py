@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from soak import ours, texts
 
-from data_cache import parts
-from data_cache.errors import UserError
-from data_cache.images import load_image
-from data_cache.tensors import read_state_dict
-from reid.given_features import read_given_features
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import read_state_dict
+from data_cache.images.loading import load_image
+from data_cache.parts import cache as parts
+from reid.features.external import read_given_features
 
 MIB = 1 << 20
 LARGE = 160  # MB that a packed one would take

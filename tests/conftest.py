@@ -14,8 +14,8 @@ from toy import TINY, Toy, tiny_scale, toy_set, train_toy
 from toy_ablation import draw_nothing
 from toy_features import small_blocks, undisturbed_bytes
 
-from data_cache.attributes import PART_NAMES
-from data_cache.parts import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+from data_cache.parts.cache import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+from data_cache.parts.names import PART_NAMES
 
 # the same examples every time and no clock, so that a test fails on every machine or on none
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)

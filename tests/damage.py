@@ -9,18 +9,18 @@ from random import Random
 from detect_toy import TINY as DETECTOR
 from soak import ours, texts
 
-from data_cache.coco_import import import_coco
-from data_cache.datasets import load_dataset
-from data_cache.parts import read_parts
-from data_cache.shards import shard_is_finished
-from detect import training
-from reid.curves import read_log
-from reid.decoded import open_decoded
-from reid.feature_blocks import FeatureBlocks
-from reid.features_file import read_features
-from reid.metrics_file import read_metrics
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.parts.cache import read_parts
+from data_cache.parts.import_coco import import_coco
+from data_cache.parts.shards import shard_is_finished
+from detect.training import train as training
+from reid.data.decoded import open_decoded
+from reid.evaluation.metrics_file import read_metrics
+from reid.features.blocks import FeatureBlocks
+from reid.features.file import read_features
+from reid.report.curves import read_log
 from reid.runs import BEST, LAST, PREVIOUS
-from reid.state import checkpoint_to_resume
+from reid.training.state import checkpoint_to_resume
 
 FLIPS = 12
 FINGERPRINT = {"detector": "painted"}

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.annotations import AnnotatedImage
-from detect.postprocess import RawParts
+from detect.annotations.reading import AnnotatedImage
+from detect.model.nms import RawParts
 
 
 def image(name: str, boxes: list[list[float]], labels: list[int], side: int = 100) -> AnnotatedImage:

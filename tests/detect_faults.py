@@ -18,14 +18,24 @@ from detect_stand_in import StandIn, stand_in, words
 from detect_traps import PATIENCE, Watch, trapped
 
 from cli import main
-from detect.detector import Detector
+from detect.model.detector import Detector
 from detect.recipes import DetectorRecipe
 
 # A process forked from one that has these imported starts in a moment. The stand-in is put in place after the fork,
 # so nothing may stand here that imports `load_detector` by name.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["pytest", "torch", "h5py", "pandas", "PIL.Image", "cli", "data_cache.datasets", "detect.reading", "rich.table"]
+    [
+        "pytest",
+        "torch",
+        "h5py",
+        "pandas",
+        "PIL.Image",
+        "cli",
+        "data_cache.datasets.dataset",
+        "detect.model.reading",
+        "rich.table",
+    ]
 )
 
 

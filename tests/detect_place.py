@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from detect_toy import TINY, toy_set
 
-from detect.adapter import build_network
-from detect.training import METRICS, WEIGHTS
-from detect.weights import write_weights
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
+from detect.training.train import METRICS, WEIGHTS
 
 
 def toy_place(folder: Path) -> Path:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-import detect.detector
-import detect.job
-from detect.detector import Detector
-from detect.postprocess import PartBatch
+import detect.extraction.job
+import detect.model.detector
+from detect.model.detector import Detector
+from detect.model.nms import PartBatch
+from detect.model.weights import read_recipe, write_weights
 from detect.recipes import DetectorRecipe
-from detect.weights import read_recipe, write_weights
 
 RECIPE = DetectorRecipe(
     architecture="ssdlite_mobilenetv2",
@@ -54,8 +54,10 @@ class StandIn(Detector):
 def stand_in(make: Callable[[DetectorRecipe], Detector] = StandIn) -> Iterator[None]:
     """Put a stand-in where the network is loaded, and make small shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detect.detector, "load_detector", lambda weights, device: make(read_recipe(weights)))
-        patch.setattr(detect.job, "prepare_job", functools.partial(detect.job.prepare_job, shard_size=SHARD))
+        patch.setattr(detect.model.detector, "load_detector", lambda weights, device: make(read_recipe(weights)))
+        patch.setattr(
+            detect.extraction.job, "prepare_job", functools.partial(detect.extraction.job.prepare_job, shard_size=SHARD)
+        )
         yield
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_cache.attributes import PART_NAMES
-from detect.job import prepare_job
+from data_cache.parts.names import PART_NAMES
+from detect.extraction.job import prepare_job
+from detect.extraction.run import DetectionSummary, detect_parts
 from detect.recipes import DetectorRecipe
-from detect.run import DetectionSummary, detect_parts
 
 TINY = DetectorRecipe(
     architecture="ssdlite_mobilenetv2",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data_cache.programs import ONNX_PACKAGES
+from data_cache.base.export import ONNX_PACKAGES
 
 missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
 needs_onnx = pytest.mark.skipif(bool(missing), reason=f"the extra onnx is not installed ({', '.join(missing)})")

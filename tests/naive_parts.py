@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops import nms
 
-from detect.postprocess import RawParts
+from detect.model.nms import RawParts
 from detect.recipes import DetectorRecipe
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from reid.pgan import PGAN
+from reid.model.pgan import PGAN
 
 Array = NDArray[np.float64]
 EPSILON = 1e-4  # of a cell

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.ranking import Labels, QueryResults, rank_queries, rank_rows
+from reid.retrieval.ranking import Labels, QueryResults, rank_queries, rank_rows
 
 
 @dataclass(frozen=True)

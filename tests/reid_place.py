@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 from toy import TINY_OPTIONS, Toy
 
 from cli import main
-from data_cache.parts import write_parts
+from data_cache.parts.cache import write_parts
 
 ONE_EPOCH = [*TINY_OPTIONS, "--set", "epochs=1"]
 

@@ -15,14 +15,14 @@ from toy import Toy, assert_same_run, train_toy
 from toy_ablation import BASELINE, GRID, ONE, PGAN, SETTING, TABLE, WITHOUT_PAM, folder_of, written
 
 from cli import main
-from data_cache.errors import UserError
-from data_cache.files import read_json
-from reid import loop
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json
 from reid.ablation import running
-from reid.decoded import decoded_path
-from reid.network import read_checkpoint
-from reid.part_controls import random_boxes, shifted_boxes
+from reid.ablation.boxes import random_boxes, shifted_boxes
+from reid.data.decoded import decoded_path
+from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST
+from reid.training import loop
 
 pytestmark = pytest.mark.usefixtures("tiny", "no_pictures")
 TABLE_3 = [BASELINE, GRID, WITHOUT_PAM, PGAN]

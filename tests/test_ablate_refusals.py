@@ -8,7 +8,7 @@ from reid_place import Place, assert_error
 from toy import Toy
 from toy_ablation import BASELINE, ONE, WITHOUT_PAM, folder_of, written
 
-from data_cache.parts import write_parts
+from data_cache.parts.cache import write_parts
 from reid.runs import LAST
 
 pytestmark = pytest.mark.usefixtures("tiny", "no_pictures")

@@ -4,12 +4,12 @@ import doctest
 
 import pytest
 
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 from reid.ablation import plan as plan_module
 from reid.ablation import results as spread
-from reid.ablation.comparisons import FIGURES, TABLES, Row, Sheet, Variant, sheets_for
 from reid.ablation.paper import TABLE_3
 from reid.ablation.plan import Plan, planned, run_name
+from reid.ablation.tables import FIGURES, TABLES, Row, Sheet, Variant, sheets_for
 from reid.recipes import PRESETS
 
 Printed = tuple[float | None, ...]

@@ -9,8 +9,8 @@ import pytest
 from toy import Toy
 from toy_ablation import toy_place, toy_plan, write_run
 
-from data_cache.errors import UserError
-from data_cache.parts import write_parts
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import write_parts
 from reid.ablation.place import Place
 from reid.ablation.running import job_of
 

@@ -13,13 +13,13 @@ from PIL import Image
 from toy import Toy
 from toy_ablation import toy_place, toy_plan, write_run
 
-from data_cache.parts import write_parts
+from data_cache.parts.cache import write_parts
 from reid.ablation import results as results_module
 from reid.ablation.charts import draw_results
+from reid.ablation.files import as_csv, markdown, write_results
 from reid.ablation.place import Place
 from reid.ablation.results import Results, Spread, _duration, difference, spread_of
 from reid.ablation.running import Job, job_of
-from reid.ablation.table_files import as_csv, markdown, write_results
 
 # mAP of Table 2, a row's runs by seed; row 5 has one run, row 6 none
 MAPS = [(0.50, 0.52, 0.57), (0.61, 0.60, 0.65), (0.70, 0.64, 0.70), (0.40, 0.42), (0.55,), ()]

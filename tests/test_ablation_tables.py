@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.errors import UserError
-from reid.ablation_tables import read_ablation_tables
+from data_cache.base.errors import UserError
+from reid.report.ablation_tables import read_ablation_tables
 
 SPLITS = ("small", "medium", "large")
 TEXT = """# Table 1: losses

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from toy_shown import shown_run
 
-from data_cache.attributes import PART_NAMES
-from data_cache.files import write_json
-from data_cache.parts import write_parts
-from reid.features_file import write_features
-from reid.shown_run import ShownRun
+from data_cache.base.files import write_json
+from data_cache.parts.cache import write_parts
+from data_cache.parts.names import PART_NAMES
+from reid.features.file import write_features
+from reid.report.evaluated_run import ShownRun
 
 SCRIPT = Path(__file__).parents[1] / "docs/examples/attention_and_score.py"
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from toy_shown import shown_run
 
-from reid.part_statistics import write_attention_chart
+from reid.report.statistics import write_attention_chart
 
 
 def test_bars_are_the_mean_attention_most_preferred_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from data_cache.coco_files import read_document, read_index
-from data_cache.errors import UserError, shown
-from data_cache.packing import ImageEntry
+from data_cache.base.errors import UserError, shown
+from data_cache.parts.coco import read_document, read_index
+from data_cache.parts.packing import ImageEntry
 
 IMAGE = {"id": 7, "file_name": "in/a.jpg", "width": 10, "height": 8}
 WHEEL = {"id": 3, "name": "wheel"}

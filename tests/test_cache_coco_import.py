@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_cache.coco_import import import_coco, import_coco_results
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_file, sha256_of_names
-from data_cache.packing import Imported
-from data_cache.parts import STATUS_EMPTY, STATUS_FOUND
-from data_cache.verification import fingerprint_faults
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_file, sha256_of_names
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND
+from data_cache.parts.import_coco import import_coco, import_coco_results
+from data_cache.parts.packing import Imported
+from data_cache.parts.verification import fingerprint_faults
 
 IMAGES = [
     {"id": 5, "file_name": "b.jpg", "width": 100, "height": 60},

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from conftest import MakeParts, MakePictures, sliced
 
 from cli import main
-from data_cache.files import sha256_of_names
-from data_cache.parts import PartBoxes, read_parts, write_parts
+from data_cache.base.files import sha256_of_names
+from data_cache.parts.cache import PartBoxes, read_parts, write_parts
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 Run = Callable[..., Result]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from toy_masks import npy, rectangles
 
-from data_cache.mask_files import MaskError, read_masks
+from data_cache.base.npy import MaskError, read_masks
 
 PATH = Path("m.npy")
 

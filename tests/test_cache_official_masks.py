@@ -12,14 +12,14 @@ from PIL import Image
 from toy import TINY, Toy, train_toy
 from toy_masks import npy, rectangles
 
-import data_cache.mask_files
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_names
-from data_cache.official_masks import import_masks, mask_boxes
-from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND
-from data_cache.verification import fingerprint_faults
-from reid.images import part_arrays
-from reid.pgan import part_masks
+import data_cache.base.npy
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_names
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND
+from data_cache.parts.import_masks import import_masks, mask_boxes
+from data_cache.parts.verification import fingerprint_faults
+from reid.data.vehicle_images import part_arrays
+from reid.model.pgan import part_masks
 
 
 def put(folder: Path, name: str, masks: Any) -> None:
@@ -153,7 +153,7 @@ def test_a_pipe_and_a_huge_file_are_not_read(
     put(tmp_path / "m", "a", rectangles(1))
     put(tmp_path / "m", "b", rectangles(30))
     os.mkfifo(tmp_path / "m" / "c.npy")
-    monkeypatch.setattr(data_cache.mask_files, "LARGEST_FILE", 2**10)
+    monkeypatch.setattr(data_cache.base.npy, "LARGEST_FILE", 2**10)
     found = import_masks(tmp_path / "m", tmp_path, ["a.jpg", "b.jpg", "c.jpg"], dataset=None, top_k=4).parts
     assert found.status.tolist() == [STATUS_FOUND, STATUS_FAILED, STATUS_FAILED]
     assert all("not a file of at most" in reason for reason in found.failure[1:])

@@ -11,11 +11,11 @@ from conftest import MakeParts
 from PIL import Image
 from rich.console import Console
 
-from data_cache.attributes import PART_NAMES
-from data_cache.cache_statistics import CacheStatistics, cache_statistics, statistics_table, write_statistics
-from data_cache.errors import UserError
-from data_cache.packing import ImageEntry, LooseBoxes, pack_boxes
-from data_cache.parts import STATUS_FAILED, PartBoxes, no_parts
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, no_parts
+from data_cache.parts.names import PART_NAMES
+from data_cache.parts.packing import ImageEntry, LooseBoxes, pack_boxes
+from data_cache.parts.statistics import CacheStatistics, cache_statistics, statistics_table, write_statistics
 
 
 def shown(found: CacheStatistics) -> str:

@@ -9,11 +9,11 @@ import pytest
 from conftest import MakeParts, MakePictures, sliced
 from PIL import Image
 
-from data_cache.datasets import Dataset
-from data_cache.files import sha256_of_names
-from data_cache.packing import ImageEntry, LooseBoxes, pack_boxes
-from data_cache.parts import PartBoxes, write_parts
-from data_cache.verification import compare, differing_names, fingerprint_faults, first_of, verify_cache
+from data_cache.base.files import sha256_of_names
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import PartBoxes, write_parts
+from data_cache.parts.packing import ImageEntry, LooseBoxes, pack_boxes
+from data_cache.parts.verification import compare, differing_names, fingerprint_faults, first_of, verify_cache
 
 
 def with_fingerprint(parts: PartBoxes, **values: Any) -> PartBoxes:

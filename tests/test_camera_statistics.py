@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_cache.datasets import Dataset
-from data_cache.parts import PartBoxes, no_parts
-from reid.features_file import Features
-from reid.part_statistics import parts_by_camera
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import PartBoxes, no_parts
+from reid.features.file import Features
+from reid.report.statistics import parts_by_camera
 
 PART_NAMES = ("wheel", "logo", "plate")
 

@@ -14,10 +14,11 @@ from conftest import MakePictures
 from rich.console import Console
 from toy_lists import TREES, VERI, lay, tell_apart
 
-from data_cache import check as check_module
-from data_cache.check import DatasetCheck, Part, check_dataset, check_table
-from data_cache.datasets import Dataset, load_dataset
-from data_cache.sizes import PAPER, RELEASED, Size
+from data_cache.check import check as check_module
+from data_cache.check.check import DatasetCheck, Part, check_dataset, check_table
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.sizes import PAPER, RELEASED, Size
 
 
 def laid(
@@ -181,7 +182,7 @@ def test_matches_are_looked_for_once(
         asked.append(split)
         return []
 
-    monkeypatch.setattr("data_cache.datasets.queries_without_match", count)
+    monkeypatch.setattr("data_cache.datasets.findings.queries_without_match", count)
     check_dataset(dataset)
     assert asked == ["small", "medium"]
 

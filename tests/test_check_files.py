@@ -11,9 +11,9 @@ import pytest
 from conftest import MakePictures
 from toy_lists import tell_apart
 
-import data_cache.check_files
-from data_cache.check_files import AT_ONCE, FileCheck, check_files, look_at
-from data_cache.errors import UserError
+import data_cache.check.files
+from data_cache.base.errors import UserError
+from data_cache.check.files import AT_ONCE, FileCheck, check_files, look_at
 
 NAMES = ["train/a.jpg", "train/b.jpg", "test/c.jpg", "test/d.jpg", "more/e.jpg"]
 SOUND = FileCheck((), (), (), bare=0, folders=3, same=())
@@ -87,7 +87,7 @@ def test_bytes_in_training_and_test_are_found_and_no_others(root: Path) -> None:
 
 
 def test_processes_find_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_cache.check_files, "AT_ONCE", 2)
+    monkeypatch.setattr(data_cache.check.files, "AT_ONCE", 2)
     (root / NAMES[0]).unlink()
     (root / NAMES[2]).write_text("<html>")
     shutil.copy(root / NAMES[1], root / NAMES[4])
@@ -104,7 +104,7 @@ class BrokenPool(ProcessPoolExecutor):
 
 
 def test_a_process_that_is_killed_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_cache.check_files, "ProcessPoolExecutor", BrokenPool)
+    monkeypatch.setattr(data_cache.check.files, "ProcessPoolExecutor", BrokenPool)
     with pytest.raises(UserError, match=r"a process that decodes images has ended; .* fewer --workers"):
         look(root, strict=True, workers=1)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from toy_lists import FORMS, VERI, VERI_ANSWERS, Form, lay
 
-from data_cache.check_ground_truth import GroundTruth, compare_ground_truth
-from data_cache.datasets import load_dataset
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
+from data_cache.check.ground_truth import GroundTruth, compare_ground_truth
+from data_cache.datasets.catalogue import load_dataset
 
 Lists = dict[str, Sequence[str]]
 FILES = ("gt_index.txt", "jk_index.txt")

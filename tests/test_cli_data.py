@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner, Result
 from conftest import MakeParts
 
-import detect.doctor
+import detect.commands.doctor
 from cli import main
-from data_cache.devices import choose_device, describe_device
-from data_cache.errors import UserError
-from data_cache.parts import write_parts
-from detect.doctor import Check, system_checks
+from data_cache.base.devices import choose_device, describe_device
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import write_parts
+from detect.commands.doctor import Check, system_checks
 
 Run = Callable[..., Result]
 
@@ -113,12 +113,12 @@ def test_help_names_the_data_sets_as_they_are_given(run: Run) -> None:
 
 
 def test_doctor_ends_with_1_where_something_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detect.doctor.detector_checks", lambda: [])
+    monkeypatch.setattr("detect.commands.doctor.detector_checks", lambda: [])
     good = [Check("Python", "3.11")]
-    monkeypatch.setattr(detect.doctor, "system_checks", lambda: good)
+    monkeypatch.setattr(detect.commands.doctor, "system_checks", lambda: good)
     result = run("doctor")
     assert result.exit_code == 0 and "ok    Python: 3.11" in result.stdout
-    monkeypatch.setattr(detect.doctor, "system_checks", lambda: [*good, Check("h5py", "not installed", False)])
+    monkeypatch.setattr(detect.commands.doctor, "system_checks", lambda: [*good, Check("h5py", "not installed", False)])
     result = run("doctor")
     assert "FAIL  h5py: not installed" in result.stdout
     assert "would not work" in mistake(result)
@@ -131,7 +131,7 @@ def test_the_checks_of_this_machine_pass_and_name_what_is_missing(monkeypatch: p
     checks = {check.name: check for check in system_checks()}
     assert all(check.ok for check in checks.values())
     assert checks["torch"].detail.split("+")[0] == torch.__version__.split("+")[0]
-    monkeypatch.setattr(detect.doctor, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(detect.commands.doctor, "PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     checks = {check.name: check for check in system_checks()}
     assert not checks["no-such-package"].ok and "not installed" in checks["no-such-package"].detail
@@ -149,7 +149,7 @@ def test_the_device_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_options_of_synth_have_the_defaults_of_its_settings() -> None:
-    from data_cache.commands import synth
+    from data_cache.commands.synth import synth
     from data_cache.synthetic import SyntheticSettings
 
     settings = vars(SyntheticSettings())
@@ -159,7 +159,7 @@ def test_the_options_of_synth_have_the_defaults_of_its_settings() -> None:
 
 
 def test_a_fixed_set_chooses_its_sizes_and_seed_itself(run: Run, tmp_path: Path) -> None:
-    from data_cache.commands import synth
+    from data_cache.commands.synth import synth
     from data_cache.synthetic import FIXED
 
     (fixed,) = (option.type for option in synth.params if option.name == "fixed")

@@ -12,10 +12,10 @@ from reid_place import ONE_EPOCH, Place, assert_error
 from toy import TINY, one_thread, toy_set
 
 from cli import main
-from data_cache.files import read_json
-from reid.network import read_checkpoint
+from data_cache.base.files import read_json
+from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, LAST
-from reid.training_log import CURVES, LOG
+from reid.training.log import CURVES, LOG
 
 
 def test_train_and_evaluate_a_real_trunk(place: Place) -> None:

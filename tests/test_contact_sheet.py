@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_cache.contact_sheet import (
+from data_cache.base.errors import UserError
+from data_cache.images.contact_sheet import (
     FAILED,
     LINE,
     NAMES,
@@ -13,9 +14,8 @@ from data_cache.contact_sheet import (
     draw_picture,
     write_sheet,
 )
-from data_cache.drawn_boxes import Mark
-from data_cache.errors import UserError
-from data_cache.images import load_image
+from data_cache.images.drawing import Mark
+from data_cache.images.loading import load_image
 
 ORANGE = (250, 140, 10)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from damage import KINDS, Kind, damages
 
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.ParserWarning")
 

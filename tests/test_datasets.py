@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_cache.datasets import Dataset, dataset_label, faults, findings, load_dataset
-from data_cache.errors import UserError
-from data_cache.images import ImageError
-from data_cache.protocols import fixed_split
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import dataset_label, load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.findings import faults, findings
+from data_cache.datasets.protocols import fixed_split
+from data_cache.images.loading import ImageError
 
 COLUMNS = ["name", "vehicle_id", "camera_id", "split"]
 Row = tuple[str, str, int, str]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.csv_lists import read_csv
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
+from data_cache.datasets.csv_file import read_csv
 
 
 def test_text_stays_text(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from safetensors import safe_open
 from toy import Toy
 from toy_decoded import REMEDY, SIZE, assert_same_items, few_rows, files_in, items, made, names_of, needed, repaint
 
-from data_cache.errors import UserError
-from data_cache.tensors import save_tensors
-from reid.decoded import MappedPixels, open_decoded
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import save_tensors
+from reid.data.decoded import MappedPixels, open_decoded
 
 
 @pytest.fixture(autouse=True)

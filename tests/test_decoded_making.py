@@ -15,14 +15,14 @@ from toy import HELD, TINY_OPTIONS, Toy, assert_same_run, train_toy
 from toy_decoded import REMEDY, SIZE, assert_same_items, few_rows, files_in, items, made, names_of, needed, repaint
 
 from cli import main
-from data_cache.errors import UserError
-from data_cache.locks import run_lock
-from data_cache.parts import write_parts
-from reid import decoded
-from reid.decoded import open_decoded
-from reid.images import ResizedFiles
+from data_cache.base.errors import UserError
+from data_cache.base.locks import run_lock
+from data_cache.parts.cache import write_parts
+from reid.data import decoded
+from reid.data.decoded import open_decoded
+from reid.data.vehicle_images import ResizedFiles
 from reid.runs import BEST
-from reid.training import train
+from reid.training.train import train
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torchvision import models
 
-from data_cache.depthwise import StridedDepthwise, with_fast_depthwise
-from detect.adapter import build_network
+from data_cache.base.depthwise import StridedDepthwise, with_fast_depthwise
+from detect.model.ssd import build_network
 from detect.recipes import PRESETS
-from reid.trunks import build_trunk
+from reid.model.backbones import build_trunk
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 17)])

@@ -6,7 +6,7 @@ import torch
 from detect_toy import TINY
 from naive_parts import in_order
 
-from detect.adapter import build_network, network_config, repair_head
+from detect.model.ssd import build_network, network_config, repair_head
 from detect.recipes import PRESETS
 
 
@@ -49,7 +49,7 @@ def test_predict_of_mmdetection_works_only_after_the_repair() -> None:
 
 
 def test_our_inference_gives_what_mmdetection_predicts() -> None:
-    from detect.detector import Detector
+    from detect.model.detector import Detector
 
     recipe = TINY.model_copy(update={"candidates": 10_000, "minimum_side": 1e-6})
     torch.manual_seed(3)
@@ -70,7 +70,7 @@ def test_our_inference_gives_what_mmdetection_predicts() -> None:
 
 def test_start_up_says_nothing() -> None:
     code = (
-        "from detect.adapter import build_network; from detect.recipes import PRESETS; build_network(PRESETS['demo'])"
+        "from detect.model.ssd import build_network; from detect.recipes import PRESETS; build_network(PRESETS['demo'])"
     )
     run = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "" and run.stderr == ""

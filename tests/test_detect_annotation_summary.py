@@ -1,8 +1,8 @@
 import numpy as np
 
-from data_cache.attributes import PART_NAMES
-from detect.annotation_summary import PartCount, summarise
-from detect.annotations import AnnotatedImage
+from data_cache.parts.names import PART_NAMES
+from detect.annotations.reading import AnnotatedImage
+from detect.annotations.summary import PartCount, summarise
 
 
 def image(

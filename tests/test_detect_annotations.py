@@ -11,9 +11,9 @@ import pytest
 from detect_toy import changed, toy_set
 from PIL import Image
 
-from data_cache.errors import UserError
-from data_cache.images import ORIENTATION
-from detect.annotations import annotation_faults, read_annotations, split_held_out
+from data_cache.base.errors import UserError
+from data_cache.images.loading import ORIENTATION
+from detect.annotations.reading import annotation_faults, read_annotations, split_held_out
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]

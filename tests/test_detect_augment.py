@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from detect_toy import TINY
 
-from detect.augment import FILL, View, draw_view, visible
+from detect.training.augment import FILL, View, draw_view, visible
 
 
 def rectangle(box: tuple[int, int, int, int]) -> np.ndarray:

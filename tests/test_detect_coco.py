@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from detect_toy import changed, toy_set
 
-from data_cache.errors import UserError
-from detect.annotations import annotation_faults, read_annotations
-from detect.faults import SHOWN_FIRST, AnnotationFaults
+from data_cache.base.errors import UserError
+from detect.annotations.faults import SHOWN_FIRST, AnnotationFaults
+from detect.annotations.reading import annotation_faults, read_annotations
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]

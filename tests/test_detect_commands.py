@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from detect_place import toy_place
 from detect_toy import TINY
 
-import detect.run as detect_run
-import detect.training as detect_training
-from data_cache.errors import UserError
-from data_cache.parts import PartBoxes, read_parts
-from detect.commands import detect
-from detect.parts_commands import parts
-from detect.training import METRICS, WEIGHTS, trained_weights
+import detect.extraction.run as detect_run
+import detect.training.train as detect_training
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import PartBoxes, read_parts
+from detect.commands.detect import detect
+from detect.commands.parts import parts
+from detect.training.train import METRICS, WEIGHTS, trained_weights
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_second_run_and_a_dry_run_load_no_torch(place: Path) -> None:
     arguments = [argument if argument != "cpu" else "auto" for argument in arguments]
     CliRunner().invoke(detect, [*arguments, "--output", str(place / "twice.h5")], catch_exceptions=False)
     code = (
-        "import sys; from click.testing import CliRunner; from detect.commands import detect\n"
+        "import sys; from click.testing import CliRunner; from detect.commands.detect import detect\n"
         "result = CliRunner().invoke(detect, sys.argv[1:], catch_exceptions=False)\n"
         "print(result.output)\n"
         "assert not {'torch', 'mmdet', 'mmcv', 'mmengine', 'matplotlib'} & set(sys.modules)"
@@ -186,7 +186,7 @@ def test_train_wants_annotations(place: Path) -> None:
 def test_help_shows_examples_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; from click.testing import CliRunner\n"
-        "from detect.commands import detect; from detect.parts_commands import parts\n"
+        "from detect.commands.detect import detect; from detect.commands.parts import parts\n"
         "print(CliRunner().invoke(detect, ['--help']).output, CliRunner().invoke(parts, ['train', '--help']).output)\n"
         "assert not {'torch', 'pandas', 'mmdet', 'numpy'} & set(sys.modules)"
     )

@@ -10,12 +10,12 @@ import pytest
 from detect_toy import toy_set
 from toy_voc import write_picture, write_voc
 
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from detect.annotations import AnnotatedImage, annotation_faults, read_annotations
-from detect.convert import LabelUse, coco_document, convert_coco, convert_voc
-from detect.faults import AnnotationFaults
-from detect.part_mapping import VAC21, PartMapping, read_mapping
+from data_cache.base.errors import UserError
+from data_cache.parts.names import PART_NAMES
+from detect.annotations.convert import LabelUse, coco_document, convert_coco, convert_voc
+from detect.annotations.faults import AnnotationFaults
+from detect.annotations.part_mapping import VAC21, PartMapping, read_mapping
+from detect.annotations.reading import AnnotatedImage, annotation_faults, read_annotations
 
 
 def same(one: Sequence[AnnotatedImage], other: Sequence[AnnotatedImage], tolerance: float = 0.0) -> bool:

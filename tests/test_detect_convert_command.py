@@ -12,8 +12,8 @@ from detect_toy import toy_set
 from toy_voc import write_picture, write_voc
 
 from cli import Group
-from detect.annotations import read_annotations
-from detect.convert_command import check_annotations, convert
+from detect.annotations.reading import read_annotations
+from detect.commands.convert import check_annotations, convert
 
 
 def run(*words: object) -> Result:
@@ -143,7 +143,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 def test_help_shows_examples_and_loads_nothing_heavy() -> None:
     code = (
         "import sys; from click.testing import CliRunner\n"
-        "from detect.convert_command import check_annotations, convert\n"
+        "from detect.commands.convert import check_annotations, convert\n"
         "for command in (convert, check_annotations): print(CliRunner().invoke(command, ['--help']).output)\n"
         "assert not {'torch', 'pandas', 'numpy', 'PIL', 'rich'} & set(sys.modules)"
     )

@@ -9,8 +9,8 @@ from detect_toy import TINY
 from naive_parts import assert_same, naive_parts
 from PIL import Image
 
-from detect.adapter import IMAGENET_MEAN, IMAGENET_STD, build_network
-from detect.detector import Detector, fast_type, fold_batch_norm, resize
+from detect.model.detector import Detector, fast_type, fold_batch_norm, resize
+from detect.model.ssd import IMAGENET_MEAN, IMAGENET_STD, build_network
 from detect.recipes import PRESETS
 
 SIDE = TINY.input_size

@@ -1,6 +1,6 @@
 import pytest
 
-from detect import doctor
+from detect.commands import doctor
 
 
 def test_a_sound_install_passes() -> None:

@@ -4,11 +4,11 @@ import pytest
 import torch
 from detect_toy import TINY, toy_set
 
-from data_cache.errors import UserError
-from detect.adapter import build_network
-from detect.annotations import read_annotations
-from detect.detector import Detector
-from detect.evaluation import evaluate_detector
+from data_cache.base.errors import UserError
+from detect.annotations.reading import read_annotations
+from detect.evaluation.evaluate import evaluate_detector
+from detect.model.detector import Detector
+from detect.model.ssd import build_network
 
 
 @pytest.fixture(scope="module")

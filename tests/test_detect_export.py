@@ -12,17 +12,17 @@ from exported import block_of, needs_onnx, opened, run_block
 from PIL import Image
 from torch import Tensor
 
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_file
-from data_cache.programs import METADATA
-from detect import export
-from detect.adapter import build_network
-from detect.detector import Detector, load_detector
-from detect.export import export_detector, random_inputs
-from detect.postprocess import PartBatch
+from data_cache.base.errors import UserError
+from data_cache.base.export import METADATA
+from data_cache.base.files import sha256_of_file
+from data_cache.parts.names import PART_NAMES
+from detect.model import export
+from detect.model.detector import Detector, load_detector
+from detect.model.export import export_detector, random_inputs
+from detect.model.nms import PartBatch
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
 from detect.recipes import DetectorRecipe
-from detect.weights import write_weights
 
 TINY = DetectorRecipe(
     architecture="ssd_resnet18",

@@ -13,11 +13,11 @@ from detect_traps import Watch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data_cache.parts import STATUS_FAILED, PartBoxes, read_parts
-from data_cache.shards import shards_folder
-from detect.adapter import build_network
-from detect.detector import Detector
-from detect.postprocess import PartBatch, finish
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, read_parts
+from data_cache.parts.shards import shards_folder
+from detect.model.detector import Detector
+from detect.model.nms import PartBatch, finish
+from detect.model.ssd import build_network
 from detect.recipes import DetectorRecipe
 
 NAN, INF = math.nan, math.inf

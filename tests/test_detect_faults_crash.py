@@ -15,7 +15,7 @@ from detect_faults import Ended, Run, here, leftovers, living, one_line, start, 
 from detect_stand_in import data_set, words
 from detect_traps import Kill, Pause, Watch
 
-from data_cache.shards import shards_folder
+from data_cache.parts.shards import shards_folder
 
 IMAGES = 64
 KILLS = 30

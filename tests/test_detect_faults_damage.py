@@ -11,7 +11,7 @@ from detect_stand_in import SHARD, data_set, words
 from detect_traps import Fail, Watch
 
 from cli import main
-from data_cache.shards import shards_folder
+from data_cache.parts.shards import shards_folder
 
 IMAGES, FLIPS = 27, 40
 

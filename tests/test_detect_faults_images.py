@@ -17,8 +17,8 @@ from detect_stand_in import data_set, words, write_list
 from PIL import Image
 
 from cli import main
-from data_cache.lists import CONTROL
-from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, read_parts
+from data_cache.datasets.lists import CONTROL
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, read_parts
 
 MEMORY = 200_000  # KiB that a run may need beyond its start; the bomb unpacked takes 410,000 at the least
 WIDTH, HEIGHT = 44, 30

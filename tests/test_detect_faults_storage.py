@@ -13,9 +13,9 @@ from detect_faults import Ended, here, leftovers, one_line, start, undisturbed_c
 from detect_stand_in import data_set, words
 from detect_traps import Fail, Watch, trapped
 
-from data_cache.errors import UserError
-from data_cache.parts import encode_parts, write_parts
-from data_cache.shards import shards_folder
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import encode_parts, write_parts
+from data_cache.parts.shards import shards_folder
 
 REASONS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
 # The system's calls that a run makes, and those that tidy up after it.

@@ -9,13 +9,13 @@ import torch
 from conftest import sliced
 from detect_toy import TINY, find, toy_set
 
-from data_cache.errors import UserError
-from data_cache.image_files import FILES, files_replaced, with_files
-from data_cache.merging import Source, merge_caches
-from data_cache.parts import read_parts, write_parts
-from detect.adapter import build_network
-from detect.job import DetectionJob, prepare_job
-from detect.weights import write_weights
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import read_parts, write_parts
+from data_cache.parts.merging import Source, merge_caches
+from data_cache.parts.source_files import FILES, files_replaced, with_files
+from detect.extraction.job import DetectionJob, prepare_job
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
 
 IMAGES = 6
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from detect_answers import most_pairs
 
-from detect.metrics import NOT_FOUND, matched_ranks
+from detect.evaluation.metrics import NOT_FOUND, matched_ranks
 
 
 @pytest.mark.parametrize("seed", range(30))

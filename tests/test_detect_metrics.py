@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from detect_answers import answer, image, most_pairs, random_case
 
-from data_cache.attributes import PART_NAMES
-from detect.annotations import AnnotatedImage
-from detect.metrics import DEPTHS, NOT_FOUND, finding_ranks, measure, overlaps, recall_by_depth
-from detect.postprocess import RawParts
+from data_cache.parts.names import PART_NAMES
+from detect.annotations.reading import AnnotatedImage
+from detect.evaluation.metrics import DEPTHS, NOT_FOUND, finding_ranks, measure, overlaps, recall_by_depth
+from detect.model.nms import RawParts
 
 TRUTH = [image("a", [[0, 0, 40, 40], [50, 50, 90, 90]], [0, 3]), image("b", [[10, 10, 60, 60]], [3])]
 NOTHING = answer([], [], [])

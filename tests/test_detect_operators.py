@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from detect.operators import STAND_IN, OperatorMissing, nms, operators_in_use, supply_operators
+from detect.model.mmcv_ops import STAND_IN, OperatorMissing, nms, operators_in_use, supply_operators
 
 
 def naive_nms(boxes: torch.Tensor, scores: torch.Tensor, iou: float, offset: int) -> list[int]:
@@ -58,6 +58,6 @@ def test_another_operator_raises_when_it_is_called_and_says_why() -> None:
 def test_a_compiled_module_is_used_where_there_is_one() -> None:
     code = (
         "import sys, types; sys.modules['mmcv._ext'] = types.ModuleType('mmcv._ext')\n"
-        "from detect.operators import supply_operators\nassert supply_operators() == 'compiled mmcv._ext'"
+        "from detect.model.mmcv_ops import supply_operators\nassert supply_operators() == 'compiled mmcv._ext'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from detect_toy import TINY
 
-from detect.optimisation import make_optimiser, make_schedules
+from detect.training.optim import make_optimiser, make_schedules
 
 
 def rates(fraction: float, steps: int) -> list[float]:

@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from detect.faults import AnnotationFaults
-from detect.part_mapping import PARTS, VAC21, VEHICLE_STYLES, PartMapping, normal_form, read_mapping, suggestion
+from data_cache.base.errors import UserError
+from data_cache.parts.names import PART_NAMES
+from detect.annotations.faults import AnnotationFaults
+from detect.annotations.part_mapping import (
+    PARTS,
+    VAC21,
+    VEHICLE_STYLES,
+    PartMapping,
+    normal_form,
+    read_mapping,
+    suggestion,
+)
 
 # appendix A.1 of arXiv 1909.06023: its Table 4 row by row, and the vehicle styles as quoted there
 TABLE_4 = """annual service signs,car topwindow,light cover,plate,back mirror,entry license,logo,safe belt,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detect.augment import DEGRADATIONS, jitter_colour
+from detect.training.augment import DEGRADATIONS, jitter_colour
 
 
 def picture(seed: int = 0) -> np.ndarray:

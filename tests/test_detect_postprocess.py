@@ -8,7 +8,7 @@ import torch
 from detect_toy import TINY
 from naive_parts import assert_same, naive_parts
 
-from detect.postprocess import PartBatch, RawParts, by_confidence, finish, overlap, sanitise, suppress_doubles
+from detect.model.nms import PartBatch, RawParts, by_confidence, finish, overlap, sanitise, suppress_doubles
 
 STRANGE = (np.nan, np.inf, -np.inf, 1e30, -1e30, -5.0, -0.0, 0.0, 3.0, 500.0)
 BAD_SCORES = (np.nan, np.inf, -np.inf, -0.1, 0.0, 0.02, 1.0, 1.5)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from detect_answers import answer, image, random_case
 
-from detect.annotations import AnnotatedImage
-from detect.postprocess import RawParts
-from detect.precision_recall import IOUS, RECALLS, SIZES, PrecisionRecall, precision_recall, relative_areas
+from detect.annotations.reading import AnnotatedImage
+from detect.evaluation.precision_recall import IOUS, RECALLS, SIZES, PrecisionRecall, precision_recall, relative_areas
+from detect.model.nms import RawParts
 
 Box = list[float]
 

@@ -7,15 +7,15 @@ from detect_answers import answer, image
 from detect_toy import TINY, find, toy_set
 from PIL import Image
 
-from data_cache.attributes import PART_NAMES
-from data_cache.drawn_boxes import LIGHT, QUIET
-from data_cache.errors import UserError
-from data_cache.images import load_image
-from data_cache.parts import STATUS_FAILED, STATUS_FOUND, PartBoxes, no_parts, read_parts
-from detect.adapter import build_network
-from detect.postprocess import RawParts
-from detect.preview import WHITE, WRONG, choose_names, find_parts, pictures_of, preview_cell, write_preview
-from detect.weights import write_weights
+from data_cache.base.errors import UserError
+from data_cache.images.drawing import LIGHT, QUIET
+from data_cache.images.loading import load_image
+from data_cache.parts.cache import STATUS_FAILED, STATUS_FOUND, PartBoxes, no_parts, read_parts
+from data_cache.parts.names import PART_NAMES
+from detect.evaluation.preview import WHITE, WRONG, choose_names, find_parts, pictures_of, preview_cell, write_preview
+from detect.model.nms import RawParts
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
 
 BOXES = [[10, 10, 30, 30], [50, 50, 90, 90], [10, 60, 30, 90]]
 FOUND = answer(BOXES, [3, 0, 7], [0.9, 0.6, 0.3])

@@ -6,11 +6,11 @@ from click.testing import CliRunner
 from detect_place import toy_place
 from detect_toy import find
 
-from data_cache.errors import UserError
-from data_cache.images import load_image
-from detect.parts_commands import parts
-from detect.quality_files import METRICS, PRECISION, RECALL
-from detect.training import WEIGHTS
+from data_cache.base.errors import UserError
+from data_cache.images.loading import load_image
+from detect.commands.parts import parts
+from detect.evaluation.report import METRICS, PRECISION, RECALL
+from detect.training.train import WEIGHTS
 
 
 @pytest.fixture(scope="module")

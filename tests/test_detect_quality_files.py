@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from detect_answers import answer, image, random_case
 
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_file
-from data_cache.images import load_image
-from detect.metrics import DetectorMetrics, measure
-from detect.quality_files import METRICS, PRECISION, RECALL, write_quality
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_file
+from data_cache.images.loading import load_image
+from detect.evaluation.metrics import DetectorMetrics, measure
+from detect.evaluation.report import METRICS, PRECISION, RECALL, write_quality
 
 
 def written(metrics: DetectorMetrics, folder: Path) -> Path:

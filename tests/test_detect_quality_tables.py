@@ -3,10 +3,10 @@ import re
 import pytest
 from detect_answers import answer, image
 
-from data_cache.attributes import PART_NAMES
-from detect.metrics import measure
-from detect.precision_recall import LARGE, SIZES, SMALL
-from detect.quality_files import SHOWN_DEPTHS, SIZE_NAMES, show_metrics
+from data_cache.parts.names import PART_NAMES
+from detect.evaluation.metrics import measure
+from detect.evaluation.precision_recall import LARGE, SIZES, SMALL
+from detect.evaluation.report import SHOWN_DEPTHS, SIZE_NAMES, show_metrics
 
 
 def rows(text: str) -> list[list[str]]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.errors import UserError
-from data_cache.files import write_atomically
-from detect import ranks
-from detect.ranks import own_share, versions, wait_for_others
+from data_cache.base.errors import UserError
+from data_cache.base.files import write_atomically
+from detect.extraction import torchrun as ranks
+from detect.extraction.torchrun import own_share, versions, wait_for_others
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detect.reading import ReadBatch, read_batches
+from detect.model.reading import ReadBatch, read_batches
 
 
 @pytest.fixture

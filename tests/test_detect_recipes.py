@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from data_cache.errors import UserError
-from data_cache.recipes import resolve_recipe
+from data_cache.base.config import resolve_recipe
+from data_cache.base.errors import UserError
 from detect.recipes import PRESETS, DetectorRecipe, default_recipe
 
 

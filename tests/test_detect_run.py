@@ -11,16 +11,16 @@ import pytest
 import torch
 from detect_toy import TINY, find, toy_set
 
-from data_cache.errors import UserError
-from data_cache.image_files import FILES, made_by
-from data_cache.locks import run_lock
-from data_cache.parts import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, read_parts
-from data_cache.shards import shards_folder
-from detect.adapter import build_network
-from detect.postprocess import PartBatch
-from detect.reading import ReadBatch
-from detect.run import DetectionSummary, pack_parts
-from detect.weights import write_weights
+from data_cache.base.errors import UserError
+from data_cache.base.locks import run_lock
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, read_parts
+from data_cache.parts.shards import shards_folder
+from data_cache.parts.source_files import FILES, made_by
+from detect.extraction.run import DetectionSummary, pack_parts
+from detect.model.nms import PartBatch
+from detect.model.reading import ReadBatch
+from detect.model.ssd import build_network
+from detect.model.weights import write_weights
 
 IMAGES = 22
 RUN = """
@@ -33,15 +33,15 @@ data, output = Path(sys.argv[1]), Path(sys.argv[2])
 DYING = (
     RUN
     + """
-import detect.run
-write, count, rank = detect.run.write_parts, 0, os.environ.get("RANK", "0")
+import detect.extraction.run
+write, count, rank = detect.extraction.run.write_parts, 0, os.environ.get("RANK", "0")
 def stop_early(path, parts):
     global count
     write(path, parts)
     count += 1
     if rank == os.environ.get("DYING", "0") and count == int(os.environ.get("AFTER", "2")):
         os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
-detect.run.write_parts = stop_early
+detect.extraction.run.write_parts = stop_early
 find(data, output)
 """
 )

@@ -4,10 +4,10 @@ import pytest
 import torch
 from detect_toy import TINY, toy_set
 
-from data_cache.errors import UserError
-from detect.annotations import read_annotations
-from detect.operators import supply_operators
-from detect.samples import EpochSampler, PartSamples
+from data_cache.base.errors import UserError
+from detect.annotations.reading import read_annotations
+from detect.model.mmcv_ops import supply_operators
+from detect.training.samples import EpochSampler, PartSamples
 
 RECIPE = TINY.model_copy(update={"zoom_in": 0.5, "flip": 0.5, "colour_jitter": 0.3})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from detect.detector import MOST_STREAMS, in_streams
+from detect.model.detector import MOST_STREAMS, in_streams
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ from detect_toy import TINY, toy_set
 from PIL import Image
 from soak.storage_traps import Trap, trapped
 
-from data_cache.errors import UserError
-from data_cache.images import load_image
-from detect.annotations import read_annotations
-from detect.detector import load_detector
-from detect.evaluation import evaluate_detector
+from data_cache.base.errors import UserError
+from data_cache.images.loading import load_image
+from detect.annotations.reading import read_annotations
+from detect.evaluation.evaluate import evaluate_detector
+from detect.model.detector import load_detector
 from detect.recipes import DetectorRecipe
-from detect.training import CURVES, LOG, METRICS, RECIPE, SCRATCH, STATE, WEIGHTS, train_detector
+from detect.training.train import CURVES, LOG, METRICS, RECIPE, SCRATCH, STATE, WEIGHTS, train_detector
 
 SHORT = TINY.model_copy(update={"epochs": 3, "validate_every": 1, "batch_size": 2, "flip": 0.5, "zoom_in": 0.5})
 STOPPED = """
@@ -27,14 +27,14 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 from test_detect_training import SHORT, train
-import detect.operators; detect.operators.supply_operators()
-import detect.runner
-after_epoch = detect.runner.StateHook.after_train_epoch
+import detect.model.mmcv_ops; detect.model.mmcv_ops.supply_operators()
+import detect.training.runner
+after_epoch = detect.training.runner.StateHook.after_train_epoch
 def stop(self, runner):
     after_epoch(self, runner)
     if runner.epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-detect.runner.StateHook.after_train_epoch = stop
+detect.training.runner.StateHook.after_train_epoch = stop
 train(SHORT, Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
@@ -125,7 +125,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
 def test_a_killed_worker_and_sigterm_end_the_training_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, words: str
 ) -> None:
-    from detect.runner import ProgressHook  # imports the mm packages
+    from detect.training.runner import ProgressHook  # imports the mm packages
 
     def kill(*_: object, **__: object) -> None:
         worker = min(child.pid or 0 for child in multiprocessing.active_children())

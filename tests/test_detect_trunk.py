@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v2, resnet18, vgg16
 
-from data_cache.errors import UserError
-from detect.adapter import build_network, load_trunk
+from data_cache.base.errors import UserError
+from detect.model.ssd import build_network, load_trunk
 from detect.recipes import PRESETS
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from toy_voc import voc_object, voc_xml
 
-from data_cache.errors import RecordFault
-from detect.voc import MAX_BYTES, VocFile, VocObject, read_voc
+from data_cache.base.errors import RecordFault
+from detect.annotations.voc import MAX_BYTES, VocFile, VocObject, read_voc
 
 SOUND = voc_xml("a.jpg", (160, 120), voc_object("back mirror", (1, 2, 30, 40)))
 

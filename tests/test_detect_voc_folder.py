@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from toy_voc import Entry, voc_object, voc_xml, write_picture, write_voc
 
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from detect.part_mapping import VAC21
-from detect.voc import VocReading, read_voc_folder
+from data_cache.base.errors import UserError
+from data_cache.parts.names import PART_NAMES
+from detect.annotations.part_mapping import VAC21
+from detect.annotations.voc import VocReading, read_voc_folder
 
 WHEEL: Entry = ("wheel", (11, 21, 30, 40))
 

@@ -7,9 +7,9 @@ import torch
 from detect_toy import TINY
 from safetensors.torch import save_file
 
-from data_cache.errors import UserError
-from data_cache.tensors import read_state_dict, save_tensors
-from detect.weights import load_weights, put_in, read_recipe, write_weights
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import read_state_dict, save_tensors
+from detect.model.weights import load_weights, put_in, read_recipe, write_weights
 
 
 class Payload:

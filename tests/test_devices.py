@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
-from data_cache.devices import allow_many_files, autocast
+from data_cache.base.devices import allow_many_files, autocast
 
 STEPS = """
 import resource, torch
-from data_cache.devices import keep_freed_memory
+from data_cache.base.devices import keep_freed_memory
 if {kept}: assert keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.drawn_boxes import DARK, HUES, Mark, draw_boxes, draw_keys, part_colour
+from data_cache.images.drawing import DARK, HUES, Mark, draw_boxes, draw_keys, part_colour
 
 GREY = (90, 91, 92)
 RED = (255, 10, 20)

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from cli import Group
-from data_cache.ending import ending_in_order
-from data_cache.errors import UserError
-from data_cache.files import replacing
+from data_cache.base.errors import UserError
+from data_cache.base.files import replacing
+from data_cache.base.signals import ending_in_order
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from data_cache import errors
-from data_cache.errors import UserError, silence_loader, start_worker, telling_of_little_memory
+from data_cache.base import errors
+from data_cache.base.errors import UserError, silence_loader, start_worker, telling_of_little_memory
 
 
 def told_of(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from reid_place import Place, assert_error
 
-from data_cache.files import read_json
-from data_cache.parts import write_parts
-from data_cache.tensors import load_tensors, save_tensors
-from reid.evaluation import FEATURES
-from reid.features_file import read_features
+from data_cache.base.files import read_json
+from data_cache.base.tensors import load_tensors, save_tensors
+from data_cache.parts.cache import write_parts
+from reid.evaluation.evaluate import FEATURES
+from reid.features.file import read_features
 from reid.runs import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny")

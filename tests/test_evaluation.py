@@ -13,18 +13,18 @@ import torch
 from toy import TINY, Toy, toy_set
 from toy_runs import evaluated, features_in, literal_scores
 
-from data_cache.errors import UserError
-from data_cache.files import read_json
-from reid import features as features_module
-from reid.evaluation import FEATURES, GIVEN, TRAINED, evaluate_given
-from reid.features_file import read_features
-from reid.images import vehicle_images
-from reid.metrics_file import METRICS, QUERIES
-from reid.network import build_network, read_checkpoint, trained_network
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json
+from reid.data.vehicle_images import vehicle_images
+from reid.evaluation.evaluate import FEATURES, GIVEN, TRAINED, evaluate_given
+from reid.evaluation.metrics_file import METRICS, QUERIES
+from reid.evaluation.scoring import EXPANDED, RERANKED, Scoring
+from reid.features import extraction as features_module
+from reid.features.file import read_features
+from reid.model.checkpoint import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
+from reid.retrieval.scores import score
 from reid.runs import BEST
-from reid.scores import score
-from reid.scoring import EXPANDED, RERANKED, Scoring
 
 PLAINLY = Scoring()
 pytestmark = pytest.mark.usefixtures("tiny_network")

@@ -9,11 +9,11 @@ import torch
 from toy import TINY, Toy
 from toy_runs import evaluated, evaluated_on, features_in, literal_scores, no_extraction
 
-from data_cache.datasets import load_dataset
-from data_cache.files import read_json
-from data_cache.tensors import save_tensors
-from reid import features as features_module
-from reid.network import read_checkpoint
+from data_cache.base.files import read_json
+from data_cache.base.tensors import save_tensors
+from data_cache.datasets.catalogue import load_dataset
+from reid.features import extraction as features_module
+from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny_network")

@@ -6,8 +6,8 @@ from naive_reranking import naive_expansion
 from numpy.typing import NDArray
 from toy_clusters import unit
 
-from data_cache.errors import UserError
-from reid.neighbours import expanded_queries
+from data_cache.base.errors import UserError
+from reid.retrieval.neighbours import expanded_queries
 
 Matrix = NDArray[np.float32]
 

@@ -13,16 +13,16 @@ from exported import block_of, needs_onnx, opened, run_block
 from torch import Tensor
 from toy import HEIGHT, TINY, WIDTH, Toy, tiny_scale
 
-from data_cache.errors import UserError
-from data_cache.pretrained import MEAN, STD
-from data_cache.programs import METADATA
-from reid import export
-from reid.export import agreement, export_program, in_pytorch
-from reid.images import vehicle_images
-from reid.network import Checkpoint, read_checkpoint, trained_network
+from data_cache.base.errors import UserError
+from data_cache.base.export import METADATA
+from data_cache.base.pretrained import MEAN, STD
+from reid.data.vehicle_images import vehicle_images
+from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
+from reid.publish import program as export
+from reid.publish.program import agreement, export_program, in_pytorch
 from reid.recipes import ReidRecipe
 from reid.runs import BEST
-from reid.state import save, start_state
+from reid.training.state import save, start_state
 
 RECIPES = {
     "pgan": TINY,

@@ -9,8 +9,8 @@ from exported import needs_onnx
 from reid_place import Place, assert_error
 
 from cli import main
-from data_cache import programs
-from reid.network import read_checkpoint
+from data_cache.base import export as programs
+from reid.model.checkpoint import read_checkpoint
 
 
 def export(place: Place, *options: str) -> Result:

@@ -9,12 +9,12 @@ from PIL import Image
 from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 
-from data_cache.pretrained import MEAN, STD
-from reid.export import export_program
-from reid.network import read_checkpoint, trained_network
+from data_cache.base.pretrained import MEAN, STD
+from reid.model.checkpoint import read_checkpoint, trained_network
+from reid.publish.program import export_program
 from reid.recipes import ReidRecipe
 from reid.runs import BEST
-from reid.state import save, start_state
+from reid.training.state import save, start_state
 
 SHARED = Path(__file__).parents[2] / "shared"
 PHOTOGRAPHS = SHARED / "data/khoa-vehicle-reid/images"

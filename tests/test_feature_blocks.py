@@ -21,11 +21,12 @@ from toy_features import (
     told,
 )
 
-from data_cache.tensors import load_tensors, save_tensors
-from reid import feature_blocks, features
-from reid.feature_blocks import FeatureBlocks, cut
-from reid.features import features_provenance
-from reid.features_file import read_features, write_features
+from data_cache.base.tensors import load_tensors, save_tensors
+from reid.features import blocks as feature_blocks
+from reid.features import extraction as features
+from reid.features.blocks import FeatureBlocks, cut
+from reid.features.extraction import features_provenance
+from reid.features.file import read_features, write_features
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 

@@ -30,14 +30,14 @@ from toy_features import (
     told,
 )
 
-from data_cache.errors import UserError
-from data_cache.files import strays_of
-from data_cache.locks import run_lock
-from reid import features
-from reid.feature_blocks import Block, FeatureBlocks
-from reid.features import extract_features
-from reid.images import vehicle_images
-from reid.ranks import joined_ranks, own_rank
+from data_cache.base.errors import UserError
+from data_cache.base.files import strays_of
+from data_cache.base.locks import run_lock
+from reid.data.vehicle_images import vehicle_images
+from reid.distributed import joined_ranks, own_rank
+from reid.features import extraction as features
+from reid.features.blocks import Block, FeatureBlocks
+from reid.features.extraction import extract_features
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 

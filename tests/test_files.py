@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import pytest
 from soak.storage_traps import Trap, no_file_longer_than, trapped
 
-from data_cache.errors import UserError
-from data_cache.files import (
+from data_cache.base.errors import UserError
+from data_cache.base.files import (
     append_json_line,
     matching,
     passing_folder,

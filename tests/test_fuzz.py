@@ -11,7 +11,7 @@ from soak.reach import lines_reached
 from soak.rows import Row
 from soak.target import Target
 
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 
 TRIES, FEW = 50, 15  # a checkpoint takes a network each
 pytestmark = pytest.mark.usefixtures("tiny_network")  # on one thread

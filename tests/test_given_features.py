@@ -11,11 +11,11 @@ import pytest
 from toy_given import NAMES, PROMISED, npz, one_line, tensors, unit
 
 from cli import main
-from data_cache.files import sha256_of_file
-from reid import given_features
-from reid import given_features as given_files
-from reid.features_file import Features, write_features
-from reid.given_features import read_given_features
+from data_cache.base.files import sha256_of_file
+from reid.features import external as given_features
+from reid.features import external as given_files
+from reid.features.external import read_given_features
+from reid.features.file import Features, write_features
 
 ROOT = Path(__file__).parents[1]
 

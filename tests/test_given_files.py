@@ -15,10 +15,10 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch_file
 from toy_given import NAMES, PROMISED, npy_bytes, npy_claiming, npz, one_line, packed, tensors, unit
 
-from data_cache.errors import UserError
-from reid import given_features
-from reid import given_features as given_files
-from reid.given_features import read_given_features
+from data_cache.base.errors import UserError
+from reid.features import external as given_features
+from reid.features import external as given_files
+from reid.features.external import read_given_features
 
 
 def test_arrays_may_be_compressed_lie_by_columns_and_have_company(tmp_path: Path) -> None:

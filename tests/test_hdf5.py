@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data_cache.hdf5 import FAULTS, read_numbers, read_texts
+from data_cache.parts.hdf5 import FAULTS, read_numbers, read_texts
 
 SECRET = np.arange(6, dtype=np.int32)
 SIZE = 4096

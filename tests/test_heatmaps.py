@@ -8,11 +8,11 @@ from naive_pgan import literal_attention, literal_mask, literal_part_map, number
 from PIL import Image
 from toy import TINY, Toy, tiny_scale
 
-from reid.heatmaps import ADDED, GLOBAL, PART, VEIL, Heat, enlarged, heat_of, veiled
-from reid.images import VehicleImages, normalised, vehicle_images
-from reid.network import build_network
-from reid.pgan import PGAN
+from reid.data.vehicle_images import VehicleImages, normalised, vehicle_images
+from reid.model.checkpoint import build_network
+from reid.model.pgan import PGAN
 from reid.recipes import Attention
+from reid.report.heatmaps import ADDED, GLOBAL, PART, VEIL, Heat, enlarged, heat_of, veiled
 
 
 def images_of(toy: Toy, count: int = 9) -> VehicleImages:

@@ -8,16 +8,16 @@ import pytest
 import torch
 from toy import HELD, TINY, Toy, train_toy
 
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.files import read_json_lines
-from reid.features import extract_features
-from reid.held_out import split_vehicles
-from reid.holdout import Holdout
-from reid.images import vehicle_images
-from reid.network import build_network, read_checkpoint, trained_network
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json_lines
+from data_cache.datasets.dataset import Dataset
+from reid.data.holdout import split_vehicles
+from reid.data.vehicle_images import vehicle_images
+from reid.features.extraction import extract_features
+from reid.model.checkpoint import build_network, read_checkpoint, trained_network
 from reid.runs import BEST, LAST
-from reid.training import training_loader
+from reid.training.train import training_loader
+from reid.training.validation import Holdout
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

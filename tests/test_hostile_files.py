@@ -23,8 +23,8 @@ from test_hostile_places import FILES
 from test_trunks import Attack
 
 from cli import main
-from data_cache.errors import UserError
-from data_cache.parts import read_parts, write_parts
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import read_parts, write_parts
 
 MOST = 64 * MIB >> 10  # KiB that a bomb may cost; the least of them would take 160,000
 CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from soak.fuzz import TARGETS
 
 from cli import main
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 
 PATIENCE = 20  # seconds; a pipe would be waited for without end
 ABSENT_IS_FINE = {  # what a reader may do without

@@ -8,8 +8,8 @@ import pytest
 from conftest import MakePictures
 from PIL import Image
 
-from data_cache.errors import UserError
-from data_cache.images import ImageError, image_size, images_below, load_image
+from data_cache.base.errors import UserError
+from data_cache.images.loading import ImageError, image_size, images_below, load_image
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("png", "P")])

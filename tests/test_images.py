@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from data_cache.errors import UserError
-from data_cache.images import MAX_PIXELS, ImageError, load_image, path_inside
+from data_cache.base.errors import UserError
+from data_cache.images.loading import MAX_PIXELS, ImageError, load_image, path_inside
 
 HEIGHT, WIDTH = 24, 32
 

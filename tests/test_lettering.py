@@ -1,6 +1,6 @@
 import pytest
 
-from data_cache.drawn_boxes import fitting, visible, width_of, wrapped
+from data_cache.images.drawing import fitting, visible, width_of, wrapped
 
 LONG = "images/train/0123/a-very-long-name-of-a-photograph.jpg"
 

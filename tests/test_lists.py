@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 from toy_lists import Form, in_every_form, lay
 
-from data_cache import lists
-from data_cache.errors import UserError
-from data_cache.lists import camera_number, list_lines, list_text, read_entries, read_image_list, refuse_strange_name
+from data_cache.base.errors import UserError
+from data_cache.datasets import lists
+from data_cache.datasets.lists import (
+    camera_number,
+    list_lines,
+    list_text,
+    read_entries,
+    read_image_list,
+    refuse_strange_name,
+)
 
 
 @in_every_form

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.errors import UserError
-from data_cache.locks import remove_lock_of_the_dead, run_lock
+from data_cache.base.errors import UserError
+from data_cache.base.locks import remove_lock_of_the_dead, run_lock
 
 
 def test_a_lock_is_refused_while_held_and_gone_afterwards(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_lock_is_freed_by_an_error(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from data_cache.locks import run_lock\n"
+        "import sys; from pathlib import Path; from data_cache.base.locks import run_lock\n"
         "with run_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     root = Path(__file__).parents[1]
@@ -86,8 +86,8 @@ def test_a_lock_file_that_its_run_removes_meanwhile_is_made_anew(
 
 def test_of_many_that_start_at_once_one_alone_runs(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from data_cache.errors import UserError\n"
-        "from data_cache.locks import run_lock\n"
+        "import sys, time; from pathlib import Path; from data_cache.base.errors import UserError\n"
+        "from data_cache.base.locks import run_lock\n"
         "try:\n"
         "    with run_lock(Path(sys.argv[1])): print('ran', flush=True); sys.stdin.read()\n"
         "except UserError: print('refused', flush=True)"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reid.losses import Criterion, batch_hard_triplet, pairwise_distances
-from reid.pgan import PGANOutput
+from reid.model.pgan import PGANOutput
+from reid.training.losses import Criterion, batch_hard_triplet, pairwise_distances
 
 MARGIN = 0.3
 LABELS = [[0, 0, 1, 1, 2, 2, 3, 3], [0, 0, 0, 0, 1, 1, 1, 2], [4, 1, 4, 1, 4, 1, 2, 2]]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from soak.texts import metrics_written
 
-from data_cache.errors import UserError
-from reid.metrics_file import commit_of, read_metrics
+from data_cache.base.errors import UserError
+from reid.evaluation.metrics_file import commit_of, read_metrics
 
 SOUND: dict[str, Any] = json.loads(metrics_written()["metrics.json"])
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from toy import TINY
 
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_file, write_json
-from data_cache.recipes import resolve_recipe
-from data_cache.tensors import save_tensors
-from reid.model_card import CARD, RECIPE, WEIGHTS, export_weights
-from reid.network import Checkpoint, build_network, network_tensors, read_checkpoint
+from data_cache.base.config import resolve_recipe
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_file, write_json
+from data_cache.base.tensors import save_tensors
+from reid.model.checkpoint import Checkpoint, build_network, network_tensors, read_checkpoint
+from reid.publish.model_card import CARD, RECIPE, WEIGHTS, export_weights
 from reid.recipes import ReidRecipe
 from reid.runs import BEST
 

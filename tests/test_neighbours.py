@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy_clusters import clustered
 
-from reid.neighbours import nearest, squared_distances
+from reid.retrieval.neighbours import nearest, squared_distances
 
 
 @pytest.mark.parametrize("k", [1, 4, 60, 100])

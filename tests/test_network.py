@@ -8,12 +8,12 @@ import pytest
 import torch
 from toy import TINY, tiny_scale, tiny_trunk
 
-from data_cache.errors import UserError
-from data_cache.tensors import save_tensors
-from reid import network
-from reid.network import build_network, network_state, read_checkpoint, trained_network, untrained_networks
-from reid.state import checkpoint_to_resume, restore, save, start_state
-from reid.trunks import TRUNKS
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import save_tensors
+from reid.model import checkpoint as network
+from reid.model.backbones import TRUNKS
+from reid.model.checkpoint import build_network, network_state, read_checkpoint, trained_network, untrained_networks
+from reid.training.state import checkpoint_to_resume, restore, save, start_state
 
 IDENTITY = {"kind": "re-identification", "recipe": TINY.model_dump(mode="json"), "vehicles": 8, "parts": {}}
 

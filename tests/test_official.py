@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from toy import one_thread
 
-from reid.official import load_official_weights, read_official
-from reid.pgan import PGAN, PGANOutput
+from reid.model.official import load_official_weights, read_official
+from reid.model.pgan import PGAN, PGANOutput
 
 State = dict[str, Tensor]
 NAMES = PGANOutput._fields

@@ -15,11 +15,11 @@ from toy import one_thread, toy_set
 from toy_masks import npy, rectangles
 
 from cli import main
-from data_cache.files import read_json
-from data_cache.tensors import save_tensors
-from reid.features_file import read_features
-from reid.network import read_checkpoint, trained_network
-from reid.official import load_official_weights
+from data_cache.base.files import read_json
+from data_cache.base.tensors import save_tensors
+from reid.features.file import read_features
+from reid.model.checkpoint import read_checkpoint, trained_network
+from reid.model.official import load_official_weights
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
 

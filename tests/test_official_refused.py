@@ -11,8 +11,8 @@ from test_trunks import Attack
 from torch import Tensor, nn
 from torchvision import models
 
-from data_cache.errors import UserError
-from reid.official import load_official_weights
+from data_cache.base.errors import UserError
+from reid.model.official import load_official_weights
 
 State = dict[str, Tensor]
 

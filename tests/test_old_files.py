@@ -13,20 +13,20 @@ import pytest
 import torch
 from fixtures.make_fixtures import ANSWERS, DETECTOR, FEATURES, HERE, IDENTITY, PARTS, RECIPE, answers, small_trunk
 
-from data_cache import parts
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from data_cache.files import read_json, sha256_of_file
-from data_cache.parts import read_parts
-from data_cache.tensors import load_tensors, save_tensors
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json, sha256_of_file
+from data_cache.base.tensors import load_tensors, save_tensors
+from data_cache.parts import cache as parts
+from data_cache.parts.cache import read_parts
+from data_cache.parts.names import PART_NAMES
+from detect.model.weights import load_weights, read_recipe
 from detect.recipes import DetectorRecipe
-from detect.weights import load_weights, read_recipe
-from reid import features_file
-from reid.features_file import read_features
-from reid.network import read_checkpoint
+from reid.features import file as features_file
+from reid.features.file import read_features
+from reid.model.backbones import TRUNKS
+from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, LAST
-from reid.state import checkpoint_to_resume, restore, start_state
-from reid.trunks import TRUNKS
+from reid.training.state import checkpoint_to_resume, restore, start_state
 
 HASHES = {
     "parts-1.h5": "bb6d34a7718f2bf67d69e2391f4e7d3251b031e8de0a037093fd0185232706fd",

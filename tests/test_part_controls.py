@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from conftest import MakeParts
 
-from data_cache.attributes import PART_NAMES
-from data_cache.datasets import Dataset, load_dataset
-from data_cache.errors import UserError
-from data_cache.parts import PartBoxes
-from reid.part_controls import TRUTH, has_truth, random_boxes, rarest_boxes, shifted_boxes, true_boxes
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import PartBoxes
+from data_cache.parts.names import PART_NAMES
+from reid.ablation.boxes import TRUTH, has_truth, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 
 CONTROLS: dict[str, Callable[[PartBoxes], PartBoxes]] = {
     "random": lambda parts: random_boxes(parts, seed=1),

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from conftest import MakeParts, sliced
 
-import data_cache.parts
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from data_cache.parts import (
+import data_cache.parts.cache
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import (
     ARRAYS,
     STATUS_EMPTY,
     STATUS_FAILED,
@@ -27,6 +26,7 @@ from data_cache.parts import (
     require_fingerprint,
     write_parts,
 )
+from data_cache.parts.names import PART_NAMES
 
 
 def same(first: PartBoxes, second: PartBoxes) -> bool:
@@ -112,7 +112,7 @@ def test_other_files_are_refused(tmp_path: Path, make_parts: MakeParts, monkeypa
             read_parts(tmp_path / name)
     with pytest.raises(UserError, match=r"absent\.h5: no part cache there; make it with"):
         read_parts(tmp_path / "absent.h5")
-    monkeypatch.setattr(data_cache.parts, "SCHEMA", 2)
+    monkeypatch.setattr(data_cache.parts.cache, "SCHEMA", 2)
     write_parts(tmp_path / "newer.h5", make_parts())
     monkeypatch.undo()
     with pytest.raises(UserError, match=r"newer\.h5: part cache of schema 2, this version reads 1"):
@@ -121,10 +121,10 @@ def test_other_files_are_refused(tmp_path: Path, make_parts: MakeParts, monkeypa
 
 def test_a_sealed_file_without_an_array_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=data_cache.parts.SEAL_SIZE) as file:
+    with h5py.File(buffer, "w", userblock_size=data_cache.parts.cache.SEAL_SIZE) as file:
         file.attrs["schema"] = 1
-    content = buffer.getvalue()[data_cache.parts.SEAL_SIZE :]
-    (tmp_path / "parts.h5").write_bytes(data_cache.parts._seal(content) + content)
+    content = buffer.getvalue()[data_cache.parts.cache.SEAL_SIZE :]
+    (tmp_path / "parts.h5").write_bytes(data_cache.parts.cache._seal(content) + content)
     with pytest.raises(UserError, match="damaged part cache"):
         read_parts(tmp_path / "parts.h5")
 

@@ -6,9 +6,9 @@ import torch
 from naive_pgan import literal_mask, literal_output
 from torch import Tensor, nn
 
-from reid.pgan import PGAN, PGANOutput, PooledTrunk
+from reid.model.backbones import Trunk
+from reid.model.pgan import PGAN, PGANOutput, PooledTrunk
 from reid.recipes import Attention
-from reid.trunks import Trunk
 
 CHANNELS, FEATURES, VEHICLES, HEIGHT, WIDTH = 16, 16, 5, 3, 5  # of the grid: not square, so that no axis is swapped
 

@@ -6,7 +6,7 @@ import torch
 from naive_pgan import literal_average, literal_bottleneck, literal_mask, literal_psi, literal_se, numbers
 from torch import Tensor
 
-from reid.pgan import (
+from reid.model.pgan import (
     PartAttention,
     ResidualBottleneck,
     SqueezeExcitation,

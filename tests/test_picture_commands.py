@@ -13,8 +13,8 @@ from reid_place import Place, assert_error
 from toy import Toy, tiny_scale
 
 from cli import main
-from data_cache.errors import UserError
-from reid.picture_grid import picture_name
+from data_cache.base.errors import UserError
+from reid.report.picture_grid import picture_name
 from reid.runs import chosen_run
 
 RUNS = ("pgan_small", "grid_small")

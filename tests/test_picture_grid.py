@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reid.picture_grid import APART, GAP, PictureLine, grid, picture_name
+from reid.report.picture_grid import APART, GAP, PictureLine, grid, picture_name
 
 COLOURS = [(250, 10 * place, 0) for place in range(20)]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision import models
 
-from data_cache.errors import UserError
-from data_cache.pretrained import pretrained_state
+from data_cache.base.errors import UserError
+from data_cache.base.pretrained import pretrained_state
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import torch
 from exported import needs_onnx
 from torch import Tensor, nn
 
-from data_cache import programs
-from data_cache.errors import UserError
-from data_cache.locks import run_lock
-from data_cache.programs import METADATA, Exported, Program, Run, require_onnx, trace, write_program
+from data_cache.base import export as programs
+from data_cache.base.errors import UserError
+from data_cache.base.export import METADATA, Exported, Program, Run, require_onnx, trace, write_program
+from data_cache.base.locks import run_lock
 
 EXAMPLE = {"left": torch.rand(2, 5), "right": torch.rand(2, 5)}
 TOLD = {"kind": "toy", "recipe": {"parts": 3}}

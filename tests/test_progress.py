@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_cache.progress import SECONDS_BETWEEN_LINES, say, track, untold
+from data_cache.base.progress import SECONDS_BETWEEN_LINES, say, track, untold
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that moves on by a second with every look, so that nothing has to wait."""
     seconds = iter(range(10**6))
-    monkeypatch.setattr("data_cache.progress.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    monkeypatch.setattr("data_cache.base.progress.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
 
 
 @pytest.mark.parametrize("rank", [None, "0", "1"])

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from naive_parts import assert_same, naive_parts
 from numpy.typing import NDArray
 
-from data_cache.attributes import PART_NAMES
-from data_cache.packing import ImageEntry, LooseBoxes, pack_boxes
-from data_cache.parts import PartBoxes, encode_parts, read_parts
-from detect.postprocess import PartBatch, finish
+from data_cache.parts.cache import PartBoxes, encode_parts, read_parts
+from data_cache.parts.names import PART_NAMES
+from data_cache.parts.packing import ImageEntry, LooseBoxes, pack_boxes
+from detect.model.nms import PartBatch, finish
 
 SIDES = st.integers(1, 500)
 # numbers anywhere, and many on a coarse grid, so that boxes touch, coincide and have no area

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_lists import FORMS
 
-from data_cache.csv_lists import read_csv
-from data_cache.errors import UserError, plain, shown
-from data_cache.files import read_json, write_json
-from data_cache.images import ImageError, path_inside
-from data_cache.lists import CONTROL, list_lines, refuse_strange_name
-from data_cache.parts import first_difference
+from data_cache.base.errors import UserError, plain, shown
+from data_cache.base.files import read_json, write_json
+from data_cache.datasets.csv_file import read_csv
+from data_cache.datasets.lists import CONTROL, list_lines, refuse_strange_name
+from data_cache.images.loading import ImageError, path_inside
+from data_cache.parts.cache import first_difference
 
 ROOT = Path("/nowhere/set")
 STEPS = st.sampled_from(["..", ".", "", "a", "ü", "~", "C:", "\\", "\0", "\n", "\x1b[", "\u2028", "\ud800", "x" * 200])

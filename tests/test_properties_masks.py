@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from toy_masks import npy
 
-from data_cache.mask_files import GRID, read_masks
-from data_cache.official_masks import mask_boxes
-from reid.pgan import BORDER, masked_average, masked_softmax, part_masks
+from data_cache.base.npy import GRID, read_masks
+from data_cache.parts.import_masks import mask_boxes
+from reid.model.pgan import BORDER, masked_average, masked_softmax, part_masks
 
 CELLS = st.integers(1, 14)
 EIGHTHS = 1024  # corners are multiples of 1/1024, which float32 holds

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from naive_ranking import Pair, brute_force, unit
 from numpy.typing import NDArray
 
-from reid.ranking import Labels, QueryResults, rank_rows
+from reid.retrieval.ranking import Labels, QueryResults, rank_rows
 
 VECTORS = unit(np.random.default_rng(0).standard_normal((5, 6)))  # few, so that ties are everywhere
 

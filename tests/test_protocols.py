@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_cache.protocols import DrawnSplit, FixedSplit, Trial, fixed_split, rows_where
+from data_cache.datasets.protocols import DrawnSplit, FixedSplit, Trial, fixed_split, rows_where
 
 
 def drawn_split(images: tuple[int, ...] = (4, 1, 3, 6, 2), shift: int = 100) -> DrawnSplit:

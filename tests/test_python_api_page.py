@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from api_place import Place, make_place, small_networks
 
-from data_cache.tensors import load_tensors
-from vehicle_reid.approximate import OUTGROWN, TARGET, TARGET_K
-from vehicle_reid.search import TESTED
+from data_cache.base.tensors import load_tensors
+from vehicle_reid.gallery.approximate import OUTGROWN, TARGET, TARGET_K
+from vehicle_reid.gallery.search import TESTED
 from vehicle_reid.tables import MATCHES_COLUMNS, OF_AN_ENTRY, PARTS_COLUMNS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "python-api.md").read_text(encoding="utf-8")

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from toy_shown import HOSTILE, shown_run
 
-from data_cache.errors import UserError
-from reid.heatmaps import Heat
-from reid.picture_grid import picture_name
-from reid.pictures import FRAME, QUERY, RIGHT, WRONG
-from reid.ranked_lists import Choice, RankedList
-from reid.ranked_pictures import RankedPicture, fared, lists_of, write_ranked
-from reid.shown_run import ShownRun
+from data_cache.base.errors import UserError
+from reid.report.evaluated_run import ShownRun
+from reid.report.heatmaps import Heat
+from reid.report.picture_grid import picture_name
+from reid.report.ranked import RankedPicture, fared, lists_of, write_ranked
+from reid.report.tiles import FRAME, QUERY, RIGHT, WRONG
+from reid.retrieval.ranked_lists import Choice, RankedList
 
 HEIGHT = 220
 WIDTH = round(HEIGHT * 50 / 30)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from toy_lists import VEHICLEID, VRIC, Form, in_every_form, lay, records
 
-from data_cache.datasets import faults, load_dataset
-from data_cache.errors import UserError
-from data_cache.readers import read_vehicleid, read_vric
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.findings import faults
+from data_cache.datasets.vehicleid import read_vehicleid
+from data_cache.datasets.vric import read_vric
 
 
 @in_every_form

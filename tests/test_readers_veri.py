@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from toy_lists import VERI, VERI_TRACKS, Form, in_every_form, lay, records
 
-from data_cache.datasets import Dataset, faults, load_dataset
-from data_cache.errors import UserError
-from data_cache.readers_veri import read_veri
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.findings import faults
+from data_cache.datasets.veri import read_veri
 
 
 @in_every_form

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from toy_lists import OTHER_NAMES, VERIWILD_INFO, Form, in_every_form, lay, names_of, records, veriwild
 
-from data_cache.datasets import faults, load_dataset
-from data_cache.errors import UserError
-from data_cache.readers_veriwild import read_veriwild
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.findings import faults
+from data_cache.datasets.veriwild import read_veriwild
 
 DIALECTS: dict[str, Callable[[str], str]] = {
     "vehicle/image": str,

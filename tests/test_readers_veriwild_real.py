@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from toy_lists import lay, records
 
-from data_cache.datasets import findings, load_dataset
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.findings import findings
 
 REAL_LISTS = Path(__file__).parents[2] / "shared/data/veri-wild-lists"
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from cli import main
-from data_cache.sizes import PAPER, RELEASED
+from data_cache.datasets.sizes import PAPER, RELEASED
 
 ROOT = Path(__file__).parents[1]
 DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")

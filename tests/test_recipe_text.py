@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from data_cache.recipes import Recipe, recipe_text, resolve_recipe
+from data_cache.base.config import Recipe, recipe_text, resolve_recipe
 from detect.recipes import PRESETS as DETECTORS
 from detect.recipes import DetectorRecipe
 from reid.recipes import PRESETS, ReidRecipe

@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from data_cache.errors import UserError
-from data_cache.recipes import MAX_RECIPE_BYTES, Recipe, resolve_recipe, unknown
+from data_cache.base.config import MAX_RECIPE_BYTES, Recipe, resolve_recipe, unknown
+from data_cache.base.errors import UserError
 
 
 class Toy(Recipe):

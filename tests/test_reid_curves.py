@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.errors import UserError
-from reid.curves import inline_svg, loss_curve, read_log, validation_curve
+from data_cache.base.errors import UserError
+from reid.report.curves import inline_svg, loss_curve, read_log, validation_curve
 
 LOG = [
     {"epoch": 1, "loss": 3.0, "identity": 2.0, "part": 0.5, "images_per_second": 40.0},

@@ -10,10 +10,10 @@ import torch
 from toy import Toy
 from toy_features import extracted
 
-from data_cache.errors import UserError
-from data_cache.tensors import save_tensors
-from reid import features_file
-from reid.features_file import Features, read_features, require_room, require_spread, write_features
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import save_tensors
+from reid.features import file as features_file
+from reid.features.file import Features, read_features, require_room, require_spread, write_features
 
 
 def some_features(count: int = 5, places: int = 3) -> Features:

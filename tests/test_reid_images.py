@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from toy import HEIGHT, WIDTH, Toy, toy_set
 
-from data_cache.errors import UserError
-from data_cache.parts import STATUS_FAILED, PartBoxes, no_parts
-from reid.augmentation import MEAN_PIXEL, Augmentation, augment, erase, flip
-from reid.features import extract_features
-from reid.images import MEAN, STD, Batch, VehicleImages, collate, normalised, part_arrays, vehicle_images
-from reid.pgan import PooledTrunk
-from reid.sampler import Sample
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, no_parts
+from reid.data.augmentation import MEAN_PIXEL, Augmentation, augment, erase, flip
+from reid.data.sampler import Sample
+from reid.data.vehicle_images import MEAN, STD, Batch, VehicleImages, collate, normalised, part_arrays, vehicle_images
+from reid.features.extraction import extract_features
+from reid.model.pgan import PooledTrunk
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from reid import metrics
-from reid.metrics import (
+from reid.retrieval import metrics
+from reid.retrieval.metrics import (
     average_precision,
     cumulative_match,
     inverse_negative_penalty,

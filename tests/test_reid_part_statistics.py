@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data_cache.errors import UserError
-from data_cache.parts import PartBoxes, no_parts
-from reid.features_file import Features
-from reid.part_statistics import part_statistics
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import PartBoxes, no_parts
+from reid.features.file import Features
+from reid.report.statistics import part_statistics
 
 PART_NAMES = ("wheel", "logo", "plate")
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.datasets import Dataset, load_dataset
-from data_cache.errors import UserError
-from data_cache.parts import PartBoxes
-from reid.features_file import Features
-from reid.pictures import (
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import PartBoxes
+from reid.features.file import Features
+from reid.report.tiles import (
     FRAME,
     QUERY,
     RIGHT,
@@ -24,7 +25,7 @@ from reid.pictures import (
     tiles_of,
     weighed_boxes,
 )
-from reid.ranked_lists import Choice, ranked_lists
+from reid.retrieval.ranked_lists import Choice, ranked_lists
 
 NOTHING = WeighedBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), (1, 1))
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_cache.protocols import DrawnSplit, FixedSplit, Protocol, fixed_split
-from reid.features_file import Features
-from reid.metrics import PrecisionForm
-from reid.scores import rank_protocol, score_protocol, scores_of
+from data_cache.datasets.protocols import DrawnSplit, FixedSplit, Protocol, fixed_split
+from reid.features.file import Features
+from reid.retrieval.metrics import PrecisionForm
+from reid.retrieval.scores import rank_protocol, score_protocol, scores_of
 
 Image = tuple[str, int, int, float]  # split, vehicle, camera, degrees
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from reid import rank_counting
-from reid.rank_counting import TIE, block_ranks, match_ranks, reaching
+from reid.retrieval import rank_counting
+from reid.retrieval.rank_counting import TIE, block_ranks, match_ranks, reaching
 
 
 def counted(matches: np.ndarray, wrong: np.ndarray) -> list[int]:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.protocols import fixed_split
-from reid.features_file import Features
-from reid.ranked_lists import BEST, HARDEST, MIDDLE, NAMED, WORST, Choice, choose_queries, ranked_lists
-from reid.ranking import QueryResults
+from data_cache.base.errors import UserError
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.protocols import fixed_split
+from reid.features.file import Features
+from reid.retrieval.ranked_lists import BEST, HARDEST, MIDDLE, NAMED, WORST, Choice, choose_queries, ranked_lists
+from reid.retrieval.ranking import QueryResults
 
 
 def results_with(precision: list[float]) -> QueryResults:

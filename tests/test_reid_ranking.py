@@ -7,8 +7,8 @@ import pytest
 import torch
 from naive_ranking import Pair, brute_force, random_pair, unit, with_cameras
 
-from data_cache.errors import UserError
-from reid.ranking import Labels, QueryResults, full_precision, queries_at_once, score_rows
+from data_cache.base.errors import UserError
+from reid.retrieval.ranking import Labels, QueryResults, full_precision, queries_at_once, score_rows
 
 
 def assert_same(first: QueryResults, second: QueryResults) -> None:

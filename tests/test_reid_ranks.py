@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from toy import TINY, Toy, tiny_scale
 
-from data_cache.files import read_json_lines
-from data_cache.parts import write_parts
-from reid.network import read_checkpoint
-from reid.ranks import first_rank_first, from_first, gathered, joined_ranks, own_rank, rank_count
+from data_cache.base.files import read_json_lines
+from data_cache.parts.cache import write_parts
+from reid.distributed import first_rank_first, from_first, gathered, joined_ranks, own_rank, rank_count
+from reid.model.checkpoint import read_checkpoint
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
 
@@ -26,10 +26,10 @@ from pathlib import Path
 import torch
 from torch import nn
 from safetensors.torch import save_file
-from data_cache.datasets import load_dataset
-from data_cache.parts import read_parts
+from data_cache.datasets.dataset import load_dataset
+from data_cache.parts.cache import read_parts
 from reid import loop, training
-from reid.ranks import joined_ranks, own_rank
+from reid.distributed import joined_ranks, own_rank
 from reid.recipes import ReidRecipe
 from toy import tiny_scale
 root, folder, recipe = Path(sys.argv[1]), Path(sys.argv[2]), ReidRecipe.model_validate_json(sys.argv[3])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from data_cache.errors import UserError
-from data_cache.recipes import resolve_recipe
+from data_cache.base.config import resolve_recipe
+from data_cache.base.errors import UserError
 from reid.recipes import PRESETS, ReidRecipe
 
 

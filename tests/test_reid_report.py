@@ -10,12 +10,12 @@ import pytest
 from html_page import Page
 from toy_shown import HOSTILE, shown_run, with_metrics
 
-from data_cache.errors import UserError
-from data_cache.files import append_json_line
-from data_cache.parts import no_parts
-from reid.heatmaps import Heat
-from reid.report import write_report
-from reid.shown_run import ShownRun
+from data_cache.base.errors import UserError
+from data_cache.base.files import append_json_line
+from data_cache.parts.cache import no_parts
+from reid.report.evaluated_run import ShownRun
+from reid.report.heatmaps import Heat
+from reid.report.page import write_report
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.protocols import DrawnSplit, Split, fixed_split
-from reid import score_table as tables
-from reid.features_file import Features
-from reid.metrics import PrecisionForm
-from reid.score_table import counted, score_table, score_text
-from reid.scores import FIGURES, Scores, rank_protocol, score, scores_of
+from data_cache.base.errors import UserError
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.protocols import DrawnSplit, Split, fixed_split
+from reid.evaluation import score_table as tables
+from reid.evaluation.score_table import counted, score_table, score_text
+from reid.features.file import Features
+from reid.retrieval.metrics import PrecisionForm
+from reid.retrieval.scores import FIGURES, Scores, rank_protocol, score, scores_of
 
 
 def cosines(features: Features) -> np.ndarray:

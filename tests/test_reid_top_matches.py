@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive_ranking import Pair, random_pair
 
-from reid.ranked_lists import top_matches
+from reid.retrieval.ranked_lists import top_matches
 
 
 def top(pair: Pair, k: int, *, junk: bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,10 @@ from chromium import ask, in_frame, needs_browser
 from html_page import Page
 from toy_shown import shown_run
 
-from data_cache.files import append_json_line
-from reid.heatmaps import Heat
-from reid.report import write_report
-from reid.shown_run import ShownRun
+from data_cache.base.files import append_json_line
+from reid.report.evaluated_run import ShownRun
+from reid.report.heatmaps import Heat
+from reid.report.page import write_report
 
 pytestmark = needs_browser
 PHONE = 360  # CSS pixels

@@ -9,8 +9,8 @@ import pytest
 from toy_shown import shown_run
 
 from reid.recipes import PRESETS
-from reid.report_commands import commands_of
-from reid.shown_run import ShownRun
+from reid.report.evaluated_run import ShownRun
+from reid.report.run_commands import commands_of
 
 PLACE = "--dataset folder --data-root {root} --runs {root}/runs"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from toy_shown import some_parts
 
-from data_cache.files import append_json_line, sha256_of_file, write_json
-from reid.report_detector import detector_run, detector_summary
+from data_cache.base.files import append_json_line, sha256_of_file, write_json
+from reid.report.detector import detector_run, detector_summary
 
 PARTS = some_parts(("0.png", "1.png"))
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy_clusters import clustered, unit
 
-from data_cache.errors import UserError
-from reid import neighbours, reranking
-from reid.reranking import k_reciprocal_rows
+from data_cache.base.errors import UserError
+from reid.retrieval import neighbours, reranking
+from reid.retrieval.reranking import k_reciprocal_rows
 
 Matrix = NDArray[np.float32]
 SETTINGS = [(20, 6, 0.3), (7, 3, 0.0), (5, 1, 0.3), (2, 2, 0.1), (1, 1, 0.5), (1, 4, 0.5), (3, 12, 1.0)]

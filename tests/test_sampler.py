@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_cache.errors import UserError
-from reid.sampler import PKSampler, Sample
+from data_cache.base.errors import UserError
+from reid.data.sampler import PKSampler, Sample
 
 COUNTS = [(4, 4, 4, 4), (1, 2, 3, 4, 5), (9, 1, 1), (7, 5, 2, 2, 1), (12, 3, 3), (8, 8, 1, 1, 1, 5), (6, 5, 4)]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reid.loop import learning_rate
 from reid.recipes import PRESETS, ReidRecipe
+from reid.training.loop import learning_rate
 
 PAPER = 1.75e-4
 

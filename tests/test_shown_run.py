@@ -9,15 +9,15 @@ import pytest
 from toy import TINY, Toy, tiny_scale
 from toy_shown import shown_run, with_metrics
 
-from data_cache.errors import UserError
-from data_cache.files import read_json, write_json
-from data_cache.parts import write_parts
-from data_cache.tensors import save_tensors
-from reid.evaluation import evaluate
-from reid.network import build_network, network_tensors, read_checkpoint
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json, write_json
+from data_cache.base.tensors import save_tensors
+from data_cache.parts.cache import write_parts
+from reid.evaluation.evaluate import evaluate
+from reid.evaluation.scoring import Scoring
+from reid.model.checkpoint import build_network, network_tensors, read_checkpoint
+from reid.report.evaluated_run import evaluated_run
 from reid.runs import BEST
-from reid.scoring import Scoring
-from reid.shown_run import evaluated_run
 
 
 @pytest.mark.parametrize(

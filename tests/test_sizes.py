@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_cache.sizes import PAPER, RELEASED, Size
+from data_cache.datasets.sizes import PAPER, RELEASED, Size
 
 
 @pytest.mark.parametrize("name", RELEASED)

@@ -17,8 +17,8 @@ from soak.sameness import ALONE, PLAIN, STAGES, Place, Trial, mixed_trials, sing
 from soak.varied import Ended, Variation
 from toy import one_thread
 
-from data_cache.parts import read_parts, write_parts
-from reid.features_file import read_features, write_features
+from data_cache.parts.cache import read_parts, write_parts
+from reid.features.file import read_features, write_features
 from reid.runs import BEST
 
 

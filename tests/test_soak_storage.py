@@ -17,8 +17,8 @@ from soak.storage_cases import CASES, Case, Place, new_place
 from soak.trees import read_tree
 
 from cli import Group
-from data_cache.errors import UserError
-from data_cache.files import remove_strays, write_atomically
+from data_cache.base.errors import UserError
+from data_cache.base.files import remove_strays, write_atomically
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.reranking import SparseRows
+from reid.retrieval.reranking import SparseRows
 
 Matrix = NDArray[np.float32]
 

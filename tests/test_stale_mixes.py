@@ -11,15 +11,15 @@ from reid_place import ONE_EPOCH, Place, assert_error
 from toy import HELD, Toy
 from toy_features import counting, extracted, names_of
 
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.files import read_json
-from data_cache.parts import write_parts
-from data_cache.tensors import load_tensors, save_tensors
-from data_cache.verification import require_data_set
-from reid.images import require_size
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json
+from data_cache.base.tensors import load_tensors, save_tensors
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import write_parts
+from data_cache.parts.verification import require_data_set
+from reid.data.vehicle_images import require_size
 from reid.runs import LAST, PREVIOUS
-from reid.training import train
+from reid.training.train import train
 
 pytestmark = pytest.mark.usefixtures("tiny")
 FEW = ("--set", "vehicles_per_batch=3")  # the small set has no more

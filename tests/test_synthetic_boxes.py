@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from data_cache.synthetic.boxes import part_extents, unhidden_areas, visible_boxes
-from data_cache.synthetic.camera import look_at
-from data_cache.synthetic.canvas import Part
-from data_cache.synthetic.mesh import Mesh, box
+from data_cache.synthetic.geometry.camera import look_at
+from data_cache.synthetic.geometry.mesh import Mesh, box
+from data_cache.synthetic.scene.boxes import part_extents, unhidden_areas, visible_boxes
+from data_cache.synthetic.vehicle.canvas import Part
 
 
 def test_extents_against_a_loop() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_cache.synthetic.camera import STATIONS, Camera, look_at, station
+from data_cache.synthetic.geometry.camera import STATIONS, Camera, look_at, station
 
 
 def test_projection_worked_by_hand() -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-import data_cache.synthetic.dataset
-from data_cache.attributes import PART_NAMES
-from data_cache.datasets import load_dataset
-from data_cache.errors import UserError
-from data_cache.images import load_image
+import data_cache.synthetic.dataset.writing
+from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.images.loading import load_image
+from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_preview, write_synthetic
 
 REPOSITORY = Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def test_a_mark_from_before_there_were_layouts_is_kept(written: Path, tmp_path: 
 def test_an_unfinished_set_is_made_whole(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "synthetic"
     with monkeypatch.context() as patch, pytest.raises(UserError, match="disk full"):
-        patch.setattr(data_cache.synthetic.dataset, "_write_table", _fail)
+        patch.setattr(data_cache.synthetic.dataset.writing, "_write_table", _fail)
         write_synthetic(SMALL, root, workers=0)
     assert list(tmp_path.iterdir()) == []
     write_synthetic(SMALL, root, workers=0)
@@ -148,7 +148,7 @@ def test_a_killed_process_and_sigterm_end_the_run_and_leave_nothing(
 
     told: list[object] = []
     with monkeypatch.context() as patch:
-        patch.setattr(data_cache.synthetic.dataset, "track", killing)
+        patch.setattr(data_cache.synthetic.dataset.writing, "track", killing)
         patch.setattr(threading, "excepthook", told.append)
         with pytest.raises(UserError, match=words):
             write_synthetic(replace(SMALL, vehicles=40), tmp_path / "synthetic", workers=1)

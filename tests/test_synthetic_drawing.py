@@ -3,9 +3,9 @@
 from collections import defaultdict
 from itertools import combinations
 
-from data_cache.synthetic.bodies import BODIES
-from data_cache.synthetic.drawing import CARRIERS, SMALLEST_DIFFERENCE, TOP_WINDOWS, draw_vehicles
-from data_cache.synthetic.fleet import Vehicle
+from data_cache.synthetic.design.bodies import BODIES
+from data_cache.synthetic.design.drawing import CARRIERS, SMALLEST_DIFFERENCE, TOP_WINDOWS, draw_vehicles
+from data_cache.synthetic.design.fleet import Vehicle
 
 VEHICLES = draw_vehicles(200, 5, seed=4)
 

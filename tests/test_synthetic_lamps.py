@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data_cache.synthetic.atlas import Material
-from data_cache.synthetic.bodies import BODIES
-from data_cache.synthetic.camera import look_at
-from data_cache.synthetic.canvas import Canvas, new_canvas
-from data_cache.synthetic.drawing import draw_vehicles
-from data_cache.synthetic.lamps import (
+from data_cache.synthetic.design.bodies import BODIES
+from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.styles import CLEAR_SECTIONS, HEAD_LAMPS, TAIL_LAMPS
+from data_cache.synthetic.geometry.atlas import Material
+from data_cache.synthetic.geometry.camera import look_at
+from data_cache.synthetic.scene.shading import photograph_vehicle
+from data_cache.synthetic.scene.weather import draw_light
+from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.lamps import (
     HEADS,
     TAILS,
     head_lamp,
@@ -19,10 +22,7 @@ from data_cache.synthetic.lamps import (
     paint_tail_lamp,
     tail_lamp,
 )
-from data_cache.synthetic.shading import photograph_vehicle
-from data_cache.synthetic.styles import CLEAR_SECTIONS, HEAD_LAMPS, TAIL_LAMPS
-from data_cache.synthetic.vehicle import build_model
-from data_cache.synthetic.weather import draw_light
+from data_cache.synthetic.vehicle.model import build_model
 
 VEHICLE = draw_vehicles(2, 1, seed=3)[0]
 

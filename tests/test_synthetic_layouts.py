@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from toy_layouts import ONE_TAKE, TWO_TAKES, Seen, Written, planned, splits_of, write, write_all
 
 from cli import main
-from data_cache.check import check_dataset
-from data_cache.commands import synth
-from data_cache.datasets import is_stand_in, load_dataset
-from data_cache.errors import UserError
-from data_cache.files import read_json
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json
+from data_cache.check.check import check_dataset
+from data_cache.commands.synth import synth
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import is_stand_in
 from data_cache.synthetic import LAYOUTS, SyntheticSettings
 
 SIZES = {"small", "medium", "large"}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.errors import UserError
-from data_cache.locks import run_lock
-from data_cache.synthetic.new_folder import clear_up_leftovers, new_folder
+from data_cache.base.errors import UserError
+from data_cache.base.locks import run_lock
+from data_cache.synthetic.dataset.new_folder import clear_up_leftovers, new_folder
 
 
 def _tree(root: Path) -> dict[str, bytes | None]:

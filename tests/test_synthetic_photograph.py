@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_cache.synthetic.arrays import Bytes, Floats
-from data_cache.synthetic.camera import STATIONS
-from data_cache.synthetic.photograph import Development, develop, draw_development
+from data_cache.synthetic.geometry.arrays import Bytes, Floats
+from data_cache.synthetic.geometry.camera import STATIONS
+from data_cache.synthetic.scene.photograph import Development, develop, draw_development
 
 PLAIN = Development(
     gain=1.0, white_balance=np.ones(3), haze=0.0, contrast=1.0, blur=0.0, motion=0, coarse=1.0, noise=0.0, glow=0.0,

@@ -4,9 +4,9 @@ from collections import defaultdict
 
 import pytest
 
-from data_cache.synthetic.drawing import draw_vehicles
-from data_cache.synthetic.plan import Shot, plan_shots
-from data_cache.synthetic.settings import SyntheticSettings
+from data_cache.synthetic.dataset.plan import Shot, plan_shots
+from data_cache.synthetic.dataset.settings import SyntheticSettings
+from data_cache.synthetic.design.drawing import draw_vehicles
 
 CASES = [
     SyntheticSettings(vehicles=40),

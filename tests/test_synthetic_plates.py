@@ -6,13 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data_cache.synthetic.arrays import Booleans
-from data_cache.synthetic.atlas import Material
-from data_cache.synthetic.canvas import Canvas, new_canvas
-from data_cache.synthetic.drawing import draw_vehicles
-from data_cache.synthetic.fleet import PLATES
-from data_cache.synthetic.plates import paint_plate
-from data_cache.synthetic.styles import PLATE_FRAMES, PLATE_SIZES
+from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.fleet import PLATES
+from data_cache.synthetic.design.styles import PLATE_FRAMES, PLATE_SIZES
+from data_cache.synthetic.geometry.arrays import Booleans
+from data_cache.synthetic.geometry.atlas import Material
+from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.plates import paint_plate
 
 VEHICLE = draw_vehicles(2, 1, seed=3)[0]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_cache.synthetic.arrays import Floats, Integers
-from data_cache.synthetic.rasterise import NOTHING, front_facing, planes, rasterise, signed_area
+from data_cache.synthetic.geometry.arrays import Floats, Integers
+from data_cache.synthetic.geometry.rasterise import NOTHING, front_facing, planes, rasterise, signed_area
 
 
 def _naive(screen: Floats, inverse_depth: Floats, shape: tuple[int, int]) -> Integers:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.attributes import PART_NAMES
-from data_cache.synthetic.camera import station
-from data_cache.synthetic.drawing import draw_vehicles
-from data_cache.synthetic.render import ENLARGED, Picture, render
-from data_cache.synthetic.vehicle import Model, build_model
+from data_cache.parts.names import PART_NAMES
+from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.geometry.camera import station
+from data_cache.synthetic.scene.render import ENLARGED, Picture, render
+from data_cache.synthetic.vehicle.model import Model, build_model
 
 BEHIND_GLASS = {
     "annual service signs",

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data_cache.attributes import PART_NAMES
-from data_cache.synthetic.canvas import Canvas, new_canvas
-from data_cache.synthetic.drawing import CARRIERS, draw_vehicles
-from data_cache.synthetic.roof import build_carrier, build_roof_things
-from data_cache.synthetic.styles import ROOF_THINGS
+from data_cache.parts.names import PART_NAMES
+from data_cache.synthetic.design.drawing import CARRIERS, draw_vehicles
+from data_cache.synthetic.design.styles import ROOF_THINGS
+from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.roof import build_carrier, build_roof_things
 
 VEHICLE = draw_vehicles(2, 1, seed=3)[0]
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data_cache.synthetic.arrays import Floats
-from data_cache.synthetic.camera import look_at
-from data_cache.synthetic.scene import FARTHEST_M, WALLS, Surroundings, draw_surroundings, paint_background
-from data_cache.synthetic.weather import draw_light
+from data_cache.synthetic.geometry.arrays import Floats
+from data_cache.synthetic.geometry.camera import look_at
+from data_cache.synthetic.scene.surroundings import FARTHEST_M, WALLS, Surroundings, draw_surroundings, paint_background
+from data_cache.synthetic.scene.weather import draw_light
 
 LIGHT = draw_light(np.random.default_rng(0), 1.0)
 

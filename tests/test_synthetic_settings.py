@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from data_cache.errors import UserError
-from data_cache.synthetic import settings
-from data_cache.synthetic.settings import FIXED, RENDERER_VERSION, SyntheticSettings, title
+from data_cache.base.errors import UserError
+from data_cache.synthetic.dataset import settings
+from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSION, SyntheticSettings, title
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data_cache.synthetic.bodies import BODIES
-from data_cache.synthetic.mesh import Mesh, Solid, bar, box, ellipsoid, tube
-from data_cache.synthetic.shell import loft
+from data_cache.synthetic.design.bodies import BODIES
+from data_cache.synthetic.geometry.mesh import Mesh, Solid, bar, box, ellipsoid, tube
+from data_cache.synthetic.vehicle.shell import loft
 
 
 def _volume(solid: Solid) -> float:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_cache.synthetic.bodies import BODIES
-from data_cache.synthetic.styles import (
+from data_cache.synthetic.design.bodies import BODIES
+from data_cache.synthetic.design.styles import (
     CLEAR_SECTIONS,
     HATCHED,
     HEAD_LAMPS,

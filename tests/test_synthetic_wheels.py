@@ -6,13 +6,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from data_cache.attributes import PART_NAMES
-from data_cache.synthetic.arrays import Bytes
-from data_cache.synthetic.bodies import BODIES
-from data_cache.synthetic.canvas import Canvas, new_canvas
-from data_cache.synthetic.drawing import draw_vehicles
-from data_cache.synthetic.styles import RIM_TONES, RIMS, WheelStyle
-from data_cache.synthetic.wheels import SPOKES, build_wheels, paint_wheel
+from data_cache.parts.names import PART_NAMES
+from data_cache.synthetic.design.bodies import BODIES
+from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.styles import RIM_TONES, RIMS, WheelStyle
+from data_cache.synthetic.geometry.arrays import Bytes
+from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.wheels import SPOKES, build_wheels, paint_wheel
 
 VEHICLE = draw_vehicles(2, 1, seed=3)[0]
 STYLE = WheelStyle(0, 0.7, RIM_TONES[0], (30, 30, 31))

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from data_cache.errors import UserError
-from data_cache.tensors import load_tensors, save_tensors
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import load_tensors, save_tensors
 
 METADATA = {"epoch": 3, "note": "ü", "recipe": {"parts": 8, "trunk": None}}
 

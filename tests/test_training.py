@@ -9,20 +9,20 @@ import pytest
 import torch
 from toy import HELD, TINY, Toy, assert_same_run, toy_set, train_toy
 
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.files import read_json, read_json_lines
-from reid import loop
-from reid.augmentation import Augmentation
-from reid.held_out import split_vehicles
-from reid.holdout import Holdout
-from reid.images import Batch, VehicleImages, vehicle_images
-from reid.loading import training_loader
-from reid.loop import learning_rate
-from reid.network import build_network, read_checkpoint, trained_network
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json, read_json_lines
+from data_cache.datasets.dataset import Dataset
+from reid.data.augmentation import Augmentation
+from reid.data.holdout import split_vehicles
+from reid.data.loader import training_loader
+from reid.data.vehicle_images import Batch, VehicleImages, vehicle_images
+from reid.model.checkpoint import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
-from reid.state import State, start_state
+from reid.training import loop
+from reid.training.loop import learning_rate
+from reid.training.state import State, start_state
+from reid.training.validation import Holdout
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

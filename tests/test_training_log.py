@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_cache.errors import UserError
-from data_cache.files import read_json_lines
-from reid import training_log
-from reid.training_log import CURVES, LOG, TENSORBOARD, keep_until, log_epoch, require_tensorboard
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json_lines
+from reid.training import log as training_log
+from reid.training.log import CURVES, LOG, TENSORBOARD, keep_until, log_epoch, require_tensorboard
 
 
 def lines(count: int) -> list[dict[str, float]]:

@@ -18,19 +18,20 @@ import torch
 from soak.storage_traps import Trap, trapped
 from toy import HELD, TINY, Toy, assert_same_run, train_toy
 
-from data_cache.errors import UserError
-from data_cache.files import read_json
-from data_cache.locks import run_lock
-from data_cache.parts import write_parts
-from reid import loop, training
-from reid import state as state_module
-from reid.held_out import split_vehicles
-from reid.losses import Criterion
-from reid.network import read_checkpoint
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json
+from data_cache.base.locks import run_lock
+from data_cache.parts.cache import write_parts
+from reid.data.holdout import split_vehicles
+from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, LAST, PREVIOUS
-from reid.state import State, save_last, start_state
-from reid.training import RECIPE
-from reid.training_log import CURVES, LOG
+from reid.training import loop
+from reid.training import state as state_module
+from reid.training import train as training
+from reid.training.log import CURVES, LOG
+from reid.training.losses import Criterion
+from reid.training.state import State, save_last, start_state
+from reid.training.train import RECIPE
 
 
 class StopHere(Exception):
@@ -84,8 +85,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from data_cache.datasets import load_dataset
-from data_cache.parts import read_parts
+from data_cache.datasets.dataset import load_dataset
+from data_cache.parts.cache import read_parts
 from reid import loop, training
 from reid.recipes import ReidRecipe
 from toy import tiny_scale

@@ -10,8 +10,8 @@ from torch import nn
 from torchvision import models
 from toy import one_thread
 
-from data_cache.errors import UserError
-from reid.trunks import TRUNKS, Trunk, build_trunk
+from data_cache.base.errors import UserError
+from reid.model.backbones import TRUNKS, Trunk, build_trunk
 
 CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
 CHANNELS |= {"mobilenet_v2": 1280}

@@ -18,7 +18,7 @@ from soak.texts import coco_document
 from toy import Toy
 
 from cli import main
-from data_cache.locks import run_lock
+from data_cache.base.locks import run_lock
 
 WHERE = "--dataset folder --data-root {root} --runs {runs} --device cpu --workers 0"
 COMMANDS = {  # as typed, and the folder that its lock lies in

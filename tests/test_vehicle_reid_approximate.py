@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from api_place import Matrix, random_matrix
 
-from data_cache.errors import UserError
-from vehicle_reid import approximate
-from vehicle_reid.approximate import KINDS, TARGET, FaissSearch, Settings, require_index
-from vehicle_reid.search import ExactSearch, Nearest, sample, search
+from data_cache.base.errors import UserError
+from vehicle_reid.gallery import approximate
+from vehicle_reid.gallery.approximate import KINDS, TARGET, FaissSearch, Settings, require_index
+from vehicle_reid.gallery.search import ExactSearch, Nearest, sample, search
 
 COUNT = 800
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from reid_place import assert_error
 
 from cli import main
-from data_cache.images import load_image
+from data_cache.images.loading import load_image
 from vehicle_reid import Gallery
-from vehicle_reid.sources import images_of_list
+from vehicle_reid.commands.sources import images_of_list
 
 Run = Callable[..., Result]
 

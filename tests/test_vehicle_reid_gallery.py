@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from api_place import Place, make_place, small_networks
 
-from data_cache.errors import UserError
-from reid import features
+from data_cache.base.errors import UserError
+from reid.features import extraction as features
 from vehicle_reid import Gallery, VehicleReID
 from vehicle_reid.images import images_of_folder
 

@@ -10,14 +10,15 @@ import pytest
 from api_place import random_entries
 from soak.storage_traps import Trap, trapped
 
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_bytes
-from data_cache.tensors import load_tensors, save_tensors
-from vehicle_reid import approximate, gallery_file
-from vehicle_reid.approximate import FaissSearch
-from vehicle_reid.entries import ARRAYS, Entries
-from vehicle_reid.gallery_file import make_index, read_gallery, write_gallery, writing
-from vehicle_reid.search import search
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_bytes
+from data_cache.base.tensors import load_tensors, save_tensors
+from vehicle_reid.gallery import approximate
+from vehicle_reid.gallery import file as gallery_file
+from vehicle_reid.gallery.approximate import FaissSearch
+from vehicle_reid.gallery.entries import ARRAYS, Entries
+from vehicle_reid.gallery.file import make_index, read_gallery, write_gallery, writing
+from vehicle_reid.gallery.search import search
 
 MODEL: dict[str, str | None] = {"checkpoint": "a" * 64, "detector": None}
 KINDS = ("exact", *approximate.KINDS)

@@ -8,8 +8,8 @@ import pytest
 from conftest import MakePictures
 from PIL import Image
 
-from data_cache.errors import UserError
-from data_cache.images import ImageError, load_image
+from data_cache.base.errors import UserError
+from data_cache.images.loading import ImageError, load_image
 from vehicle_reid.images import named_images, pixels_of
 
 

@@ -12,14 +12,14 @@ import pytest
 from api_place import CHANNELS, ONE_EPOCH, Place, make_place, small_networks
 from toy import Toy, tiny_scale, train_toy
 
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from data_cache.images import load_image
-from data_cache.parts import PartBoxes
-from data_cache.tensors import load_tensors, save_tensors
-from reid.features import cached_features
-from reid.features_file import Features
-from reid.network import read_checkpoint
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import load_tensors, save_tensors
+from data_cache.images.loading import load_image
+from data_cache.parts.cache import PartBoxes
+from data_cache.parts.names import PART_NAMES
+from reid.features.extraction import cached_features
+from reid.features.file import Features
+from reid.model.checkpoint import read_checkpoint
 from vehicle_reid.model import VehicleReID
 
 

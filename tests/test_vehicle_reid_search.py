@@ -5,9 +5,9 @@ import pytest
 from api_place import Matrix, random_matrix
 from numpy.typing import NDArray
 
-from data_cache.errors import UserError
-from vehicle_reid import search as module
-from vehicle_reid.search import ExactSearch, Nearest, sample, search
+from data_cache.base.errors import UserError
+from vehicle_reid.gallery import search as module
+from vehicle_reid.gallery.search import ExactSearch, Nearest, sample, search
 
 Mask = NDArray[np.bool_]
 

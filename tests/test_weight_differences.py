@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reid.trunks import weight_differences
+from reid.model.backbones import weight_differences
 
 WANTED = {f"{name}.weight": torch.zeros(2, 3) for name in "abcde"} | {"a.num_batches_tracked": torch.tensor(0)}
 

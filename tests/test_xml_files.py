@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data_cache import xml_files
-from data_cache.errors import RecordFault
-from data_cache.xml_files import parse_xml
+from data_cache.base import safe_xml as xml_files
+from data_cache.base.errors import RecordFault
+from data_cache.base.safe_xml import parse_xml
 
 TEXT = '<a name="大众">é</a>'
 

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from data_cache.attributes import PART_NAMES
-from data_cache.datasets import Dataset, load_dataset
-from data_cache.files import read_json_lines
-from data_cache.parts import STATUS_EMPTY, STATUS_FOUND, PartBoxes
-from reid.network import read_checkpoint
+from data_cache.base.files import read_json_lines
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
+from data_cache.parts.names import PART_NAMES
+from reid.model.backbones import TRUNKS, Trunk
+from reid.model.checkpoint import read_checkpoint
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
-from reid.training import train
-from reid.trunks import TRUNKS, Trunk
+from reid.training.train import train
 
 WIDTH, HEIGHT = 96, 72
 PLACES = 3  # K: the mark, the window, and one that is always empty

@@ -8,14 +8,14 @@ import torch
 from reid_place import Place as Commands
 from toy import Toy
 
-from data_cache.files import append_json_line, sha256_of_names, write_json
-from data_cache.tensors import read_entry, save_tensors
-from reid import training_log
-from reid.ablation import table_files
-from reid.ablation.comparisons import sheets_for
+from data_cache.base.files import append_json_line, sha256_of_names, write_json
+from data_cache.base.tensors import read_entry, save_tensors
+from reid.ablation import files as table_files
 from reid.ablation.place import Place
 from reid.ablation.plan import Plan, Run, planned
+from reid.ablation.tables import sheets_for
 from reid.recipes import ATTENTIONS
+from reid.training import log as training_log
 
 OPTIONS = (
     "trunk_weights=null",

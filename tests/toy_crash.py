@@ -13,10 +13,10 @@ from pathlib import Path
 
 from soak.chain import Chain, Steps
 
-from data_cache.ending import ending_in_order
-from data_cache.errors import UserError
-from data_cache.files import remove_strays, replacing
-from data_cache.locks import run_lock
+from data_cache.base.errors import UserError
+from data_cache.base.files import remove_strays, replacing
+from data_cache.base.locks import run_lock
+from data_cache.base.signals import ending_in_order
 
 LINES, PAUSE = 8, 0.03
 

@@ -10,12 +10,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from toy import Toy
 
-from reid import decoded, decoded_making
-from reid.augmentation import Augmentation
-from reid.decoded import DecodedImages
-from reid.decoded_making import decoded_training_images, describe
-from reid.images import VehicleImages, collate, image_paths, vehicle_images
-from reid.sampler import Sample
+from reid.data import decoded
+from reid.data import decoding as decoded_making
+from reid.data.augmentation import Augmentation
+from reid.data.decoded import DecodedImages
+from reid.data.decoding import decoded_training_images, describe
+from reid.data.sampler import Sample
+from reid.data.vehicle_images import VehicleImages, collate, image_paths, vehicle_images
 
 SIZE = 48
 REMEDY = "`train --decoded-cache` makes it again"

@@ -8,10 +8,10 @@ import pytest
 from torch import nn
 from toy import TINY, Toy
 
-from reid import features
-from reid.features import cached_features
-from reid.features_file import Features
-from reid.network import build_network
+from reid.features import extraction as features
+from reid.features.extraction import cached_features
+from reid.features.file import Features
+from reid.model.checkpoint import build_network
 
 # 16 images in batches of 3, two batches a block
 BLOCKS = ("00000000.safetensors", "00000006.safetensors", "00000012.safetensors")

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from data_cache.errors import UserError
-from reid.given_features import read_given_features
+from data_cache.base.errors import UserError
+from reid.features.external import read_given_features
 
 NAMES = [f"images/ü {number}.jpg" for number in range(6)]
 PROMISED = np.random.default_rng(0).standard_normal((6, 5))

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from data_cache.datasets import Dataset, load_dataset
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
 from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_synthetic
-from data_cache.synthetic.drawing import draw_vehicles
-from data_cache.synthetic.plan import Shot, plan_shots
+from data_cache.synthetic.dataset.plan import Shot, plan_shots
+from data_cache.synthetic.design.drawing import draw_vehicles
 
 # four vehicles are for testing, so that the three sizes of a test differ
 TWO_TAKES = SyntheticSettings(

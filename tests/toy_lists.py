@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_cache.datasets import Dataset
+from data_cache.datasets.dataset import Dataset
 
 Form = Callable[[Sequence[str]], bytes]
 FORMS: dict[str, Form] = {

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from toy import Toy
 
-from reid.evaluation import FEATURES, Evaluation, evaluate
-from reid.features_file import Features, read_features
-from reid.network import read_checkpoint
+from reid.evaluation.evaluate import FEATURES, Evaluation, evaluate
+from reid.evaluation.scoring import Scoring
+from reid.features.file import Features, read_features
+from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST
-from reid.scoring import Scoring
 
 PLAINLY = Scoring()
 

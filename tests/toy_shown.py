@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_cache.datasets import load_dataset
-from data_cache.parts import PartBoxes
-from reid.features_file import Features
-from reid.scores import score
-from reid.shown_run import ShownRun
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.parts.cache import PartBoxes
+from reid.features.file import Features
+from reid.report.evaluated_run import ShownRun
+from reid.retrieval.scores import score
 
 HOSTILE = "<script>alert('x')</script>\"&"
 SIZE = (50, 30)

@@ -6,7 +6,7 @@ It is what the commands use. Of the packages it alone sees both stages; see docs
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vehicle_reid.gallery import Gallery
+    from vehicle_reid.gallery.gallery import Gallery
     from vehicle_reid.model import VehicleReID
 
 __all__ = ["Gallery", "VehicleReID"]
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return VehicleReID
     if name == "Gallery":
-        from vehicle_reid.gallery import Gallery
+        from vehicle_reid.gallery.gallery import Gallery
 
         return Gallery
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

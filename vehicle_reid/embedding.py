@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.errors import UserError
-from data_cache.parts import PartBoxes, no_parts
-from detect.job import prepare_job
-from detect.reading import collate, read_image
-from detect.run import detect_parts, pack_parts
-from reid.feature_blocks import Block, cut
-from reid.features import cached_features, extract_features
-from reid.images import VehicleImages, part_arrays, resized
-from vehicle_reid.entries import Entries
+from data_cache.base.errors import UserError
+from data_cache.parts.cache import PartBoxes, no_parts
+from detect.extraction.job import prepare_job
+from detect.extraction.run import detect_parts, pack_parts
+from detect.model.reading import collate, read_image
+from reid.data.vehicle_images import VehicleImages, part_arrays, resized
+from reid.features.blocks import Block, cut
+from reid.features.extraction import cached_features, extract_features
+from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.images import Folder, NamedImages, decodable, readable
 
 if TYPE_CHECKING:
-    from detect.detector import Detector
+    from detect.model.detector import Detector
     from vehicle_reid.model import VehicleReID
 
 DETECTED = 32  # images at a time, as `detect` takes them: then the boxes are its own, bit for bit

@@ -11,12 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from data_cache.datasets import Dataset
-from data_cache.errors import UserError
-from data_cache.images import MAX_PIXELS, ImageError, decode_image, images_below, load_image, path_inside, rgb_pixels
-from data_cache.lists import CONTROL
-from data_cache.parts import STATUS_FAILED, PartBoxes
-from data_cache.progress import say
+from data_cache.base.errors import UserError
+from data_cache.base.progress import say
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.lists import CONTROL
+from data_cache.images.loading import (
+    MAX_PIXELS,
+    ImageError,
+    decode_image,
+    images_below,
+    load_image,
+    path_inside,
+    rgb_pixels,
+)
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes
 
 Image = str | Path | bytes | NDArray[np.uint8] | PillowImage.Image
 Cameras = int | Mapping[str, int] | Sequence[int]
@@ -127,7 +135,7 @@ def _checked(names: tuple[str, ...], sources: tuple[Image, ...]) -> NamedImages:
 
 
 def pixels_of(source: Image, name: str) -> NDArray[np.uint8]:
-    """Return the pixels of an image, (H, W, 3) uint8 RGB, by the rules of `data_cache.images`. Raises ImageError."""
+    """Return the pixels of an image, (H, W, 3) uint8 RGB, decoded as everywhere. Raises ImageError."""
     if isinstance(source, str | Path):
         return load_image(Path(source))
     if isinstance(source, bytes):

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data_cache.devices import choose_device
-from data_cache.errors import UserError
-from data_cache.files import is_there, sha256_of_file
-from data_cache.parts import PartBoxes, no_parts, read_parts, require_fingerprint
-from detect.training import WEIGHTS
-from reid.network import Checkpoint, read_checkpoint, trained_network
-from reid.ranking import Matrix
+from data_cache.base.devices import choose_device
+from data_cache.base.errors import UserError
+from data_cache.base.files import is_there, sha256_of_file
+from data_cache.parts.cache import PartBoxes, no_parts, read_parts, require_fingerprint
+from detect.training.train import WEIGHTS
+from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
+from reid.retrieval.ranking import Matrix
 from reid.runs import BEST
 from vehicle_reid.embedding import embed_images, find_parts
+from vehicle_reid.gallery.search import ExactSearch, search
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
-from vehicle_reid.search import ExactSearch, search
 from vehicle_reid.tables import embeddings_table, matches_table, parts_of_table, parts_table
 
 if TYPE_CHECKING:
-    from detect.detector import Detector
+    from detect.model.detector import Detector
 
 DETECTORS = "detector"
 Parts = PartBoxes | pd.DataFrame
@@ -66,7 +66,7 @@ class VehicleReID:
     @cached_property
     def detector(self) -> "Detector":
         """The part detector, loaded when it is first needed. Raises UserError as `weights`."""
-        from detect.detector import load_detector
+        from detect.model.detector import load_detector
 
         return load_detector(self.weights(), self.device)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_cache.attributes import PART_NAMES
-from data_cache.errors import UserError
-from data_cache.files import sha256_of_bytes
-from data_cache.parts import STATUS_EMPTY, STATUS_FOUND, PartBoxes
-from vehicle_reid.entries import Entries
-from vehicle_reid.search import Nearest
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_bytes
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
+from data_cache.parts.names import PART_NAMES
+from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.search import Nearest
 
 PARTS_COLUMNS = ("name", "width", "height", "boxes", "parts", "scores")
 OF_AN_ENTRY = ("name", "camera", "boxes", "parts", "attention")

@@ -13,12 +13,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from data_cache.datasets import Dataset, load_dataset
-from data_cache.parts import PartBoxes, read_parts
-from data_cache.plots import COLOURS, figure_written_to
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.images.plots import COLOURS, figure_written_to
+from data_cache.parts.cache import PartBoxes, read_parts
 from reid.ablation.place import TRUE
-from reid.features_file import read_features
-from reid.metrics_file import METRICS, read_metrics
+from reid.evaluation.metrics_file import METRICS, read_metrics
+from reid.features.file import read_features
 
 TELLING = (
     *("annual service signs", "car topwindow", "carrier", "entry license", "hanging", "lay ornament"),

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_cache.plots import COLOURS, figure_written_to
-from reid.ablation.comparisons import Point
+from data_cache.images.plots import COLOURS, figure_written_to
 from reid.ablation.results import FIGURES, NOT_RUN, Line, Results
+from reid.ablation.tables import Point
 
 WIDTH, HEIGHT_OF_A_ROW, HEIGHT_AROUND = 11.0, 0.45, 1.6  # inches
 INK = "#57606a"

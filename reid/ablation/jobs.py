@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_cache.datasets import Dataset, load_dataset
-from data_cache.errors import UserError
-from data_cache.progress import say
-from reid.ablation.comparisons import sheets_for
+from data_cache.base.errors import UserError
+from data_cache.base.progress import say
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from reid.ablation.boxes import TRUTH, BoxKind, has_truth
 from reid.ablation.paper import MEASURED_ON
 from reid.ablation.place import TRUE, Place, chosen_split
 from reid.ablation.plan import Scale, planned
 from reid.ablation.running import Job, job_of
-from reid.part_controls import TRUTH, BoxKind, has_truth
+from reid.ablation.tables import sheets_for
 
 EVERYWHERE = "3"  # the table that is of all data sets
 KNOWN = (*MEASURED_ON, "synthetic")

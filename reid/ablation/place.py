@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from data_cache.datasets import Dataset
-from data_cache.files import read_json_lines, sha256_of_names
-from data_cache.image_files import made_by
-from data_cache.parts import PartBoxes, require_fingerprint
-from data_cache.tensors import read_entry, read_metadata
+from data_cache.base.files import read_json_lines, sha256_of_names
+from data_cache.base.tensors import read_entry, read_metadata
+from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import PartBoxes, require_fingerprint
+from data_cache.parts.source_files import made_by
+from reid.ablation.boxes import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 from reid.ablation.plan import Run
-from reid.evaluation import TRAINED, names_of
-from reid.held_out import split_vehicles
-from reid.images import part_arrays
-from reid.metrics_file import METRICS, read_metrics
-from reid.part_controls import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
+from reid.data.holdout import split_vehicles
+from reid.data.sampler import PKSampler
+from reid.data.vehicle_images import part_arrays
+from reid.evaluation.evaluate import TRAINED, names_of
+from reid.evaluation.metrics_file import METRICS, read_metrics
+from reid.evaluation.scoring import Scoring
 from reid.runs import ABLATION, BEST, LAST, PREVIOUS, part_cache
-from reid.sampler import PKSampler
-from reid.scoring import Scoring
-from reid.training_log import LOG
+from reid.training.log import LOG
 
 TRUE: dict[BoxKind, Callable[[Dataset], PartBoxes]] = {"truth": true_boxes, "rarest": rarest_boxes}
 REMEDY = "give the options it was made with, delete {folder} to train it anew, or choose another --runs folder"

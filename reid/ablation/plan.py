@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from data_cache.errors import UserError
-from data_cache.recipes import resolve_recipe
-from reid.ablation.comparisons import Row, Sheet, Variant
-from reid.part_controls import BoxKind
+from data_cache.base.config import resolve_recipe
+from data_cache.base.errors import UserError
+from reid.ablation.boxes import BoxKind
+from reid.ablation.tables import Row, Sheet, Variant
 from reid.recipes import PRESETS, ReidRecipe
 
 Scale = Literal["small", "paper"]

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_cache.synthetic.settings import rendered_set
-from reid.ablation.comparisons import Row, Sheet
+from data_cache.synthetic.dataset.settings import rendered_set
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
-from reid.evaluation import TRAINED
-from reid.score_table import counted
+from reid.ablation.tables import Row, Sheet
+from reid.evaluation.evaluate import TRAINED
+from reid.evaluation.score_table import counted
 
 FIGURES = {"mAP": "mAP", "cmc1": "CMC@1", "cmc5": "CMC@5"}
 NOT_RUN = "not run yet"

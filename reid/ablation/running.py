@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cache.errors import UserError
-from data_cache.progress import say
+from data_cache.base.errors import UserError
+from data_cache.base.progress import say
+from reid.ablation.files import write_results
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
 from reid.ablation.results import Results, results_of
-from reid.ablation.table_files import write_results
-from reid.decoded import decoded_path
-from reid.evaluation import evaluate
-from reid.network import read_checkpoint
-from reid.scoring import Scoring
-from reid.training import train
+from reid.data.decoded import decoded_path
+from reid.evaluation.evaluate import evaluate
+from reid.evaluation.scoring import Scoring
+from reid.model.checkpoint import read_checkpoint
+from reid.training.train import train
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,10 @@ from api_place import Place
 from html_page import Page
 from PIL import Image
 
-from data_cache.images import load_image
-from reid.heatmaps import ADDED, GLOBAL, PART, heat_of, veiled
-from reid.images import vehicle_images
-from reid.pictures import encode
+from data_cache.images.loading import load_image
+from reid.data.vehicle_images import vehicle_images
+from reid.report.heatmaps import ADDED, GLOBAL, PART, heat_of, veiled
+from reid.report.tiles import encode
 from serve.place import Served, queries, served
 from vehicle_reid import Gallery
 from vehicle_reid.web.photos import HEIGHT

@@ -15,7 +15,7 @@ from test_report_browser import READABLE, luminance
 from serve.place import Served, served
 from serve.window import FOCUS, HEADING, IDLE, LOADED, MATCHES, PHONE, names, photo, searched, told
 from vehicle_reid import Gallery
-from vehicle_reid.search import ExactSearch
+from vehicle_reid.gallery.search import ExactSearch
 
 pytestmark = needs_browser
 

@@ -10,10 +10,10 @@ import pytest
 from api_place import Place
 from PIL import Image
 
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 from serve.place import Served, file_of, served
 from vehicle_reid import Gallery
-from vehicle_reid.search import ExactSearch
+from vehicle_reid.gallery.search import ExactSearch
 from vehicle_reid.web.server import bound
 
 SECRET = b"nobody is to read this"

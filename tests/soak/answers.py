@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from toy import Toy, assert_same_run
 
-from data_cache.files import read_json
-from reid.features import extract_features
-from reid.features_file import read_features
-from reid.images import vehicle_images
-from reid.network import build_network
+from data_cache.base.files import read_json
+from reid.data.vehicle_images import vehicle_images
+from reid.features.extraction import extract_features
+from reid.features.file import read_features
+from reid.model.checkpoint import build_network
 from reid.recipes import PRESETS
 from soak.varied import Variation, applied
 

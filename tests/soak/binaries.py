@@ -16,13 +16,15 @@ from PIL import Image, PngImagePlugin
 from safetensors.numpy import save
 from toy_masks import npy, rectangles
 
-from data_cache import images, mask_files, tensors
-from data_cache.images import image_size, load_image
-from data_cache.mask_files import mask_bytes, read_masks
-from data_cache.tensors import read_state_dict
-from reid import given_features
-from reid import given_features as given_files
-from reid.given_features import read_given_features
+from data_cache.base import npy as mask_files
+from data_cache.base import tensors
+from data_cache.base.npy import mask_bytes, read_masks
+from data_cache.base.tensors import read_state_dict
+from data_cache.images import loading as images
+from data_cache.images.loading import image_size, load_image
+from reid.features import external as given_features
+from reid.features import external as given_files
+from reid.features.external import read_given_features
 from soak.mutation import spoil_bytes, spoil_value
 from soak.target import Target
 

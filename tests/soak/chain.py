@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cache.errors import UserError
-from data_cache.files import read_json, read_json_lines, sha256_of_bytes, sha256_of_file
+from data_cache.base.errors import UserError
+from data_cache.base.files import read_json, read_json_lines, sha256_of_bytes, sha256_of_file
 from soak.processes import Program, product
 
 LEFT_ASIDE = ("made", "commit", "images_per_second")  # time, what was committed meanwhile, and speed

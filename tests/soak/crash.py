@@ -15,7 +15,7 @@ from random import Random
 
 import click
 
-from data_cache.progress import say
+from data_cache.base.progress import say
 from soak.chain import PRODUCT, Chain, Contents, contents, differences, unfinished
 from soak.kills import KINDS, WORKER, Kill, Struck, faults_of_a_whole_run, random_kills, remains_of, strike
 from soak.processes import Run, begin, start

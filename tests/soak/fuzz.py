@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 import torch
 
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 from soak import binaries, ours, texts
 from soak.reach import Lines, lines_reached
 from soak.rows import Row, end_with

@@ -18,22 +18,27 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from toy import TINY, packed, tiny_trunk
 
-from data_cache import hdf5, parts, tensors
-from data_cache.parts import SEAL_SIZE, encode_parts, read_parts
-from data_cache.tensors import ENTRY, content_hash, load_tensors
-from detect import runner, weights
+from data_cache.base import tensors
+from data_cache.base.tensors import ENTRY, content_hash, load_tensors
+from data_cache.parts import cache as parts
+from data_cache.parts import hdf5
+from data_cache.parts.cache import SEAL_SIZE, encode_parts, read_parts
+from detect.model import weights
+from detect.model.weights import load_weights, read_recipe, write_weights
 from detect.recipes import PRESETS as DETECTORS
-from detect.runner import QuietRunner
-from detect.weights import load_weights, read_recipe, write_weights
-from reid import decoded, features_file, network
-from reid import state as training_state
-from reid.decoded import digest_of, header_of, open_decoded
-from reid.features_file import Features, read_features, write_features
-from reid.network import read_checkpoint, trained_network
+from detect.training import runner
+from detect.training.runner import QuietRunner
+from reid.data import decoded
+from reid.data.decoded import digest_of, header_of, open_decoded
+from reid.features import file as features_file
+from reid.features.file import Features, read_features, write_features
+from reid.model import checkpoint as network
+from reid.model.backbones import TRUNKS
+from reid.model.checkpoint import read_checkpoint, trained_network
 from reid.runs import BEST, LAST
-from reid.state import checkpoint_to_resume, restore, start_state
-from reid.state import save as save_state
-from reid.trunks import TRUNKS
+from reid.training import state as training_state
+from reid.training.state import checkpoint_to_resume, restore, start_state
+from reid.training.state import save as save_state
 from soak.mutation import spoil_bytes, spoil_value
 from soak.target import Target
 

@@ -20,10 +20,10 @@ import torch
 from detect_toy import TINY as DETECTOR
 from toy import TINY_OPTIONS, Toy, toy_set
 
-from data_cache.files import append_json_line
-from data_cache.parts import write_parts
-from detect.adapter import build_network as build_detector
-from detect.weights import write_weights
+from data_cache.base.files import append_json_line
+from data_cache.parts.cache import write_parts
+from detect.model.ssd import build_network as build_detector
+from detect.model.weights import write_weights
 from soak.answers import RECIPE, TOLERANCE, compared, rounding
 from soak.rows import Row, end_with
 from soak.varied import Variation, ended

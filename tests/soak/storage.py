@@ -18,7 +18,7 @@ from random import Random
 
 import click
 
-from data_cache.progress import say
+from data_cache.base.progress import say
 from soak.rows import Row, end_with
 from soak.storage_cases import CASES, Case, Place, new_place
 from soak.storage_checks import Undisturbed, lost_at_once, lost_in_the_end

@@ -23,9 +23,9 @@ from toy import TINY_OPTIONS
 from toy_voc import write_picture, write_voc
 
 from cli import main
-from data_cache.attributes import PART_NAMES
-from detect.weights import write_weights
-from reid.trunks import TRUNKS
+from data_cache.parts.names import PART_NAMES
+from detect.model.weights import write_weights
+from reid.model.backbones import TRUNKS
 from soak.trees import Tree, read_tree
 
 RESNET18 = TRUNKS["resnet18"]  # the real one: the authors' weights fit no other

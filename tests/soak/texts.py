@@ -11,37 +11,38 @@ from PIL import Image
 from toy_lists import VEHICLEID, VERI, VERI_TRACKS, VERIWILD_INFO, VRIC, veriwild
 from toy_voc import voc_object, voc_xml
 
-from data_cache import (
-    coco_files,
-    coco_import,
-    csv_lists,
-    datasets,
-    files,
-    lists,
-    packing,
-    readers,
-    readers_veri,
-    readers_veriwild,
-    recipes,
-    verification,
-    xml_files,
-)
-from data_cache.coco_import import import_coco, import_coco_results
-from data_cache.datasets import faults, load_dataset
-from data_cache.recipes import resolve_recipe
-from detect import annotations, coco, part_mapping, voc
-from detect import pictures as image_record
-from detect import voc as voc_folder
-from detect.annotations import annotation_faults, read_annotations
-from detect.convert import convert_voc
-from detect.part_mapping import VAC21, read_mapping
+from data_cache.base import config as recipes
+from data_cache.base import files
+from data_cache.base import safe_xml as xml_files
+from data_cache.base.config import resolve_recipe
+from data_cache.datasets import csv_file as csv_lists
+from data_cache.datasets import dataset as datasets
+from data_cache.datasets import lists
+from data_cache.datasets import vehicleid as readers
+from data_cache.datasets import veri as readers_veri
+from data_cache.datasets import veriwild as readers_veriwild
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.findings import faults
+from data_cache.parts import coco as coco_files
+from data_cache.parts import import_coco as coco_import
+from data_cache.parts import packing, verification
+from data_cache.parts.import_coco import import_coco, import_coco_results
+from detect.annotations import coco, part_mapping, voc
+from detect.annotations import pictures as image_record
+from detect.annotations import reading as annotations
+from detect.annotations import voc as voc_folder
+from detect.annotations.convert import convert_voc
+from detect.annotations.part_mapping import VAC21, read_mapping
+from detect.annotations.reading import annotation_faults, read_annotations
 from detect.recipes import PRESETS as DETECTORS
 from detect.recipes import DetectorRecipe
-from reid import curves, metrics_file, training_log
-from reid.curves import read_log
-from reid.metrics_file import read_metrics
+from reid.evaluation import metrics_file
+from reid.evaluation.metrics_file import read_metrics
 from reid.recipes import PRESETS, ReidRecipe
-from reid.training_log import keep_until
+from reid.report import curves
+from reid.report.curves import read_log
+from reid.training import log as training_log
+from reid.training.log import keep_until
 from soak.mutation import spoil_json
 from soak.target import Target
 

@@ -44,8 +44,8 @@ def applied(variation: Variation) -> Iterator[None]:
     import torch
     from toy import tiny_scale
 
-    import detect.job
-    import reid.features
+    import detect.extraction.job
+    import reid.features.extraction
 
     before = multiprocessing.get_start_method(allow_none=True)
     with ExitStack() as held, pytest.MonkeyPatch.context() as patch:
@@ -53,8 +53,12 @@ def applied(variation: Variation) -> Iterator[None]:
         torch.set_num_threads(variation.threads)
         held.callback(multiprocessing.set_start_method, before, force=True)
         multiprocessing.set_start_method(variation.start, force=True)
-        patch.setattr(detect.job, "prepare_job", functools.partial(detect.job.prepare_job, shard_size=variation.shard))
-        patch.setitem(reid.features.BATCH, "cpu", variation.batch)
+        patch.setattr(
+            detect.extraction.job,
+            "prepare_job",
+            functools.partial(detect.extraction.job.prepare_job, shard_size=variation.shard),
+        )
+        patch.setitem(reid.features.extraction.BATCH, "cpu", variation.batch)
         yield
 
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from data_cache.errors import UserError, plain
+from data_cache.base.errors import UserError, plain
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.guard import Guard
 from vehicle_reid.web.page import ASSETS, About, asset, rendered

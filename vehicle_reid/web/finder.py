@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_cache.drawn_boxes import visible
-from data_cache.errors import UserError, plain
-from data_cache.files import sha256_of_bytes
-from data_cache.progress import untold
-from reid.heatmaps import ADDED, GLOBAL, PART, Heat, heat_of, veiled
-from reid.images import VehicleImages
-from reid.pictures import encode
-from vehicle_reid.gallery import Gallery
+from data_cache.base.errors import UserError, plain
+from data_cache.base.files import sha256_of_bytes
+from data_cache.base.progress import untold
+from data_cache.images.drawing import visible
+from reid.data.vehicle_images import VehicleImages
+from reid.report.heatmaps import ADDED, GLOBAL, PART, Heat, heat_of, veiled
+from reid.report.tiles import encode
+from vehicle_reid.gallery.gallery import Gallery
 from vehicle_reid.web.photos import UPLOADED, Gone, Photos, Upload, photo_of, pixels_of_upload
 
 PHOTO = "photo"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from reid.report import TEMPLATE as REPORT
-from reid.report import render_page
+from reid.report.page import TEMPLATE as REPORT
+from reid.report.page import render_page
 
 HERE = Path(__file__).parent
 TEMPLATE = "page.html.jinja"

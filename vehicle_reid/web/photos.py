@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_cache.errors import UserError
-from data_cache.images import decode_image, image_size, load_image, path_inside
-from reid.images import resized
-from reid.pictures import at_height
-from vehicle_reid.entries import Entries
+from data_cache.base.errors import UserError
+from data_cache.images.loading import decode_image, image_size, load_image, path_inside
+from reid.data.vehicle_images import resized
+from reid.report.tiles import at_height
+from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.tables import embeddings_table
 
 HEIGHT = 360  # pixels of a picture; the page shows it smaller, which a fine screen has use for
@@ -52,7 +52,7 @@ def photo_of(pixels: NDArray[np.uint8], size: int) -> Photo:
 
 
 def pixels_of_upload(data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels of an uploaded file, (H, W, 3). Raises ImageError by the rules of `data_cache.images`."""
+    """Return the pixels of an uploaded file, (H, W, 3). Raises ImageError decoded as `load_image` does."""
     return decode_image(data, UPLOADED)
 
 

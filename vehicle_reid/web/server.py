@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from data_cache.errors import UserError
+from data_cache.base.errors import UserError
 
 if TYPE_CHECKING:
     import uvicorn

@@ -1,0 +1,155 @@
+"""Recipes: every setting of a run in one frozen, validated value; a preset's name or a YAML file, plus overrides."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from data_cache.base.errors import UserError, plain, shown
+from data_cache.base.files import read_regular
+
+MAX_RECIPE_BYTES = 64 * 1024
+SUFFIXES = (".yaml", ".yml", ".json")
+# What PyYAML lets through from a text that is no value of its type: the date 2020-13-45, `!!bool maybe`, `!!int ""`.
+_NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+class Recipe(BaseModel):
+    """Base of all recipes: frozen; unknown options, NaN and infinity are refused. An alias is the option's one name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_fit(cls, value: Any) -> Any:
+        """Refuse what YAML takes for yes or no, and whole numbers of more than 63 bits: no option is either."""
+        numbers = list(_whole_numbers(value))
+        if any(isinstance(number, bool) for number in numbers):  # YAML's word for 0 or 1: on, off, yes, no, true, false
+            raise ValueError("neither yes nor no is a value of it")
+        if any(number.bit_length() > 63 for number in numbers):
+            raise ValueError("a whole number is too large")
+        return value
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _whole_numbers(part)
+
+
+RecipeKind = TypeVar("RecipeKind", bound=Recipe)
+
+
+def resolve_recipe(
+    kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str, overrides: Sequence[str] = ()
+) -> RecipeKind:
+    """Return the preset of that name, or the recipe in that YAML file, with `key=value` overrides applied.
+
+    Raises UserError for an unknown preset, an unknown option (naming the nearest one) or a value out of range.
+    """
+    options = _preset_options(kind, presets, name_or_path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"--set {override}: write it as key=value")
+        options[key.strip()] = _yaml_value(text, f"--set {override}")
+    return _validated(kind, options, name_or_path)
+
+
+def recipe_label(name_or_path: str) -> str:
+    """Return the name that what a recipe makes is kept under: a file's without its ending, else the name itself.
+
+    >>> recipe_label("recipes/wide.v2.yaml"), recipe_label("wide.v2")
+    ('wide.v2', 'wide.v2')
+    """
+    path = Path(name_or_path)
+    return path.stem if path.suffix in SUFFIXES else path.name
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
+    """Return the error for a misspelt name, with the nearest known one."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+    return UserError(f"unknown {what} {plain(name)[:80]}{hint}")
+
+
+def _preset_options(kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str) -> dict[str, Any]:
+    if name_or_path in presets:
+        return presets[name_or_path].model_dump()
+    path = Path(name_or_path)
+    if path.suffix not in SUFFIXES:
+        raise unknown("recipe", name_or_path, presets)
+    try:
+        data = read_regular(path, MAX_RECIPE_BYTES + 1)
+        if len(data) > MAX_RECIPE_BYTES:
+            raise UserError(f"{path}: larger than {MAX_RECIPE_BYTES // 1024} KiB, not a recipe")
+        text = data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a recipe ({error})") from error
+    options = _yaml_value(text, str(path))
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise UserError(f"{path}: a recipe is a list of `option: value` lines")
+    _refuse_unknown(kind, options, f"{path}: ")
+    return options
+
+
+def _yaml_value(text: str, source: str) -> Any:
+    if "&" in text or "*" in text:  # anchors and aliases can grow without bound, and a recipe needs none
+        raise UserError(f"{source}: anchors (&) and aliases (*) are not allowed")
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, *_NO_VALUE) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{source}: not valid YAML ({plain(reason)[:200]})") from error
+
+
+def _refuse_unknown(kind: type[Recipe], options: Iterable[str], where: str = "") -> None:
+    known = [field.alias or name for name, field in kind.model_fields.items()]
+    for key in options:
+        if key not in known:
+            raise UserError(f"{where}{unknown('option', key, known)}")
+
+
+def _validated(kind: type[RecipeKind], options: Mapping[str, Any], source: str) -> RecipeKind:
+    _refuse_unknown(kind, options)
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise UserError(f"{source}: {name}: {first['msg']} (given: {shown(first['input'])})") from error
+
+
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+    "multipleOf": "a multiple of",
+}
+
+
+def recipe_text(recipe: Recipe, name: str) -> str:
+    """Return the recipe as YAML, an option a line with a comment; `resolve_recipe` reads it back as the same recipe."""
+    told = type(recipe).model_json_schema()["properties"]
+    lines = [f"# {name}. Change what you like, and give the file's name as --recipe."]
+    for option, value in recipe.model_dump(mode="json").items():
+        meaning = [told[option].get("description", ""), _may_be(told[option])]
+        comment = "; ".join(filter(None, meaning))
+        lines.append(f"{option}: {json.dumps(value)}" + (f"  # {comment}" if comment else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _may_be(schema: Mapping[str, Any]) -> str:
+    """Return what a JSON schema allows: "at least 0, less than 0.5", or the words to choose from."""
+    for choices in (schema.get("enum"), schema.get("items", {}).get("enum")):
+        if choices:
+            return ", ".join(choices)
+    return ", ".join(f"{words} {schema[key]:g}" for key, words in _LIMITS.items() if key in schema)

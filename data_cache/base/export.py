@@ -1,0 +1,163 @@
+"""Networks as programs that run without this code: torch.export's .pt2, and ONNX.
+
+A program is traced once, for any number of images, and its file tells what it was made of.
+"""
+
+import importlib.util
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from data_cache.base.errors import UserError
+from data_cache.base.files import remove_strays, replacing
+from data_cache.base.locks import run_lock
+from data_cache.base.progress import without_notices
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+
+METADATA = "metadata.json"  # the extra file inside a .pt2
+BATCH = "batch"
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+Compared = TypeVar("Compared")
+Run = Callable[["Mapping[str, Tensor]"], "list[Tensor]"]  # from inputs by name to outputs in order
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced network, the names of what it gives, and what its file is to tell: JSON values by name."""
+
+    traced: "ExportedProgram"
+    outputs: Sequence[str]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files that were written, the SHA-256 of the weights, and of a program how it compares with PyTorch."""
+
+    files: tuple[Path, ...]
+    weights_sha256: str
+    beside_pytorch: Mapping[str, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return {**vars(self), "files": [str(path) for path in self.files]}
+
+    def lines(self) -> str:
+        """Return a line a file, then the comparison."""
+        found = ", ".join(
+            f"{name.replace('_', ' ')} {value:.7g}" for name, value in (self.beside_pytorch or {}).items()
+        )
+        return "\n".join([*map(str, self.files), *([f"beside PyTorch, random images: {found}"] if found else [])])
+
+
+def require_onnx() -> None:
+    """Raise UserError where the extra `onnx` is not installed."""
+    missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(f"ONNX needs {', '.join(missing)}, not installed here; run `pip install '.[onnx]'`")
+
+
+def trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProgram":
+    """Return the program of `module`, whose arguments are named and ordered as in `example`.
+
+    The first dimension of every input stays open; the example has two rows or more, because one row would be special.
+    """
+    import torch
+
+    batch = torch.export.Dim(BATCH, min=1)
+    shapes = {name: {0: batch} for name in example}
+    with torch.no_grad(), without_notices():
+        traced = torch.export.export(module.eval(), tuple(example.values()), dynamic_shapes=shapes, strict=False)
+    for node in traced.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    return traced
+
+
+def write_program(path: Path, kind: str, program: Program, compare: Callable[[Run], Compared]) -> Compared:
+    """Write a program as "pt2" or "onnx", and return what `compare` says of the written one.
+
+    Where `compare` raises, nothing takes the name `path`. Raises UserError where the file cannot be written, and
+    where another run writes into its folder.
+    """
+    encode, load = {"pt2": (_pt2, _run_pt2), "onnx": (_onnx, _run_onnx)}[kind]
+    with run_lock(path.parent):
+        remove_strays(path)
+        with replacing(path) as temporary:
+            with without_notices():
+                temporary.write_bytes(encode(program))
+            return compare(load(temporary.read_bytes()))
+
+
+def _pt2(program: Program) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.export.save(program.traced, buffer, extra_files={METADATA: json.dumps(program.metadata)})
+    return buffer.getvalue()
+
+
+def _run_pt2(data: bytes) -> Run:
+    import torch
+
+    module = torch.export.load(io.BytesIO(data)).module()
+
+    def run(inputs: "Mapping[str, Tensor]") -> "list[Tensor]":
+        with torch.no_grad():
+            return list(module(*inputs.values()))
+
+    return run
+
+
+def _onnx(program: Program) -> bytes:
+    import torch
+
+    traced, lacking = program.traced, _lacking_in_onnx()
+    if any(node.target in lacking for node in traced.graph.nodes):
+        traced = traced.run_decompositions(lacking)
+    names = tuple({0: BATCH} for _ in traced.graph_signature.user_inputs)  # of the open dimensions
+    made: Any = torch.onnx.export(
+        traced, output_names=program.outputs, dynamic_shapes=names, dynamo=True, verbose=False
+    )
+    model = made.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # how torch traced it
+    for name, value in program.metadata.items():
+        model.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
+    return bytes(model.SerializeToString())
+
+
+def _run_onnx(data: bytes) -> Run:
+    import onnxruntime
+    import torch
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+
+    def run(inputs: "Mapping[str, Tensor]") -> "list[Tensor]":
+        found = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+        return [torch.from_numpy(array) for array in found]
+
+    return run
+
+
+def _lacking_in_onnx() -> dict[Any, Callable[..., Any]]:
+    """Return the operators that torch's exporter to ONNX lacks, in terms of those that it has.
+
+    Of equals, ONNX's TopK and ArgMax take the first: the one is a stable sort, the other finds the first True.
+    """
+    import torch
+
+    def argsort(x: "Tensor", *, stable: bool, dim: int = -1, descending: bool = False) -> "Tensor":
+        return torch.topk(x, x.shape[dim], dim, largest=descending).indices
+
+    def maximum(x: "Tensor", dim: int, keepdim: bool = False) -> Any:
+        if x.dtype != torch.bool:
+            return NotImplemented
+        return x.any(dim, keepdim), x.int().argmax(dim, keepdim)
+
+    return {torch.ops.aten.argsort.stable: argsort, torch.ops.aten.max.dim: maximum}

@@ -1,0 +1,240 @@
+"""Files that are whole or absent: atomic writing, strict JSON, hashes."""
+
+import errno
+import glob
+import hashlib
+import json
+import math
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from data_cache.base.errors import UserError
+from data_cache.base.progress import say
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`, else removed.
+
+    The folder is synced too, so that a reader sees the old file or the new one, never something between. Raises
+    UserError, naming the file, where the system refuses a write.
+    """
+    temporary: Path | None = None
+    kept = "the old file, if any, is kept"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".tmp")
+        os.close(descriptor)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        kept = "the new file is in place, but may not outlast a power failure"
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):  # what stopped the write is told above; `remove_strays` takes the file away later
+                temporary.unlink(missing_ok=True)
+
+
+def strays_of(path: Path) -> list[Path]:
+    """Return the temporary files that killed writers of `path` left, and those of one that is at work."""
+    return list(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
+
+
+def remove_strays(*paths: Path) -> None:
+    """Remove the temporary files that killed writers of `paths` left; no other may be writing them."""
+    with suppress(OSError):
+        for stray in (stray for path in paths for stray in strays_of(path)):
+            stray.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, that nobody needs any more; where the system refuses, that is said."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        say(f"{path}: cannot be removed ({error.strerror or error})")
+
+
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """Yield a folder that is empty and goes at the end. Raises UserError where none can be made."""
+    try:
+        folder = Path(tempfile.mkdtemp())
+    except OSError as error:
+        raise UserError(
+            f"no temporary folder can be made ({error.strerror or error}); $TMPDIR chooses where"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything lies at `path`. Raises UserError where the system does not tell."""
+    try:
+        return path.exists()
+    except OSError as error:  # a name too long, a closed folder
+        raise UserError(f"{path}: cannot be used ({error.strerror or error})") from error
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return what lies below a folder and matches, sorted. Raises UserError where the system does not tell."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be used ({error.strerror or error})") from error
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises OSError where there is none, and for anything else: a pipe would be waited for, a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """Return the content of a regular file, of `most` bytes where that is given. Raises OSError as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read(most)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` as a whole; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as readable JSON, keys in the order given; NaN and infinity are refused with ValueError."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text)
+
+
+def _strict_json(data: bytes) -> Any:
+    return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON (no NaN, no infinity). Raises UserError naming the file where it is missing or damaged."""
+    try:
+        return _strict_json(read_regular(path))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def append_json_line(path: Path, value: object) -> None:
+    """Append `value` as one line of JSON, whole or not at all; what a killed run left of its last line is cut off.
+
+    Raises UserError where the system refuses.
+    """
+    line = (json.dumps(value, allow_nan=False) + "\n").encode()
+    try:
+        with path.open("a+b", buffering=0) as log:
+            log.seek(0)
+            whole = log.readall().rfind(b"\n") + 1
+            log.truncate(whole)
+            try:
+                while line:  # on a full disk a part is written, and only then is it an error
+                    line = line[log.write(line) :]
+            except BaseException:
+                log.truncate(whole)
+                raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); it is as before") from error
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSONL log, an object a line; a last line cut short by a killed run is left out, no file is no line.
+
+    Raises UserError where it is damaged.
+    """
+    try:
+        *lines, _ = read_regular(path).split(b"\n")
+        found = [_strict_json(line) for line in lines if line]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged log ({error}); delete it") from error
+    if not all(isinstance(line, dict) for line in found):
+        raise UserError(f"{path}: damaged log (a line is not a JSON object); delete it")
+    return found
+
+
+def sha256_of_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises UserError where it cannot be read."""
+    try:
+        digest = hashlib.sha256()
+        with open_regular(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def sha256_of_names(names: object) -> str:
+    """Return the SHA-256 of a list of names, as its JSON text."""
+    return sha256_of_bytes(json.dumps(names, ensure_ascii=False).encode())
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> list[str]:
+    """Return the names, sorted, of what lies below `folder` and has one of the endings (lower case), folders left out.
+
+    A link to a folder is not followed, which is said. Raises UserError for a folder that cannot be read.
+    """
+    names = []
+    for place, folders, files in os.walk(folder, onerror=_refuse):
+        for name in folders:
+            link = Path(place, name)
+            if link.is_symlink():
+                say(f"{link}: a link to a folder, which is not followed; give that folder itself, or copy it here")
+        names += [Path(place, name) for name in files if Path(name).suffix.lower() in suffixes]
+    return sorted(path.relative_to(folder).as_posix() for path in names)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror or error})") from error

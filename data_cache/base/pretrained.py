@@ -1,0 +1,40 @@
+"""Weights to start a trunk from: torchvision's, by their names, or a file's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import read_state_dict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT = "IMAGENET1K_V1"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]: what both stages give their trunks
+
+
+def pretrained_state(weights: str, network: str) -> "dict[str, Tensor]":
+    """Return a state dict for torchvision's `network` ("resnet50", "vgg16", ...).
+
+    `weights` is "imagenet", a name of torchvision's such as "IMAGENET1K_V2" or "ResNet50_Weights.IMAGENET1K_V2", or a
+    file. Raises UserError where they are not to be had, or were trained on pixels of another normalisation.
+    """
+    from torchvision.models import get_model_weights
+
+    entries = get_model_weights(network).__members__
+    name = DEFAULT if weights == "imagenet" else weights.rpartition(".")[2]
+    if Path(weights).is_file() or name not in entries:
+        if "_Weights." in weights:
+            raise UserError(f"{weights}: not weights of {network}; torchvision has {', '.join(entries)}")
+        return read_state_dict(Path(weights))
+    entry = entries[name]
+    preset = entry.transforms()
+    if (tuple(preset.mean), tuple(preset.std)) != (MEAN, STD):
+        raise UserError(f"{weights}: trained on pixels of another normalisation; take {DEFAULT}")
+    try:
+        return dict(entry.get_state_dict(progress=False, check_hash=True))
+    except OSError as error:
+        raise UserError(
+            f"ImageNet weights of {network} cannot be downloaded ({error}); "
+            "give a file with --set trunk_weights=FILE, or train from scratch with --set trunk_weights=null"
+        ) from error

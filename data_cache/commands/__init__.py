@@ -1,0 +1,1 @@
+"""The commands `synth`, `check` and `cache`."""

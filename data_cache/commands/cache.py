@@ -1,0 +1,104 @@
+"""Commands of part caches: `cache verify | stats | merge`, and, from their own file, `export | import`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from data_cache.base.options import FILE, FOLDER, data_root_option, json_option
+from data_cache.commands.cache_exchange import cache_export, cache_import
+
+
+@click.group("cache")
+def cache() -> None:
+    """Look after part caches, and exchange them with other tools."""
+
+
+cache.add_command(cache_export)
+cache.add_command(cache_import)
+
+
+@cache.command("verify")
+@click.argument("paths", type=FILE, nargs=-1, required=True, metavar="FILE [FILE ...]")
+@click.option("--dataset", default=None, help="Compare names and image sizes with this data set's, too.")
+@data_root_option
+@json_option
+def cache_verify(paths: tuple[Path, ...], dataset: str | None, data_root: Path, as_json: bool) -> None:
+    """Read part caches, hash, order and ranges included, check their fingerprints, and count what they hold.
+
+    With --dataset: an image that is missing in the cache, or has another size now, is a fault; one that only the cache
+    has is told.
+
+    \b
+    Examples:
+      python cli.py cache verify runs/synthetic/parts.h5 --dataset synthetic
+      python cli.py cache verify runs/*/parts.h5 --json
+    """
+    from data_cache.base.errors import UserError
+    from data_cache.datasets.catalogue import load_dataset
+    from data_cache.parts.verification import verify_cache
+
+    table = None if dataset is None else load_dataset(dataset, data_root)
+    found = [verify_cache(path, table) for path in paths]
+    bad = [result for result in found if not result.sound]
+    if as_json:
+        click.echo(json.dumps([result.as_json() for result in found]))
+    elif len(found) > 1 or not bad:
+        click.echo("\n".join(result.line() for result in found))
+    if bad:
+        raise UserError(bad[0].line() if len(found) == 1 else f"{len(bad)} of {len(found)} part caches are bad")
+
+
+@cache.command("stats")
+@click.argument("path", type=FILE, metavar="FILE")
+@click.option("--output", type=FOLDER, default=None, help="Folder that gets stats.json and stats.png.")
+@json_option
+def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
+    """Count the images, parts, scores and sizes in a part cache.
+
+    \b
+    Examples:
+      python cli.py cache stats runs/veri/parts.h5
+      python cli.py cache stats runs/veri/parts.h5 --output runs/veri/parts
+    """
+    from data_cache.base.progress import print_tables
+    from data_cache.parts.cache import read_parts
+    from data_cache.parts.statistics import cache_statistics, statistics_table, write_statistics
+
+    statistics = cache_statistics(read_parts(path))
+    if as_json:
+        click.echo(json.dumps(statistics.as_json()))
+    else:
+        print_tables(statistics_table(statistics, str(path)))
+    if output is not None:
+        for written in write_statistics(statistics, output):
+            click.echo(written, err=as_json)
+
+
+@cache.command("merge")
+@click.argument("output", type=FILE, metavar="OUT")
+@click.argument("inputs", nargs=-1, required=True, metavar="[PREFIX=]IN ...")
+@click.option("--dataset", default=None, help="Data set of the result; default: the one that all inputs share.")
+@json_option
+def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_json: bool) -> None:
+    """Join part caches that one detector made, of several folders or on several machines, to the cache OUT.
+
+    The inputs' fingerprints must agree in all but the images. An image may be in two of them only with the same boxes.
+    PREFIX=IN puts PREFIX/ before the names of IN, for folders whose files have equal names.
+
+    \b
+    Examples:
+      python cli.py cache merge runs/veri/parts.h5 first/parts.h5 second/parts.h5
+      python cli.py cache merge all/parts.h5 east=east/parts.h5 west=west/parts.h5 --dataset both.csv
+    """
+    from data_cache.datasets.catalogue import dataset_label
+    from data_cache.parts.merging import merge_caches, parse_source
+    from data_cache.parts.packing import write_cache
+
+    merged = merge_caches([parse_source(text) for text in inputs], None if dataset is None else dataset_label(dataset))
+    write_cache(output, merged, "delete it, or name another OUT")
+    counts = {"images": len(merged.names), "parts": int((merged.labels >= 0).sum())}
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "inputs": len(inputs), **counts}))
+    else:
+        click.echo(f"{output}: {counts['images']} images, {counts['parts']} parts from {len(inputs)} caches")

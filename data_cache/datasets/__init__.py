@@ -1,0 +1,1 @@
+"""Data sets as tables with their evaluation protocols, one reader per benchmark."""

@@ -1,0 +1,1 @@
+"""Images: the one loader of both stages, boxes and text drawn into pictures, contact sheets, plots."""

@@ -1,0 +1,1 @@
+"""What sets vehicles apart: bodies, styles, fleets and owners, drawn from a seed."""

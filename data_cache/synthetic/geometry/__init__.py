@@ -1,0 +1,1 @@
+"""Cameras, meshes, textures and hidden surface removal."""

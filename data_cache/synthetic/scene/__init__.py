@@ -1,0 +1,1 @@
+"""One photograph: surroundings, light, occluders, lens, part boxes."""

@@ -1,0 +1,1 @@
+"""One vehicle as triangles and paint: shell, cabin, lamps, wheels, plates."""

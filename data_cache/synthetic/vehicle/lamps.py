@@ -1,0 +1,161 @@
+"""Head, tail and fog lamps: outlines as makers shape them, covers, lights, and what of them is lit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_cache.synthetic.design.styles import HATCHED
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, shrunk
+from data_cache.synthetic.vehicle.canvas import Canvas, height_at, tail_height
+
+ROUND = tuple(ellipse((0.5, 0.5), (0.5, 0.5)))
+AMBER: Colour = (226, 130, 40)
+CLEAR: Colour = (226, 214, 206)
+
+
+@dataclass(frozen=True)
+class LampShape:
+    """An outline in the unit square (0 inner … 1 outer, 0 low … 1 high) and where that square lies.
+
+    `inner` is the share of the vehicle's half-width where it begins; `low` and `high` are shares of the nose's or
+    tail's height. `light` is the part that shines, the outline shrunk where it is empty.
+    """
+
+    inner: float
+    low: float
+    high: float
+    outline: tuple[Point, ...]
+    light: tuple[Point, ...] = ()
+
+
+HEADS: tuple[LampShape, ...] = (
+    LampShape(0.50, 0.58, 0.97, ((0, 0.30), (1, 0), (1, 1), (0.2, 0.9))),
+    LampShape(0.50, 0.58, 0.97, tuple(ellipse((0.5, 0.5), (0.5, 0.5), power=0.75))),
+    LampShape(0.50, 0.58, 0.97, ((0, 0.45), (1, 0.3), (1, 1), (0, 0.88))),
+    LampShape(0.50, 0.58, 0.97, ((0.1, 0), (1, 0), (1, 1), (0, 1), (0, 0.5))),
+    LampShape(0.42, 0.74, 0.95, ((0, 0.25), (0.3, 0), (1, 0.2), (1, 1), (0.15, 0.75))),
+    LampShape(0.70, 0.44, 0.96, ((0, 0.55), (0.25, 0), (1, 0.05), (1, 1), (0.2, 1))),
+    LampShape(0.66, 0.56, 0.94, ROUND),
+    LampShape(0.46, 0.50, 0.92, ((0, 0.7), (0.35, 0.55), (0.45, 0), (1, 0), (1, 1), (0, 1)),
+              ((0.5, 0.1), (0.92, 0.1), (0.92, 0.9), (0.5, 0.9))),
+)  # fmt: skip
+TAILS: tuple[LampShape, ...] = (
+    LampShape(0.52, 0.58, 0.95, ((0, 0), (1, 0), (1, 1), (0, 1))),
+    LampShape(0.52, 0.58, 0.95, ((0.12, 0), (1, 0), (1, 1), (0.17, 1), (0, 0.5))),
+    LampShape(0.52, 0.58, 0.95, tuple(ellipse((0.5, 0.5), (0.5, 0.5), power=0.6))),
+    LampShape(0.52, 0.58, 0.95, ((0.2, 0), (1, 0.1), (1, 1), (0, 1))),
+    LampShape(0.40, 0.72, 0.94, ((0, 0.6), (0.3, 0.1), (1, 0), (1, 1), (0.1, 0.95))),
+    LampShape(0.24, 0.74, 0.88, ((0, 0), (1, 0), (1, 1), (0, 1))),
+    LampShape(0.46, 0.50, 0.95, ((0, 0.62), (0.5, 0.5), (0.55, 0), (1, 0), (1, 1), (0, 1)),
+              ((0.1, 0.68), (0.92, 0.66), (0.92, 0.92), (0.08, 0.92))),
+    LampShape(0.82, 0.36, 1.02, ((0.25, 0), (1, 0), (1, 1), (0.35, 1), (0, 0.4))),
+    LampShape(0.48, 0.56, 0.92, ((0.3, 0), (1, 0.1), (1, 1), (0, 0.85), (0.42, 0.5)),
+              ((0.5, 0.14), (0.92, 0.2), (0.92, 0.86), (0.28, 0.78), (0.55, 0.5))),
+    LampShape(0.66, 0.60, 0.90, ROUND),
+    LampShape(0.56, 0.22, 0.42, ((0, 0.3), (0.2, 0), (1, 0.1), (1, 1), (0.1, 0.9))),
+)  # fmt: skip
+COLUMN, STEEP = 7, ("van", "minibus")  # the tail lamp that climbs beside the rear window of a body with a steep tail
+
+
+def head_lamp(canvas: Canvas) -> tuple[list[Point], list[Point]]:
+    """Return outline and light (y, z) of the left head lamp; it runs on around the corner on the sides."""
+    shape = HEADS[canvas.design.lamps.head]
+    return _placed(shape, canvas, height_at(canvas, shape.low), height_at(canvas, shape.high), shape.inner)
+
+
+def tail_lamp(canvas: Canvas) -> tuple[list[Point], list[Point]]:
+    """Return outline and light (|y|, z) of a tail lamp; it runs on around the corner on the sides."""
+    style = canvas.design.lamps.tail
+    shape = TAILS[style]
+    low, high, inner = tail_height(canvas, shape.low), tail_height(canvas, shape.high), shape.inner
+    upright = canvas.body.name in HATCHED or canvas.body.bed is not None
+    if upright and style <= 3:  # narrow and tall there
+        low, inner = tail_height(canvas, 0.45), 0.76
+        high += 0.12 if style in (1, 3) and canvas.body.bed is None else 0.0
+    if style == COLUMN and canvas.body.name in STEEP:
+        high += 0.55 * (canvas.body.height - high)
+    return _placed(shape, canvas, low, high, inner)
+
+
+def _placed(shape: LampShape, canvas: Canvas, low: float, high: float, inner: float) -> tuple[list[Point], list[Point]]:
+    half = canvas.body.width / 2
+    start, wide = inner * half, (0.99 - inner) * half
+
+    def metres(points: tuple[Point, ...]) -> list[Point]:
+        return [(start + a * wide, low + b * (high - low)) for a, b in points]
+
+    outline = metres(shape.outline)
+    return outline, metres(shape.light) if shape.light else shrunk(outline, 0.74, 0.72)
+
+
+def cover_colours(canvas: Canvas) -> tuple[Colour, Colour]:
+    """Return the colours of the covers of head and tail lamps."""
+    if canvas.individual.smoked_covers:
+        return (58, 61, 64), (44, 8, 12)
+    red, green, blue = canvas.design.lamps.red
+    return (122, 125, 128), (max(60, red // 2), green + 6, blue + 6)
+
+
+def paint_head_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
+    """Paint a head lamp: the cover, and in it the light with its reflectors; return their part numbers."""
+    outline, light = head_lamp(canvas)
+    outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
+    ahead = canvas.body.ahead(0.05)
+    cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in outer])
+    lamp = canvas.add_part("car light", [(ahead, u, z) for u, z in inner])
+    skin.polygon(outer, cover_colours(canvas)[0], Material.LENS, cover)
+    skin.polygon(inner, (222, 226, 230), Material.LENS, lamp)
+    middle = np.mean(inner, axis=0)
+    tall, wide = (max(p[axis] for p in inner) - min(p[axis] for p in inner) for axis in (1, 0))
+    reach = 0.35 * min(tall, 0.6 * wide)
+    for offset in (-1.1, 1.1):
+        spot = (float(middle[0] + offset * reach), float(middle[1]))
+        skin.polygon(ellipse(spot, (reach, reach)), (120, 126, 134), Material.LENS)
+        skin.polygon(ellipse(spot, (0.6 * reach, 0.6 * reach)), (250, 250, 246), Material.HEAD)
+    return cover, lamp
+
+
+def paint_fog_lamp(canvas: Canvas, skin: Skin, side: int) -> None:
+    """Paint a fog lamp into the front bumper."""
+    spot = (side * 0.66 * canvas.body.width / 2, height_at(canvas, 0.17))
+    ahead = canvas.body.ahead(0.05)
+    ring, light = ellipse(spot, (0.085, 0.062)), ellipse(spot, (0.048, 0.044))
+    cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in ring])
+    lamp = canvas.add_part("car light", [(ahead, u, z) for u, z in light])
+    skin.polygon(ring, (40, 41, 44), Material.MATTE, cover)
+    skin.polygon(light, (214, 216, 214), Material.LENS, lamp)
+
+
+def paint_tail_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
+    """Paint a tail lamp: the cover, and in it the red light with its sections; return their part numbers."""
+    outline, light = tail_lamp(canvas)
+    outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
+    ahead = canvas.body.ahead(canvas.body.length - 0.05)
+    cover = canvas.add_part("light cover", [(ahead, -u, z) for u, z in outer])
+    lamp = canvas.add_part("car light", [(ahead, -u, z) for u, z in inner])
+    skin.polygon(outer, cover_colours(canvas)[1], Material.LENS, cover)
+    skin.polygon(inner, canvas.design.lamps.red, Material.TAIL, lamp)
+    signal = Material.SIGNAL_RIGHT if side == 1 else Material.SIGNAL_LEFT
+    for section, colour, material in _sections(canvas.design.lamps.clear, inner, signal):
+        skin.polygon(section, colour, material)
+    return cover, lamp
+
+
+def _sections(clear: int, inner: list[Point], signal: Material) -> list[tuple[list[Point], Colour, Material]]:
+    """Return what of a tail lamp's light is not red: outline, colour and material of indicator and reversing lamp."""
+    low, high = min(z for _, z in inner), max(z for _, z in inner)
+    near, far = sorted((min(u for u, _ in inner), max(u for u, _ in inner)), key=abs)
+
+    def pane(a0: float, a1: float, b0: float, b1: float) -> list[Point]:
+        u0, u1 = near + a0 * (far - near), near + a1 * (far - near)
+        v0, v1 = low + b0 * (high - low), low + b1 * (high - low)
+        return [(u0, v0), (u1, v0), (u1, v1), (u0, v1)]
+
+    choices: tuple[list[tuple[list[Point], Colour, Material]], ...] = (
+        [(pane(0.30, 0.92, 0.06, 0.27), AMBER, signal)],
+        [(pane(0.30, 0.92, 0.06, 0.27), CLEAR, signal)],
+        [(pane(0.25, 0.95, 0.40, 0.60), CLEAR, signal)],
+        [(pane(0.55, 0.95, 0.15, 0.40), (120, 16, 20), signal)],
+        [(pane(0.15, 0.50, 0.22, 0.72), CLEAR, Material.LENS), (pane(0.62, 0.95, 0.22, 0.5), AMBER, signal)],
+    )
+    return choices[clear]

@@ -1,0 +1,104 @@
+"""The rear of a vehicle, painted flat: bumper, tail lamps, logo, plate, window and stickers."""
+
+import numpy as np
+
+from data_cache.synthetic.design.styles import PLATE_SIZES
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, mirrored, rectangle, shrunk
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline, tail_height
+from data_cache.synthetic.vehicle.front import paint_logo
+from data_cache.synthetic.vehicle.lamps import paint_tail_lamp
+from data_cache.synthetic.vehicle.plates import paint_plate
+
+RED: Colour = (150, 14, 18)
+
+
+def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
+    """Paint the rear skin, whose u runs to the vehicle's right; return the tail lamps' part numbers, by flank."""
+    skin = canvas.skin("rear")
+    skin.fill(canvas.design.paint, Material.PAINT)
+    _paint_window(canvas, skin)
+    _paint_bumper(canvas, skin)
+    if canvas.design.lamps.band:
+        middle, wide = tail_height(canvas, 0.82), 1.5 * canvas.body.width / 2
+        skin.polygon(rectangle((0.0, middle), (wide, 0.05)), (60, 12, 16), Material.LENS)
+    lamps = {"rear right": paint_tail_lamp(canvas, skin, 1), "rear left": paint_tail_lamp(canvas, skin, -1)}
+    _paint_lid(canvas, skin)
+    ahead = canvas.body.ahead(canvas.body.length)
+    paint_logo(canvas, skin, (0.0, tail_height(canvas, 0.90)), 0.062, ahead, -1)
+    tall = PLATE_SIZES[canvas.design.plates.rear][1] > 0.16
+    level = 0.22 if canvas.design.plate_height < 0.5 else 0.57 if tall else 0.64
+    paint_plate(canvas, skin, (0.0, tail_height(canvas, level)), ahead, -1)
+    _paint_trim(canvas, skin)
+    return lamps
+
+
+def _paint_window(canvas: Canvas, skin: Skin) -> None:
+    body = canvas.body
+    first, last = body.rear_glass
+    rim: list[Point] = []
+    glass: list[Point] = []
+    for share, bucket in ((0.0, rim), (0.09, glass)):
+        right = []
+        for up in (share, 0.5, 1 - share):
+            s = first + up * (last - first)
+            right.append(((0.93 - 0.8 * share) * float(body.edge_at(s)), float(body.top_at(s)) - 0.01))
+        bucket += right + mirrored(right)[::-1]
+    skin.polygon(rim, BLACK, Material.MATTE)
+    skin.polygon(glass, canvas.design.glass.rear, Material.GLASS_SIDE)
+    if canvas.design.glass.heated:
+        _paint_heating(canvas, skin)
+    if body.name in ("suv", "hatchback", "van"):
+        low = float(body.top_at(last)) + 0.06
+        skin.line([(0.0, low), (0.32, low + 0.03)], BLACK, 0.018, Material.MATTE)
+
+
+def _paint_heating(canvas: Canvas, skin: Skin) -> None:
+    """Draw the fine lines that heat the rear window."""
+    body = canvas.body
+    first, last = body.rear_glass
+    shade = darker(canvas.design.glass.rear, 1.4)
+    for up in np.linspace(0.22, 0.86, 7):
+        s = first + float(up) * (last - first)
+        half, z = 0.74 * float(body.edge_at(s)), float(body.top_at(s)) - 0.01
+        skin.line([(-half, z), (half, z)], shade, 0.006)
+
+
+def _paint_lid(canvas: Canvas, skin: Skin) -> None:
+    """Draw the seams of boot lid or tailgate, over lamps that it parts."""
+    half, seam = canvas.body.width / 2, darker(canvas.design.paint, 0.45)
+    edge, top = tail_height(canvas, 0.40), tail_height(canvas, 0.99)
+    for side in (1, -1):
+        skin.line([(side * 0.74 * half, edge), (side * 0.74 * half, top)], seam, 0.009)
+    skin.line([(-0.74 * half, top), (0.74 * half, top)], seam, 0.009)
+
+
+def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
+    half = canvas.body.width / 2
+    edge, low = tail_height(canvas, 0.40), tail_height(canvas, -0.25)
+    if canvas.design.low_bumper:
+        skin.polygon([(-half, low), (half, low), (half, edge), (-half, edge)], (48, 49, 52), Material.MATTE)
+    inset = tail_height(canvas, 0.1)
+    skin.polygon(
+        [(-0.7 * half, low), (0.7 * half, low), (0.62 * half, inset), (-0.62 * half, inset)], BLACK, Material.MATTE
+    )
+    skin.line([(-half, edge), (half, edge)], darker(canvas.design.paint, 0.4), 0.012)
+    for side in (1, -1):
+        skin.polygon(rectangle((side * 0.72 * half, tail_height(canvas, 0.15)), (0.14, 0.035)), RED, Material.LENS)
+    if canvas.design.chrome and canvas.design.low_bumper:  # a bright guard under the dark bumper
+        guard = [(-0.62 * half, low), (0.62 * half, low), (0.5 * half, inset), (-0.5 * half, inset)]
+        skin.polygon(guard, (176, 178, 180), Material.METAL)
+
+
+def _paint_trim(canvas: Canvas, skin: Skin) -> None:
+    """Paint the badge strip, the maker's letters and the owner's stickers."""
+    half = canvas.body.width / 2
+    if canvas.design.chrome:
+        z = tail_height(canvas, 0.80)
+        skin.polygon(rectangle((0.0, z), (0.62 * half, 0.035)), CHROME, Material.METAL)
+    skin.text("ABCDEFGHJKLMNPR"[canvas.design.wheels.rim :][:4], (0.30 * half, tail_height(canvas, 0.84)), 0.04, CHROME)
+    low, high = tail_height(canvas, 0.48), tail_height(canvas, 1.25)
+    for sticker in canvas.individual.rear_stickers:
+        centre = ((sticker.across * 1.3 - 0.65) * half, low + sticker.up * (high - low))
+        outline = [(centre[0] + a, centre[1] + b) for a, b in sticker_outline(sticker)]
+        skin.polygon(outline, sticker.colour, Material.MATTE)
+        skin.polygon(shrunk(outline, 0.6, 0.4), darker(sticker.colour, 0.5), Material.MATTE)

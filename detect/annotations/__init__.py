@@ -1,0 +1,1 @@
+"""Annotated parts: COCO and VOC files, checked and converted."""

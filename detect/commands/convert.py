@@ -1,0 +1,154 @@
+"""Commands of annotations: `parts convert` and `parts check`."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from data_cache.base.errors import UserError, plain
+from data_cache.base.options import FILE, FOLDER, json_option
+
+if TYPE_CHECKING:
+    from detect.annotations.convert import Conversion
+    from detect.annotations.summary import AnnotationSummary
+
+
+def _one_group(_: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    try:
+        pattern = None if value is None else re.compile(value)
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is no regular expression ({error})", param=parameter) from error
+    if pattern is not None and pattern.groups != 1:
+        raise click.BadParameter(f"{value!r} has {pattern.groups} groups; it needs one, the vehicle", param=parameter)
+    return pattern
+
+
+@click.command("convert")
+@click.option("--voc", type=FOLDER, default=None, help="Folder of Pascal VOC XML files, searched with its subfolders.")
+@click.option("--coco", type=FILE, default=None, help="COCO JSON whose categories have other names than the parts.")
+@click.option("--images", type=FOLDER, default=None, help="Folder of the images; default: where the annotations are.")
+@click.option("--output", type=FILE, required=True, help="COCO JSON to write.")
+@click.option("--map", "map_file", type=FILE, default=None, help="JSON: label to part, or to null to drop it.")
+@click.option(
+    "--first-pixel",
+    type=click.IntRange(0, 1),
+    default=None,
+    help="Of the VOC files: 1 is VOC's own counting, 0 that of LabelImg and CVAT; default: 1.",
+)
+@click.option("--vehicle-pattern", callback=_one_group, default=None, help="Finds the vehicle in an image's name.")
+@json_option
+def convert(
+    voc: Path | None,
+    coco: Path | None,
+    images: Path | None,
+    output: Path,
+    map_file: Path | None,
+    first_pixel: int | None,
+    vehicle_pattern: re.Pattern[str] | None,
+    as_json: bool,
+) -> None:
+    """Write the annotations that `parts train` reads from Pascal VOC files, or from COCO JSON with other labels.
+
+    Labels are compared without case, spaces, underscores and hyphens: Back_Mirror is "back mirror". VAC21's labels are
+    known; its vehicle styles (car, trunk, tricycle, train, bus) are dropped. For others --map takes a JSON file such as
+    {"headlight": "car light", "bumper": null}, whose entries come before VAC21's. Objects marked difficult are kept.
+    With any fault nothing is written, and every fault is listed.
+
+    --vehicle-pattern keeps the images of a vehicle together when some are held out: a regular expression whose one
+    group is the vehicle, looked for in the path of an image below --images.
+
+    \b
+    Examples:
+      python cli.py parts convert --voc labels --images photos --first-pixel 0 --output parts.json
+      python cli.py parts convert --voc labels --images VeRi --vehicle-pattern "(\\d+)_c\\d+_" --output parts.json
+      python cli.py parts convert --coco other.json --images photos --map map.json --output parts.json
+    """
+    from detect.annotations.convert import convert_coco, convert_voc
+    from detect.annotations.faults import AnnotationFaults
+    from detect.annotations.part_mapping import VAC21, read_mapping
+
+    try:
+        mapping = VAC21 if map_file is None else read_mapping(map_file)
+        if voc is not None and coco is None:
+            first = 1 if first_pixel is None else first_pixel
+            done = convert_voc(voc, images or voc, output, mapping, first_pixel=first, vehicle_pattern=vehicle_pattern)
+        elif coco is not None and voc is None and first_pixel is None:
+            done = convert_coco(coco, images or coco.parent, output, mapping, vehicle_pattern=vehicle_pattern)
+        else:
+            raise click.UsageError("give either --voc FOLDER or --coco FILE; --first-pixel goes with --voc alone")
+    except AnnotationFaults as error:
+        click.echo(json.dumps({"faults": error.faults}) if as_json else "\n".join(error.faults))
+        raise
+    show_conversion(done, as_json)
+
+
+@click.command("check")
+@click.option("--annotations", type=FILE, required=True, help="COCO JSON.")
+@click.option("--images", type=FOLDER, default=None, help="Folder of its images; default: where the JSON is.")
+@json_option
+def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> None:
+    """List every fault of annotations, wrong sizes of images included; where there is none, count the parts.
+
+    \b
+    Example:
+      python cli.py parts check --annotations parts.json --images photos
+    """
+    from detect.annotations.faults import counted
+    from detect.annotations.reading import annotation_faults, read_annotations
+    from detect.annotations.summary import summarise
+
+    root = images or annotations.parent
+    faults = annotation_faults(annotations, root)
+    summary = None if faults else summarise(read_annotations(annotations, root))
+    if as_json:
+        counts = None if summary is None else summary.as_json()
+        click.echo(json.dumps({"annotations": str(annotations), "faults": faults, "summary": counts}))
+    elif summary is None:
+        click.echo("\n".join(faults))
+    else:
+        _show_parts(annotations, summary)
+    if faults:
+        raise UserError(f"{annotations}: {counted(len(faults), 'fault')}; correct them before training")
+
+
+def show_conversion(done: "Conversion", as_json: bool) -> None:
+    """Print what became of the labels and what was written, as a table or as JSON."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from data_cache.base.progress import print_tables
+
+    if as_json:
+        click.echo(json.dumps(done.as_json()))
+        return
+    table = Table("label", "part", "objects", title="labels")
+    for use in done.labels:
+        table.add_row(escape(plain(use.label)), use.part or "dropped", f"{use.objects:,}")
+    print_tables(table)
+    _show_counts(done.output, done.written)
+    if done.difficult:
+        click.echo(f"{done.difficult:,} of the parts are marked difficult; they were kept")
+
+
+def _show_parts(annotations: Path, summary: "AnnotationSummary") -> None:
+    from rich.table import Table
+
+    from data_cache.base.progress import print_tables
+
+    table = Table("part", "boxes", "images", "median size", title="parts")
+    for part in summary.by_part:
+        size = f"{part.width:.0f} x {part.height:.0f}" if part.boxes else ""
+        table.add_row(part.part, f"{part.boxes:,}", f"{part.images:,}", size)
+    print_tables(table)
+    _show_counts(annotations, summary)
+
+
+def _show_counts(path: Path, summary: "AnnotationSummary") -> None:
+    sizes = " to ".join(f"{width} x {height}" for width, height in (summary.smallest_image, summary.largest_image))
+    click.echo(
+        f"{path}: {summary.parts:,} parts in {summary.images:,} images of {sizes} pixels, "
+        f"{summary.images_without_part:,} without a part"
+    )
+    click.echo(f"{summary.vehicles:,} vehicles; {summary.images_without_vehicle:,} images of no known vehicle")

@@ -1,0 +1,92 @@
+"""The command group `parts` and `parts train`; a command parses, calls one function and prints."""
+
+from pathlib import Path
+
+import click
+
+from data_cache.base.options import (
+    data_root_option,
+    dataset_option,
+    device_option,
+    recipe_option,
+    recipe_seed_option,
+    runs_option,
+    set_option,
+    show_recipe_option,
+    workers_option,
+)
+from detect.commands.convert import check_annotations, convert
+from detect.commands.options import RECIPES, annotated, annotated_options
+from detect.commands.quality import parts_eval, parts_preview
+
+
+@click.group("parts")
+def parts() -> None:
+    """Train and measure the part detector, and look at what it finds."""
+
+
+@parts.command("train")
+@dataset_option
+@data_root_option
+@runs_option
+@recipe_option(None, f"Recipe: {RECIPES}; or a YAML file.")
+@set_option
+@show_recipe_option
+@annotated_options("parts_train.json")
+@click.option(
+    "--trunk-weights", default=None, help="imagenet, another name of torchvision's, a file, or none; default: recipe's."
+)
+@recipe_seed_option
+@device_option
+@workers_option
+def parts_train(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    show_recipe: bool,
+    annotations: Path | None,
+    images: Path | None,
+    trunk_weights: str | None,
+    seed: int | None,
+    device: str,
+    workers: int,
+) -> None:
+    """Train a part detector on annotated images; a stopped training goes on where it was.
+
+    The weights kept are those of the epoch with the highest AP on held-out vehicles; curves.png shows the training.
+
+    \b
+    Examples:
+      python cli.py parts train --dataset synthetic --recipe demo
+      python cli.py parts train --annotations parts.json --images photos --set epochs=30
+      python cli.py parts train --recipe ssd300_vgg16 --show-recipe > mine.yaml
+      python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
+    """
+    from data_cache.base.config import recipe_label, recipe_text, resolve_recipe
+    from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
+    from data_cache.base.progress import say
+    from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+    from detect.training.train import train_detector
+
+    keep_freed_memory()
+    allow_many_files()
+    device = choose_device(device)
+    name = recipe or default_recipe(device)
+    given = [] if seed is None else [f"seed={seed}"]
+    if trunk_weights is not None:
+        given.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
+    settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *given])
+    if show_recipe:
+        click.echo(recipe_text(settings, name), nl=False)
+        return
+    file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
+    label = recipe_label(name)
+    say(f"detector {label} on {describe_device(device)}")
+    folder = runs / "detector" / label
+    click.echo(train_detector(settings, file, root, folder, device=device, workers=workers))
+
+
+for command in (parts_eval, parts_preview, convert, check_annotations):
+    parts.add_command(command)

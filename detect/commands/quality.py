@@ -1,0 +1,140 @@
+"""The commands `parts eval` and `parts preview`: how good a part detector is, in numbers and to the eye."""
+
+import json
+from pathlib import Path
+
+import click
+
+from data_cache.base.options import (
+    FILE,
+    FOLDER,
+    data_root_option,
+    dataset_option,
+    device_option,
+    json_option,
+    runs_option,
+    workers_option,
+)
+from detect.commands.options import annotated, annotated_options, chosen_weights, detector_option, weights_option
+
+
+@click.command("eval")
+@dataset_option
+@data_root_option
+@runs_option
+@detector_option
+@weights_option
+@annotated_options("parts_test.json")
+@click.option("--output", type=FOLDER, default=None, help="For metrics.json and figures; default: beside the weights.")
+@device_option
+@workers_option
+@json_option
+def parts_eval(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    weights: Path | None,
+    annotations: Path | None,
+    images: Path | None,
+    output: Path | None,
+    device: str,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Measure a part detector: average precision in all, by part and by size; recall of the true parts by D boxes.
+
+    Images show more parts than the D boxes that the network takes, so judge the recall by its share of what D boxes can
+    reach. Numbers and figures are also written, into eval-ANNOTATIONS beside the weights.
+
+    \b
+    Examples:
+      python cli.py parts eval --dataset synthetic --recipe demo
+      python cli.py parts eval --annotations parts.json --images photos --weights detector.safetensors --output quality
+    """
+    from data_cache.base.devices import choose_device
+    from data_cache.base.progress import say
+    from detect.annotations.reading import read_annotations
+    from detect.evaluation.evaluate import evaluate_detector
+    from detect.evaluation.report import show_metrics, write_quality
+    from detect.model.detector import load_detector
+
+    device = choose_device(device)
+    file, root = annotated(dataset, data_root, annotations, images, "parts_test.json")
+    used = chosen_weights(runs, recipe, weights, device)
+    metrics = evaluate_detector(load_detector(used, device), read_annotations(file, root), root, workers=workers)
+    if as_json:
+        click.echo(json.dumps(metrics.as_json()))
+    else:
+        show_metrics(metrics)
+    folder = output or used.parent / f"eval-{file.stem}"
+    say(f"written to {write_quality(metrics, folder, weights=used, annotations=file)}")
+
+
+@click.command("preview")
+@dataset_option
+@data_root_option
+@runs_option
+@detector_option
+@weights_option
+@click.option("--cache", type=FILE, default=None, help="Show the boxes of this part cache; no detector is run.")
+@click.option("--images", type=FOLDER, default=None, help="Folder of photographs, instead of a data set.")
+@click.option("--annotations", type=FILE, default=None, help="COCO JSON: its images, with the true parts dashed.")
+@click.option("--output", type=FILE, default=None, help="PNG to write; default: RUNS/NAME/parts_preview.png.")
+@click.option("--count", type=click.IntRange(1, 200), default=24, show_default=True, help="Number of images.")
+@click.option("--names", "pattern", default=None, help="Only images whose whole name matches, as '*_cam1.jpg'.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Draw the images; default: evenly spaced by name.")
+@click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="Most confident boxes of an image.")
+@click.option(
+    "--minimum-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Leave out boxes below."
+)
+@device_option
+@workers_option
+def parts_preview(
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    recipe: str | None,
+    weights: Path | None,
+    cache: Path | None,
+    images: Path | None,
+    annotations: Path | None,
+    output: Path | None,
+    count: int,
+    pattern: str | None,
+    seed: int | None,
+    top: int,
+    minimum_score: float,
+    device: str,
+    workers: int,
+) -> None:
+    """Write a contact sheet: images with the boxes found in them, the name of each part and its score.
+
+    \b
+    Examples:
+      python cli.py parts preview --dataset synthetic --recipe demo
+      python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --names 'image_query/*' --seed 1
+      python cli.py parts preview --annotations data/synthetic/parts_test.json --weights detector.safetensors
+      python cli.py parts preview --images photos --count 48 --minimum-score 0.3 --output photos.png
+    """
+    from data_cache.base.devices import choose_device
+    from data_cache.parts.cache import read_parts
+    from detect.evaluation.preview import choose_names, find_parts, pictures_of, write_preview
+
+    if cache is not None and (weights or recipe):
+        raise click.UsageError("--cache shows what was found before: leave out --weights and --recipe, or --cache")
+    source = pictures_of(dataset, data_root, images, annotations)
+    chosen = choose_names(source.names, count=count, pattern=pattern, seed=seed)
+    if cache is not None:
+        title, found = f"part cache {cache}", read_parts(cache)
+    else:
+        device = choose_device(device)
+        used = chosen_weights(runs, recipe, weights, device)
+        title, found = f"detector {used}", find_parts(chosen, source.root, used, device=device, workers=workers)
+    target = output or runs / source.label / "parts_preview.png"
+    truth = source.truth
+    click.echo(
+        write_preview(
+            found, chosen, source.root, target, title=title, truth=truth, top=top, minimum_score=minimum_score
+        )
+    )

@@ -1,0 +1,1 @@
+"""How good a part detector is: COCO AP, recall of the top D, contact sheets."""

@@ -1,0 +1,1 @@
+"""Stage one: the part boxes of every image, in resumable shards."""

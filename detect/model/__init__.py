@@ -1,0 +1,1 @@
+"""The SSD part detector: MMDetection network, weights, inference, NMS, export."""

@@ -1,0 +1,241 @@
+"""The door to MMDetection: builds SSD networks of it from our recipes. Nothing outside `detect/` imports an mm package.
+
+MMEngine's own loaders run code found in YAML, Python configurations and pickles, so none is used here:
+networks are built from plain dictionaries and weights are put in with `load_state_dict`.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from data_cache.base.errors import UserError
+from data_cache.base.pretrained import pretrained_state
+from data_cache.base.progress import without_notices
+from data_cache.parts.names import PART_NAMES
+from detect.model.mmcv_ops import supply_operators
+from detect.recipes import DetectorRecipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+VGG_EXTRA_PADDING = {300: (1, 1, 0, 0), 512: (1, 1, 1, 1, 1)}
+VGG_EXTRA_STRIDE = {300: (2, 2, 1, 1), 512: (2, 2, 2, 2, 1)}
+VGG_CHANNELS = {300: (512, 1024, 512, 256, 256, 256), 512: (512, 1024, 512, 256, 256, 256, 256)}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow warnings, standard output and the log lines of the mm packages; exceptions pass unchanged."""
+    captured = io.StringIO()
+    with without_notices(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        yield
+
+
+def missing_package(error: ImportError) -> UserError:
+    """Return what to tell a user whose mm packages are absent or broken."""
+    return UserError(f"the detector needs MMDetection ({error}); install it with `make setup`, see `cli.py doctor`")
+
+
+def build_network(recipe: DetectorRecipe) -> "nn.Module":
+    """Return MMDetection's SSD for `recipe`, initialised from torch's global generator, in training mode, on the CPU.
+
+    Raises UserError where the mm packages are missing.
+    """
+    from data_cache.base.depthwise import with_fast_depthwise
+
+    with quiet():
+        supply_operators()
+        try:
+            import mmdet.models  # noqa: F401 - registers the networks
+            from mmdet.registry import MODELS
+            from mmengine.config import ConfigDict
+            from mmengine.registry import DefaultScope
+        except ImportError as error:
+            raise missing_package(error) from error
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            network: nn.Module = MODELS.build(ConfigDict(network_config(recipe)))
+        network.init_weights()  # type: ignore[operator]
+    return with_fast_depthwise(repair_head(network))
+
+
+def repair_head(network: "nn.Module") -> "nn.Module":
+    """Give the SSD head the `loss_cls` that `predict` asks for and SSDHead never sets.
+
+    A fault of MMDetection (issues 11063, 11305, 11780), still in 3.5.1: without it `predict` raises AttributeError.
+    """
+    head: Any = network.bbox_head
+    if not hasattr(head, "loss_cls"):
+        head.loss_cls = None
+    return network
+
+
+def network_config(recipe: DetectorRecipe) -> dict[str, Any]:
+    """Return the network as the dictionary that MMDetection's registry builds from."""
+    build = {"ssdlite_mobilenetv2": _ssdlite, "ssd_vgg16": _ssd_vgg, "ssd_resnet18": _ssd_resnet}[recipe.architecture]
+    return build(recipe) | {
+        "type": "SingleStageDetector",
+        "data_preprocessor": {"type": "DetDataPreprocessor", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+        "train_cfg": {
+            "assigner": {
+                "type": "MaxIoUAssigner",
+                "pos_iou_thr": recipe.positive_iou,
+                "neg_iou_thr": recipe.positive_iou,
+                "min_pos_iou": 0.0,
+                "ignore_iof_thr": -1,
+                "gt_max_assign_all": False,
+            },
+            "sampler": {"type": "PseudoSampler"},
+            "smoothl1_beta": 1.0,
+            "allowed_border": -1,
+            "pos_weight": -1,
+            "neg_pos_ratio": 3,
+            "debug": False,
+        },
+        "test_cfg": {
+            "nms_pre": recipe.candidates,
+            "nms": {"type": "nms", "iou_threshold": recipe.nms_iou},
+            "min_bbox_size": 0,
+            "score_thr": recipe.score_threshold,
+            "max_per_img": recipe.top_k,
+        },
+    }
+
+
+def _head(recipe: DetectorRecipe, channels: tuple[int, ...], **more: object) -> dict[str, Any]:
+    sizes = [size * recipe.input_size for size in recipe.anchor_sizes]
+    return {
+        "type": "SSDHead",
+        "num_classes": len(PART_NAMES),
+        "in_channels": channels,
+        "anchor_generator": {
+            "type": "SSDAnchorGenerator",
+            "scale_major": False,
+            "strides": list(recipe.strides),
+            "ratios": [list(ratios) for ratios in recipe.anchor_ratios],
+            "min_sizes": sizes[:-1],
+            "max_sizes": sizes[1:],
+        },
+        "bbox_coder": {
+            "type": "DeltaXYWHBBoxCoder",
+            "target_means": (0.0, 0.0, 0.0, 0.0),
+            "target_stds": (0.1, 0.1, 0.2, 0.2),
+        },
+    } | more
+
+
+def _ssd_vgg(recipe: DetectorRecipe) -> dict[str, Any]:
+    channels = VGG_CHANNELS[recipe.input_size]
+    return {
+        "backbone": {
+            "type": "SSDVGG",
+            "depth": 16,
+            "with_last_pool": False,
+            "ceil_mode": True,
+            "out_indices": (3, 4),
+            "out_feature_indices": (22, 34),
+        },
+        "neck": {
+            "type": "SSDNeck",
+            "in_channels": channels[:2],
+            "out_channels": channels,
+            "level_strides": VGG_EXTRA_STRIDE[recipe.input_size],
+            "level_paddings": VGG_EXTRA_PADDING[recipe.input_size],
+            "l2_norm_scale": 20,
+            "last_kernel_size": 3 if recipe.input_size == 300 else 4,
+        },
+        "bbox_head": _head(recipe, channels),
+    }
+
+
+def _ssdlite(recipe: DetectorRecipe) -> dict[str, Any]:
+    batch_norm = {"type": "BN", "eps": 1e-3, "momentum": 0.1}  # SSDLite's 0.03 is too slow for short trainings
+    trunk = (*(_mobilenet_width(width * recipe.widen_factor) for width in (32, 96)), 1280)
+    channels = trunk + recipe.extra_channels
+    extra = len(recipe.extra_channels)
+    return {
+        "backbone": {
+            "type": "MobileNetV2",
+            "widen_factor": recipe.widen_factor,
+            "out_indices": (2, 4, 7),  # strides 8, 16, 32; the usual SSDLite lacks stride 8, where most parts live
+            "norm_cfg": batch_norm,
+        },
+        "neck": {
+            "type": "SSDNeck",
+            "in_channels": trunk,
+            "out_channels": channels,
+            "level_strides": (2,) * extra,
+            "level_paddings": (1,) * extra,
+            "l2_norm_scale": None,
+            "use_depthwise": True,
+            "norm_cfg": batch_norm,
+            "act_cfg": {"type": "ReLU6"},
+        },
+        "bbox_head": _head(recipe, channels, use_depthwise=True, norm_cfg=batch_norm, act_cfg={"type": "ReLU6"}),
+    }
+
+
+def _ssd_resnet(recipe: DetectorRecipe) -> dict[str, Any]:
+    """A narrow ResNet-18 with a feature pyramid: dense convolutions, which a CPU likes, and context at stride 8."""
+    base = round(64 * recipe.widen_factor)
+    batch_norm = {"type": "BN"}
+    channels = (base,) * len(recipe.strides)
+    return {
+        "backbone": {
+            "type": "ResNet",
+            "depth": 18,
+            "base_channels": base,
+            "stem_channels": base,
+            "out_indices": (1, 2, 3),
+            "norm_eval": False,
+            "norm_cfg": batch_norm,
+        },
+        "neck": {
+            "type": "FPN",
+            "in_channels": [2 * base, 4 * base, 8 * base],
+            "out_channels": base,
+            "num_outs": len(recipe.strides),
+            "norm_cfg": batch_norm,
+            "add_extra_convs": "on_output",
+        },
+        "bbox_head": _head(recipe, channels),
+    }
+
+
+def _mobilenet_width(width: float) -> int:
+    """Return MobileNetV2's channels for a scaled width: a multiple of 8, not below 90 % of it (MobileNetV2, code)."""
+    rounded = max(8, int(width + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * width else rounded + 8
+
+
+NETWORKS = {"ssdlite_mobilenetv2": "mobilenet_v2", "ssd_vgg16": "vgg16", "ssd_resnet18": "resnet18"}  # torchvision's
+
+
+def load_trunk(weights: str, trunk: "nn.Module", architecture: str) -> list[str]:
+    """Put `weights` (see `pretrained_state`) into the `trunk` of an architecture of DetectorRecipe.
+
+    Returns the names of the trunk's tensors that the weights do not hold.
+    torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in one order, so tensors are
+    paired by order and every pair must agree in shape; the classifier is left out. Raises UserError where they do not.
+    """
+    given = list(_trunk_only(pretrained_state(weights, NETWORKS[architecture])).values())
+    own = dict(trunk.state_dict())
+    paired = dict(zip(own, given, strict=False))
+    for name, tensor in paired.items():
+        if own[name].shape != tensor.shape:
+            raise UserError(
+                f"{weights}: does not fit the trunk at {name}: {tuple(tensor.shape)} given, "
+                f"{tuple(own[name].shape)} needed; give weights of the same network and width"
+            )
+    if not paired or len(given) > len(own):
+        raise UserError(f"{weights}: {len(given)} tensors for a trunk of {len(own)}; give weights of the same network")
+    trunk.load_state_dict(own | paired)
+    return [name for name in own if name not in paired]
+
+
+def _trunk_only(state: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    return backbone or {name: tensor for name, tensor in state.items() if not name.startswith(("classifier.", "fc."))}

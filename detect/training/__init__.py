@@ -1,0 +1,1 @@
+"""Training a part detector on MMEngine."""

@@ -1,0 +1,81 @@
+"""Training samples in MMDetection's form; each draws from (seed, epoch, index), so workers do not matter."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from data_cache.base.errors import UserError
+from data_cache.images.loading import load_image, path_inside
+from detect.annotations.reading import AnnotatedImage
+from detect.recipes import DetectorRecipe
+from detect.training.augment import degrade, draw_view, jitter_colour, visible
+
+
+class PartSamples(Dataset[dict[str, Any]]):
+    """Augmented images with their parts; index epoch * len + i is image i as drawn in that epoch."""
+
+    metainfo: dict[str, Any] = {}  # noqa: RUF012 - MMEngine's loop asks for it and warns where it is absent
+
+    def __init__(self, images: tuple[AnnotatedImage, ...], root: Path, recipe: DetectorRecipe) -> None:
+        self.images, self.root, self.recipe = images, root, recipe
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """Return `inputs` (3, S, S) uint8 and `data_samples` with the parts. Raises UserError for a bad image."""
+        epoch, index = divmod(position, len(self.images))
+        random = np.random.default_rng((self.recipe.seed, epoch, index))
+        record, size = self.images[index], self.recipe.input_size
+        image = load_image(path_inside(self.root, record.name))
+        if image.shape[:2] != (record.height, record.width):
+            raise UserError(
+                f"{record.name}: {image.shape[1]} x {image.shape[0]} as stored, annotated as "
+                f"{record.width} x {record.height}"
+            )
+        view = draw_view(record.width, record.height, record.boxes, self.recipe, random)
+        pixels = view.pixels(image, size)
+        if random.random() < self.recipe.degrade:
+            pixels = degrade(pixels, random)
+        pixels = jitter_colour(pixels, self.recipe.colour_jitter, self.recipe.hue_jitter, self.recipe.grey, random)
+        boxes, kept = visible(view.boxes(record.boxes, size), size)
+        return {
+            "inputs": torch.from_numpy(pixels.transpose(2, 0, 1).copy()),
+            "data_samples": _data_sample(boxes[kept], record.labels[kept], size),
+        }
+
+
+class EpochSampler(Sampler[int]):
+    """Every image once an epoch in an order drawn from (seed, epoch); MMEngine's hook tells the epoch."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order and draws come next."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter((self.epoch * self.length + order).tolist())
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def as_lists(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Collate as MMDetection wants it: a list an entry, nothing stacked."""
+    return {key: [sample[key] for sample in samples] for key in samples[0]}
+
+
+def _data_sample(boxes: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], size: int) -> Any:
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    sample = DetDataSample(metainfo={"img_shape": (size, size), "scale_factor": (1.0, 1.0)})
+    sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes), labels=torch.from_numpy(labels))
+    return sample

@@ -1,0 +1,1 @@
+"""The commands `train`, `features`, `evaluate`, `rank`, `heatmaps`, `report`, `ablate` and `import-weights`."""

@@ -1,0 +1,46 @@
+"""What the commands on a trained network share, and `report`. Every command parses, calls one function and prints."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data_cache.base.options import (
+    device_option,
+)
+from reid.commands.options import evaluated_runs, evaluated_runs_options
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command("report")
+@evaluated_runs_options
+@click.option("--queries", type=click.IntRange(1, 200), default=12, show_default=True, help="Ranked lists to show.")
+@click.option("--top", type=click.IntRange(1, 50), default=8, show_default=True, help="Gallery images in each list.")
+@click.option("--heatmaps", type=click.IntRange(0, 50), default=6, show_default=True, help="Queries with heatmaps.")
+@device_option
+def report_command(queries: int, top: int, heatmaps: int, device: str, **where: Any) -> None:
+    """Write one HTML page of an evaluated run: scores, curves, ablation tables, parts, ranked lists, heatmaps.
+
+    \b
+    Examples:
+      python cli.py report --dataset synthetic --recipe demo
+      python cli.py report --dataset veri --recipe pgan --compare grid
+    """
+    from data_cache.base.devices import choose_device
+    from reid.report.page import write_report
+    from reid.runs import ABLATION
+
+    run, *others = evaluated_runs(**where)
+    page = write_report(
+        run,
+        others,
+        detector_folder=where["runs"] / "detector",
+        ablation_folder=where["runs"] / run.dataset.name / ABLATION,
+        queries=queries,
+        top_k=top,
+        heatmaps=heatmaps,
+        device=choose_device(device),
+        target=run.test_folder / "report.html",
+    )
+    click.echo(page)

@@ -1,0 +1,1 @@
+"""Training and test images with their part boxes: augmentation, PK sampler, loader, hold-out."""

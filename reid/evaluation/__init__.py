@@ -1,0 +1,1 @@
+"""Evaluation of a run on the protocol of a data set."""

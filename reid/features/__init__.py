@@ -1,0 +1,1 @@
+"""Features of images: extraction, feature files, features of other systems."""

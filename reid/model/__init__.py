@@ -1,0 +1,1 @@
+"""The PGAN network, its backbones, checkpoints, and the authors' published weights."""

@@ -1,0 +1,1 @@
+"""A trained network for others: programs, weights with a model card, import of published weights."""

@@ -1,0 +1,1 @@
+"""Exact ranking, retrieval metrics, re-ranking and query expansion."""

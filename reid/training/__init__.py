@@ -1,0 +1,1 @@
+"""Training: losses, loop, state, validation, log."""

@@ -1,0 +1,136 @@
+"""The state of training, and its way into a checkpoint and back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from data_cache.base.errors import UserError, plain
+from data_cache.base.tensors import read_metadata, save_tensors
+from data_cache.parts.cache import require_fingerprint
+from reid.distributed import rank_count
+from reid.model.checkpoint import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
+from reid.model.pgan import PGAN
+from reid.recipes import ReidRecipe
+from reid.runs import BEST, LAST, PREVIOUS
+from reid.training.losses import Criterion, Objective
+
+
+@dataclass
+class State:
+    """What changes while training. All other randomness is a function of (seed, epoch, position), so this is all.
+
+    `objective` runs `network`, compiled where that is asked for, and its loss; among several processes it averages
+    their gradients.
+    """
+
+    network: PGAN
+    objective: nn.Module
+    optimiser: torch.optim.Adam
+    epoch: int = 0  # epochs done
+    best: float = -1.0  # mAP on the held-out vehicles
+
+
+def start_state(
+    recipe: ReidRecipe, vehicles: int, device: str, *, compiled: bool = False, resumed: bool = False
+) -> State:
+    """Return the state before the first epoch; `vehicles` is the number of classes.
+
+    A `resumed` one has a random trunk, which a checkpoint is to fill: the file of its first weights may be gone.
+    Processes that train together average their gradients, and on GPUs the statistics of batch norms; on CPUs, where
+    torch has no such batch norm, each normalises its own share, and the first one's running statistics are kept.
+    """
+    network = build_network(recipe, vehicles, pretrained=not resumed).to(device).to(memory_format=torch.channels_last)
+    if rank_count() > 1 and device == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
+    runs: Any = torch.compile(network) if compiled else network
+    objective: nn.Module = Objective(runs, criterion)
+    if rank_count() > 1:
+        objective = DistributedDataParallel(objective, find_unused_parameters=_leaves_out(recipe))
+    return State(network, objective, optimiser)
+
+
+def _leaves_out(recipe: ReidRecipe) -> bool:
+    """Whether the loss depends on only a part of the network: a branch without triplets, PAM without parts."""
+    if recipe.attention == "none":
+        return False
+    return not {"global", "part"} <= set(recipe.triplets) or (recipe.attention == "parts" and recipe.parts == 0)
+
+
+def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimiser: bool = False) -> None:
+    """Write the state as one whole file; `identity` tells recipe and data."""
+    tensors = network_tensors(state.network)
+    if with_optimiser:
+        for number, values in state.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}
+    save_tensors(path, tensors, {**identity, "epoch": state.epoch, "best": state.best})
+
+
+def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write what training goes on from; the one of the epoch before is kept, should this one be damaged."""
+    try:
+        if (folder / LAST).exists():
+            (folder / LAST).replace(folder / PREVIOUS)
+    except OSError as error:
+        raise UserError(f"{folder / PREVIOUS}: cannot be written ({error.strerror or error}); run it again") from error
+    save(state, folder / LAST, identity, with_optimiser=True)
+
+
+def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
+    """Return the last checkpoint in `folder`, if any. Raises UserError where recipe or data were others."""
+    remedy = f"delete {folder} to train anew, or choose another --runs folder, with --parts for the boxes"
+    path = folder / LAST
+    if not path.exists():
+        path = folder / PREVIOUS  # killed between the two
+        if not path.exists():
+            _require_own_best(folder, identity, remedy)
+            return None
+    try:
+        checkpoint = read_checkpoint(path)
+    except UserError as error:
+        if path.name == LAST and (folder / PREVIOUS).exists():
+            raise UserError(f"{error}; or delete {path}, to go on from the epoch before it") from error
+        raise
+    found = {name: checkpoint.metadata.get(name) for name in identity}
+    # the recipe first: another seed also means other training images
+    require_fingerprint({"recipe": found["recipe"]}, {"recipe": identity["recipe"]}, path, remedy)
+    require_fingerprint(found, identity, path, remedy)
+    return checkpoint
+
+
+def _require_own_best(folder: Path, identity: Mapping[str, Any], remedy: str) -> None:
+    """Raise UserError where the best epoch there, alone, is not one that a training of this identity left: imported."""
+    if (folder / BEST).exists():
+        told = read_metadata(folder / BEST, f"delete {folder}")
+        wanted = {**identity, "source": None}
+        require_fingerprint({name: told.get(name) for name in wanted}, wanted, folder / BEST, remedy)
+
+
+def restore(state: State, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's tensors and counters into `state`. Raises UserError where they are of another network."""
+    try:
+        state.network.load_state_dict(network_state(checkpoint))
+        state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": _moments(checkpoint)})
+        state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = plain(error)[:200]
+        raise UserError(f"{checkpoint.path}: cannot be gone on from ({reason}); delete it to train anew") from error
+
+
+def _moments(checkpoint: Checkpoint) -> dict[int, dict[str, Tensor]]:
+    """Return the optimiser's tensors by the number of their parameter."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in checkpoint.tensors.items():
+        if name.startswith("optimiser."):
+            _, number, kind = name.split(".")
+            # in the order of memory that the parameters have, as in a run that was not stopped
+            layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+            moments.setdefault(int(number), {})[kind] = value.contiguous(memory_format=layout)
+    return moments

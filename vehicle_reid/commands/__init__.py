@@ -1,0 +1,1 @@
+"""The commands `gallery`, `export` and `serve`."""

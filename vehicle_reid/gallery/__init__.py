@@ -1,0 +1,1 @@
+"""Galleries: embedded images on disk, exact and approximate search."""

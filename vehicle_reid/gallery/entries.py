@@ -1,0 +1,86 @@
+"""What a gallery knows of its images: one unit vector each, with name, camera, part boxes and attention."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_cache.base.errors import UserError
+from reid.features.file import LENGTH_TOLERANCE
+
+ARRAYS = ("ids", "cameras", "features", "boxes", "labels", "attention")
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """N images.
+
+    names (N,), each once; ids (N,) int64, rising: what an index knows an image by; cameras (N,) int64, -1 where it is
+    not known; features (N, C) float32 of length 1; boxes (N, D, 4) float32 xyxy in the image's pixels and labels (N, D)
+    int8 of the D most confident parts, 0 and -1 where there is none; attention (N, A) float32, of the D parts, or of
+    the cells of a grid (then D is 0).
+    """
+
+    names: tuple[str, ...]
+    ids: NDArray[np.int64]
+    cameras: NDArray[np.int64]
+    features: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    attention: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Refuse what breaks the contract above. Raises UserError."""
+        count, places = self.labels.shape
+        shapes = {"ids": (count,), "cameras": (count,), "boxes": (count, places, 4)}
+        wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
+        wrong += [name for name in ("features", "attention") if getattr(self, name).shape[:1] != (count,)]
+        if wrong or len(self.names) != count or self.features.ndim != 2 or self.attention.ndim != 2:
+            raise UserError(f"gallery: the arrays do not fit together ({', '.join(wrong) or 'names'})")
+        if len(self._row_of) != count:
+            raise UserError("gallery: an image is named twice")
+        if (np.diff(self.ids) <= 0).any():
+            raise UserError("gallery: the ids do not rise")
+        length = np.einsum("nc,nc->n", self.features, self.features)  # no copy of all features, as `norm` makes
+        strange = ~(np.abs(length - 1) <= 2 * LENGTH_TOLERANCE)  # NaN compares false
+        if strange.any():
+            raise UserError(f"gallery: {self.names[int(strange.argmax())]}: its feature is not of length 1")
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.names)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    def known(self, names: Sequence[str]) -> list[str]:
+        """Return which of `names` are here."""
+        return [name for name in names if name in self._row_of]
+
+    def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return the row of each name, (M,). Raises UserError for a name that is not here."""
+        missing = [name for name in names if name not in self._row_of]
+        if missing:
+            raise UserError(f"gallery: {len(missing)} of {len(names)} names are not in it, first {missing[0]}")
+        return np.array([self._row_of[name] for name in names], dtype=np.int64)
+
+    def take(self, rows: NDArray[np.int64]) -> "Entries":
+        """Return the images of these rows."""
+        names = tuple(self.names[row] for row in rows.tolist())
+        return Entries(names, *(getattr(self, name)[rows] for name in ARRAYS))
+
+    def without(self, names: Sequence[str]) -> "Entries":
+        """Return all other images. Raises UserError for a name that is not here."""
+        kept = np.ones(len(self), dtype=bool)
+        kept[self.rows(names)] = False
+        return self.take(np.flatnonzero(kept))
+
+    def followed_by(self, more: "Entries") -> "Entries":
+        """Return these images and then `more`."""
+        if not len(self) or not len(more):
+            return more if len(more) else self  # without images it is not known how wide the attention is
+        arrays = (np.concatenate([getattr(self, name), getattr(more, name)]) for name in ARRAYS)
+        return Entries(self.names + more.names, *arrays)
