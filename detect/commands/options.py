@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -42,9 +41,6 @@ def chosen_weights(runs: Path, recipe: str | None, weights: Path | None, device:
     if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
         device = choose_device(device)
     return trained_weights(runs, recipe, device)
-
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def annotated_options(default: str) -> Callable[[Command], Command]:

@@ -4,8 +4,8 @@
 SE block (`fc`) and residual block (`bn1` to `conv4`), `bottleneck` the BN neck. The first 0 behind each but `base`
 counts levels: the paper's network has one.
 
-Their file `model_best.pth` is a state dict. Its network is Section 3 as `reid.model.pgan` builds it, under other names: a
-ResNet with the last stride at 1, PAM with one norm over each weight matrix and a softmax of temperature 10, refine
+Their file `model_best.pth` is a state dict. Its network is Section 3 as `reid.model.pgan` builds it, under other names:
+a ResNet with last stride 1, PAM with one norm over each weight matrix and a softmax of temperature 10, refine
 blocks of an SE block (reduction 8) and a pre-activation residual block. Sizes are read from the shapes.
 """
 
