@@ -1,34 +1,25 @@
 """Fixtures that several test files share."""
 
-import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
-from reid_place import Place
-from toy import TINY, Toy, tiny_scale, toy_set, train_toy
-from toy_ablation import draw_nothing
-from toy_features import small_blocks, undisturbed_bytes
 
-from data_cache.parts.cache import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
+from helpers.parts import MakeParts, MakePictures
+from helpers.places.reid import Place
+from helpers.toy.ablation import draw_nothing
+from helpers.toy.features import small_blocks, undisturbed_bytes
+from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
 
 # the same examples every time and no clock, so that a test fails on every machine or on none
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
-
-MakeParts = Callable[..., PartBoxes]
-MakePictures = Callable[[Path, Sequence[str]], None]
-
-
-def sliced(parts: PartBoxes, rows: slice) -> PartBoxes:
-    """Return the cache of some rows."""
-    fields = {name: getattr(parts, name)[rows] for name in (*ARRAYS, "names", "failure")}
-    return dataclasses.replace(parts, **fields)
 
 
 @pytest.fixture(scope="module")

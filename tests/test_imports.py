@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from helpers.paths import ROOT
+
 PACKAGES = ("data_cache", "detect", "reid", "vehicle_reid")
 FORBIDDEN = {
     "data_cache": {"detect", "reid", "vehicle_reid", "cli", "mmcv", "mmdet", "mmengine"},

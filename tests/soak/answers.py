@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from toy import Toy, assert_same_run
 
 from data_cache.base.files import read_json
+from helpers.toy.vehicles import Toy, assert_same_run
 from reid.data.vehicle_images import vehicle_images
 from reid.features.extraction import extract_features
 from reid.features.file import read_features

@@ -25,10 +25,10 @@ import click
 import torch
 
 from data_cache.base.errors import UserError
-from soak import binaries, ours, texts
-from soak.reach import Lines, lines_reached
+from soak.inputs import binaries, ours, texts
+from soak.inputs.reach import Lines, lines_reached
+from soak.inputs.target import Target
 from soak.rows import Row, end_with
-from soak.target import Target
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from detect_faults import living
-
+from helpers.faults.detection import living
 from soak.processes import SHARED, Run, waited
 
 HANGS = 60.0  # seconds before a process that should have ended is said to hang

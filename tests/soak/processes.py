@@ -13,9 +13,8 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
-from detect_faults import PROCESSES, living
-
 import cli
+from helpers.faults.detection import PROCESSES, living
 
 Program = Callable[[Sequence[str]], Any]
 SHARED = Path("/dev/shm")

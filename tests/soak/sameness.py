@@ -17,13 +17,13 @@ from typing import Any
 
 import click
 import torch
-from detect_toy import TINY as DETECTOR
-from toy import TINY_OPTIONS, Toy, toy_set
 
 from data_cache.base.files import append_json_line
 from data_cache.parts.cache import write_parts
 from detect.model.ssd import build_network as build_detector
 from detect.model.weights import write_weights
+from helpers.toy.annotations import TINY as DETECTOR
+from helpers.toy.vehicles import TINY_OPTIONS, Toy, toy_set
 from soak.answers import RECIPE, TOLERANCE, compared, rounding
 from soak.rows import Row, end_with
 from soak.varied import Variation, ended

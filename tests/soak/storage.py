@@ -19,12 +19,12 @@ from random import Random
 import click
 
 from data_cache.base.progress import say
+from soak.disk.cases import CASES, Case, Place, new_place
+from soak.disk.checks import Undisturbed, lost_at_once, lost_in_the_end
+from soak.disk.faults import Fault
+from soak.disk.traps import REFUSED, Trap, no_file_longer_than, trapped
+from soak.inputs.trees import Tree, lay, read_tree
 from soak.rows import Row, end_with
-from soak.storage_cases import CASES, Case, Place, new_place
-from soak.storage_checks import Undisturbed, lost_at_once, lost_in_the_end
-from soak.storage_faults import Fault
-from soak.storage_traps import REFUSED, Trap, no_file_longer_than, trapped
-from soak.trees import Tree, lay, read_tree
 
 REASONS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
 NOWHERE = ("x" * 300, "given/tiny.json/below")  # a name too long, and a folder below a file

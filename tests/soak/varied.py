@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+from helpers.paths import TESTS
+
 LIMIT = 300  # seconds; a sound command takes a few
 STOPPED = ("Aborted!", "stopped from outside")  # what a command says that Ctrl-C or SIGTERM has ended
 
@@ -42,10 +42,10 @@ def applied(variation: Variation) -> Iterator[None]:
     """Run this process's commands so: its start method, its sizes, and a trunk that trains in a moment."""
     import pytest
     import torch
-    from toy import tiny_scale
 
     import detect.extraction.job
     import reid.features.extraction
+    from helpers.toy.vehicles import tiny_scale
 
     before = multiprocessing.get_start_method(allow_none=True)
     with ExitStack() as held, pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,114 @@
+"""Programs: any number of rows, what they are made of inside, whole or absent."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from data_cache.base import export as programs
+from data_cache.base.errors import UserError
+from data_cache.base.export import METADATA, Exported, Program, Run, require_onnx, trace, write_program
+from data_cache.base.locks import run_lock
+from helpers.places.exported import needs_onnx
+
+EXAMPLE = {"left": torch.rand(2, 5), "right": torch.rand(2, 5)}
+TOLD = {"kind": "toy", "recipe": {"parts": 3}}
+
+
+class Toy(nn.Module):
+    """Orders the left by the right, equals as they come, and finds the first that is more than a half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        any_large, first_large = (right > 0.5).max(dim=1)
+        return self.scale * left.gather(1, right.argsort(dim=1, stable=True)), any_large, first_large
+
+
+@pytest.fixture(params=["pt2", pytest.param("onnx", marks=needs_onnx)])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def written(path: Path, kind: str, compare: Callable[[Run], object] = lambda run: run) -> Run:
+    program = Program(trace(Toy(), EXAMPLE), ["ordered", "any_large", "first_large"], TOLD)
+    found = write_program(path, kind, program, compare)
+    assert callable(found)
+    return found
+
+
+def inputs(rows: int) -> Mapping[str, Tensor]:
+    """Halves and ones, so that most are equal; one row has nothing large."""
+    random = torch.Generator().manual_seed(rows)
+    right = torch.randint(0, 3, (rows, 5), generator=random) / 2
+    right[-1] = 0.5
+    return {"left": torch.rand(rows, 5, generator=random), "right": right}
+
+
+def test_a_program_runs_for_any_number_of_rows(tmp_path: Path, kind: str) -> None:
+    run = written(tmp_path / "toy", kind)
+    for rows in (1, 2, 7):
+        left, right = inputs(rows).values()
+        ordered, any_large, first_large = run(inputs(rows))
+        for row in range(rows):
+            order = sorted(range(5), key=lambda place, row=row: (float(right[row, place]), place))
+            assert ordered[row].tolist() == [float(2 * left[row, place]) for place in order]
+            large = [place for place in range(5) if right[row, place] > 0.5]
+            assert bool(any_large[row]) == bool(large)
+            assert int(first_large[row]) == (large[0] if large else 0)
+
+
+def test_a_file_tells_what_it_is_made_of_and_not_where(tmp_path: Path, kind: str) -> None:
+    written(tmp_path / "toy", kind)
+    if kind == "pt2":
+        told = {METADATA: ""}
+        torch.export.load(tmp_path / "toy", extra_files=told)
+        assert json.loads(told[METADATA]) == TOLD
+    else:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(tmp_path / "toy")
+        assert session.get_modelmeta().custom_metadata_map == {"kind": "toy", "recipe": '{"parts": 3}'}
+        assert [value.name for value in session.get_inputs()] == ["left", "right"]
+        assert [value.shape for value in session.get_inputs()] == [["batch", 5], ["batch", 5]]
+        assert [value.name for value in session.get_outputs()] == ["ordered", "any_large", "first_large"]
+    assert str(Path(__file__).parent).encode() not in (tmp_path / "toy").read_bytes()
+
+
+def test_what_is_not_equal_takes_no_name(tmp_path: Path, kind: str) -> None:
+    def refuse(run: Run) -> None:
+        raise UserError("not equal")
+
+    (tmp_path / "toy").write_bytes(b"the old one")
+    with pytest.raises(UserError, match="not equal"):
+        written(tmp_path / "toy", kind, refuse)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+    assert (tmp_path / "toy").read_bytes() == b"the old one"
+
+
+def test_one_writes_at_a_time_and_a_killed_ones_leavings_go(tmp_path: Path) -> None:
+    with run_lock(tmp_path), pytest.raises(UserError, match="another run"):
+        written(tmp_path / "toy", "pt2")
+    (tmp_path / ".toy.abcd1234.tmp").write_bytes(b"half")
+    written(tmp_path / "toy", "pt2")
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_a_missing_extra_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "ONNX_PACKAGES", ("json", "absent_one", "absent_two"))
+    with pytest.raises(UserError, match=r"ONNX needs absent_one, absent_two, .*`pip install '\.\[onnx\]'`"):
+        require_onnx()
+
+
+def test_an_export_is_told_in_lines_and_as_json() -> None:
+    alone = Exported((Path("a/b"), Path("c")), "12")
+    assert alone.lines() == "a/b\nc"
+    assert alone.as_json() == {"files": ["a/b", "c"], "weights_sha256": "12", "beside_pytorch": None}
+    compared = Exported((Path("a"),), "12", {"lowest_cosine": 0.9999999, "largest_difference": 3e-8})
+    assert compared.lines() == "a\nbeside PyTorch, random images: lowest cosine 0.9999999, largest difference 3e-08"
+    assert compared.as_json()["beside_pytorch"] == {"lowest_cosine": 0.9999999, "largest_difference": 3e-8}

@@ -1,0 +1,251 @@
+"""What `check` finds in a data set: its parts beside the known sizes, and every fault with its remedy."""
+
+import dataclasses
+import doctest
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from conftest import MakePictures
+from data_cache.check import check as check_module
+from data_cache.check.check import DatasetCheck, Part, check_dataset, check_table
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.sizes import PAPER, RELEASED, Size
+from helpers.toy.lists import TREES, VERI, lay, tell_apart
+
+
+def laid(
+    root: Path, name: str, make_pictures: MakePictures, changed: dict[str, Sequence[str]] | None = None
+) -> Dataset:
+    """Return a small set in its official tree, every picture there."""
+    folder, lists = TREES[name]
+    lay(root / folder, lists | (changed or {}))
+    dataset = load_dataset(name, root)
+    make_pictures(dataset.root, dataset.names())
+    tell_apart(dataset.root, dataset.names())
+    return dataset
+
+
+def found_in(check: DatasetCheck) -> dict[str, tuple[int | None, int | None, int | None]]:
+    return {part.name: (part.found.images, part.found.vehicles, part.found.cameras) for part in check.parts}
+
+
+PARTS = {
+    "veri": {
+        "train": (2, 1, 2), "track query": (2, 2, 2), "track gallery": (5, 2, 3),
+        "test query": (2, 2, 2), "test gallery": (6, 2, 4), "all": (10, 3, 5),
+    },
+    "vehicleid": {
+        "train": (3, 2, 0), "small": (3, 2, 0), "small query": (1, 1, 0), "small gallery": (2, 2, 0),
+        "medium": (4, 3, 0), "medium query": (1, 1, 0), "medium gallery": (3, 3, 0), "all": (7, 5, 0),
+    },
+    "vric": {
+        "train": (2, 1, 2), "test": (4, 2, 4), "test query": (2, 2, 2), "test gallery": (2, 2, 2), "all": (6, 3, 6),
+    },
+    "veriwild": {
+        "train": (2, 1, 2), "small": (3, 1, 2), "small query": (1, 1, 1), "small gallery": (2, 1, 1),
+        "medium": (5, 2, 4), "medium query": (2, 2, 2), "medium gallery": (3, 2, 3), "all": (7, 3, 6),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_parts_of_each_benchmark_are_counted_beside_its_known_sizes(
+    tmp_path: Path, make_pictures: MakePictures, name: str
+) -> None:
+    check = check_dataset(laid(tmp_path, name, make_pictures))
+    assert found_in(check) == PARTS[name]
+    assert all(part.released == RELEASED[name].get(part.name) for part in check.parts)
+    assert all(part.paper == PAPER[name].get(part.name) for part in check.parts)
+    assert check.faults == ()
+    known = {part.name for part in check.parts if part.released or part.paper}
+    assert {line.split(": ")[0] for line in check.warnings} == known  # every one of them differs
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_set_of_the_known_sizes_has_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder, lists = TREES[name]
+    lay(tmp_path / folder, lists)
+    sizes = {part: Size(*counts) for part, counts in PARTS[name].items()}
+    monkeypatch.setitem(RELEASED, name, sizes)
+    monkeypatch.setitem(PAPER, name, {part: Size(size.images) for part, size in sizes.items()})
+    check = check_dataset(load_dataset(name, tmp_path))
+    assert {part.name for part in check.parts} >= set(sizes)
+    assert check.warnings == ()
+
+
+def test_a_warning_names_each_count_that_differs_and_where() -> None:
+    found = Size(41_861, 3_000, 3)
+    assert Part("small", found, Size(41_861, 3_000), Size(41_816, 3_000)).warning() == (
+        "small: 41,861 images (paper 41,816)"
+    )
+    assert Part("train", found, Size(5, 6, 7), Size(None, 8)).warning() == (
+        "train: 41,861 images (released lists 5), 3,000 vehicles (released lists 6, paper 8), "
+        "3 cameras (released lists 7)"
+    )
+    assert Part("all", found, None, None).warning() is None
+    assert Part("all", found, found, Size()).warning() is None
+
+
+def test_a_users_own_set_stands_alone(tmp_path: Path, make_pictures: MakePictures) -> None:
+    names = {"t.jpg": "1,1,train", "q.jpg": "2,,query", "g.jpg": "2,2,gallery"}
+    lines = [f"{name},{told}" for name, told in names.items()]
+    (tmp_path / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]))
+    make_pictures(tmp_path, list(names))
+    tell_apart(tmp_path, list(names))
+    check = check_dataset(load_dataset("folder", tmp_path), strict=True)
+    assert found_in(check) == {
+        "train": (1, 1, 1), "test query": (1, 1, 0), "test gallery": (1, 1, 1), "all": (3, 2, 2)
+    }  # fmt: skip
+    assert (check.warnings, check.remarks, check.faults) == ((), (), ())
+
+
+def test_missing_empty_and_broken_images_are_faults(tmp_path: Path, make_pictures: MakePictures) -> None:
+    dataset = laid(tmp_path, "vric", make_pictures)
+    for name in ("train_images/0000001.jpg", "train_images/0000002.jpg", "probe_images/0000003.jpg"):
+        (dataset.root / name).unlink()
+    (dataset.root / "gallery_images/0000005.jpg").write_bytes(b"")
+    broken = dataset.root / "gallery_images/0000006.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    missing = (
+        "3 of 6 images are missing (1 of 3 folders have none of theirs), first probe_images/0000003.jpg, "
+        f"train_images/0000001.jpg, train_images/0000002.jpg; put them below {dataset.root}"
+    )
+    empty = "1 images are files without a byte, first gallery_images/0000005.jpg"
+    assert check_dataset(dataset).faults == (missing, empty)
+    *others, unreadable = check_dataset(dataset, strict=True).faults
+    assert others == [missing, empty]
+    assert unreadable.startswith(f"1 images cannot be read, first {broken}: damaged image")
+
+
+def test_an_incomplete_download_of_veriwild_is_told_with_its_remedy(
+    tmp_path: Path, make_pictures: MakePictures
+) -> None:
+    dataset = laid(tmp_path, "veriwild", make_pictures)
+    shutil.rmtree(dataset.root / "images/00001")
+    (fault,) = check_dataset(dataset).faults
+    assert fault.startswith("2 of 7 images are missing (1 of 3 folders have none of theirs), first images/00001/000001")
+    assert "39,385 of the 40,671 folders come out: fetch all parts and unpack them again" in fault
+
+
+def test_answers_of_veri_are_compared(tmp_path: Path, make_pictures: MakePictures) -> None:
+    check = check_dataset(laid(tmp_path, "veri", make_pictures))
+    assert "gt_index.txt, jk_index.txt: 2 of 2 queries agree" in check.remarks
+    assert "track gallery: 3 tracks" in check.remarks
+    check = check_dataset(laid(tmp_path, "veri", make_pictures, {"gt_index.txt": ["3", "4"]}))
+    assert "gt_index.txt, jk_index.txt: 1 of 2 queries agree" in check.remarks
+    assert check.faults == (
+        "1 of 2 queries have other answers in gt_index.txt, jk_index.txt, first image_query/0776_c007_00000600_0.jpg",
+    )
+
+
+def test_bytes_in_training_and_test_are_a_fault_but_of_released_lists_a_remark(
+    tmp_path: Path, make_pictures: MakePictures
+) -> None:
+    dataset = laid(tmp_path, "vric", make_pictures)
+    shutil.copy(dataset.root / "train_images/0000002.jpg", dataset.root / "gallery_images/0000005.jpg")
+    line = (
+        "1 files of training have the bytes of a file of the test, "
+        "first train_images/0000002.jpg = gallery_images/0000005.jpg"
+    )
+    for released, strict in ((True, True), (False, True), (True, False)):
+        check = check_dataset(dataclasses.replace(dataset, released=released), strict=strict)
+        assert (line in check.remarks, line in check.faults) == (strict and released, strict and not released)
+
+
+def test_faults_of_the_lists_stand_beside_those_of_the_files(tmp_path: Path, make_pictures: MakePictures) -> None:
+    train = VERI["name_train.txt"]
+    changed = {"name_train.txt": [*train, train[0], "0002_c001_00000000_0.jpg"]}
+    check = check_dataset(laid(tmp_path, "veri", make_pictures, changed))
+    assert check.repeated == (f"name_train.txt, entry 3: {train[0]}",)
+    assert check.lists.shared == ("0002",)
+    assert check.faults == (
+        f"1 images are listed again, first in name_train.txt, entry 3: {train[0]}; remove the line",
+        "1 vehicles are in both train and test, first 0002",
+    )
+
+
+def test_matches_are_looked_for_once(
+    tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = laid(tmp_path, "veriwild", make_pictures)
+    asked: list[str] = []
+
+    def count(dataset: Dataset, split: str) -> list[str]:
+        asked.append(split)
+        return []
+
+    monkeypatch.setattr("data_cache.datasets.findings.queries_without_match", count)
+    check_dataset(dataset)
+    assert asked == ["small", "medium"]
+
+
+def test_as_json_everything_is_plain(tmp_path: Path, make_pictures: MakePictures) -> None:
+    dataset = laid(
+        tmp_path, "veri", make_pictures, {"name_query.txt": [*VERI["name_query.txt"], "0009_c001_00000000_0.jpg"]}
+    )
+    (dataset.root / "image_train" / VERI["name_train.txt"][0]).unlink()
+    check = check_dataset(dataset, strict=True)
+    told = json.loads(json.dumps(check.as_json()))
+    assert (told["dataset"], told["root"], told["strict"]) == ("veri", str(dataset.root), True)
+    assert told["parts"][0] == {
+        "name": "train",
+        "found": {"images": 2, "vehicles": 1, "cameras": 2},
+        "released": {"images": 37_778, "vehicles": 576, "cameras": 20},
+        "paper": {"images": 37_778, "vehicles": 576, "cameras": None},
+        "tracks": None,
+    }
+    assert [part["tracks"] for part in told["parts"]] == [None, None, 3, None, None, None]
+    lonely = {"count": 1, "first": ["image_query/0009_c001_00000000_0.jpg"]}
+    assert told["queries_without_match"]["test"] == lonely
+    assert told["missing"] == {
+        "count": 1, "first": ["image_train/" + VERI["name_train.txt"][0]], "folders": 3, "folders_without_image": 0
+    }  # fmt: skip
+    assert told["same_bytes_in_train_and_test"]["count"] == 0
+    assert told["ground_truth"]["files"] == ["gt_index.txt", "jk_index.txt"]
+    assert told["ground_truth"]["faults"] == ["gt_index.txt has 2 lines, not 3", "jk_index.txt has 2 lines, not 3", *[
+        "1 of 3 queries have other answers in gt_index.txt, jk_index.txt, first image_query/0009_c001_00000000_0.jpg"
+    ]]  # fmt: skip
+    assert (told["warnings"], told["remarks"], told["faults"]) == tuple(
+        list(lines) for lines in (check.warnings, check.remarks, check.faults)
+    )
+    assert check_dataset(dataset).as_json()["same_bytes_in_train_and_test"] is None  # not looked for
+
+
+def shown(check: DatasetCheck, width: int = 100) -> list[list[str]]:
+    """Return the words of each row of the printed table, the title's and the headings' too."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(check_table(check))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+
+
+def test_the_table_shows_what_differs_and_says_same_of_the_rest(
+    tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RELEASED["veriwild"], "small", Size(3, 1))
+    monkeypatch.setitem(PAPER["veriwild"], "small", Size(4, 1))
+    check = check_dataset(laid(tmp_path, "veriwild", make_pictures))
+    rows = {row[0]: row[1:] for row in shown(check)}
+    assert rows["small"] == ["3", "1", "2", "same", "4 / 1"]
+    assert rows["small query"] == ["1", "1", "1", "3,000 / 3,000", ""]
+    assert rows["all"] == ["7", "3", "6", "416,314 / 40,671 / 174", "416,314 / 40,671 / 174"]
+    assert list(rows) == list(PARTS["veriwild"])
+
+
+def test_the_table_of_an_own_set_has_no_other_counts_and_no_markup(tmp_path: Path) -> None:
+    table = pd.DataFrame({"name": ["a"], "vehicle_id": ["1"], "camera_id": [1], "split": ["train"]})
+    check = check_dataset(Dataset("toy", tmp_path / "[bold]", table, {}))
+    assert shown(check) == [["train", "1", "1", "1"], ["all", "1", "1", "1"]]
+    assert "[bold]" in str(check_table(check).title).replace("\\", "")
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(check_module).failed == 0

@@ -1,0 +1,113 @@
+"""COCO JSON of annotated parts: what is read, sizes against the pictures, and the split of vehicles."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_cache.base.errors import UserError
+from data_cache.images.loading import ORIENTATION
+from detect.annotations.reading import annotation_faults, read_annotations, split_held_out
+from helpers.toy.annotations import changed, toy_set
+
+Document = dict[str, Any]
+Change = Callable[[Document], object]
+
+
+def test_boxes_become_corners_and_labels_follow_names_not_numbers(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 3)
+    document = json.loads(path.read_text())
+    images = read_annotations(path, tmp_path)
+    assert [image.name for image in images] == sorted(image["file_name"] for image in document["images"])
+    x, y, width, height = document["annotations"][0]["bbox"]
+    assert images[0].boxes[0].tolist() == [x, y, x + width, y + height]
+    for category in document["categories"]:
+        category["id"] += 100
+    for annotation in document["annotations"]:
+        annotation["category_id"] += 100
+    path.write_text(json.dumps(document))
+    for image, again in zip(images, read_annotations(path, tmp_path), strict=True):
+        assert np.array_equal(image.labels, again.labels)
+
+
+def test_names_of_parts_may_differ_in_case_and_separators(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 3)
+    images = read_annotations(path, tmp_path)
+    spelt: Change = lambda d: [c.update(name=c["name"].replace(" ", "_").title()) for c in d["categories"]]  # noqa: E731
+    changed(path, spelt, lambda d: d["categories"][15].update(name="windshieldGlass"))
+    for image, again in zip(images, read_annotations(path, tmp_path), strict=True):
+        assert np.array_equal(image.labels, again.labels)
+
+
+def test_some_of_the_parts_are_enough(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 6)
+    kept = {3, 4, 9, 13}
+
+    def subset(document: Document) -> None:
+        document["categories"] = [c for c in document["categories"] if c["id"] in kept]
+        document["annotations"] = [a for a in document["annotations"] if a["category_id"] in kept]
+
+    wanted = [image.labels[np.isin(image.labels + 1, list(kept))] for image in read_annotations(path, tmp_path)]
+    found = [image.labels for image in read_annotations(changed(path, subset), tmp_path)]
+    assert sum(map(len, found)) > 0 and all(map(np.array_equal, found, wanted))
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        ([-0.5, 0, 160.9, 30], [0, 0, 160, 30]),
+        ([1, -1, 5, 122], [1, 0, 6, 120]),
+        ([10.25, 20.5, 0.75, 1], [10.25, 20.5, 11, 21.5]),
+    ],
+)
+def test_a_box_that_sticks_out_by_a_pixel_is_clipped(tmp_path: Path, box: list[float], inside: list[float]) -> None:
+    path = changed(toy_set(tmp_path, 1), lambda d: d["annotations"][0].update(bbox=box))
+    assert read_annotations(path, tmp_path)[0].boxes[0].tolist() == inside
+
+
+def test_a_sound_file_has_no_fault(tmp_path: Path) -> None:
+    assert annotation_faults(toy_set(tmp_path, 3), tmp_path) == []
+
+
+def test_sizes_are_compared_with_the_headers(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 4)
+    Image.new("L", (120, 160)).save(tmp_path / "images/0001.png")
+    (tmp_path / "images/0002.png").write_text("<html>not found</html>")
+    os.truncate(tmp_path / "images/0003.png", 200)  # its header is whole
+    assert len(read_annotations(path, tmp_path)) == 4
+    turned, broken = annotation_faults(path, tmp_path)
+    assert turned == f"{path}: image 2 ('images/0001.png'): 120 x 160 as stored, annotated as 160 x 120"
+    assert broken.startswith(f"{path}: image 3 ('images/0002.png'): {tmp_path}/images/0002.png: ")
+
+
+def test_sides_that_exif_swaps_are_told_with_the_remedy(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 1)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
+    (fault,) = annotation_faults(path, tmp_path)
+    assert "120 x 160 as stored, annotated as 160 x 120; its EXIF turns it" in fault
+    exif[ORIENTATION] = 3  # upside down: the sides stay
+    Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
+    (fault,) = annotation_faults(path, tmp_path)
+    assert "EXIF" not in fault
+
+
+def test_held_out_images_share_no_vehicle_with_the_others_and_do_not_change(tmp_path: Path) -> None:
+    images = read_annotations(toy_set(tmp_path, 12), tmp_path)
+    training, held_out = split_held_out(images, 0.34)
+    assert len(held_out) == 4 and len(training) == 8
+    assert not {image.vehicle for image in training} & {image.vehicle for image in held_out}
+    assert split_held_out(images[::-1], 0.34)[1] == held_out[::-1]
+    assert split_held_out(images, 0.0) == (images, images)
+
+
+def test_one_vehicle_cannot_be_split(tmp_path: Path) -> None:
+    images = read_annotations(toy_set(tmp_path, 2), tmp_path)
+    with pytest.raises(UserError, match="set held_out=0"):
+        split_held_out(images, 0.5)

@@ -1,0 +1,1 @@
+"""What tests share: toy data, naive re-derivations, places with commands, faults, a browser."""

@@ -1,0 +1,1 @@
+"""Pages parsed, or opened in headless Chromium."""

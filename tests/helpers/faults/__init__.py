@@ -1,0 +1,1 @@
+"""Faults put into files, processes and disks."""

@@ -1,0 +1,1 @@
+"""Slow, plain re-derivations of what the project computes."""

@@ -1,0 +1,1 @@
+"""A toy set with its outputs, and the commands run on them."""

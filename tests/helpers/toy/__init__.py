@@ -1,0 +1,1 @@
+"""Toy data, small enough to check by hand."""

@@ -1,0 +1,146 @@
+"""`rank`, `heatmaps` and `report` as typed, on two trained runs: their files, what they print, and every mistake."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cli import main
+from data_cache.base.errors import UserError
+from helpers.browser.html_page import Page
+from helpers.places.reid import Place, assert_error
+from helpers.toy.vehicles import Toy, tiny_scale
+from reid.report.picture_grid import picture_name
+from reid.runs import chosen_run
+
+RUNS = ("pgan_small", "grid_small")
+
+
+@pytest.fixture(scope="module")
+def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Two runs of one epoch, evaluated, one of them in the ablation's folder too."""
+    with tiny_scale():
+        place = Place(toy, tmp_path_factory.mktemp("runs"))
+        for recipe in RUNS:
+            place.train("--recipe", recipe)
+            assert place("evaluate", "--recipe", recipe).exit_code == 0
+        shutil.copytree(place.runs / "folder" / "grid_small", place.runs / "folder" / "ablation" / "grid-seed0")
+        yield place
+
+
+def typed(place: Place, command: str, *options: str) -> Result:
+    where = ["--dataset", "folder", "--data-root", str(place.toy.dataset.root), "--runs", str(place.runs)]
+    result = CliRunner().invoke(main, [command, *where, "--device", "cpu", *options])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def files_of(result: Result) -> list[Path]:
+    assert result.exit_code == 0, result.output
+    return [Path(line) for line in result.stdout.splitlines()]
+
+
+def queries_of(place: Place) -> list[str]:
+    table = place.toy.dataset.table
+    return sorted(table["name"][table["split"] == "query"])
+
+
+def test_rank_writes_a_picture_for_each_query_and_prints_its_name(trained: Place) -> None:
+    files = files_of(typed(trained, "rank", "--recipe", "pgan_small"))
+    folder = trained.runs / "folder" / "pgan_small" / "test" / "ranked"
+    assert sorted(files) == sorted(folder / picture_name(name) for name in queries_of(trained))
+    assert sorted(folder.iterdir()) == sorted(files)
+
+
+def test_comparing_and_heatmaps_make_a_picture_higher(trained: Place) -> None:
+    name = queries_of(trained)[0]
+    heights = []
+    for more in ((), ("--compare", "grid_small"), ("--compare", "ablation/grid-seed0", "--heatmaps")):
+        (file,) = files_of(typed(trained, "rank", "--recipe", "pgan_small", "--query", name, "--top", "2", *more))
+        heights.append(Image.open(file).height)
+    assert heights[1] > 1.7 * heights[0] and heights[2] > 2.5 * heights[1]
+
+
+def test_rank_tells_its_lists_as_json(trained: Place) -> None:
+    result = typed(trained, "rank", "--recipe", "grid_small", "--hardest", "2", "--top", "3", "--json")
+    told = json.loads(result.stdout)
+    precisions = [one["lists"][0]["average_precision"] for one in told]
+    assert len(told) == 2 and precisions == sorted(precisions)
+    assert all(Path(one["file"]).exists() and len(one["lists"][0]["images"]) == 3 for one in told)
+    assert {one["lists"][0]["group"] for one in told} == {"hardest"}
+
+
+def test_heatmaps_writes_a_picture_for_each_query_and_a_chart(trained: Place) -> None:
+    files = files_of(typed(trained, "heatmaps", "--recipe", "pgan_small", "--compare", "grid_small", "--count", "2"))
+    folder = trained.runs / "folder" / "pgan_small" / "test" / "heatmaps"
+    assert len(files) == 3 and files[-1] == folder / "attention.png" and {file.parent for file in files} == {folder}
+    assert all(Image.open(file).format == "PNG" for file in files)
+    alone = files_of(typed(trained, "heatmaps", "--recipe", "grid_small", "--count", "1"))
+    assert len(alone) == 1  # a grid weighs no parts: no chart
+
+
+def test_report_takes_the_runs_together(trained: Place) -> None:
+    (page,) = files_of(typed(trained, "report", "--recipe", "pgan_small", "--compare", "grid_small", "--heatmaps", "2"))
+    found = Page(page.read_text(encoding="utf-8"))
+    assert "pgan_small: trained" in found.text and found.text.count("grid_small: Fp - Fg") == 2
+    assert page == trained.runs / "folder" / "pgan_small" / "test" / "report.html"
+
+
+def test_a_run_of_the_ablation_is_named_by_its_place(trained: Place) -> None:
+    place = trained.runs / "folder"
+    assert chosen_run(trained.runs, "folder", "ablation/grid-seed0") == place / "ablation" / "grid-seed0"
+    assert chosen_run(trained.runs, "folder", "grid_small") == place / "grid_small"
+    assert chosen_run(trained.runs, "folder", "elsewhere/grid_small.yaml") == place / "grid_small"
+    assert chosen_run(trained.runs, "folder", None).parent == place
+
+
+def test_a_place_for_runs_that_cannot_be_is_named(tmp_path: Path) -> None:
+    for recipe in (None, "pgan_small"):
+        with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):
+            chosen_run(tmp_path / ("x" * 300), "folder", recipe)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--query", "images/08-1.jpg"],
+            ["images/08-1.jpg: not a query of this test", "did you mean images/08-0.jpg?"],
+        ),
+        (
+            ["--compare", "pgan_smal"],
+            ["pgan_smal: no trained network there", "pgan_small, grid_small, ablation/grid-seed0"],
+        ),
+        (["--recipe", "ablation/absent"], ["folder/ablation/absent: no trained network there"]),
+        (["--recipe", "../folder/pgan_smal"], ["no trained network there"]),
+        (["--split", "large"], ["unknown split of folder large"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["rank", "heatmaps"])
+def test_a_mistake_is_one_line(trained: Place, command: str, options: list[str], words: list[str]) -> None:
+    assert_error(typed(trained, command, *options), 1, *words)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--query", "a", "--hardest", "1"],
+        ["--query", "a", "--count", "12"],
+        ["--hardest", "1", "--count", "12"],
+        ["--count", "0"],
+        ["--top", "x"],
+        ["more"],
+    ],
+)
+def test_wrong_usage_is_exit_2(trained: Place, options: list[str]) -> None:
+    assert_error(typed(trained, "rank", *options), 2)
+
+
+@pytest.mark.parametrize("command", ["rank", "heatmaps", "report"])
+def test_help_has_an_example(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0 and "Example" in result.stdout and "--compare" in result.stdout

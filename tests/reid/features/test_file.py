@@ -1,0 +1,174 @@
+"""The feature file: a true round trip, refusal of what is wrong, and no damaged byte goes unseen."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data_cache.base.errors import UserError
+from data_cache.base.tensors import save_tensors
+from helpers.toy.features import extracted
+from helpers.toy.vehicles import Toy
+from reid.features import file as features_file
+from reid.features.file import Features, read_features, require_room, require_spread, write_features
+
+
+def some_features(count: int = 5, places: int = 3) -> Features:
+    random = np.random.default_rng(0)
+    matrix = random.standard_normal((count, 8))
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    names = tuple(f"images/ü {number}.jpg" for number in range(count))
+    attention = random.dirichlet(np.ones(places), count) if places else np.zeros((count, 0))
+    return Features(names, matrix.astype(np.float32), attention.astype(np.float32), {"epoch": 3, "recipe": "pgan"})
+
+
+@pytest.mark.parametrize("places", [0, 3])
+def test_round_trip(tmp_path: Path, places: int) -> None:
+    features = some_features(places=places)
+    write_features(tmp_path / "features.safetensors", features)
+    found = read_features(tmp_path / "features.safetensors")
+    assert found.names == features.names
+    assert found.provenance == features.provenance
+    np.testing.assert_array_equal(found.matrix, features.matrix)
+    np.testing.assert_array_equal(found.attention, features.attention)
+
+
+def test_a_matrix_that_is_a_strided_view_is_written_right(tmp_path: Path) -> None:
+    features = some_features()
+    turned = Features(features.names, np.asfortranarray(features.matrix), features.attention, {})
+    write_features(tmp_path / "f", turned)
+    np.testing.assert_array_equal(read_features(tmp_path / "f").matrix, features.matrix)
+
+
+def test_same_features_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_features(tmp_path / name, some_features())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "features.safetensors"
+    write_features(path, some_features())
+    sound = path.read_bytes()
+    for place in range(0, len(sound), 7):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(bytes(damaged))
+        try:
+            found = read_features(path)
+        except UserError as error:
+            assert str(path) in str(error)
+        else:  # white space that pads the header carries nothing
+            assert found.names == some_features().names
+            np.testing.assert_array_equal(found.matrix, some_features().matrix)
+    for length in (0, 7, 100, len(sound) - 1):
+        path.write_bytes(sound[:length])
+        with pytest.raises(UserError, match="delete it and run"):
+            read_features(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": None}, "NoneType"),
+        ({"names": ["a"] * 5}, "an image is named twice"),
+        ({"names": [[]] * 5}, "unhashable"),
+        ({"provenance": 3}, "int"),
+        ({"features": torch.ones(5, 8)}, "length 1"),
+        ({"features": torch.ones(5, 8, dtype=torch.bfloat16)}, "BFloat16"),
+        ({"attention": torch.ones(4, 1)}, r"attention is float32 \(4, 1\)"),
+    ],
+)
+def test_what_another_wrote_with_a_right_hash_is_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path, sound = tmp_path / "f", some_features()
+    tensors = {
+        name: torch.from_numpy(array) for name, array in (("features", sound.matrix), ("attention", sound.attention))
+    }
+    contents = {"schema": 1, "names": list(sound.names), "provenance": {}}
+    for part in (tensors, contents):
+        part |= {name: value for name, value in change.items() if name in part}
+    save_tensors(path, tensors, contents)
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(str(path))}: holds no features \(.*{words}.*\); delete it and run"
+    ):
+        read_features(path)
+    for name in change:
+        save_tensors(
+            path, *({key: value for key, value in part.items() if key != name} for part in (tensors, contents))
+        )
+        with pytest.raises(UserError, match=rf"holds no features \('{name}'\); try again"):
+            read_features(path, "try again")
+
+
+def test_missing_file_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cli\.py evaluate"):
+        read_features(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"), [(2, np.nan, "not finite"), (2, np.inf, "not finite"), (slice(None), 0, "length 1")]
+)
+def test_a_spoilt_row_is_refused_by_name(column: int, value: float, reason: str) -> None:
+    features = some_features()
+    matrix = features.matrix.copy()
+    matrix[3, column] = value
+    with pytest.raises(UserError, match=rf"ü 3\.jpg.*{reason}"):
+        Features(features.names, matrix, features.attention, {})
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.1, 1.5])
+def test_an_impossible_attention_is_refused_by_name(value: float) -> None:
+    features = some_features()
+    attention = features.attention.copy()
+    attention[1, 0] = value
+    with pytest.raises(UserError, match=r"ü 1\.jpg.*attention"):
+        Features(features.names, features.matrix, attention, {})
+
+
+def test_shapes_and_names_are_checked() -> None:
+    features = some_features()
+    with pytest.raises(UserError, match=r"expected float32 \(5, \.\.\.\)"):
+        Features(features.names, features.matrix[:4], features.attention, {})
+    with pytest.raises(UserError, match="float64"):
+        Features(features.names, features.matrix.astype(np.float64), features.attention, {})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="twice"):
+        Features((*features.names[:4], features.names[0]), features.matrix, features.attention, {})
+    with pytest.raises(UserError, match="there are none"):
+        Features((), np.zeros((0, 8), np.float32), np.zeros((0, 0), np.float32), {})
+
+
+def test_rows_follow_the_names_asked_for() -> None:
+    features = some_features()
+    assert features.rows([features.names[4], features.names[0]]).tolist() == [4, 0]
+    with pytest.raises(UserError, match=r"2 of 3 images have none, first x\.jpg"):
+        features.rows(["x.jpg", features.names[0], "y.jpg"])
+
+
+def test_collapse_is_an_error_and_closeness_is_not() -> None:
+    random = np.random.default_rng(2)
+    for spread, collapsed in ((0.0, True), (1e-5, True), (0.05, False)):
+        matrix = np.ones((50, 64)) + spread * random.standard_normal((50, 64))
+        matrix = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+        if collapsed:
+            with pytest.raises(UserError, match="collapsed"):
+                require_spread(matrix)
+        else:
+            require_spread(matrix)
+
+
+def test_more_names_than_a_header_holds_are_refused_before_an_image_is_read(
+    toy: Toy, tiny_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, names = tmp_path / "f.safetensors", ["ü.jpg", "b.jpg"]
+    monkeypatch.setattr(features_file, "MOST_OF_NAMES", len(r'"[\"\\u00fc.jpg\", \"b.jpg\"]"'))
+    require_room(path, names)
+    with pytest.raises(UserError, match=r"f\.safetensors: .* about 2 such images, not of 3; cut the list into several"):
+        require_room(path, [*names, "c.jpg"])
+    for image in (toy.dataset.root / "images").iterdir():
+        image.unlink()
+    with pytest.raises(UserError, match="a feature file holds the names of about"):
+        extracted(toy, path)
+    assert list(tmp_path.iterdir()) == []

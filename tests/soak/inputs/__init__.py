@@ -1,0 +1,1 @@
+"""Inputs for the fuzzer: what is read, and how it is mutated."""

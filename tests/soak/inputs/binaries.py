@@ -1,0 +1,134 @@
+"""Binary files that others wrote: features, part masks, images, weights."""
+
+import io
+import json
+import pickle
+import re
+import struct
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+from safetensors.numpy import save
+
+from data_cache.base import npy as mask_files
+from data_cache.base import tensors
+from data_cache.base.npy import mask_bytes, read_masks
+from data_cache.base.tensors import read_state_dict
+from data_cache.images import loading as images
+from data_cache.images.loading import image_size, load_image
+from helpers.toy.masks import npy, rectangles
+from reid.features import external as given_features
+from reid.features import external as given_files
+from reid.features.external import read_given_features
+from soak.inputs.mutation import spoil_bytes, spoil_value
+from soak.inputs.target import Target
+
+NAMES = ["a.jpg", "ü/b.jpg", "c.jpg"]
+FEATURES = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+LENGTH = struct.Struct("<Q")
+
+
+def archive(*, packed: bool) -> bytes:
+    buffer = io.BytesIO()
+    (np.savez_compressed if packed else np.savez)(buffer, names=np.array(NAMES), features=FEATURES)
+    return buffer.getvalue()
+
+
+def spoil_header(data: bytes, other: bytes, random: Random) -> bytes:
+    """Return a safetensors file with another header, its length made to fit; one time in three, any bytes of it."""
+    try:
+        (length,) = LENGTH.unpack(data[: LENGTH.size])
+        header = json.loads(data[LENGTH.size : LENGTH.size + length])
+    except (ValueError, struct.error, RecursionError):
+        return spoil_bytes(data, other, random)
+    if random.random() < 0.34:
+        return spoil_bytes(data, other, random)
+    text = json.dumps(spoil_value(header, random)).encode()
+    return LENGTH.pack(len(text)) + text + data[LENGTH.size + length :]
+
+
+def given(name: str, folder: Path) -> None:
+    read_given_features(folder / name, NAMES[:2])
+
+
+def masks_read(folder: Path) -> None:
+    read_masks(folder / "m.npy", mask_bytes(folder / "m.npy"))
+
+
+def image(kind: str, **options: Any) -> bytes:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, kind, exif=exif, icc_profile=b"z" * 60, dpi=(72, 72), **options)
+    return buffer.getvalue()
+
+
+def pictures() -> dict[str, bytes]:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("a", "b", zip=True)
+    return {
+        "a.jpg": image("JPEG"),
+        "b.jpg": image("JPEG", progressive=True),
+        "c.png": image("PNG", pnginfo=info),
+    }
+
+
+def pictures_read(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        image_size(path)
+        load_image(path)
+
+
+def state() -> dict[str, Any]:
+    return {"state_dict": {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2, dtype=torch.bfloat16)}, "epoch": 3}
+
+
+def weights(*, old: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state(), buffer, _use_new_zipfile_serialization=not old)
+    data = buffer.getvalue()
+    # the older format names a tensor by its address, which is another in every process
+    addresses = sorted(set(re.findall(rb"[0-9]{9,}", data))) if old else []
+    for number, address in enumerate(addresses, start=1):
+        data = data.replace(address, str(number).encode().zfill(len(address)))
+    return data
+
+
+def pickled() -> bytes:
+    return pickle.dumps({"a": np.ones(3), "b": torch.ones(2)}, protocol=2)
+
+
+TARGETS = {
+    ".npz of features": Target(
+        lambda: {"f.npz": archive(packed=False)}, partial(given, "f.npz"), (given_features, given_files)
+    ),
+    "packed .npz of features": Target(
+        lambda: {"f.npz": archive(packed=True)}, partial(given, "f.npz"), (given_features, given_files)
+    ),
+    "safetensors of features": Target(
+        lambda: {"f.safetensors": save({"features": FEATURES}, {"names": json.dumps(NAMES)})},
+        partial(given, "f.safetensors"),
+        (given_features, given_files),
+        spoil_header,
+    ),
+    ".npy of masks": Target(lambda: {"m.npy": npy(rectangles(3))}, masks_read, (mask_files,)),
+    "images": Target(pictures, pictures_read, (images,)),
+    "weights in a zip": Target(
+        lambda: {"w.pth": weights(old=False)}, lambda folder: read_state_dict(folder / "w.pth"), (tensors,)
+    ),
+    "weights in a pickle": Target(
+        lambda: {"w.pth": weights(old=True)}, lambda folder: read_state_dict(folder / "w.pth"), (tensors,)
+    ),
+    "a pickle": Target(lambda: {"w.pth": pickled()}, lambda folder: read_state_dict(folder / "w.pth"), (tensors,)),
+    "weights in safetensors": Target(
+        lambda: {"w.safetensors": save({"a": FEATURES, "b": FEATURES[0]}, {"note": "x"})},
+        lambda folder: read_state_dict(folder / "w.safetensors"),
+        (tensors,),
+        spoil_header,
+    ),
+}

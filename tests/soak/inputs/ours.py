@@ -1,0 +1,238 @@
+"""Files that this system writes itself, spoilt behind their seal: what someone could do who can compute a hash."""
+
+import io
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from data_cache.base import tensors
+from data_cache.base.tensors import ENTRY, content_hash, load_tensors
+from data_cache.parts import cache as parts
+from data_cache.parts import hdf5
+from data_cache.parts.cache import SEAL_SIZE, encode_parts, read_parts
+from detect.model import weights
+from detect.model.weights import load_weights, read_recipe, write_weights
+from detect.recipes import PRESETS as DETECTORS
+from detect.training import runner
+from detect.training.runner import QuietRunner
+from helpers.toy.vehicles import TINY, packed, tiny_trunk
+from reid.data import decoded
+from reid.data.decoded import digest_of, header_of, open_decoded
+from reid.features import file as features_file
+from reid.features.file import Features, read_features, write_features
+from reid.model import checkpoint as network
+from reid.model.backbones import TRUNKS
+from reid.model.checkpoint import read_checkpoint, trained_network
+from reid.runs import BEST, LAST
+from reid.training import state as training_state
+from reid.training.state import checkpoint_to_resume, restore, start_state
+from reid.training.state import save as save_state
+from soak.inputs.mutation import spoil_bytes, spoil_value
+from soak.inputs.target import Target
+
+IDENTITY = {"kind": "re-identification", "recipe": TINY.model_dump(mode="json"), "dataset": "folder", "vehicles": 4}
+MADE_FROM = {"images": {"a.jpg": [10, 1], "b.jpg": [12, 2]}, "size": 4}
+SIZES = (0, 1, 2, 3, 1000)
+
+
+def resealed(held: Mapping[str, torch.Tensor], metadata: Any) -> bytes:
+    """Return a file of ours with a sound hash, whatever it holds."""
+    entry = {"metadata": metadata, "sha256": content_hash(held, metadata)}
+    return bytes(save(dict(held), {ENTRY: json.dumps(entry, sort_keys=True)}))
+
+
+def spoil_tensors(data: bytes, other: bytes, random: Random) -> bytes:
+    """Return a file of ours with other metadata or other tensors and a sound hash; one time in four, any bytes."""
+    try:
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "t").write_bytes(data)
+            held, metadata, _ = load_tensors(Path(folder) / "t", "")
+    except Exception:
+        return spoil_bytes(data, other, random)
+    if random.random() < 0.25:
+        return spoil_bytes(data, other, random)
+    if random.random() < 0.6:
+        metadata = spoil_value(metadata, random)
+    else:
+        name = random.choice([*held, "new", "optimiser.x.y", "model.new"])
+        value = held.get(name, torch.ones(2))
+        held[name] = random.choice(
+            (value.flatten(), value.double(), value.bool(), value[None], torch.zeros(()), value * 1e30)
+        )
+        if random.random() < 0.3:
+            del held[name]
+    return resealed(held, metadata)
+
+
+def spoil_parts(data: bytes, other: bytes, random: Random) -> bytes:
+    """Return a part cache with one array or attribute of another kind and a sound seal; one time in four, any bytes."""
+    if random.random() < 0.25 or data[:SEAL_SIZE] != parts._seal(data[SEAL_SIZE:]):
+        return spoil_bytes(data, other, random)
+    with h5py.File(io.BytesIO(data), "r") as file:
+        attributes, arrays = dict(file.attrs), {name: file[name][()] for name in file}
+    name = random.choice([*attributes, *arrays])
+    if name in attributes:
+        attributes[name] = _other_attribute(attributes[name], random)
+    else:
+        arrays[name] = _other_array(arrays[name], random)
+    if random.random() < 0.1:
+        attributes.pop(name, None)
+        arrays.pop(name, None)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=SEAL_SIZE) as file:
+        for key, value in attributes.items():
+            file.attrs[key] = value
+        for key, array in arrays.items():
+            file[key] = array
+    content = buffer.getvalue()[SEAL_SIZE:]
+    return parts._seal(content) + content
+
+
+def _other_attribute(value: Any, random: Random) -> Any:
+    try:
+        return json.dumps(spoil_value(json.loads(value), random))
+    except (TypeError, ValueError):
+        return random.choice((0, 2, -1, "1", "[", [1, 2], np.nan))
+
+
+def _other_array(array: NDArray[Any], random: Random) -> Any:
+    change = random.randrange(5)
+    if change == 0:
+        return array[: random.choice(SIZES)]
+    if change == 1:
+        return (
+            array.astype(random.choice(("float64", "int64", "S3"))) if array.dtype.kind != "S" else np.zeros(len(array))
+        )
+    if change == 2:
+        return array[..., None]
+    if change == 3:
+        return np.repeat(array, random.choice(SIZES), axis=0)
+    spoilt = array.copy()
+    if spoilt.size:
+        value = b"../x" if spoilt.dtype.kind == "S" else random.choice((np.nan, -1, 0, 99, np.inf, 1e9))
+        with np.errstate(invalid="ignore"):
+            spoilt.flat[random.randrange(spoilt.size)] = np.asarray(value).astype(spoilt.dtype)
+    return spoilt
+
+
+@cache
+def cache_bytes() -> bytes:
+    boxes = [np.array([[1, 2, 30, 40], [5, 5, 20, 20]], np.float32), np.zeros((0, 4), np.float32)]
+    return encode_parts(packed(["a.jpg", "b.jpg"], boxes))
+
+
+def written(write: Any, *arguments: Any) -> bytes:
+    """Return the bytes of what `write` puts into a path, its first argument."""
+    with TemporaryDirectory() as folder:
+        write(Path(folder) / "file", *arguments)
+        return (Path(folder) / "file").read_bytes()
+
+
+@cache
+def checkpoint_bytes() -> bytes:
+    with patch.dict(TRUNKS, resnet18=tiny_trunk), TemporaryDirectory() as folder:
+        state = start_state(TINY, 4, "cpu")
+        save_state(state, Path(folder) / LAST, IDENTITY, with_optimiser=True)
+        return (Path(folder) / LAST).read_bytes()
+
+
+def network_of_best(folder: Path) -> None:
+    """Read a checkpoint as `evaluate` does."""
+    with patch.dict(TRUNKS, resnet18=tiny_trunk):
+        trained_network(read_checkpoint(folder / BEST))
+
+
+def network_read(folder: Path) -> None:
+    """Read a checkpoint as `evaluate` does, and as `train` does that goes on from it."""
+    network_of_best(folder)
+    with patch.dict(TRUNKS, resnet18=tiny_trunk):
+        found = checkpoint_to_resume(folder, IDENTITY)
+        if found is not None:
+            restore(start_state(TINY, 4, "cpu"), found)
+
+
+def features_bytes() -> bytes:
+    names, matrix = ("a.jpg", "b.jpg"), np.eye(2, 4, dtype=np.float32)
+    return written(write_features, Features(names, matrix, np.full((2, 3), 0.5, np.float32), {"weights": "0"}))
+
+
+def decoded_bytes() -> bytes:
+    pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    return header_of(MADE_FROM, [digest_of(pixels)]) + pixels.tobytes()
+
+
+def detector_bytes() -> bytes:
+    return written(write_weights, torch.nn.BatchNorm2d(1), DETECTORS["demo"])
+
+
+def detector_read(folder: Path) -> None:
+    read_recipe(folder / "w.safetensors")
+    load_weights(folder / "w.safetensors", torch.nn.BatchNorm2d(1))
+
+
+def training_bytes() -> bytes:
+    network = torch.nn.Linear(2, 1)
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    told = {"epoch": 1, "step": 3, "best": {"epoch": 1}, "schedules": []}
+    buffer = io.BytesIO()
+    torch.save({"network": network.state_dict(), "optimizer": optimiser.state_dict(), **told}, buffer)
+    return buffer.getvalue() + runner._seal(buffer.getvalue())
+
+
+def spoil_training(data: bytes, other: bytes, random: Random) -> bytes:
+    """Return a state of the detector's training, spoilt, mostly with a sound seal."""
+    spoilt = spoil_bytes(data[: -len(runner._seal(b""))], other, random)
+    return spoilt + (b"" if random.random() < 0.2 else runner._seal(spoilt))
+
+
+def training_read(folder: Path) -> None:
+    network = torch.nn.Linear(2, 1)
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    resumed: Any = SimpleNamespace(
+        state_file=folder / "state.pt",
+        model=network,
+        optim_wrapper=optimiser,
+        param_schedulers=[],
+        train_loop=SimpleNamespace(),
+    )
+    QuietRunner.load_or_resume(resumed)
+
+
+TARGETS = {
+    "part cache": Target(
+        lambda: {"parts.h5": cache_bytes()}, lambda folder: read_parts(folder / "parts.h5"), (parts, hdf5), spoil_parts
+    ),
+    "checkpoint": Target(
+        lambda: {BEST: checkpoint_bytes(), LAST: checkpoint_bytes()},
+        network_read,
+        (network, training_state, tensors),
+        spoil_tensors,
+    ),
+    "features": Target(
+        lambda: {"f.safetensors": features_bytes()},
+        lambda folder: read_features(folder / "f.safetensors"),
+        (features_file, tensors),
+        spoil_tensors,
+    ),
+    "decoded images": Target(
+        lambda: {"d.safetensors": decoded_bytes()},
+        lambda folder: open_decoded(folder / "d.safetensors", MADE_FROM),
+        (decoded,),
+    ),
+    "weights of a detector": Target(
+        lambda: {"w.safetensors": detector_bytes()}, detector_read, (weights, tensors), spoil_tensors
+    ),
+    "training of a detector": Target(lambda: {"state.pt": training_bytes()}, training_read, (runner,), spoil_training),
+}

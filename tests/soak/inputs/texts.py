@@ -1,0 +1,206 @@
+"""Files of text that users give: lists, CSV, XML, COCO JSON, recipes, logs, metrics."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from data_cache.base import config as recipes
+from data_cache.base import files
+from data_cache.base import safe_xml as xml_files
+from data_cache.base.config import resolve_recipe
+from data_cache.datasets import csv_file as csv_lists
+from data_cache.datasets import dataset as datasets
+from data_cache.datasets import lists
+from data_cache.datasets import vehicleid as readers
+from data_cache.datasets import veri as readers_veri
+from data_cache.datasets import veriwild as readers_veriwild
+from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.findings import faults
+from data_cache.parts import coco as coco_files
+from data_cache.parts import import_coco as coco_import
+from data_cache.parts import packing, verification
+from data_cache.parts.import_coco import import_coco, import_coco_results
+from detect.annotations import coco, part_mapping, voc
+from detect.annotations import pictures as image_record
+from detect.annotations import reading as annotations
+from detect.annotations import voc as voc_folder
+from detect.annotations.convert import convert_voc
+from detect.annotations.part_mapping import VAC21, read_mapping
+from detect.annotations.reading import annotation_faults, read_annotations
+from detect.recipes import PRESETS as DETECTORS
+from detect.recipes import DetectorRecipe
+from helpers.toy.lists import VEHICLEID, VERI, VERI_TRACKS, VERIWILD_INFO, VRIC, veriwild
+from helpers.toy.voc import voc_object, voc_xml
+from reid.evaluation import metrics_file
+from reid.evaluation.metrics_file import read_metrics
+from reid.recipes import PRESETS, ReidRecipe
+from reid.report import curves
+from reid.report.curves import read_log
+from reid.training import log as training_log
+from reid.training.log import keep_until
+from soak.inputs.mutation import spoil_json
+from soak.inputs.target import Target
+
+LISTS = (lists, readers, readers_veri, readers_veriwild, xml_files, csv_lists, datasets)
+COLOURS = ["1 red", "2 大众"]
+LABELS = (
+    '<?xml version="1.0" encoding="gb2312"?><T><Items><Item imageName="0001_c001_00016450_0.jpg" colorID="1" '
+    'typeID="2"/><Item imageName="0002_c002_00030600_0.jpg" colorID="2"/></Items></T>'
+)
+CSV = (
+    "name,vehicle_id,camera_id,split,colour\na.jpg,1,0,train,red\n"
+    '"b, c.jpg",1,,train,\nd.jpg,2,3,query,\ne/f.jpg,2,4.0,gallery,"x\ny"\n'
+)
+
+
+def lines(tree: Mapping[str, Sequence[str]], folder: str) -> dict[str, bytes]:
+    """Return list files below `folder`, by name."""
+    return {f"{folder}/{name}": "\n".join([*lines, ""]).encode() for name, lines in tree.items()}
+
+
+def listed(name: str, folder: Path) -> None:
+    """Read a data set and look for what would spoil training on it."""
+    faults(load_dataset(name, folder))
+
+
+def veri() -> dict[str, bytes]:
+    more = {"test_track.txt": VERI_TRACKS, "train_label.xml": [LABELS], "list_color.txt": COLOURS}
+    return lines({**VERI, **more}, "VeRi")
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 40), (90, 120, 30)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def coco_document() -> dict[str, Any]:
+    return {
+        "images": [
+            {"id": 1, "file_name": "a.png", "width": 60, "height": 40, "vehicle_id": "v"},
+            {"id": "two", "file_name": "b/c.png", "width": 60, "height": 40},
+        ],
+        "categories": [{"id": 5, "name": "plate"}, {"id": 6, "name": "Back_Mirror"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 5, "bbox": [1, 2, 10.5, 8], "score": 0.5, "iscrowd": 0},
+            {"id": 2, "image_id": "two", "category_id": 6, "bbox": [0, 0, 60, 40]},
+        ],
+    }
+
+
+def coco_files_() -> dict[str, bytes]:
+    results = [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4], "score": 0.25}]
+    return {
+        "coco.json": json.dumps(coco_document()).encode(),
+        "results.json": json.dumps(results).encode(),
+        **{name: picture() for name in ("a.png", "b/c.png")},
+    }
+
+
+def imported(folder: Path) -> None:
+    import_coco(folder / "coco.json", dataset=None, top_k=2)
+    import_coco_results(folder / "results.json", folder / "coco.json", dataset=None, top_k=2)
+
+
+def annotated(folder: Path) -> None:
+    if not annotation_faults(folder / "coco.json", folder):
+        read_annotations(folder / "coco.json", folder)
+
+
+def voc_files() -> dict[str, bytes]:
+    objects = voc_object("plate", (1, 1, 20, 20)) + voc_object("Wheel", (5.5, 2, 60, 40), "<difficult>1</difficult>")
+    return {"a.xml": voc_xml("a.png", (60, 40), objects).encode(), "a.png": picture()}
+
+
+def recipe_files() -> dict[str, bytes]:
+    given = PRESETS["pgan"].model_dump(mode="json")
+    plain = "\n".join(f"{name}: {json.dumps(value)}" for name, value in given.items())
+    detector = json.dumps(DETECTORS["demo"].model_dump(mode="json"))
+    return {"pgan.yaml": plain.encode(), "detector.json": detector.encode()}
+
+
+def recipe_read(folder: Path, name: str = "pgan.yaml") -> None:
+    """Read a recipe, and write down what was read, as every run does."""
+    path = str(folder / name)
+    if name == "pgan.yaml":
+        recipe = resolve_recipe(ReidRecipe, PRESETS, path).model_dump(mode="json")
+    else:
+        recipe = resolve_recipe(DetectorRecipe, DETECTORS, path).model_dump(mode="json")
+    json.dumps(recipe, allow_nan=False)
+
+
+def recipes_read(folder: Path) -> None:
+    """Read one recipe after the other; a fault of the first does not keep the second unread."""
+    try:
+        recipe_read(folder)
+    finally:
+        recipe_read(folder, "detector.json")
+
+
+def log_lines() -> dict[str, bytes]:
+    epochs = [{"epoch": epoch, "loss": 1 / epoch, "validation_mAP": 0.5} for epoch in range(1, 4)]
+    return {"log.jsonl": b"".join(json.dumps(line).encode() + b"\n" for line in epochs)}
+
+
+def log_read(folder: Path) -> None:
+    read_log(folder / "log.jsonl")
+    keep_until(folder, 2)
+
+
+def metrics_written() -> dict[str, bytes]:
+    figures = dict.fromkeys(("mAP", "cmc1", "cmc5", "cmc10", "mINP"), 0.5)
+    counts = {"queries": 4, "queries_without_match": 1, "gallery": 9, "trials": 1, "seed": None}
+    scores = {"split": "test", **figures, **counts, "deviation": None, "precision": "step"}
+    told = {"dataset": "veri", "split": "test", "recipe": PRESETS["demo"].model_dump(mode="json")}
+    made = {"protocol": {"draws": 1}, "checkpoint": {"file": "b", "epoch": 3}, "versions": {"torch": "2"}}
+    return {"metrics.json": json.dumps({**told, **made, "scores": {"trained": scores}}).encode()}
+
+
+TARGETS = {
+    "lists of VeRi-776": Target(veri, partial(listed, "veri"), LISTS),
+    "lists of VehicleID": Target(partial(lines, VEHICLEID, "VehicleID"), partial(listed, "vehicleid"), LISTS),
+    "lists of VRIC": Target(partial(lines, VRIC, "VRIC"), partial(listed, "vric"), LISTS),
+    "lists of VERI-Wild": Target(
+        lambda: lines({**veriwild(), "vehicle_info.txt": VERIWILD_INFO}, "VERI-Wild"),
+        partial(listed, "veriwild"),
+        LISTS,
+    ),
+    "CSV": Target(lambda: {"images.csv": CSV.encode()}, partial(listed, "folder"), LISTS),
+    "CSV of the renderer": Target(
+        lambda: {"synthetic/images.csv": CSV.encode(), "synthetic/synthetic.json": b'{"images": 4}'},
+        partial(listed, "synthetic"),
+        LISTS,
+    ),
+    "COCO to import": Target(
+        coco_files_,
+        imported,
+        (coco_files, coco_import, files, packing, verification),
+        spoil_json,
+        ("coco.json", "results.json"),
+    ),
+    "COCO of parts": Target(
+        coco_files_, annotated, (coco_files, coco, annotations, image_record, files), spoil_json, ("coco.json",)
+    ),
+    "VOC": Target(
+        voc_files,
+        lambda folder: convert_voc(folder, folder, folder / "parts.json", VAC21),
+        (xml_files, voc, voc_folder),
+        spoilt=("a.xml",),
+    ),
+    "label mapping": Target(
+        lambda: {"map.json": b'{"headlight": "car light", "bumper": null}'},
+        lambda folder: read_mapping(folder / "map.json"),
+        (part_mapping, files),
+        spoil_json,
+    ),
+    "recipe": Target(recipe_files, recipes_read, (recipes,)),
+    "log": Target(log_lines, log_read, (files, training_log, curves)),
+    "metrics": Target(
+        metrics_written, lambda folder: read_metrics(folder / "metrics.json"), (metrics_file,), spoil_json
+    ),
+}
