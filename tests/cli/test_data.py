@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 
 import detect.commands.doctor
 from cli import main
-from conftest import MakeParts
 from data_cache.base.devices import choose_device, describe_device
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import write_parts
 from detect.commands.doctor import Check, system_checks
+from helpers.parts import MakeParts
 
 Run = Callable[..., Result]
 

@@ -16,12 +16,12 @@ import torch
 from click.testing import CliRunner
 
 from cli import main
-from conftest import MakeParts
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import read_parts, write_parts
 from helpers.faults.attack import Attack
 from helpers.faults.bombs import MIB, read_bombs
 from helpers.faults.hostile import FILES
+from helpers.parts import MakeParts
 from helpers.places.stand_in import data_set, stand_in
 from soak.fuzz import TARGETS
 from soak.inputs.texts import coco_document

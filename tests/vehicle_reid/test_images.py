@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import MakePictures
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, load_image
+from helpers.parts import MakePictures
 from vehicle_reid.images import named_images, pixels_of
 
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from conftest import MakePictures
 from data_cache.check import check as check_module
 from data_cache.check.check import DatasetCheck, Part, check_dataset, check_table
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.sizes import PAPER, RELEASED, Size
+from helpers.parts import MakePictures
 from helpers.toy.lists import TREES, VERI, lay, tell_apart
 
 

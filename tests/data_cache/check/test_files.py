@@ -10,9 +10,9 @@ from typing import NoReturn
 import pytest
 
 import data_cache.check.files
-from conftest import MakePictures
 from data_cache.base.errors import UserError
 from data_cache.check.files import AT_ONCE, FileCheck, check_files, look_at
+from helpers.parts import MakePictures
 from helpers.toy.lists import tell_apart
 
 NAMES = ["train/a.jpg", "train/b.jpg", "test/c.jpg", "test/d.jpg", "more/e.jpg"]

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from conftest import MakeParts, MakePictures, sliced
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import PartBoxes, read_parts, write_parts
+from helpers.parts import MakeParts, MakePictures, sliced
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 Run = Callable[..., Result]

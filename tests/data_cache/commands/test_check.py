@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from conftest import MakePictures
+from helpers.parts import MakePictures
 from helpers.toy.lists import VERI, VERI_ANSWERS, lay
 
 IMAGES = {

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import data_cache.parts.cache
-from conftest import MakeParts, sliced
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import (
     ARRAYS,
@@ -27,6 +26,7 @@ from data_cache.parts.cache import (
     write_parts,
 )
 from data_cache.parts.names import PART_NAMES
+from helpers.parts import MakeParts, sliced
 
 
 def same(first: PartBoxes, second: PartBoxes) -> bool:

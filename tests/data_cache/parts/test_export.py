@@ -12,12 +12,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from conftest import MakeParts
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
 from data_cache.parts.export import Kind, export_boxes
 from data_cache.parts.import_coco import import_coco, import_coco_results
 from data_cache.parts.names import PART_NAMES
+from helpers.parts import MakeParts
 
 
 def document_of(parts: PartBoxes, images: dict[str, int], categories: dict[str, int]) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 import data_cache.base.npy
-from conftest import MakePictures
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND
 from data_cache.parts.import_masks import import_masks, mask_boxes
 from data_cache.parts.verification import fingerprint_faults
+from helpers.parts import MakePictures
 from helpers.toy.masks import npy, rectangles
 from helpers.toy.vehicles import TINY, Toy, train_toy
 from reid.data.vehicle_images import part_arrays

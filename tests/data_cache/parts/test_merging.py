@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import MakeParts, sliced
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import PartBoxes, encode_parts, write_parts
 from data_cache.parts.merging import Source, merge_caches, parse_source
+from helpers.parts import MakeParts, sliced
 
 
 def of(parts: PartBoxes, dataset: str | None = "set") -> PartBoxes:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import MakeParts
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.parts.packing import ImageEntry, Imported, LooseBoxes, pack_boxes, write_cache
+from helpers.parts import MakeParts
 
 NAMES = ("part a", "part b", "part c")
 

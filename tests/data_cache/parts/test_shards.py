@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import MakeParts, sliced
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import PartBoxes, encode_parts, read_parts, write_parts
 from data_cache.parts.shards import merge_shards, plan_shards, shard_is_finished, shard_path, shards_folder
 from data_cache.parts.source_files import with_files
+from helpers.parts import MakeParts, sliced
 
 ROOT = Path("no/images/lie/here")  # so there are no sizes of files to compare
 

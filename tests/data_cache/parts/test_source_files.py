@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import MakePictures
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, image_size, images_below, load_image
+from helpers.parts import MakePictures
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("png", "P")])

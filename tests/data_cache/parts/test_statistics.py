@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from conftest import MakeParts
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, no_parts
 from data_cache.parts.names import PART_NAMES
 from data_cache.parts.packing import ImageEntry, LooseBoxes, pack_boxes
 from data_cache.parts.statistics import CacheStatistics, cache_statistics, statistics_table, write_statistics
+from helpers.parts import MakeParts
 
 
 def shown(found: CacheStatistics) -> str:

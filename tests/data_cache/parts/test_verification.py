@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import MakeParts, MakePictures, sliced
 from data_cache.base.files import sha256_of_names
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes, write_parts
 from data_cache.parts.packing import ImageEntry, LooseBoxes, pack_boxes
 from data_cache.parts.verification import compare, differing_names, fingerprint_faults, first_of, verify_cache
+from helpers.parts import MakeParts, MakePictures, sliced
 
 
 def with_fingerprint(parts: PartBoxes, **values: Any) -> PartBoxes:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import sliced
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import read_parts, write_parts
 from data_cache.parts.merging import Source, merge_caches
@@ -15,6 +14,7 @@ from data_cache.parts.source_files import FILES, files_replaced, with_files
 from detect.extraction.job import DetectionJob, prepare_job
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
+from helpers.parts import sliced
 from helpers.toy.annotations import TINY, find, toy_set
 
 IMAGES = 6

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from conftest import MakeParts
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import encode_parts, write_parts
 from data_cache.parts.shards import shards_folder
 from helpers.faults.detection import Ended, here, leftovers, one_line, start, undisturbed_calls
 from helpers.faults.traps import Fail, Watch, trapped
+from helpers.parts import MakeParts
 from helpers.places.stand_in import data_set, words
 
 REASONS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import MakeParts
 from data_cache.base.errors import UserError
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import PART_NAMES
+from helpers.parts import MakeParts
 from reid.ablation.boxes import TRUTH, has_truth, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 
 CONTROLS: dict[str, Callable[[PartBoxes], PartBoxes]] = {
