@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from data_cache.base.errors import UserError, plain, telling_of_little_memory
+from data_cache.base.errors import UserError, out_of_memory_as_user_error, printable
 from data_cache.base.options import json_option
-from data_cache.base.signals import ending_in_order
+from data_cache.base.progress import is_first_rank, show_messages
+from data_cache.base.signals import Terminated, sigterm_raises
 from data_cache.commands.cache import cache
 from data_cache.commands.check import check
 from data_cache.commands.synth import synth
@@ -31,12 +32,17 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command."""
+        show_messages()
         try:
-            with ending_in_order(), telling_of_little_memory():
+            with sigterm_raises(), out_of_memory_as_user_error():
                 return super().invoke(ctx)
         except UserError as error:
-            click.echo(f"Error: {plain(error)}", err=True)
+            click.echo(f"Error: {printable(error)}", err=True)
             sys.exit(1)
+        except Terminated:
+            if is_first_rank():
+                click.echo("Error: stopped by SIGTERM; finished work is kept, run it again to resume", err=True)
+            raise
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from data_cache.base.progress import show_messages
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
 from helpers.parts import MakeParts, MakePictures
@@ -20,6 +21,12 @@ from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
 # the same examples every time and no clock, so that a test fails on every machine or on none
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def messages() -> None:
+    """Messages on standard error, as in commands."""
+    show_messages()
 
 
 @pytest.fixture(scope="module")

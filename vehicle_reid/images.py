@@ -1,5 +1,6 @@
 """What the API takes for images, each under a name: paths, bytes, arrays, images of Pillow's; and whole folders."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from data_cache.base.errors import UserError
-from data_cache.base.progress import say
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.lists import CONTROL
 from data_cache.images.loading import (
@@ -25,6 +25,8 @@ from data_cache.images.loading import (
     rgb_pixels,
 )
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
+
+log = logging.getLogger(__name__)
 
 Image = str | Path | bytes | NDArray[np.uint8] | PillowImage.Image
 Cameras = int | Mapping[str, int] | Sequence[int]
@@ -179,5 +181,5 @@ def _without(images: NamedImages, failed: NDArray[np.bool_], first: str, skip: b
     told = f"{int(failed.sum())} of {len(images)} images cannot be read, first {first}"
     if not skip:
         raise UserError(f"{told}; mend them, or leave them out with --skip-unreadable (in Python skip_unreadable=True)")
-    say(f"{told}; they are left out")
+    log.info(f"{told}; they are left out")
     return images.take(np.flatnonzero(~failed))

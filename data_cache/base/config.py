@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from data_cache.base.errors import UserError, plain, shown
+from data_cache.base.errors import UserError, printable, short_repr
 from data_cache.base.files import read_regular
 
 MAX_RECIPE_BYTES = 64 * 1024
@@ -77,7 +77,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-    return UserError(f"unknown {what} {plain(name)[:80]}{hint}")
+    return UserError(f"unknown {what} {printable(name)[:80]}{hint}")
 
 
 def _preset_options(kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _yaml_value(text: str, source: str) -> Any:
         return yaml.safe_load(text)
     except (yaml.YAMLError, *_NO_VALUE) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{source}: not valid YAML ({plain(reason)[:200]})") from error
+        raise UserError(f"{source}: not valid YAML ({printable(reason)[:200]})") from error
 
 
 def _refuse_unknown(kind: type[Recipe], options: Iterable[str], where: str = "") -> None:
@@ -124,7 +124,7 @@ def _validated(kind: type[RecipeKind], options: Mapping[str, Any], source: str) 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise UserError(f"{source}: {name}: {first['msg']} (given: {shown(first['input'])})") from error
+        raise UserError(f"{source}: {name}: {first['msg']} (given: {short_repr(first['input'])})") from error
 
 
 _LIMITS = {

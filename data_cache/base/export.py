@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_strays, replacing
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import without_notices
+from data_cache.base.progress import without_library_messages
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Exported:
     weights_sha256: str
     beside_pytorch: Mapping[str, float] | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return {**vars(self), "files": [str(path) for path in self.files]}
 
@@ -72,7 +72,7 @@ def trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProg
 
     batch = torch.export.Dim(BATCH, min=1)
     shapes = {name: {0: batch} for name in example}
-    with torch.no_grad(), without_notices():
+    with torch.no_grad(), without_library_messages():
         traced = torch.export.export(module.eval(), tuple(example.values()), dynamic_shapes=shapes, strict=False)
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
@@ -89,7 +89,7 @@ def write_program(path: Path, kind: str, program: Program, compare: Callable[[Ru
     with run_lock(path.parent):
         remove_strays(path)
         with replacing(path) as temporary:
-            with without_notices():
+            with without_library_messages():
                 temporary.write_bytes(encode(program))
             return compare(load(temporary.read_bytes()))
 

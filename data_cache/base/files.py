@@ -4,6 +4,7 @@ import errno
 import glob
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from data_cache.base.errors import UserError
-from data_cache.base.progress import say
+
+log = logging.getLogger(__name__)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -72,7 +74,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        say(f"{path}: cannot be removed ({error.strerror or error})")
+        log.info(f"{path}: cannot be removed ({error.strerror or error})")
 
 
 @contextmanager
@@ -231,7 +233,7 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[str]:
         for name in folders:
             link = Path(place, name)
             if link.is_symlink():
-                say(f"{link}: a link to a folder, which is not followed; give that folder itself, or copy it here")
+                log.info(f"{link}: a link to a folder, which is not followed; give that folder itself, or copy it here")
         names += [Path(place, name) for name in files if Path(name).suffix.lower() in suffixes]
     return sorted(path.relative_to(folder).as_posix() for path in names)
 

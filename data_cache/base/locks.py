@@ -1,97 +1,52 @@
-"""A lock against two runs on one folder, held by the system: it ends with its process, however that ends."""
+"""A lock that keeps two runs from writing to one folder; the system frees it when its process ends."""
 
 import errno
-import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from data_cache.base.errors import UserError
-from data_cache.base.progress import say
+from filelock import FileLock, Timeout
 
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
-_held: set[int] = set()  # descriptors of this process
+from data_cache.base.errors import UserError
+
+log = logging.getLogger(__name__)
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # errors of file systems without locks
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder/.lock` while a run writes there; a second run is refused with UserError.
+    """Hold `folder/.lock` while a run writes there; create the folder if needed.
 
-    The file names host and process for the refused run's message; the lock itself is the system's (flock), so that a
-    killed run leaves nothing to judge or to delete.
+    The file holds host and process id, for the message of a refused run. Raises UserError if another run holds the
+    lock, or if the file cannot be written.
     """
-    lock = folder / ".lock"
+    path = folder / ".lock"
+    lock = FileLock(path, timeout=0)
     try:
-        descriptor = _acquire(lock)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        path.write_text(f"{socket.gethostname()} {os.getpid()}")
+    except Timeout as error:
+        raise UserError(f"{folder}: another run ({_owner(path)}) is writing here; wait for it or stop it") from error
     except OSError as error:
-        raise UserError(f"{lock}: cannot be written ({error.strerror or error})") from error
-    _held.add(descriptor)
+        lock.release()
+        if error.errno not in NO_LOCKS:
+            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        log.warning(f"{path}: this file system has no locks; start no second run in {folder}")
     try:
         yield
     finally:
-        _held.discard(descriptor)
         try:
-            lock.unlink(missing_ok=True)
-        except OSError as error:  # the file alone locks nobody out
-            say(f"{lock}: cannot be removed ({error.strerror or error})")
-        finally:
-            os.close(descriptor)
+            path.unlink(missing_ok=True)  # before the release: afterwards it may be another run's
+        except OSError as error:
+            log.warning(f"{path}: cannot be removed ({error.strerror or error})")
+        lock.release()
 
 
-def remove_lock_of_the_dead(folder: Path) -> None:
-    """Remove a lock's file that no run holds, where one is left: it locks nobody out, and is of no use."""
-    if (folder / ".lock").exists():
-        with suppress(UserError), run_lock(folder):
-            pass
-
-
-def _acquire(lock: Path) -> int:
-    """Return the descriptor of the locked file; a file that its run removed meanwhile is made anew."""
-    while True:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except FileNotFoundError:  # a run that ended meanwhile removed the folder
-            continue
-        try:
-            _flock(descriptor, lock)
-            if _is_file(descriptor, lock):
-                os.truncate(descriptor, 0)
-                os.write(descriptor, f"{socket.gethostname()} {os.getpid()}".encode())
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_file(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _flock(descriptor: int, lock: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 300).decode(errors="replace") or "it has just begun"
-        raise UserError(f"{lock.parent}: another run ({owner}) is writing here; wait for it, or end it") from error
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        say(f"{lock}: this file system knows no locks; start no second run on {lock.parent}")
-
-
-def _let_go_in_child() -> None:
-    """Close inherited descriptors, so that a forked worker which outlives its run does not hold the run's lock."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go_in_child)
+def _owner(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(errors="replace")[:300] or "just started"
+    return "just ended"

@@ -1,4 +1,7 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere, silence on every rank but the first."""
+"""What a command prints: messages and progress on standard error, tables on standard output.
+
+Messages are log records of this project's packages; a library's user sees or silences them by `logging`.
+"""
 
 import logging
 import os
@@ -10,142 +13,50 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
-from data_cache.base.errors import plain
+from data_cache.base.errors import printable
 
 if TYPE_CHECKING:
-    from rich.progress import Task
     from rich.table import Table
-    from rich.text import Text
 
-
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
-Size = Callable[[Item], int]
+Advance = Callable[[int, Callable[[], str]], None]  # number of items done, note to show
+PACKAGES = ("data_cache", "detect", "reid", "vehicle_reid")
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_NOTES = 1.0
-_untold = ContextVar("untold", default=False)
+TABLE_WIDTH = 120  # characters in a file or pipe, where rich would assume 80
+_hidden = ContextVar("hidden", default=False)
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the one that talks (rank 0 of `torchrun`, or the only one)."""
+    """Return whether this process prints: rank 0 of `torchrun`, or the only process."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def say(message: str) -> None:
-    """Print one line for the user on standard error, from the first rank only; standard output is for results.
+class StandardErrorHandler(logging.Handler):
+    """Writes messages as plain lines on standard error, from the first rank only; unprintable characters escaped."""
 
-    What does not print, such as control characters in the name of a file, is written as escapes.
-    """
-    if is_first_rank():
-        sys.stderr.write(plain(message) + "\n")
-        sys.stderr.flush()
-
-
-@contextmanager
-def untold() -> Iterator[None]:
-    """Let `track` show nothing: for a server, whose work is many short pieces."""
-    before = _untold.set(True)
-    try:
-        yield
-    finally:
-        _untold.reset(before)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if is_first_rank():
+            sys.stderr.write(printable(record.getMessage()) + "\n")
+            sys.stderr.flush()
 
 
-def track(
-    items: Iterable[Item],
-    description: str,
-    total: int,
-    size: Size[Item] = lambda _: 1,
-    note: Callable[[], str] = lambda: "",
-    done: int = 0,
-) -> Iterator[Item]:
-    """Pass `items` on while telling how much of `total` is done, the rate and the time left.
-
-    `size` tells what an item counts for, such as the images in a batch; without it every item counts for one. `note`
-    gives what else there is to tell, such as a loss; it is asked only when something is shown. `done` is how much of
-    `total` was done before: it is shown, and counts for no rate.
-    """
-    if not is_first_rank() or _untold.get():
-        yield from items
-    elif sys.stderr.isatty():
-        yield from _bar(items, description, total, size, note, done)
-    else:
-        yield from _lines(items, description, total, size, note, done)
+_handler = StandardErrorHandler()
 
 
-def _bar(
-    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str], done: int
-) -> Iterator[Item]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: "Task") -> "Text":
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:.1f}/s")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total, completed=done, note="")
-        shown = 0.0
-        for item in items:
-            yield item
-            progress.advance(task, size(item))
-            if time.monotonic() - shown >= SECONDS_BETWEEN_NOTES:
-                shown = time.monotonic()
-                progress.update(task, note=note())
-
-
-def _lines(
-    items: Iterable[Item], description: str, total: int, size: Size[Item], note: Callable[[], str], done: int
-) -> Iterator[Item]:
-    started = last = time.monotonic()
-    before = done
-    for item in items:
-        yield item
-        done += size(item)
-        now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES and done < total:
-            last = now
-            rate = (done - before) / (now - started)
-            told = f"{description}: {done}/{total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left"
-            say(", ".join(filter(None, (told, note()))))
-    if time.monotonic() - started >= SECONDS_BETWEEN_LINES:
-        say(f"{description}: {done}/{total} in {time.monotonic() - started:.0f} s")
-
-
-WIDTH = 120  # characters; where there is no terminal, rich would take 80
-
-
-def print_tables(*tables: "Table") -> None:
-    """Print tables on standard output."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    for table in tables:
-        console.print(table)
+def show_messages() -> None:
+    """Show this project's messages on standard error, as the commands do."""
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_handler)  # again is no second time
 
 
 @contextmanager
-def without_notices() -> Iterator[None]:
-    """Keep warnings, and log lines up to those, from the user for a while; exceptions pass."""
+def without_library_messages() -> Iterator[None]:
+    """Hide warnings and log records up to WARNING; exceptions pass."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -154,3 +65,102 @@ def without_notices() -> Iterator[None]:
             yield
         finally:
             logging.disable(before)
+
+
+@contextmanager
+def hidden_progress() -> Iterator[None]:
+    """Make `track` silent: for a server, whose work is many short pieces."""
+    before = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(before)
+
+
+def track(
+    items: Iterable[Item],
+    description: str,
+    total: int,
+    size: Callable[[Item], int] = lambda _: 1,
+    note: Callable[[], str] = lambda: "",
+    done: int = 0,
+) -> Iterator[Item]:
+    """Yield `items` and show how much of `total` is done, the rate and the time left.
+
+    `size` is what an item counts for, such as the images of a batch. `note` is called when a line is shown and gives
+    further text, such as a loss. `done` was finished before; it is shown, but does not count for the rate.
+    """
+    if _hidden.get() or not is_first_rank():
+        yield from items
+        return
+    display = _bar if sys.stderr.isatty() else _lines
+    with display(description, total, done) as advance:
+        for item in items:
+            yield item
+            advance(size(item), note)
+
+
+@contextmanager
+def _bar(description: str, total: int, done: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=total, completed=done, rate="", note="")
+        shown = 0.0
+
+        def advance(count: int, note: Callable[[], str]) -> None:
+            nonlocal shown
+            progress.advance(task, count)
+            if time.monotonic() - shown >= SECONDS_BETWEEN_NOTES:
+                shown = time.monotonic()
+                speed = progress.tasks[0].speed
+                progress.update(task, note=note(), rate=f"{speed:.1f}/s" if speed else "")
+
+        yield advance
+
+
+@contextmanager
+def _lines(description: str, total: int, done: int) -> Iterator[Advance]:
+    started = last = time.monotonic()
+    finished = done
+
+    def advance(count: int, note: Callable[[], str]) -> None:
+        nonlocal last, finished
+        finished += count
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and finished < total:
+            last = now
+            rate = (finished - done) / (now - started)
+            line = f"{description}: {finished}/{total}, {rate:.1f}/s, {(total - finished) / rate:.0f} s left"
+            log.info(", ".join(filter(None, (line, note()))))
+
+    yield advance
+    if time.monotonic() - started >= SECONDS_BETWEEN_LINES:
+        log.info(f"{description}: {finished}/{total} in {time.monotonic() - started:.0f} s")
+
+
+def print_tables(*tables: "Table") -> None:
+    """Print tables on standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    for table in tables:
+        console.print(table)

@@ -9,7 +9,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from data_cache.base.errors import RecordFault, plain
+from data_cache.base.errors import RecordFault, printable
 from data_cache.base.files import read_regular
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -40,7 +40,7 @@ def parse_xml(path: Path, *, most_bytes: int, errors: str = "strict") -> Element
     except OSError as error:
         raise RecordFault(f"cannot be read ({error.strerror})") from error
     except (LookupError, UnicodeError) as error:
-        raise RecordFault(f"cannot be decoded ({plain(error)[:200]})") from error
+        raise RecordFault(f"cannot be decoded ({printable(error)[:200]})") from error
     except ElementTree.ParseError as error:
         raise RecordFault(f"not XML ({error})") from error
 

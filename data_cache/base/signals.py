@@ -1,4 +1,4 @@
-"""The end that a batch system or `torchrun` asks for: through the code's own exits."""
+"""SIGTERM, as batch systems and `torchrun` send it, ends a command through its context managers."""
 
 import os
 import signal
@@ -9,61 +9,40 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-from data_cache.base.errors import UserError, silence_loader
-from data_cache.base.progress import is_first_rank
-
-MOMENT = 0.1  # seconds
+RESEND_SECONDS = 0.1
 
 
-class _Stopped(UserError):
-    """The end of the first rank."""
-
-
-class _StoppedSilently(SystemExit):
-    """The end of another rank."""
+class Terminated(SystemExit):
+    """SIGTERM arrived."""
 
 
 @contextmanager
-def ending_in_order(left: str = "what is finished is kept, run it again to go on") -> Iterator[None]:
-    """Leave through the code's own exits when SIGTERM comes, so that locks and temporary files are removed.
-
-    `torchrun` sends it to all processes when one of them ends. The first rank raises UserError, which ends with `left`,
-    the others are silent. Where Python swallows that, as in a callback, the signal comes once more a moment later, and
-    another error that a library makes of it is the end all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may choose a handler
-        yield
-        return
-
-    asked = False
-
-    def the_end() -> BaseException:
-        return _Stopped(f"stopped from outside (SIGTERM); {left}") if is_first_rank() else _StoppedSilently(1)
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        nonlocal asked
-        asked = True
-        silence_loader()
-        raise the_end()
-
-    before, tell = signal.signal(signal.SIGTERM, end), sys.unraisablehook
-
-    def swallowed(told: Any) -> None:
-        if isinstance(told.exc_value, _Stopped | _StoppedSilently):
-            again = threading.Timer(MOMENT, os.kill, (os.getpid(), signal.SIGTERM))
-            again.daemon = True
-            again.start()
-        else:
-            tell(told)
-
-    sys.unraisablehook = swallowed
+def sigterm_raises() -> Iterator[None]:
+    """Raise Terminated in the main thread on SIGTERM, so that locks and temporary files are removed on the way out."""
+    hook = sys.unraisablehook
+    handler = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
-    except Exception as error:
-        if asked and not isinstance(error, _Stopped):
-            raise the_end() from error
-        raise
     finally:
-        if sys.unraisablehook is swallowed:  # `silence_loader` has put none upon it
-            sys.unraisablehook = tell
-        signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    silence_loaders()
+    sys.unraisablehook = _resend
+    raise Terminated(1)
+
+
+def silence_loaders() -> None:
+    """Ignore the death of loader workers from now on: torch's SIGCHLD handler would raise in the middle of clean-up."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _resend(ignored: Any) -> None:
+    """Send SIGTERM again if Python ignored Terminated, as it does in callbacks; other noise of the exit is dropped."""
+    if isinstance(ignored.exc_value, Terminated):
+        timer = threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.daemon = True
+        timer.start()

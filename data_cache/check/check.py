@@ -57,7 +57,7 @@ class DatasetCheck:
     remarks: tuple[str, ...]
     faults: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values; of names the count and the first few."""
         files = self.files
         return {

@@ -42,7 +42,7 @@ def cache_verify(paths: tuple[Path, ...], dataset: str | None, data_root: Path, 
     found = [verify_cache(path, table) for path in paths]
     bad = [result for result in found if not result.sound]
     if as_json:
-        click.echo(json.dumps([result.as_json() for result in found]))
+        click.echo(json.dumps([result.to_dict() for result in found]))
     elif len(found) > 1 or not bad:
         click.echo("\n".join(result.line() for result in found))
     if bad:
@@ -67,7 +67,7 @@ def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
 
     statistics = cache_statistics(read_parts(path))
     if as_json:
-        click.echo(json.dumps(statistics.as_json()))
+        click.echo(json.dumps(statistics.to_dict()))
     else:
         print_tables(statistics_table(statistics, str(path)))
     if output is not None:

@@ -1,6 +1,7 @@
 """Commands that exchange part caches with other tools: `cache export | import`."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from data_cache.datasets.dataset import Dataset
     from data_cache.parts.export import Kind
     from data_cache.parts.packing import Imported
+
+log = logging.getLogger(__name__)
 
 SOURCES = "--coco FILE, --coco-results FILE with --images-from FILE, or --masks FOLDER"
 
@@ -44,7 +47,6 @@ def cache_export(path: Path, output: Path, kind: "Kind", annotations: Path | Non
         --annotations data/synthetic/parts_test.json
     """
     from data_cache.base.files import write_atomically
-    from data_cache.base.progress import say
     from data_cache.parts.cache import read_parts, refuse_part_cache
     from data_cache.parts.export import export_boxes
 
@@ -56,7 +58,7 @@ def cache_export(path: Path, output: Path, kind: "Kind", annotations: Path | Non
     export = export_boxes(read_parts(path), kind, annotations)
     write_atomically(output, export.content)
     for remark in export.remarks:
-        say(remark)
+        log.info(remark)
     if as_json:
         told = {"output": str(output), "images": export.images, "boxes": export.boxes, "remarks": export.remarks}
         click.echo(json.dumps(told))
@@ -107,7 +109,7 @@ def cache_import(
       python cli.py cache import --coco data/synthetic/parts_train.json --output drawn.h5
       python cli.py cache import --masks masks/VeRi --dataset veri
     """
-    from data_cache.base.progress import say
+
     from data_cache.datasets.catalogue import load_dataset
     from data_cache.parts.packing import write_cache
 
@@ -119,8 +121,8 @@ def cache_import(
     imported = _read(coco, coco_results, images_from, masks, images, table, top_k)
     write_cache(target, imported.parts)
     for remark in imported.remarks:
-        say(remark)
-    click.echo(json.dumps(imported.as_json(target)) if as_json else imported.line(target))
+        log.info(remark)
+    click.echo(json.dumps(imported.to_dict(target)) if as_json else imported.line(target))
 
 
 def _require_one_source(

@@ -29,18 +29,18 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
       python cli.py check --dataset synthetic
       python cli.py check --dataset veriwild --strict --workers 8 --json
     """
-    from data_cache.base.errors import UserError, plain
+    from data_cache.base.errors import UserError, printable
     from data_cache.base.progress import print_tables
     from data_cache.check.check import check_dataset, check_table
     from data_cache.datasets.catalogue import load_dataset
 
     found = check_dataset(load_dataset(dataset, data_root), strict=strict, workers=workers)
     if as_json:
-        click.echo(json.dumps(found.as_json()))
+        click.echo(json.dumps(found.to_dict()))
     else:
         print_tables(check_table(found))
         for line in (*(f"warning: {line}" for line in found.warnings), *found.remarks):
-            click.echo(plain(line))
+            click.echo(printable(line))
     if found.faults:
         count = len(found.faults)
         raise UserError(f"{found.root}: {count} {'fault' if count == 1 else 'faults'}: {'; '.join(found.faults)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_cache.base.errors import UserError, shown
+from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular
 from data_cache.datasets.dataset import COLUMNS, Reading
 from data_cache.datasets.lists import refuse_strange_name
@@ -68,7 +68,7 @@ def _require_whole(root: Path, table: pd.DataFrame) -> None:
     if not isinstance(mark, dict):
         raise UserError(f"{root / MARK}: not the mark of a synthetic data set; {remedy}")
     if mark.get("images", len(table)) != len(table):
-        raise UserError(f"{root / 'images.csv'}: {len(table)} images of {shown(mark['images'])}; {remedy}")
+        raise UserError(f"{root / 'images.csv'}: {len(table)} images of {short_repr(mark['images'])}; {remedy}")
 
 
 def read_synthetic(root: Path) -> Reading:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from data_cache.base.errors import UserError, shown
+from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_regular
 
 LONGEST_NAME = 255  # bytes of UTF-8 between two slashes, as file systems allow
@@ -93,13 +93,13 @@ def refuse_strange_name(name: str, where: str) -> None:
     steps = name.split("/")
     strange = name.startswith("/") or ".." in steps or "\\" in name or CONTROL.search(name) or DRIVE.match(name)
     if not name or strange or max(len(step.encode()) for step in steps) > LONGEST_NAME:
-        raise UserError(f"{where}: {shown(name)} is not a relative path below the data set's folder")
+        raise UserError(f"{where}: {short_repr(name)} is not a relative path below the data set's folder")
     if "" in steps or "." in steps:  # another spelling of a name would pass for another image
-        raise UserError(f"{where}: {shown(name)} has steps that lead nowhere; write it without . and //")
+        raise UserError(f"{where}: {short_repr(name)} has steps that lead nowhere; write it without . and //")
 
 
 def camera_number(text: str, where: str) -> int:
     """Return a camera's number. Raises UserError, which begins with `where`, for anything else."""
     if not NUMBER.fullmatch(text):
-        raise UserError(f"{where}: {shown(text)} is no camera number")
+        raise UserError(f"{where}: {short_repr(text)} is no camera number")
     return int(text)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from data_cache.base.errors import RecordFault, UserError, shown
+from data_cache.base.errors import RecordFault, UserError, short_repr
 from data_cache.base.safe_xml import parse_xml
 from data_cache.datasets.dataset import COLUMNS, Reading
 from data_cache.datasets.lists import Entry, list_text, read_entries, read_image_list
@@ -46,7 +46,7 @@ def read_veri(root: Path) -> Reading:
 def _match(name: str, where: str) -> re.Match[str]:
     match = VERI_NAME.fullmatch(name)
     if match is None:
-        raise UserError(f"{where}: {shown(name)} is no VeRi file name (vehicle_cCAMERA_frame_flag.jpg)")
+        raise UserError(f"{where}: {short_repr(name)} is no VeRi file name (vehicle_cCAMERA_frame_flag.jpg)")
     return match
 
 
@@ -76,7 +76,7 @@ def _track(entry: Entry, where: str) -> list[str]:
     first, *others = entry.fields
     names = [first, *others] if VERI_NAME.fullmatch(first) else others
     if not names:
-        raise UserError(f"{where}: the track has no image ({shown(first)})")
+        raise UserError(f"{where}: the track has no image ({short_repr(first)})")
     seen = {_match(name, where).group(1, 2) for name in names}
     if len(seen) > 1:
         told = ", ".join(sorted(f"vehicle {vehicle} by camera {camera}" for vehicle, camera in seen))

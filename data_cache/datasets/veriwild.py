@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from data_cache.base.errors import UserError, shown
+from data_cache.base.errors import UserError, short_repr
 from data_cache.datasets.dataset import COLUMNS, Reading
 from data_cache.datasets.lists import NUMBER, camera_number, list_text, read_image_list
 from data_cache.datasets.protocols import FixedSplit, rows_where
@@ -73,7 +73,7 @@ def _listed(path: Path) -> Listed:
     for number, (name, *more) in found.entries:
         image, where = name.removesuffix(".jpg"), f"{path}, entry {number}"
         if image.count("/") != 1 or not all(image.split("/")):
-            raise UserError(f"{where}: {shown(name)} is not vehicle/image")
+            raise UserError(f"{where}: {short_repr(name)} is not vehicle/image")
         images.append(image)
         if len(more) > 1:  # label, camera; the labels of training are numbered anew, so the folder tells the vehicle
             cameras[image] = camera_number(more[1], where)

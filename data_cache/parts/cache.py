@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.files import is_there, read_regular, sha256_of_bytes, write_atomically
 from data_cache.parts.hdf5 import FAULTS, read_numbers, read_texts
 
@@ -225,7 +225,9 @@ def require_fingerprint(
     difference = first_difference(found, wanted)
     if difference is not None:
         name, there, here = difference
-        raise UserError(f"{path}: made with {plain(name)} = {plain(there)}, this run needs {plain(here)}; {remedy}")
+        raise UserError(
+            f"{path}: made with {printable(name)} = {printable(there)}, this run needs {printable(here)}; {remedy}"
+        )
 
 
 def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

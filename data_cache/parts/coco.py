@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_cache.base.errors import RecordFault, UserError, shown
+from data_cache.base.errors import RecordFault, UserError, short_repr
 from data_cache.base.files import read_json
 from data_cache.parts.packing import ImageEntry
 
@@ -93,7 +93,7 @@ def refuse(path: Path, found: list[str]) -> None:
 def field(record: Any, key: str) -> Any:
     """Return a value of a record. Raises RecordFault where the record is no object, or has no such value."""
     if not isinstance(record, dict):
-        raise RecordFault(f"{shown(record)} is not an object")
+        raise RecordFault(f"{short_repr(record)} is not an object")
     if record.get(key) is None:
         raise RecordFault(f"`{key}` is missing")
     return record[key]
@@ -103,7 +103,7 @@ def identifier(record: Any, key: str) -> Identifier:
     """Return an id, a whole number or a text. Raises RecordFault where it is something else."""
     value = field(record, key)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise RecordFault(f"`{key}` {shown(value)} is neither a whole number nor a text")
+        raise RecordFault(f"`{key}` {short_repr(value)} is neither a whole number nor a text")
     return value
 
 
@@ -114,14 +114,14 @@ def number(value: Any, what: str) -> float:
             return float(value)
     except OverflowError:  # a whole number of 400 digits
         pass
-    raise RecordFault(f"`{what}` {shown(value)} is not a number")
+    raise RecordFault(f"`{what}` {short_repr(value)} is not a number")
 
 
 def corners(record: Any) -> tuple[float, float, float, float]:
     """Return `bbox` [x, y, width, height] as x0, y0, x1, y1. Raises RecordFault where it is not four numbers."""
     box = field(record, "bbox")
     if not isinstance(box, list) or len(box) != 4:
-        raise RecordFault(f"`bbox` {shown(box)} is not [x, y, width, height]")
+        raise RecordFault(f"`bbox` {short_repr(box)} is not [x, y, width, height]")
     x, y, width, height = (number(side, "bbox") for side in box)
     return x, y, x + width, y + height
 
@@ -131,7 +131,7 @@ def _image(record: Any) -> tuple[Identifier, ImageEntry]:
     for side in ("width", "height"):
         size = field(record, side)
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= LARGEST_SIDE:
-            raise RecordFault(f"`{side}` {shown(size)} is not a number of pixels")
+            raise RecordFault(f"`{side}` {short_repr(size)} is not a number of pixels")
     return key, ImageEntry(name, record["width"], record["height"])
 
 
@@ -144,16 +144,16 @@ def file_name(value: Any) -> str:
     pure = PurePosixPath(value) if encoded else PurePosixPath()
     wrong = not 0 < len(encoded) <= LONGEST_NAME or b"\\" in encoded or any(byte < ord(" ") for byte in encoded)
     if wrong or pure.is_absolute() or ".." in pure.parts:
-        raise RecordFault(f"`file_name` {shown(value)} is not a path below the images' folder")
+        raise RecordFault(f"`file_name` {short_repr(value)} is not a path below the images' folder")
     return str(pure)  # ./a.jpg and a.jpg are one image
 
 
 def _printable(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise RecordFault(f"`name` {shown(value)} is not a name")
+        raise RecordFault(f"`name` {short_repr(value)} is not a name")
     return value
 
 
 def _new(value: Identifier, known: Mapping[Identifier, Any] | set[str], key: str) -> None:
     if value in known:
-        raise RecordFault(f"`{key}` {shown(value)} is given twice")
+        raise RecordFault(f"`{key}` {short_repr(value)} is given twice")

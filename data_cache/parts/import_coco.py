@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import RecordFault, UserError, shown
+from data_cache.base.errors import RecordFault, UserError, short_repr
 from data_cache.base.files import read_json, sha256_of_file
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.coco import (
@@ -71,9 +71,9 @@ def _box(
 ) -> tuple[float, ...]:
     image, category = identifier(record, "image_id"), identifier(record, "category_id")
     if image not in image_of:
-        raise RecordFault(f"no image has id {shown(image)}")
+        raise RecordFault(f"no image has id {short_repr(image)}")
     if category not in label_of:
-        raise RecordFault(f"no category has id {shown(category)}")
+        raise RecordFault(f"no category has id {short_repr(category)}")
     score = float("nan")
     if score_needed or record.get("score") is not None:
         score = number(field(record, "score"), "score")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import plain
+from data_cache.base.errors import printable
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import (
     STATUS_EMPTY,
@@ -62,8 +62,8 @@ class Imported:
     parts: PartBoxes
     remarks: tuple[str, ...]
 
-    def as_json(self, path: Path) -> dict[str, Any]:
-        """Return what was written to `path` as plain JSON values."""
+    def to_dict(self, path: Path) -> dict[str, Any]:
+        """Return what was written to `path` as printable JSON values."""
         status = np.bincount(self.parts.status, minlength=STATUS_FAILED + 1)
         counts = {"images": len(self.parts.names), "boxes": int((self.parts.labels >= 0).sum())}
         states = {"found": STATUS_FOUND, "empty": STATUS_EMPTY, "failed": STATUS_FAILED}
@@ -74,9 +74,9 @@ class Imported:
 
     def line(self, path: Path) -> str:
         """Return what was written to `path` as one line."""
-        told = self.as_json(path)
+        told = self.to_dict(path)
         counts = f"{told['images']} images, {told['boxes']} parts, {told['empty']} empty, {told['failed']} failed"
-        return f"{path}: {counts}" + (f", first {plain(told['first_failure'])}" if told["failed"] else "")
+        return f"{path}: {counts}" + (f", first {printable(told['first_failure'])}" if told["failed"] else "")
 
 
 def pack_boxes(

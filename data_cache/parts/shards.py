@@ -1,5 +1,6 @@
 """Resumable writing of a part cache: shards of consecutive names, each put down whole, then merged into one file."""
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -10,9 +11,10 @@ from typing import Any
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_strays, strays_of
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import say
 from data_cache.parts.cache import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
 from data_cache.parts.source_files import files_replaced, made_by, with_files_of
+
+log = logging.getLogger(__name__)
 
 
 def plan_shards(names: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -55,13 +57,13 @@ def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str
     try:
         shard = read_parts(path)
     except UserError as error:
-        say(f"{error}; this shard is made again")
+        log.info(f"{error}; this shard is made again")
         return False
     require_fingerprint(made_by(shard), fingerprint, path.parent)
     if list(shard.names) != list(names):
         return False
     if files_replaced(shard, root):
-        say(f"{path}: images of it have been replaced since; this shard is made again")
+        log.info(f"{path}: images of it have been replaced since; this shard is made again")
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import plain
+from data_cache.base.errors import printable
 from data_cache.base.files import write_json
 from data_cache.images.plots import COLOURS, figure_written_to
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
@@ -63,7 +63,7 @@ def _parts(axes: Any, shares: Sequence[tuple[str, float]]) -> None:
     bars = axes.barh(places, [100 * share for _, share in shown], color=COLOURS[2])
     axes.bar_label(bars, [f"{100 * share:.1f}" for _, share in shown], padding=3, fontsize=8)
     # A dollar sign would start a formula.
-    axes.set_yticks(places, [plain(name).replace("$", r"\$") for name, _ in shown], fontsize=9)
+    axes.set_yticks(places, [printable(name).replace("$", r"\$") for name, _ in shown], fontsize=9)
     axes.invert_yaxis()
     hidden = f"; {len(shares) - len(shown)} parts are not shown" if len(shares) > len(shown) else ""
     axes.set(title="Images that have the part", xlabel=f"percent of images{hidden}", xlim=(0, 108))
@@ -105,8 +105,8 @@ class CacheStatistics:
     scores_are: str | None
     parts: tuple[PartSummary, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as printable JSON values."""
         return asdict(self)
 
 
@@ -178,7 +178,7 @@ def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
     for part in statistics.parts:
         counts = (f"{part.boxes:,}", f"{part.images:,}", f"{100 * part.share:.1f}")
         table.add_row(
-            escape(plain(part.name)), *counts, _figure(part.median_score, 2), _figure(part.median_area, 2, 100)
+            escape(printable(part.name)), *counts, _figure(part.median_score, 2), _figure(part.median_area, 2, 100)
         )
     return table
 
@@ -193,15 +193,15 @@ def _summary(statistics: CacheStatistics) -> list[str]:
         f"{statistics.images:,} images: {statistics.found:,} with parts, {statistics.empty:,} without, "
         f"{statistics.failed:,} failed",
         f"{statistics.boxes:,} parts, {statistics.parts_per_image:.2f} an image; images by parts {by_parts or 'none'}",
-        *([f"scores: {plain(statistics.scores_are)}"] if statistics.scores_are else []),
-        *(f"failed, {count:,}: {plain(reason)}" for reason, count in statistics.failures.items()),
+        *([f"scores: {printable(statistics.scores_are)}"] if statistics.scores_are else []),
+        *(f"failed, {count:,}: {printable(reason)}" for reason, count in statistics.failures.items()),
     ]
 
 
 def write_statistics(statistics: CacheStatistics, folder: Path) -> tuple[Path, Path]:
     """Write stats.json and stats.png into `folder`; return both paths. Raises UserError where that is refused."""
     numbers, picture = folder / "stats.json", folder / "stats.png"
-    write_json(numbers, statistics.as_json())
+    write_json(numbers, statistics.to_dict())
     shares = [(part.name, part.share) for part in statistics.parts]
     write_statistics_figure(picture, statistics.score_histogram, statistics.images_by_parts, shares)
     return numbers, picture

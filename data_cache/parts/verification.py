@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_names
 from data_cache.base.progress import track
 from data_cache.datasets.catalogue import KNOWN
@@ -31,7 +31,7 @@ class Comparison:
     changed_size: tuple[str, ...]
     unreadable: tuple[str, ...]
 
-    def as_json(self) -> dict[str, dict[str, Any]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the count and the first names of each kind."""
         return {kind: {"count": len(names), "first": list(names[:NAMED])} for kind, names in vars(self).items()}
 
@@ -57,17 +57,17 @@ class Verification:
     def line(self) -> str:
         """Return the result as one line."""
         if self.faults:
-            return plain(f"{self.path}: {'; '.join([*self.faults, *self.remarks])}")
+            return printable(f"{self.path}: {'; '.join([*self.faults, *self.remarks])}")
         counts = f"{self.images} images, {self.parts} parts, {self.empty} empty, {self.failed} failed"
-        return plain("; ".join([f"{self.path}: sound", counts, *self.remarks]))
+        return printable("; ".join([f"{self.path}: sound", counts, *self.remarks]))
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as printable JSON values."""
         return {
             **{"path": str(self.path), "sound": self.sound},
             **{name: getattr(self, name) for name in ("images", "parts", "empty", "failed")},
             **{"faults": list(self.faults), "remarks": list(self.remarks)},
-            "comparison": None if self.comparison is None else self.comparison.as_json(),
+            "comparison": None if self.comparison is None else self.comparison.to_dict(),
         }
 
 

@@ -39,7 +39,7 @@ class Conversion:
     difficult: int  # parts marked so in VOC files; they are written like the others
     labels: tuple[LabelUse, ...]  # in the order of their names
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self) | {"output": str(self.output)}
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cache.base.errors import RecordFault, plain
+from data_cache.base.errors import RecordFault, printable
 from data_cache.images.loading import ImageError, path_inside, turned_by_exif
 from detect.annotations.faults import shown
 
@@ -16,7 +16,7 @@ def is_picture(root: Path, name: str) -> bool:
     try:
         return path_inside(root, name).is_file()
     except ImageError as error:
-        raise RecordFault(plain(error)) from error
+        raise RecordFault(printable(error)) from error
     except OSError as error:  # a name too long, a folder that may not be entered
         raise RecordFault(f"{shown(name)} cannot be looked up ({error.strerror})") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.progress import track
 from data_cache.images.loading import ImageError, image_size
 from data_cache.parts.names import PART_NAMES
@@ -104,6 +104,6 @@ def _size_faults(where: str, image: ImageRecord, image_root: Path) -> Iterator[s
         path = image_root / image.name
         fault = size_fault(path, image_size(path), (image.width, image.height))
     except ImageError as error:
-        fault = plain(error)
+        fault = printable(error)
     if fault is not None:
         yield f"{where} ({shown(image.name)}): {fault}"

@@ -34,7 +34,7 @@ class AnnotationSummary:
     largest_image: tuple[int, int]
     by_part: tuple[PartCount, ...]  # all 16, in the order of PART_NAMES
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)
 

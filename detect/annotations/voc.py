@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data_cache.base.errors import RecordFault, UserError, plain
+from data_cache.base.errors import RecordFault, UserError, printable
 from data_cache.base.files import files_below
 from data_cache.base.progress import track
 from data_cache.base.safe_xml import parse_xml
@@ -134,7 +134,7 @@ def read_voc_folder(folder: Path, image_root: Path, mapping: PartMapping, first_
         raise UserError(f"{folder}: holds no .xml file")
     reader = _Reader(image_root, mapping, first_pixel)
     for file in track(files, "reading annotations", len(files)):
-        with noting(reader.reading.faults, plain(file)):
+        with noting(reader.reading.faults, printable(file)):
             reader.add(file, read_voc(folder / file))
     reader.reading.faults[:0] = reader.faults_of_all()
     return reader.reading
@@ -152,7 +152,7 @@ class _Reader:
 
     def add(self, path: PurePosixPath, file: VocFile) -> None:
         """Take a file in; its labels are looked at although its image may have a fault, its boxes need the image."""
-        faults, image, place = self.reading.faults, None, plain(path)
+        faults, image, place = self.reading.faults, None, printable(path)
         faults += [f"{place}, {fault}" for fault in file.faults]
         if file.filename:
             with noting(faults, place):
@@ -187,13 +187,13 @@ class _Reader:
     def _image(self, path: PurePosixPath, file: VocFile) -> ImageRecord:
         name = self._name(path, file.filename)
         if name in self.file_of:
-            raise RecordFault(f"image {shown(name)} is annotated already by {plain(self.file_of[name])}")
+            raise RecordFault(f"image {shown(name)} is annotated already by {printable(self.file_of[name])}")
         self.file_of[name] = path
         try:
             width, height = stored = image_size(self.image_root / name)
             fault = size_fault(self.image_root / name, stored, file.size or stored)
         except ImageError as error:
-            raise RecordFault(plain(error)) from error
+            raise RecordFault(printable(error)) from error
         if fault is not None:
             raise RecordFault(f"image {shown(name)} is {fault}")
         return ImageRecord(name, width, height)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.options import FILE, FOLDER, json_option
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> 
     faults = annotation_faults(annotations, root)
     summary = None if faults else summarise(read_annotations(annotations, root))
     if as_json:
-        counts = None if summary is None else summary.as_json()
+        counts = None if summary is None else summary.to_dict()
         click.echo(json.dumps({"annotations": str(annotations), "faults": faults, "summary": counts}))
     elif summary is None:
         click.echo("\n".join(faults))
@@ -121,11 +121,11 @@ def show_conversion(done: "Conversion", as_json: bool) -> None:
     from data_cache.base.progress import print_tables
 
     if as_json:
-        click.echo(json.dumps(done.as_json()))
+        click.echo(json.dumps(done.to_dict()))
         return
     table = Table("label", "part", "objects", title="labels")
     for use in done.labels:
-        table.add_row(escape(plain(use.label)), use.part or "dropped", f"{use.objects:,}")
+        table.add_row(escape(printable(use.label)), use.part or "dropped", f"{use.objects:,}")
     print_tables(table)
     _show_counts(done.output, done.written)
     if done.difficult:

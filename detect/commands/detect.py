@@ -95,12 +95,12 @@ def detect(
     job = prepare_job(names, root, weights, output, dataset=name, limit=limit, **shards)
     if dry_run:
         if is_first_rank():
-            click.echo(json.dumps(job.plan().as_json()) if as_json else job.plan().lines())
+            click.echo(json.dumps(job.plan().to_dict()) if as_json else job.plan().lines())
         return
     summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
     if summary is not None:  # otherwise another process of torchrun tells
         if as_json:
-            click.echo(json.dumps(summary.as_json()))
+            click.echo(json.dumps(summary.to_dict()))
         else:
             show_summary(summary)
         require_few_failed(summary.statistics.failed, max_failed)
@@ -116,13 +116,13 @@ def require_few_failed(failed: int, most: int | None) -> None:
 
 def show_summary(summary: "DetectionSummary") -> None:
     """Print the cache in numbers as a table, then where it is and what was done."""
-    from data_cache.base.errors import plain
+    from data_cache.base.errors import printable
     from data_cache.base.progress import print_tables
     from data_cache.parts.statistics import statistics_table
 
     print_tables(statistics_table(summary.statistics, "parts found"))
     if summary.first_failure:
-        click.echo(f"first failed: {plain(summary.first_failure)}")
+        click.echo(f"first failed: {printable(summary.first_failure)}")
     rate = summary.images_per_second
     done = "nothing was left to do" if rate is None else f"{summary.made_now:,} images now, {rate:.1f} images/s"
     click.echo(f"{summary.output}: {summary.statistics.images:,} images; {done}")

@@ -1,5 +1,6 @@
 """The command group `parts` and `parts train`; a command parses, calls one function and prints."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -18,6 +19,8 @@ from data_cache.base.options import (
 from detect.commands.convert import check_annotations, convert
 from detect.commands.options import RECIPES, annotated, annotated_options
 from detect.commands.quality import parts_eval, parts_preview
+
+log = logging.getLogger(__name__)
 
 
 @click.group("parts")
@@ -66,7 +69,6 @@ def parts_train(
     """
     from data_cache.base.config import recipe_label, recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
-    from data_cache.base.progress import say
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
     from detect.training.train import train_detector
 
@@ -83,7 +85,7 @@ def parts_train(
         return
     file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
     label = recipe_label(name)
-    say(f"detector {label} on {describe_device(device)}")
+    log.info(f"detector {label} on {describe_device(device)}")
     folder = runs / "detector" / label
     click.echo(train_detector(settings, file, root, folder, device=device, workers=workers))
 

@@ -1,6 +1,7 @@
 """The commands `parts eval` and `parts preview`: how good a part detector is, in numbers and to the eye."""
 
 import json
+import logging
 from pathlib import Path
 
 import click
@@ -16,6 +17,8 @@ from data_cache.base.options import (
     workers_option,
 )
 from detect.commands.options import annotated, annotated_options, chosen_weights, detector_option, weights_option
+
+log = logging.getLogger(__name__)
 
 
 @click.command("eval")
@@ -53,7 +56,6 @@ def parts_eval(
       python cli.py parts eval --annotations parts.json --images photos --weights detector.safetensors --output quality
     """
     from data_cache.base.devices import choose_device
-    from data_cache.base.progress import say
     from detect.annotations.reading import read_annotations
     from detect.evaluation.evaluate import evaluate_detector
     from detect.evaluation.report import show_metrics, write_quality
@@ -64,11 +66,11 @@ def parts_eval(
     used = chosen_weights(runs, recipe, weights, device)
     metrics = evaluate_detector(load_detector(used, device), read_annotations(file, root), root, workers=workers)
     if as_json:
-        click.echo(json.dumps(metrics.as_json()))
+        click.echo(json.dumps(metrics.to_dict()))
     else:
         show_metrics(metrics)
     folder = output or used.parent / f"eval-{file.stem}"
-    say(f"written to {write_quality(metrics, folder, weights=used, annotations=file)}")
+    log.info(f"written to {write_quality(metrics, folder, weights=used, annotations=file)}")
 
 
 @click.command("preview")

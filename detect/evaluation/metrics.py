@@ -97,7 +97,7 @@ class DetectorMetrics:
     recall_by_depth: tuple[DepthRecall, ...]
     curves: PrecisionRecall = field(repr=False, compare=False)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, the curves apart."""
         fields = {name: value for name, value in vars(self).items() if name != "curves"}
         return fields | {"recall_by_depth": [asdict(each) for each in self.recall_by_depth]}

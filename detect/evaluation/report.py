@@ -27,7 +27,7 @@ def write_quality(metrics: DetectorMetrics, folder: Path, *, weights: Path, anno
     """
     files = {"weights": weights, "annotations": annotations}
     made_from = {name: {"file": str(path), "sha256": sha256_of_file(path)} for name, path in files.items()}
-    write_json(folder / METRICS, made_from | metrics.as_json())
+    write_json(folder / METRICS, made_from | metrics.to_dict())
     _draw_precision(metrics, folder / PRECISION)
     _draw_recall(metrics, folder / RECALL)
     return folder

@@ -43,7 +43,7 @@ class DetectionPlan:
     input_size: int
     output: Path
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return asdict(self) | {"weights": str(self.weights), "output": str(self.output)}
 

@@ -4,6 +4,7 @@ Everything that a finished run needs is decided from files before torch or MMDet
 """
 
 import dataclasses
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_cache.base.errors import UserError, telling_of_dead_workers
+from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import is_first_rank, say, track
-from data_cache.base.signals import ending_in_order
+from data_cache.base.progress import is_first_rank, track
 from data_cache.images.loading import ImageError, load_image, path_inside
 from data_cache.parts.cache import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.parts.names import PART_NAMES
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from detect.model.detector import Detector
     from detect.model.nms import PartBatch
     from detect.model.reading import ReadBatch
+
+log = logging.getLogger(__name__)
 
 
 def readable_again(parts: PartBoxes, root: Path) -> list[str]:
@@ -75,10 +77,10 @@ class DetectionSummary:
         """The rate of this run; None where all was finished before."""
         return self.made_now / self.seconds if self.made_now else None
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         done = {"made_now": self.made_now, "seconds": self.seconds, "images_per_second": self.images_per_second}
-        return {"output": str(self.output), **self.statistics.as_json(), **done, "first_failure": self.first_failure}
+        return {"output": str(self.output), **self.statistics.to_dict(), **done, "first_failure": self.first_failure}
 
 
 def detect_parts(job: DetectionJob, *, device: str, workers: int, batch_size: int = 32) -> DetectionSummary | None:
@@ -89,7 +91,7 @@ def detect_parts(job: DetectionJob, *, device: str, workers: int, batch_size: in
     row with its reason and never stops the run; the next run looks at it again. Raises UserError where the output or
     its shards were made by another detector, or where another run writes them.
     """
-    with telling_of_dead_workers(), ending_in_order():  # here once more: the handler may speak while we clear up
+    with worker_death_as_user_error():
         finished = job.finished()
         if finished is not None:
             return _mend(job, finished, device, workers, batch_size) if is_first_rank() else None
@@ -109,9 +111,9 @@ def _mend(job: DetectionJob, parts: PartBoxes, device: str, workers: int, batch_
         if has_leftovers(job.output):
             with suppress(UserError), run_lock(shards_folder(job.output)):  # another run is at it: these are its own
                 clear_up(job.output)
-        say(f"{job.output}: finished before, all {len(job.names):,} images")
+        log.info(f"{job.output}: finished before, all {len(job.names):,} images")
         return _summary(job, parts, 0, 0.0)
-    say(f"{job.output}: finished before; {len(names):,} images that failed can be read now, first {names[0]}")
+    log.info(f"{job.output}: finished before; {len(names):,} images that failed can be read now, first {names[0]}")
     folder = shards_folder(job.output)
     with run_lock(folder):
         detector, started = _load(job, device), time.monotonic()
@@ -130,7 +132,7 @@ def _make_and_merge(job: DetectionJob, device: str, workers: int, batch_size: in
     missing = job.missing(job.shards)
     made = sum(len(shard.names) for shard in missing)
     if made < len(job.names):
-        say(f"going on: {len(job.names) - made:,} of {len(job.names):,} images were finished before")
+        log.info(f"going on: {len(job.names) - made:,} of {len(job.names):,} images were finished before")
     own = [shard for shard in own_share(job.shards) if shard in missing]
     detector = _load(job, device) if own else None
     started = time.monotonic()
@@ -166,7 +168,7 @@ def write_shards(
     loader = read_batches(plan, job.root, job.recipe.input_size, workers, pinned=pinned)
     total = sum(len(shard.names) for shard in shards)
     batches = track(loader, "finding parts (images)", total, len)
-    with telling_of_dead_workers():
+    with worker_death_as_user_error():
         for shard in shards:
             read: list[ReadBatch] = []
             found: list[PartBatch] = []

@@ -1,5 +1,6 @@
 """The processes of one `torchrun`, which share a pass of stage one: which shards are whose, and waiting."""
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from data_cache.base.errors import UserError
-from data_cache.base.progress import say
+
+log = logging.getLogger(__name__)
+
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -31,7 +34,7 @@ def wait_for_others(before: Mapping[Path, Version]) -> None:
     """
     left, starter = set(before), os.getppid()
     if left:
-        say(f"waiting for {len(left)} shards of other processes")
+        log.info(f"waiting for {len(left)} shards of other processes")
     while left := {path for path in left if _version(path) in (None, before[path])}:
         if os.getppid() != starter:
             raise UserError("torchrun has ended; what is finished is kept, run it again to go on")

@@ -1,5 +1,6 @@
 """A trained detector as a program: from the pixels of images to their parts, doubles suppressed, without this code."""
 
+import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +13,13 @@ from torch.nn import functional
 from data_cache.base.errors import UserError
 from data_cache.base.export import Exported, Program, Run, require_onnx, trace, write_program
 from data_cache.base.files import sha256_of_file
-from data_cache.base.progress import say
 from data_cache.parts.names import PART_NAMES
 from detect.model.detector import Detector, load_detector
 from detect.model.ssd import quiet
 from detect.model.weights import KIND, PACKAGES
 from detect.recipes import DetectorRecipe
+
+log = logging.getLogger(__name__)
 
 FOLDER, NAME = "export", "detector"
 LEAST_ALIKE = 0.9  # of the boxes; rounding may exchange two that score alike
@@ -70,7 +72,7 @@ def export_detector(weights: Path, kind: str) -> Exported:
     path = weights.parent / FOLDER / f"{NAME}.{kind}"
     detector = load_detector(weights, "cpu")
     detector.number_type = torch.float32  # of what the program is compared with
-    say(f"exporting {weights}: on a busy machine this takes minutes")
+    log.info(f"exporting {weights}: on a busy machine this takes minutes")
     with quiet():
         traced = trace(ExportedDetector(detector), random_inputs(detector.recipe, 2))
     metadata = described(weights, detector.recipe)

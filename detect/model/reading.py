@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_cache.base.errors import start_worker
+from data_cache.base.errors import initialize_worker
 from data_cache.images.loading import ImageError, load_image, path_inside
 from detect.model.detector import resize
 
@@ -85,7 +85,7 @@ def read_batches(
         batch_sampler=plan,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=start_worker,
+        worker_init_fn=initialize_worker,
         prefetch_factor=BATCHES_AHEAD if workers else None,
         pin_memory=pinned,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
 from data_cache.base.pretrained import pretrained_state
-from data_cache.base.progress import without_notices
+from data_cache.base.progress import without_library_messages
 from data_cache.parts.names import PART_NAMES
 from detect.model.mmcv_ops import supply_operators
 from detect.recipes import DetectorRecipe
@@ -31,7 +31,7 @@ VGG_CHANNELS = {300: (512, 1024, 512, 256, 256, 256), 512: (512, 1024, 512, 256,
 def quiet() -> Iterator[None]:
     """Swallow warnings, standard output and the log lines of the mm packages; exceptions pass unchanged."""
     captured = io.StringIO()
-    with without_notices(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+    with without_library_messages(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
         yield
 
 

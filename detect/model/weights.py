@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.tensors import load_tensors, not_finite, read_metadata, save_tensors
 from data_cache.parts.names import PART_NAMES
 from detect.recipes import DetectorRecipe
@@ -43,7 +43,7 @@ def _recipe(path: Path, metadata: Mapping[str, Any]) -> DetectorRecipe:
     if metadata.get("kind") != KIND:
         raise UserError(f"{path}: not the weights of a part detector; {REMEDY}")
     if metadata.get("part_names") != [*PART_NAMES]:
-        raise UserError(f"{path}: was taught other parts ({plain(metadata.get('part_names'))[:200]}); {REMEDY}")
+        raise UserError(f"{path}: was taught other parts ({printable(metadata.get('part_names'))[:200]}); {REMEDY}")
     try:
         return DetectorRecipe.model_validate(metadata.get("recipe"))
     except ValidationError as error:

@@ -4,6 +4,7 @@ Imported only when a detector is trained; the one other module than `adapter` th
 """
 
 import io
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -21,9 +22,10 @@ from torch import nn
 from data_cache.base.devices import autocast
 from data_cache.base.errors import UserError
 from data_cache.base.files import append_json_line, read_regular, sha256_of_bytes, write_atomically
-from data_cache.base.progress import say
 from data_cache.base.tensors import NO_STATE, not_finite
 from detect.model.ssd import quiet
+
+log = logging.getLogger(__name__)
 
 
 class AutocastOptimWrapper(OptimWrapper):  # type: ignore[misc]
@@ -88,7 +90,7 @@ class QuietRunner(Runner):  # type: ignore[misc]
             raise UserError(
                 f"{self.state_file}: damaged checkpoint ({type(error).__name__}); delete it to train anew"
             ) from error
-        say(f"going on after epoch {state['epoch']}")
+        log.info(f"going on after epoch {state['epoch']}")
 
 
 class StateHook(Hook):  # type: ignore[misc]
@@ -158,7 +160,7 @@ class ProgressHook(Hook):  # type: ignore[misc]
         self.told = time.monotonic()
         rate = max(step - self.first_step, 1) / (self.told - self.started)
         loss = float(self.losses[-1]["loss"]) if mean is None else mean
-        say(
+        log.info(
             f"epoch {runner.epoch + 1}/{runner.max_epochs}, step {step}/{runner.max_iters}: loss {loss:.3f}, "
             f"{rate * self.batch_size:.0f} images/s, {(runner.max_iters - step) / rate:.0f} s left"
         )

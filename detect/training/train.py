@@ -1,5 +1,6 @@
 """Train a part detector: annotated images and a recipe in, a folder with weights, recipe, log and metrics out."""
 
+import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -8,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_cache.base.config import recipe_label, resolve_recipe
-from data_cache.base.errors import UserError, from_worker, plain, start_worker, telling_of_dead_workers
+from data_cache.base.errors import UserError, initialize_worker, last_line, printable, worker_death_as_user_error
 from data_cache.base.files import is_there, matching, read_json, remove, remove_strays, sha256_of_file, write_json
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import say
-from data_cache.base.signals import ending_in_order
 from data_cache.parts.cache import first_difference, require_fingerprint
 from detect.annotations.reading import AnnotatedImage, read_annotations, split_held_out
 from detect.model.weights import read_recipe
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from detect.evaluation.metrics import DetectorMetrics
+
+log = logging.getLogger(__name__)
 
 WEIGHTS, RECIPE, METRICS, LOG, STATE = "weights.safetensors", "recipe.json", "metrics.json", "log.jsonl", "state.pt"
 CURVES, SCRATCH = "curves.png", ".scratch"
@@ -41,17 +42,17 @@ def train_detector(
     weights = folder / WEIGHTS
     _require_same(folder / RECIPE, made_from)
     if (folder / METRICS).exists() and weights.exists():  # the metrics are written last
-        say(f"{weights}: already trained; delete {folder} to train anew")
+        log.info(f"{weights}: already trained; delete {folder} to train anew")
         _clear_up_leftovers(folder)
         return weights
     images = read_annotations(annotations, image_root)
     training, held_out = split_held_out(images, recipe.held_out)
     network = _initial_network(recipe, device, resumed=(folder / STATE).exists())
-    with telling_of_dead_workers(), ending_in_order(), run_lock(folder):
+    with worker_death_as_user_error(), run_lock(folder):
         remove_strays(*(folder / name for name in (WEIGHTS, RECIPE, METRICS, STATE, CURVES)))
         write_json(folder / RECIPE, made_from)
         others = "of other vehicles" if recipe.held_out else "the same"
-        say(f"training on {len(training)} images, measuring on {len(held_out)} ({others})")
+        log.info(f"training on {len(training)} images, measuring on {len(held_out)} ({others})")
         best = train_network(network, recipe, training, held_out, image_root, folder, device=device, workers=workers)
         _finish(best, folder, held_out=recipe.held_out > 0)
     return weights
@@ -70,7 +71,7 @@ def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
         return trained[name]
     if recipe is None and len(trained) == 1:
         (only,) = trained
-        say(f"detector {only}: the only one trained here ({name} is the default on this device)")
+        log.info(f"detector {only}: the only one trained here ({name} is the default on this device)")
         return trained[only]
     hint = f" (trained here: {', '.join(trained)})" if trained else ""
     raise UserError(
@@ -85,7 +86,7 @@ def _tell_change(recipe: str, weights: Path) -> None:
     difference = first_difference(made_by.model_dump(mode="json"), wanted.model_dump(mode="json"))
     if difference is not None:
         name, there, here = difference
-        say(f"{weights}: trained with {name} = {plain(there)}, which is used; {recipe} has {plain(here)}")
+        log.info(f"{weights}: trained with {name} = {printable(there)}, which is used; {recipe} has {printable(here)}")
 
 
 def train_network(
@@ -104,12 +105,12 @@ def train_network(
     The state after every epoch lies there too, from where a stopped training goes on.
     """
     from detect.model.weights import write_weights
-    from detect.training.optim import make_optimiser, make_schedules
+    from detect.training.optim import make_optimizer, make_schedules
     from detect.training.runner import ProgressHook, QuietRunner, StateHook
     from detect.training.validation import BestEpochHook
 
     loader = _loader(recipe, images, image_root, workers)
-    optimiser = make_optimiser(recipe, network, device)
+    optimizer = make_optimizer(recipe, network, device)
     best = BestEpochHook(
         measure=_measurement(recipe, held_out, image_root, device, workers),
         keep=lambda network: write_weights(folder / WEIGHTS, network, recipe),
@@ -125,8 +126,8 @@ def train_network(
             work_dir=str(scratch),
             train_dataloader=loader,
             train_cfg={"by_epoch": True, "max_epochs": recipe.epochs},
-            optim_wrapper=optimiser,
-            param_scheduler=make_schedules(recipe, optimiser, recipe.epochs * len(loader)),
+            optim_wrapper=optimizer,
+            param_scheduler=make_schedules(recipe, optimizer, recipe.epochs * len(loader)),
             default_hooks={"runtime_info": None, "timer": None, "logger": None, "checkpoint": None},
             custom_hooks=[ProgressHook(folder / LOG, recipe.batch_size), best, StateHook()],
             log_level="ERROR",
@@ -136,7 +137,7 @@ def train_network(
         try:
             runner.train()
         except UserError as error:
-            raise from_worker(error) from error
+            raise last_line(error) from error
     return runner.best
 
 
@@ -161,9 +162,9 @@ def _initial_network(recipe: DetectorRecipe, device: str, *, resumed: bool) -> "
         network = build_network(recipe)
     if not resumed and recipe.trunk_weights is not None:
         missing = load_trunk(recipe.trunk_weights, network.get_submodule("backbone"), recipe.architecture)
-        say(f"trunk weights from {recipe.trunk_weights}; random in the trunk: {', '.join(missing) or 'nothing'}")
+        log.info(f"trunk weights from {recipe.trunk_weights}; random in the trunk: {', '.join(missing) or 'nothing'}")
     elif not resumed:
-        say("trunk from random weights (--trunk-weights imagenet or FILE starts from trained ones)")
+        log.info("trunk from random weights (--trunk-weights imagenet or FILE starts from trained ones)")
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -182,7 +183,7 @@ def _loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         collate_fn=as_lists,
-        worker_init_fn=start_worker,
+        worker_init_fn=initialize_worker,
     )
 
 
@@ -201,7 +202,9 @@ def _finish(best: Mapping[str, Any], folder: Path, *, held_out: bool) -> None:
     write_json(folder / METRICS, {"held_out": held_out, "epoch": best["epoch"]} | metrics)
     remove(folder / STATE)
     reached = f"recall@{metrics['recall_depth']} {metrics['recall']:.3f} of {metrics['recall_limit']:.3f}"
-    say(f"{folder / WEIGHTS}: epoch {best['epoch']}, AP50 {metrics['ap50']:.3f}, {reached} that so few boxes can reach")
+    log.info(
+        f"{folder / WEIGHTS}: epoch {best['epoch']}, AP50 {metrics['ap50']:.3f}, {reached} that so few boxes can reach"
+    )
 
 
 def _clear_up_leftovers(folder: Path) -> None:

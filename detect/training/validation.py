@@ -1,5 +1,6 @@
 """The choice of the best epoch: measured on held-out images while training goes on; the weights of the highest AP."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,11 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from data_cache.base.files import append_json_line
-from data_cache.base.progress import say
 from data_cache.images.plots import draw_curves
 from detect.evaluation.metrics import DetectorMetrics
 from detect.training.runner import QuietRunner
+
+log = logging.getLogger(__name__)
 
 LOSSES = {"loss": "all", "loss_cls": "classes", "loss_bbox": "boxes"}
 SCORES = {"ap": "AP", "ap50": "AP50", "recall": "recall@8"}
@@ -42,8 +44,8 @@ class BestEpochHook(Hook):  # type: ignore[misc]
             return
         metrics = self.measure(runner.model)
         append_json_line(self.log, {"epoch": epoch} | {name: getattr(metrics, name) for name in SCORES})
-        say(f"epoch {epoch}/{runner.max_epochs}: AP {metrics.ap:.3f}, AP50 {metrics.ap50:.3f} on held-out images")
+        log.info(f"epoch {epoch}/{runner.max_epochs}: AP {metrics.ap:.3f}, AP50 {metrics.ap50:.3f} on held-out images")
         if not runner.best or metrics.ap > runner.best["metrics"]["ap"]:
             self.keep(runner.model)
-            runner.best = {"epoch": epoch, "metrics": metrics.as_json()}
+            runner.best = {"epoch": epoch, "metrics": metrics.to_dict()}
         draw_curves(self.log, self.curves, {"loss": LOSSES, "held-out images": SCORES})

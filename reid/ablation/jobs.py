@@ -1,12 +1,12 @@
 """From what the user asks for to jobs: which tables on which data set, with all its runs and how far each has come."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_cache.base.errors import UserError
-from data_cache.base.progress import say
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from reid.ablation.boxes import TRUTH, BoxKind, has_truth
@@ -15,6 +15,8 @@ from reid.ablation.place import TRUE, Place, chosen_split
 from reid.ablation.plan import Scale, planned
 from reid.ablation.running import Job, job_of
 from reid.ablation.tables import sheets_for
+
+log = logging.getLogger(__name__)
 
 EVERYWHERE = "3"  # the table that is of all data sets
 KNOWN = (*MEASURED_ON, "synthetic")
@@ -79,12 +81,14 @@ def _present(request: Request) -> list[Dataset]:
         try:
             dataset = load_dataset(name, request.data_root)
         except UserError as error:
-            say(f"left out: {error}")
+            log.info(f"left out: {error}")
             continue
         if cache.is_file():
             found.append(dataset)
         else:
-            say(f"left out: {name}: no part cache at {cache}; make it with `python cli.py detect --dataset {name}`")
+            log.info(
+                f"left out: {name}: no part cache at {cache}; make it with `python cli.py detect --dataset {name}`"
+            )
     if not found:
         raise UserError(f"table 3: no data set below {request.data_root} with a part cache below {request.runs}")
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_cache.synthetic.dataset.settings import rendered_set
+from data_cache.synthetic.dataset.settings import describe_rendering
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
 from reid.ablation.tables import Row, Sheet
@@ -82,7 +82,7 @@ class Line:
     epochs: int
     images_seen: int
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the line as plain JSON values."""
         return {
             "row": self.row.label,
@@ -105,11 +105,11 @@ class Results:
     lines: tuple[Line, ...]
     origin: Mapping[str, str]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the whole as plain JSON values."""
         return {
             "title": self.sheet.title,
-            "lines": [line.as_json() for line in self.lines],
+            "lines": [line.to_dict() for line in self.lines],
             "paper_measured_on": self.sheet.measured_on,
             "notes": list(self.sheet.notes),
             "origin": dict(self.origin),
@@ -166,7 +166,7 @@ def _origin(runs: Sequence[Run], place: Place, found: Found, command: str) -> di
         f"{recipe.trunk} (weights: {recipe.trunk_weights or 'random'}) at {recipe.image_size} pixels, {recipe.epochs} "
         f"epochs on {material.images:,} images of {material.vehicles:,} vehicles of {place.dataset.name}"
     )
-    if rendered := rendered_set(place.dataset.root):
+    if rendered := describe_rendering(place.dataset.root):
         told["Data"] = f"rendered vehicles, {rendered}"
     if finished:
         every = [metrics for _, metrics in finished]

@@ -1,12 +1,12 @@
 """Running what is missing of an ablation, one run after the other; after each the tables are written anew."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_cache.base.errors import UserError
-from data_cache.base.progress import say
 from reid.ablation.files import write_results
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
@@ -16,6 +16,8 @@ from reid.evaluation.evaluate import evaluate
 from reid.evaluation.scoring import Scoring
 from reid.model.checkpoint import read_checkpoint
 from reid.training.train import train
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ def run_all(jobs: Sequence[Job], conditions: Conditions) -> None:
         on = f" on {job.place.dataset.name}" if len(jobs) > 1 else ""
         title = f"run {number} of {len(steps)}: {run.title}{on}"
         finished = job.found[run.folder].metrics is not None
-        say(title + (", finished" if finished else ""))
+        log.info(title + (", finished" if finished else ""))
         if not finished:
             with _named(title):
                 job.found[run.folder] = _finish(job.place, run, conditions)

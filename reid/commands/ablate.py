@@ -122,7 +122,7 @@ def _print(jobs: "Sequence[Job]", as_json: bool) -> None:
     from reid.ablation.files import markdown
 
     if as_json:
-        found = {job.place.dataset.name: {one.sheet.name: one.as_json() for one in job.results()} for job in jobs}
+        found = {job.place.dataset.name: {one.sheet.name: one.to_dict() for one in job.results()} for job in jobs}
         click.echo(json.dumps(found, indent=2))
         return
     for job in jobs:

@@ -1,11 +1,14 @@
 """The command `import-weights`: the network that PGAN's authors published, as a run."""
 
 import json
+import logging
 from pathlib import Path
 
 import click
 
 from data_cache.base.options import FILE, dataset_option, json_option, runs_option
+
+log = logging.getLogger(__name__)
 
 
 @click.command("import-weights")
@@ -34,7 +37,7 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, parts_dept
       python cli.py cache import --masks masks/VeRi --dataset veri
       python cli.py evaluate --dataset veri --recipe official
     """
-    from data_cache.base.progress import say
+
     from data_cache.datasets.catalogue import dataset_label
     from reid.publish.official_import import import_official
     from reid.recipes import PRESETS
@@ -47,7 +50,7 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, parts_dept
     label = dataset_label(dataset)
     imported = import_official(source, run_folder(runs, label, name), label, parts=parts_depth)
     for remark in imported.official.remarks:
-        say(f"{source}: {remark}")
+        log.info(f"{source}: {remark}")
     if not imported.written:
-        say(f"{imported.checkpoint.parent}: already imported, nothing was written")
-    click.echo(json.dumps(imported.as_json()) if as_json else imported.line())
+        log.info(f"{imported.checkpoint.parent}: already imported, nothing was written")
+    click.echo(json.dumps(imported.to_dict()) if as_json else imported.line())

@@ -81,7 +81,7 @@ def rank_command(
     heat_on = choose_device(device) if heatmaps else None
     written = write_ranked(shown, shown[0].test_folder / "ranked", choice, top_k=top, heat_on=heat_on)
     if as_json:
-        click.echo(json.dumps([picture.as_json() for picture in written], indent=2))
+        click.echo(json.dumps([picture.to_dict() for picture in written], indent=2))
     else:
         click.echo("\n".join(str(picture.path) for picture in written))
 

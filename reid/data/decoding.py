@@ -1,5 +1,6 @@
 """Making the file of decoded images by several processes, whole or not at all; and using it while it is still true."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ import PIL
 from PIL import features
 from torch.utils.data import DataLoader, Dataset
 
-from data_cache.base.errors import UserError, start_worker, telling_of_dead_workers
+from data_cache.base.errors import UserError, initialize_worker, worker_death_as_user_error
 from data_cache.base.files import is_there, remove_strays, replacing
-from data_cache.base.locks import remove_lock_of_the_dead, run_lock
-from data_cache.base.progress import say, track
+from data_cache.base.locks import run_lock
+from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset as VehicleDataset
 from reid.data.decoded import ROWS, DecodedImages, digest_of, header_of, open_decoded, shape_of
 from reid.data.vehicle_images import RESAMPLING, ResizedFiles, image_paths, read_batches
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1  # raise it where the file, `load_image` or the resizing changes: old files are then made again
 
@@ -34,12 +37,9 @@ def decoded_training_images(path: Path, dataset: VehicleDataset, size: int, *, w
     made_from = describe(dataset.name, names, paths, size)
     if is_there(path):
         try:
-            kept = open_decoded(path, made_from, threads=max(1, workers))
+            return open_decoded(path, made_from, threads=max(1, workers))
         except UserError as error:
-            say(str(error))
-        else:
-            remove_lock_of_the_dead(path.parent)
-            return kept
+            log.info(str(error))
     with run_lock(path.parent):
         make_decoded(path, paths, made_from, workers=workers)
     return open_decoded(path, made_from, threads=max(1, workers))
@@ -73,10 +73,10 @@ def make_decoded(path: Path, paths: Sequence[Path], made_from: Mapping[str, Any]
     blocks = -(-len(paths) // ROWS)
     start = len(header_of(made_from, ["0" * 64] * blocks))
     remove_strays(path)
-    with replacing(path) as temporary, telling_of_dead_workers():
+    with replacing(path) as temporary, worker_death_as_user_error():
         _require_space(path, shape, start)
         pieces = _Pieces(ResizedFiles(paths, made_from["size"]), temporary, start)
-        loader = DataLoader(pieces, batch_size=None, num_workers=workers, worker_init_fn=start_worker)
+        loader = DataLoader(pieces, batch_size=None, num_workers=workers, worker_init_fn=initialize_worker)
         made = track(read_batches(loader), "decoding images", len(paths), lambda piece: piece[1])
         digests = [digest for digest, _ in made]
         with temporary.open("r+b") as file:
@@ -117,4 +117,4 @@ def _require_space(path: Path, shape: Sequence[int], start: int) -> None:
     )
     if needed > free:
         raise UserError(f"{told}; free some, choose another --runs, or leave --decoded-cache out")
-    say(told)
+    log.info(told)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_cache.base.errors import start_worker
+from data_cache.base.errors import initialize_worker
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from reid.data.augmentation import Augmentation
@@ -60,7 +60,7 @@ def training_loader(
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=start_worker,
+        worker_init_fn=initialize_worker,
         pin_memory=device == "cuda",
         persistent_workers=workers > 0,
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from data_cache.base.errors import UserError, from_worker
+from data_cache.base.errors import UserError, last_line
 from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
@@ -146,7 +146,7 @@ def read_batches(loader: Iterable[Item]) -> Iterator[Item]:
         yield from loader
     except UserError as error:
         # without its trace, which holds the loader: its processes end here, not whenever the error is forgotten
-        raise from_worker(error) from error.with_traceback(None)
+        raise last_line(error) from error.with_traceback(None)
 
 
 def vehicle_images(

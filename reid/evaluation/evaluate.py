@@ -1,5 +1,6 @@
 """Evaluation: features of the test images, of a run or of another system, scored on the protocol's trials."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from typing import Any
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_strays, write_json
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import say
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.dataset import Dataset, is_stand_in
 from data_cache.parts.cache import PartBoxes, require_fingerprint
@@ -22,6 +22,8 @@ from reid.features.extraction import cached_features, features_if_true, features
 from reid.features.file import Features
 from reid.model.checkpoint import Checkpoint, trained_network, untrained_networks
 from reid.retrieval.scores import Scores, scores_of
+
+log = logging.getLogger(__name__)
 
 TRAINED, GIVEN = "trained", "given"
 FEATURES, ALL = "features.safetensors", "all"
@@ -149,7 +151,7 @@ def features_of_run(
         provenance = features_provenance(dataset, names_of(dataset, list(dataset.splits)), *made_with)
         found = features_if_true(shared, provenance)
         if found is not None:
-            say(f"{shared}: features of all tests are up to date")
+            log.info(f"{shared}: features of all tests are up to date")
             return shared, found
     path = shared if len(splits) > 1 else folder / splits[0] / FEATURES
     network, names = trained_network(checkpoint), names_of(dataset, splits)
@@ -184,14 +186,14 @@ def _evaluated(
         "split": split,
         "protocol": {**protocol_record(protocol, next(iter(scores.values()))), **scoring.extras()},
         **origin,
-        "scores": {row: values.as_json() for row, values in scores.items()},
+        "scores": {row: values.to_dict() for row, values in scores.items()},
         **circumstances(device),
     }
     write_queries(folder / split / QUERIES, dataset.table, protocol, results)
     write_json(folder / split / METRICS, metrics)
     if is_stand_in(dataset):
-        say(f"rendered vehicles in the layout of {dataset.name}: no figures of {dataset.name} itself")
-    say(f"wrote {folder / split / METRICS} and {QUERIES} beside it")
+        log.info(f"rendered vehicles in the layout of {dataset.name}: no figures of {dataset.name} itself")
+    log.info(f"wrote {folder / split / METRICS} and {QUERIES} beside it")
     return Evaluation(scores, metrics, folder / split)
 
 

@@ -13,7 +13,7 @@ TITLE = "percent"
 
 
 def percent(scores: Mapping[str, Any], figure: str) -> str:
-    """Return a figure of `Scores.as_json()` as text: percent with one decimal, and ± the deviation where drawn.
+    """Return a figure of `Scores.to_dict()` as text: percent with one decimal, and ± the deviation where drawn.
 
     >>> percent({"cmc1": 0.7719, "deviation": {"cmc1": 0.0041}}, "cmc1")
     '77.2 ± 0.4'
@@ -24,7 +24,7 @@ def percent(scores: Mapping[str, Any], figure: str) -> str:
 
 
 def counted(scores: Mapping[str, Any]) -> str:
-    """Return what stands behind `Scores.as_json()`, as a sentence.
+    """Return what stands behind `Scores.to_dict()`, as a sentence.
 
     >>> counted({"split": "small", "queries": 5693, "queries_without_match": 0, "gallery": 800, "trials": 10, "seed": 0,
     ...     "precision": "step"})
@@ -65,8 +65,8 @@ def score_text(rows: Mapping[str, Scores]) -> str:
 
 
 def _figures(scores: Scores) -> list[str]:
-    return [percent(scores.as_json(), figure) for figure in FIGURES]
+    return [percent(scores.to_dict(), figure) for figure in FIGURES]
 
 
 def _counts(rows: Mapping[str, Scores]) -> list[str]:
-    return list(dict.fromkeys(counted(scores.as_json()) for scores in rows.values()))
+    return list(dict.fromkeys(counted(scores.to_dict()) for scores in rows.values()))

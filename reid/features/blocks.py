@@ -1,5 +1,6 @@
 """Features that are being extracted: blocks of whole batches, put down one by one, so that a stopped run goes on."""
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import UserError, telling_of_dead_workers
+from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_strays
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import say
-from data_cache.base.signals import ending_in_order
 from data_cache.parts.cache import require_fingerprint
 from reid.distributed import first_rank_first, own_rank
 from reid.features.file import Features, read_features, write_features
+
+log = logging.getLogger(__name__)
 
 BATCHES = 64  # in a block: what a stop can cost, against a file to sync after each
 REMEDY = "it is made again"
@@ -51,19 +52,19 @@ class FeatureBlocks:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Hold the lock of the folder, and end in order when asked to: what is finished stays, and that is said.
+        """Hold the lock of the folder, and keep finished blocks when interrupted.
 
-        Of several processes of torchrun the first holds it. Raises UserError where another run holds it, on SIGTERM,
+        Of several processes of torchrun the first holds it. Raises UserError where another run holds it,
         and where a process that reads images has been killed.
         """
-        with telling_of_dead_workers(), ending_in_order(), ExitStack() as held:
+        with worker_death_as_user_error(), ExitStack() as held:
             with first_rank_first():
                 if not own_rank():
                     held.enter_context(run_lock(self.folder))
             try:
                 yield
             except KeyboardInterrupt:
-                say(f"{self.output}: stopped; what is finished is kept, run it again to go on")
+                log.info(f"{self.output}: stopped; what is finished is kept, run it again to go on")
                 raise
 
     def finished(self, plan: Sequence[range]) -> dict[range, Block]:
@@ -79,9 +80,9 @@ class FeatureBlocks:
                 if block is not None:
                     found[rows] = block
         if faults:
-            say(faults[0] + (f", and {len(faults) - 1:,} more" if len(faults) > 1 else ""))
+            log.info(faults[0] + (f", and {len(faults) - 1:,} more" if len(faults) > 1 else ""))
         if found:
-            say(f"going on: {sum(map(len, found)):,} of {len(self.names):,} images were finished before")
+            log.info(f"going on: {sum(map(len, found)):,} of {len(self.names):,} images were finished before")
         return found
 
     def made_by_another(self, rows: range) -> Block:

@@ -5,6 +5,7 @@ on its word alone: what an array's header claims must be what the archive holds,
 """
 
 import json
+import logging
 import math
 import zipfile
 import zlib
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, sha256_of_file
-from data_cache.base.progress import say
 from data_cache.base.tensors import ENTRY
 from reid.features.file import Features, read_features
+
+log = logging.getLogger(__name__)
 
 LEAST_LIMIT = 2**28  # bytes: a test of few images may be given the features of a whole data set
 ROWS = 4096  # brought to length 1 at once
@@ -150,7 +152,7 @@ def read_given_features(path: Path, names: Sequence[str]) -> Features:
     else:
         given, features = read_npz(path, limit) if kind == NPZ else read_safetensors(path)
         matrix = _unit_rows(path, names, features, _rows(path, given, names))
-    say(f"{path}: features of {len(names):,} images, {matrix.shape[1]:,} channels, each of length 1")
+    log.info(f"{path}: features of {len(names):,} images, {matrix.shape[1]:,} channels, each of length 1")
     return Features(tuple(names), matrix, np.zeros((len(names), 0), np.float32), provenance)
 
 

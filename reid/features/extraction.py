@@ -1,5 +1,6 @@
 """Features of images: one pass of the network over a list of names, kept in a file while that is still true."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from data_cache.base.devices import autocast
-from data_cache.base.errors import UserError, start_worker
+from data_cache.base.errors import UserError, initialize_worker
 from data_cache.base.files import sha256_of_names
-from data_cache.base.progress import say, track
+from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.source_files import sha256_of_sizes
@@ -22,6 +23,8 @@ from reid.distributed import first_rank_first, own_rank, rank_count, wait_for_al
 from reid.features.blocks import BATCHES, Block, FeatureBlocks, cut
 from reid.features.file import Features, read_features, require_room, write_features
 from reid.recipes import ReidRecipe
+
+log = logging.getLogger(__name__)
 
 BATCH = {"cpu": 16, "cuda": 64}  # on a CPU the maps of more images outgrow what its allocator keeps at hand
 
@@ -65,7 +68,7 @@ def _extracted(
         batch_sampler=[list(batch) for rows in missing for batch in cut(rows, BATCH[device])],
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=start_worker,
+        worker_init_fn=initialize_worker,
         pin_memory=device == "cuda",
     )
     batches = track(read_batches(loader), "features", sum(map(len, missing)), lambda batch: len(batch.index))
@@ -138,7 +141,7 @@ def cached_features(
     blocks = FeatureBlocks(path, names, {**provenance, "device": device, "batch": BATCH[device]})
     found = features_if_true(path, provenance)
     if found is not None:
-        say(f"{path}: features are up to date")
+        log.info(f"{path}: features are up to date")
         if not own_rank():
             blocks.clear_up_leftovers()
         return found
@@ -160,7 +163,7 @@ def features_if_true(path: Path, provenance: Mapping[str, Any]) -> Features | No
     try:
         found = read_features(path, "the features are extracted again")
     except UserError as error:
-        say(str(error))
+        log.info(str(error))
         return None
     wanted = dict(provenance)
     if wanted["files"] is None:  # features can be scored where their images no longer lie

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import UserError, shown
+from data_cache.base.errors import UserError, short_repr
 from data_cache.base.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
@@ -106,7 +106,7 @@ def read_features(path: Path, remedy: str = REMEDY) -> Features:
     tensors, contents, _ = load_tensors(path, remedy)
     if contents.get("schema") != SCHEMA:
         raise UserError(
-            f"{path}: feature file of schema {shown(contents.get('schema'))}, this version reads {SCHEMA}; {remedy}"
+            f"{path}: has schema {short_repr(contents.get('schema'))}, this version reads {SCHEMA}; {remedy}"
         )
     try:
         arrays = tensors["features"].numpy(), tensors["attention"].numpy()

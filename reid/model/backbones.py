@@ -1,5 +1,6 @@
 """Trunks: torchvision networks cut before their pooling, with the last stride at 1, so that stride is 16."""
 
+import logging
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
@@ -8,8 +9,9 @@ from torchvision import models
 from data_cache.base.depthwise import with_fast_depthwise
 from data_cache.base.errors import UserError
 from data_cache.base.pretrained import pretrained_state
-from data_cache.base.progress import say
 from data_cache.parts.verification import first_of
+
+log = logging.getLogger(__name__)
 
 COUNTER = ".num_batches_tracked"  # of batch norm; torch before 0.4.1 wrote none, and nothing here reads it
 
@@ -82,7 +84,7 @@ def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
     """
     trunk = TRUNKS[name](weights)
     if tell:
-        say(f"trunk {name}: {'random weights' if weights is None else f'weights from {weights}'}")
+        log.info(f"trunk {name}: {'random weights' if weights is None else f'weights from {weights}'}")
     return trunk
 
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from data_cache.base.errors import UserError, shown
+from data_cache.base.errors import UserError, short_repr
 from data_cache.base.tensors import load_tensors
 from reid.model.backbones import build_trunk, weight_differences
 from reid.model.pgan import PGAN, PooledTrunk
@@ -17,7 +17,7 @@ from reid.recipes import ReidRecipe
 
 MOST_VEHICLES = 2**24
 _TOLD = {"recipe", "vehicles", "epoch", "best"}  # by every checkpoint, whatever else it tells
-PREFIX = "model."  # of the network's tensors in a checkpoint, beside the optimiser's
+PREFIX = "model."  # of the network's tensors in a checkpoint, beside the optimizer's
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def trained_network(checkpoint: Checkpoint) -> PGAN:
     """Return the checkpoint's network, in evaluation mode. Raises UserError where it holds another than it says."""
     recipe, state, vehicles = checkpoint.recipe, network_state(checkpoint), checkpoint.metadata["vehicles"]
     if not isinstance(vehicles, int) or not 0 < vehicles < MOST_VEHICLES:
-        raise UserError(f"{checkpoint.path}: holds no network ({shown(vehicles)} vehicles)")
+        raise UserError(f"{checkpoint.path}: holds no network ({short_repr(vehicles)} vehicles)")
     with torch.device("meta"):  # shapes alone: one with absurd sizes is refused before anything of that size is made
         network = build_network(recipe, vehicles, pretrained=False)
     differences = weight_differences(state, network.state_dict())

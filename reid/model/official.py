@@ -9,6 +9,7 @@ a ResNet with last stride 1, PAM with one norm over each weight matrix and a sof
 blocks of an SE block (reduction 8) and a pre-activation residual block. Sizes are read from the shapes.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.base.progress import say
 from data_cache.base.tensors import read_state_dict
 from reid.model.backbones import COUNTER, weight_differences
 from reid.model.checkpoint import build_network
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
+
+log = logging.getLogger(__name__)
 
 OF_FUSION = ("bottleneck.0.weight", "bottleneck.0.running_mean", "refine_concat.0.1.conv3.weight")  # of length 2C'
 NO_CLASSIFIER = "it holds no classifier: the features are the authors', the logits mean nothing (one vehicle, always 0)"
@@ -103,7 +105,7 @@ def load_official_weights(path: Path) -> PGAN:
     """
     official = read_official(path)
     for remark in official.remarks:
-        say(f"{path}: {remark}")
+        log.info(f"{path}: {remark}")
     return official.network
 
 

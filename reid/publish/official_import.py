@@ -30,7 +30,7 @@ class ImportedWeights:
     recipe: ReidRecipe
     written: bool
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain JSON values; vehicles is null where the file holds no classifier."""
         return {
             "output": str(self.checkpoint),

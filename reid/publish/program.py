@@ -1,5 +1,6 @@
 """A trained network as a program: from the pixels of images and their part boxes to features, without this code."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from torch.nn.utils import parametrize
 
 from data_cache.base.errors import UserError
 from data_cache.base.export import Exported, Program, Run, require_onnx, trace, write_program
-from data_cache.base.progress import say
 from reid.data.vehicle_images import normalised
 from reid.evaluation.metrics_file import circumstances
 from reid.model.checkpoint import Checkpoint, trained_network
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
+
+log = logging.getLogger(__name__)
 
 FOLDER, NAME = "export", "network"
 OUTPUTS = {
@@ -67,7 +69,7 @@ def export_program(checkpoint: Checkpoint, kind: str) -> Exported:
     if kind == "onnx":
         require_onnx()
     path = checkpoint.path.parent / FOLDER / f"{NAME}.{kind}"
-    say(f"exporting {checkpoint.path}: on a busy machine this takes minutes")
+    log.info(f"exporting {checkpoint.path}: on a busy machine this takes minutes")
     recipe = checkpoint.recipe
     traced = trace(ExportedNetwork(trained_network(checkpoint)), random_inputs(recipe, 2))
     program = Program(traced, list(OUTPUTS), described(checkpoint))

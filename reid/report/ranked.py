@@ -21,7 +21,7 @@ class RankedPicture:
     path: Path
     lists: tuple[tuple[str, RankedList], ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {"file": str(self.path), "lists": [{"run": name, **asdict(found)} for name, found in self.lists]}
 

@@ -40,7 +40,7 @@ class Scores:
     seed: int | None
     precision: PrecisionForm = "step"
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain JSON values, fractions not percent."""
         return asdict(self)
 

@@ -1,5 +1,6 @@
 """The loop of training: every epoch's batches, its line in the log, and its checkpoint."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data_cache.base.devices import autocast
-from data_cache.base.progress import say, track
+from data_cache.base.progress import track
 from data_cache.base.tensors import not_finite
 from reid.data.loader import LabelledLoader
 from reid.data.vehicle_images import Batch, read_batches
@@ -21,6 +22,8 @@ from reid.runs import BEST
 from reid.training.log import keep_until, log_epoch
 from reid.training.state import State, save, save_last
 from reid.training.validation import Holdout
+
+log = logging.getLogger(__name__)
 
 Terms = Mapping[str, Tensor]
 REMEDY = "train with a lower learning_rate in another --runs folder, with --parts for the boxes"
@@ -71,7 +74,9 @@ def run_epochs(
             save(state, folder / BEST, identity)
         log_epoch(folder, {"epoch": state.epoch, **line, "learning_rate": rate}, tensorboard=tensorboard)
         save_last(state, folder, identity)
-        say(f"epoch {state.epoch}/{recipe.epochs}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items()))
+        log.info(
+            f"epoch {state.epoch}/{recipe.epochs}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items())
+        )
 
 
 def _validation(state: State, holdout: Holdout) -> dict[str, float]:
@@ -82,7 +87,7 @@ def _validation(state: State, holdout: Holdout) -> dict[str, float]:
 
 def _train_epoch(state: State, loader: LabelledLoader, rate: float, title: str) -> dict[str, float]:
     state.network.train()
-    for group in state.optimiser.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = rate
     loader.sampler.start_epoch(state.epoch)
     totals: dict[str, Tensor] = {}
@@ -120,9 +125,9 @@ def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> T
     """Change the network by one batch; `vehicle` (B,) holds the class numbers of the whole batch, on the device."""
     with autocast(device):
         terms: Terms = forward(state.objective, batch, device, vehicle)
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]
-    state.optimiser.step()
+    state.optimizer.step()
     return terms
 
 

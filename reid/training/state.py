@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.tensors import read_metadata, save_tensors
 from data_cache.parts.cache import require_fingerprint
 from reid.distributed import rank_count
@@ -30,7 +30,7 @@ class State:
 
     network: PGAN
     objective: nn.Module
-    optimiser: torch.optim.Adam
+    optimizer: torch.optim.Adam
     epoch: int = 0  # epochs done
     best: float = -1.0  # mAP on the held-out vehicles
 
@@ -48,13 +48,13 @@ def start_state(
     if rank_count() > 1 and device == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    optimizer = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
     runs: Any = torch.compile(network) if compiled else network
     objective: nn.Module = Objective(runs, criterion)
     if rank_count() > 1:
         objective = DistributedDataParallel(objective, find_unused_parameters=_leaves_out(recipe))
-    return State(network, objective, optimiser)
+    return State(network, objective, optimizer)
 
 
 def _leaves_out(recipe: ReidRecipe) -> bool:
@@ -64,11 +64,11 @@ def _leaves_out(recipe: ReidRecipe) -> bool:
     return not {"global", "part"} <= set(recipe.triplets) or (recipe.attention == "parts" and recipe.parts == 0)
 
 
-def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimiser: bool = False) -> None:
+def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimizer: bool = False) -> None:
     """Write the state as one whole file; `identity` tells recipe and data."""
     tensors = network_tensors(state.network)
-    if with_optimiser:
-        for number, values in state.optimiser.state_dict()["state"].items():
+    if with_optimizer:
+        for number, values in state.optimizer.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}
     save_tensors(path, tensors, {**identity, "epoch": state.epoch, "best": state.best})
 
@@ -80,7 +80,7 @@ def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
             (folder / LAST).replace(folder / PREVIOUS)
     except OSError as error:
         raise UserError(f"{folder / PREVIOUS}: cannot be written ({error.strerror or error}); run it again") from error
-    save(state, folder / LAST, identity, with_optimiser=True)
+    save(state, folder / LAST, identity, with_optimizer=True)
 
 
 def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
@@ -117,15 +117,15 @@ def restore(state: State, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's tensors and counters into `state`. Raises UserError where they are of another network."""
     try:
         state.network.load_state_dict(network_state(checkpoint))
-        state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": _moments(checkpoint)})
+        state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": _moments(checkpoint)})
         state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = plain(error)[:200]
+        reason = printable(error)[:200]
         raise UserError(f"{checkpoint.path}: cannot be gone on from ({reason}); delete it to train anew") from error
 
 
 def _moments(checkpoint: Checkpoint) -> dict[int, dict[str, Tensor]]:
-    """Return the optimiser's tensors by the number of their parameter."""
+    """Return the optimizer's tensors by the number of their parameter."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors.items():
         if name.startswith("optimiser."):

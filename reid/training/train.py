@@ -1,15 +1,14 @@
 """Training, stage two: plain torch, resumable to the bit, the best epoch chosen on held-out vehicles."""
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from data_cache.base.devices import describe_device, has_bfloat16
-from data_cache.base.errors import UserError, telling_of_dead_workers
+from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_strays, sha256_of_names, write_json
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import say
-from data_cache.base.signals import ending_in_order
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.findings import faults
 from data_cache.parts.cache import PartBoxes
@@ -24,6 +23,8 @@ from reid.training.log import CURVES, LOG, require_tensorboard
 from reid.training.loop import run_epochs
 from reid.training.state import checkpoint_to_resume, restore, start_state
 from reid.training.validation import Holdout
+
+log = logging.getLogger(__name__)
 
 RECIPE = "recipe.json"
 
@@ -47,7 +48,7 @@ def train(
 
     Raises UserError for faults of the data set, a run of another recipe in `folder`, or a loss that is not finite.
     """
-    with telling_of_dead_workers(), ending_in_order(), ExitStack() as held:
+    with worker_death_as_user_error(), ExitStack() as held:
         with first_rank_first():
             if tensorboard:
                 require_tensorboard()
@@ -60,7 +61,7 @@ def train(
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
                 if not (folder / BEST).exists():
                     raise UserError(f"{folder / BEST}: gone, though all epochs are done; delete {folder} to train anew")
-                say(f"{folder}: already trained, {recipe.epochs} epochs")
+                log.info(f"{folder}: already trained, {recipe.epochs} epochs")
                 return folder / BEST
             kept = None
             if decoded is not None:
@@ -75,11 +76,11 @@ def train(
             write_json(folder / RECIPE, identity["recipe"])
         if checkpoint is not None:
             restore(state, checkpoint)
-            say(f"resuming after epoch {state.epoch} of {recipe.epochs}")
+            log.info(f"resuming after epoch {state.epoch} of {recipe.epochs}")
         ranks = f", {rank_count()} processes" if rank_count() > 1 else ""
         counts = f"{len(vehicles.images)} images of {len(vehicles.trained)} vehicles"
         numbers = "" if has_bfloat16(device) else ", in float32"
-        say(f"training on {counts}, {describe_device(device)}{numbers}{ranks}")
+        log.info(f"training on {counts}, {describe_device(device)}{numbers}{ranks}")
         run_epochs(state, recipe, loader, holdout, folder, identity, tensorboard=tensorboard)
     return folder / BEST
 

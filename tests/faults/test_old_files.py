@@ -107,7 +107,7 @@ def test_training_goes_on_from_one(tmp_path: Path) -> None:
         state = start_state(RECIPE, 3, "cpu")
         restore(state, found)
     assert (state.epoch, state.best) == (2, 0.5)
-    moments = state.optimiser.state_dict()["state"]
+    moments = state.optimizer.state_dict()["state"]
     held = [name for name in found.tensors if name.startswith("optimiser.")]
     assert len(held) == sum(map(len, moments.values())) > 20
 

@@ -5,6 +5,7 @@
 
 import math
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,6 @@ from random import Random
 
 import click
 
-from data_cache.base.progress import say
 from soak.chain import PRODUCT, Chain, Contents, contents, differences, unfinished
 from soak.kills import KINDS, WORKER, Kill, Struck, faults_of_a_whole_run, random_kills, remains_of, strike
 from soak.processes import Run, begin, start
@@ -133,7 +133,7 @@ class Soak:
         struck = disturbed(Commands(self.chain, folder), chosen, self.whole, self.random) if chosen else []
         told = [f"{one.kill}: {fault}" for one in struck for fault in one.faults]
         for line in told:
-            say(line)
+            print(line, file=sys.stderr)
         if told and self.findings is not None:
             shutil.copytree(folder, self.findings / folder.name)
             (self.findings / folder.name / "told.txt").write_text("\n".join([*map(str, chosen), *told]) + "\n")

@@ -8,6 +8,7 @@ What is left must be the old or the new content of every file, and the next run 
 
 import errno
 import math
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,6 @@ from random import Random
 
 import click
 
-from data_cache.base.progress import say
 from soak.disk.cases import CASES, Case, Place, new_place
 from soak.disk.checks import Undisturbed, lost_at_once, lost_in_the_end
 from soak.disk.faults import Fault
@@ -59,7 +59,7 @@ def storage(seconds: float, seed: int, names: Sequence[str] = ()) -> list[Row]:
             tries, lost = hunt(place, case, seed, until=enough)
             tried[case.name] = Row(f"storage: {case.name}", tries, tries - len(lost), len(lost))
             for one in lost:
-                say(str(one))
+                print(str(one), file=sys.stderr)
     return [tried[case.name] for case in chosen]
 
 

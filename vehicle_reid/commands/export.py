@@ -54,7 +54,7 @@ def export_command(
         found = _detector(runs, recipe, weights, kind)
     else:
         found = _network(runs, dataset, recipe, kind)
-    click.echo(json.dumps(found.as_json()) if as_json else found.lines())
+    click.echo(json.dumps(found.to_dict()) if as_json else found.lines())
 
 
 def _network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Exported":

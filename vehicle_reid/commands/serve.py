@@ -1,5 +1,6 @@
 """The command `serve`: a page on this machine to search a gallery in."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from vehicle_reid.model import VehicleReID
     from vehicle_reid.web.finder import Finder
     from vehicle_reid.web.page import About
+
+log = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
 
@@ -46,7 +49,7 @@ def serve_command(pictures: Path | None, port: int, max_upload: int, **options: 
       python cli.py serve --dataset veri --gallery photos.safetensors --images photos --port 0
     """
     require_server()
-    from data_cache.base.progress import say
+
     from vehicle_reid.web.server import bound, serve
 
     with bound(port) as place:  # first: what is wrong with it is told at once
@@ -57,9 +60,9 @@ def serve_command(pictures: Path | None, port: int, max_upload: int, **options: 
         finder = Finder(found, root)
         problems = [*told, *missing_pictures(finder), *missing_detector(model)]
         for problem in problems:
-            say(problem)
+            log.info(problem)
         about = _about(finder, max_upload * MEGABYTE, tuple(problems))
-        say("Ctrl-C ends it")
+        log.info("Ctrl-C ends it")
         serve(finder, about, place, click.echo)
 
 
@@ -79,14 +82,13 @@ def require_server() -> None:
 def _loaded(options: dict[str, Any]) -> "tuple[VehicleReID, Gallery]":
     """Return the model and its gallery, which is built where none was named and none is there."""
     from data_cache.base.files import is_there
-    from data_cache.base.progress import say
     from vehicle_reid.gallery.gallery import Gallery
 
     named = options["path"] is not None
     model, path = chosen(options)
     if named or is_there(path):
         return model, Gallery.load(path, model)
-    say(f"{path}: no gallery there yet; it is built now, once")
+    log.info(f"{path}: no gallery there yet; it is built now, once")
     more = {"folder": None, "listed": None, "camera": None}
     return model, build_gallery(model, path, {**options, **more})
 

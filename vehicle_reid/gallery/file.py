@@ -4,6 +4,7 @@ The index stands in a file whose name holds its hash, so that whichever gallery 
 """
 
 import glob
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -16,13 +17,13 @@ import torch
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, read_regular, remove, remove_strays, sha256_of_bytes, write_atomically
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import say
-from data_cache.base.signals import ending_in_order
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.cache import require_fingerprint
 from vehicle_reid.gallery.approximate import FaissSearch, Settings
 from vehicle_reid.gallery.entries import ARRAYS, Entries
 from vehicle_reid.gallery.search import ExactSearch
+
+log = logging.getLogger(__name__)
 
 KIND, SCHEMA = "gallery", 1
 REMEDY = "build it again with `python cli.py gallery build`"
@@ -84,7 +85,7 @@ def writing(path: Path) -> Iterator[Path]:
     """
     work = path.with_name(path.name + ".work")
     try:
-        with ending_in_order(), run_lock(work):
+        with run_lock(work):
             _remove_strays(path)
             yield work
     finally:
@@ -101,7 +102,7 @@ def _read_index(path: Path, entries: Entries, record: Mapping[str, Any], device:
             settings = Settings(kind, record["probes"], record["trained_on"])
             return FaissSearch.read(data, entries.features, entries.ids, settings)
         except UserError as error:
-            say(f"{place}: {error}; the index is built again from the features")
+            log.info(f"{place}: {error}; the index is built again from the features")
     return make_index(kind, entries, device)
 
 

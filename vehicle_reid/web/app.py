@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.guard import Guard
 from vehicle_reid.web.page import ASSETS, About, asset, rendered
@@ -121,7 +121,7 @@ def _words(text: str, status: int, headers: Mapping[str, str] | None = None) -> 
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    return _words(plain(error), 404 if isinstance(error, Gone) else 422)
+    return _words(printable(error), 404 if isinstance(error, Gone) else 422)
 
 
 def _told(request: Request, error: Exception) -> Response:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_cache.base.errors import UserError, plain
+from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_bytes
-from data_cache.base.progress import untold
+from data_cache.base.progress import hidden_progress
 from data_cache.images.drawing import visible
 from reid.data.vehicle_images import VehicleImages
 from reid.report.heatmaps import ADDED, GLOBAL, PART, Heat, heat_of, veiled
@@ -54,7 +54,7 @@ class Finder:
         key = f"p{sha256_of_bytes(data)[:16]}"
         if not self.photos.has(key):
             pixels = pixels_of_upload(data)
-            with untold():
+            with hidden_progress():
                 found = self.model.embed({UPLOADED: pixels})
             self.photos.keep(key, Upload(photo_of(pixels, self.model.recipe.image_size), found))
         return key
@@ -94,7 +94,7 @@ class Finder:
     def heat(self, key: str, kind: str) -> bytes:
         """Return a photo under one of its heatmaps, as a JPEG file. Raises as `picture`."""
         if kind not in self.heats:
-            raise Gone(f"there is no heatmap {plain(kind)} of this network")
+            raise Gone(f"there is no heatmap {printable(kind)} of this network")
         picture = self.photos.photo(key).picture
         return encode(_veiled(picture, self._heat(key), HEATS[kind]), "JPEG")
 
@@ -119,7 +119,7 @@ class Finder:
         try:
             return {**answer, "size": self._size(key, found["boxes"])}
         except UserError as error:
-            return {**answer, "size": None, "problem": plain(error)}
+            return {**answer, "size": None, "problem": printable(error)}
 
     def _size(self, key: str, boxes: NDArray[np.float32]) -> tuple[int, int]:
         size = self.photos.size(key)

@@ -13,14 +13,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from data_cache.base import errors
-from data_cache.base.errors import UserError, silence_loader, start_worker, telling_of_little_memory
+from data_cache.base.errors import UserError, initialize_worker, out_of_memory_as_user_error, silence_loaders
 
 
 def told_of(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     """What reaches the hook that was there before, of an error in a thread of a loader's process."""
     told: list[BaseException] = []
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: told.append(error))
-    start_worker(0)
+    initialize_worker(0)
     sys.excepthook(type(error), error, None)
     return told
 
@@ -35,41 +35,15 @@ def test_everything_else_is_told(error: BaseException, monkeypatch: pytest.Monke
     assert told_of(error, monkeypatch) == [error]
 
 
-class Worker:
-    """A loader's first process; the second is not started any more."""
-
-    pid, started = 0, 0
-
-    def __init__(self, **_: object) -> None:
-        Worker.started += 1
-        if Worker.started == 2:
-            raise KeyError("stopped")
-
-    def start(self) -> None:
-        """Start nothing."""
 
 
-@pytest.mark.parametrize("silenced", [False, True])
-def test_a_loader_that_was_stopped_as_it_began_is_silent(monkeypatch: pytest.MonkeyPatch, silenced: bool) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda swallowed: told.append(swallowed.object.__qualname__))
-    monkeypatch.setattr(torch.multiprocessing, "Process", Worker)
-    monkeypatch.setattr(Worker, "started", 0)
-    before = signal.getsignal(signal.SIGCHLD)
-    if silenced:
-        silence_loader()
-    with pytest.raises(KeyError, match="stopped"):
-        iter(DataLoader([1, 2], num_workers=2))
-    gc.collect()
-    signal.signal(signal.SIGCHLD, before)
-    assert told == ([] if silenced else ["_MultiProcessingDataLoaderIter.__del__"])
 
 
 def test_what_else_python_swallows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
     before = signal.getsignal(signal.SIGCHLD)
-    silence_loader()
+    silence_loaders()
     signal.signal(signal.SIGCHLD, before)
     other = SimpleNamespace(object=test_doctests)
     sys.unraisablehook(other)
@@ -90,12 +64,12 @@ def allocate_on_a_gpu() -> None:
 def test_too_little_memory_is_one_line(allocate: Callable[[], object]) -> None:
     with (
         pytest.raises(UserError, match=r"^out of memory \(.*; use fewer --workers, or smaller batches") as raised,
-        telling_of_little_memory(),
+        out_of_memory_as_user_error(),
     ):
         allocate()
     assert "\n" not in str(raised.value)
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="a shape"), telling_of_little_memory():
+    with pytest.raises(RuntimeError, match="a shape"), out_of_memory_as_user_error():
         raise RuntimeError("a shape does not fit")

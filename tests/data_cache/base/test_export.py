@@ -108,7 +108,7 @@ def test_a_missing_extra_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch
 def test_an_export_is_told_in_lines_and_as_json() -> None:
     alone = Exported((Path("a/b"), Path("c")), "12")
     assert alone.lines() == "a/b\nc"
-    assert alone.as_json() == {"files": ["a/b", "c"], "weights_sha256": "12", "beside_pytorch": None}
+    assert alone.to_dict() == {"files": ["a/b", "c"], "weights_sha256": "12", "beside_pytorch": None}
     compared = Exported((Path("a"),), "12", {"lowest_cosine": 0.9999999, "largest_difference": 3e-8})
     assert compared.lines() == "a\nbeside PyTorch, random images: lowest cosine 0.9999999, largest difference 3e-08"
-    assert compared.as_json()["beside_pytorch"] == {"lowest_cosine": 0.9999999, "largest_difference": 3e-8}
+    assert compared.to_dict()["beside_pytorch"] == {"lowest_cosine": 0.9999999, "largest_difference": 3e-8}

@@ -1,13 +1,16 @@
-"""Progress: items pass unchanged in every mode, standard output stays clean, and only the first rank talks."""
+"""Progress: items pass unchanged in every mode, standard output stays clean, only the first rank prints."""
 
 import io
+import logging
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
-from data_cache.base.progress import SECONDS_BETWEEN_LINES, say, track, untold
+from data_cache.base.progress import SECONDS_BETWEEN_LINES, hidden_progress, track
+
+log = logging.getLogger("reid.training.loop")
 
 
 class Terminal(io.StringIO):
@@ -41,22 +44,20 @@ def test_items_pass_in_order_and_standard_output_stays_clean(
     assert list(track([], "nothing", 0)) == []
     assert capsys.readouterr().out == ""
     if terminal:
-        told = sys.stderr.getvalue()  # type: ignore[attr-defined]
-        assert told == "" if rank == "1" else "40/40" in told
+        printed = sys.stderr.getvalue()  # type: ignore[attr-defined]
+        assert printed == "" if rank == "1" else "40/40" in printed
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_untold_work_shows_nothing_until_that_ends(
-    monkeypatch: pytest.MonkeyPatch, slow_clock: None, terminal: bool
-) -> None:
+def test_hidden_progress_shows_nothing(monkeypatch: pytest.MonkeyPatch, slow_clock: None, terminal: bool) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    told = Terminal() if terminal else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", told)
-    with pytest.raises(KeyError), untold():
-        assert list(track(range(40), "work", 40)) == list(range(40)) and told.getvalue() == ""
+    printed = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", printed)
+    with pytest.raises(KeyError), hidden_progress():
+        assert list(track(range(40), "work", 40)) == list(range(40)) and printed.getvalue() == ""
         raise KeyError
     list(track(range(40), "work", 40))
-    assert "40/40" in told.getvalue()
+    assert "40/40" in printed.getvalue()
 
 
 def test_items_are_taken_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +87,7 @@ def test_an_error_of_the_source_goes_through(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("slow_clock")
-def test_plain_lines_come_now_and_then_with_true_counts(
+def test_plain_lines_show_counts_rate_and_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANK", "0")
@@ -101,9 +102,7 @@ def test_plain_lines_come_now_and_then_with_true_counts(
 
 
 @pytest.mark.usefixtures("slow_clock")
-def test_an_item_counts_for_what_its_size_tells(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_size_counts_the_images_of_a_batch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RANK", "0")
     batches = [[0] * 4] * 25 + [[0] * 2]
     assert list(track(batches, "reading", 102, len)) == batches
@@ -119,19 +118,23 @@ def test_an_item_counts_for_what_its_size_tells(
 @pytest.mark.usefixtures("slow_clock")
 def test_other_ranks_are_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RANK", "3")
-    say("not heard")
+    log.warning("not printed")
     list(track(range(100), "reading", 100))
     assert capsys.readouterr() == ("", "")
 
 
-def test_say_is_one_line_on_standard_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_is_one_line_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    say("found 3 parts")
-    assert capsys.readouterr() == ("", "found 3 parts\n")
+    log.info("found 3\nparts")
+    assert capsys.readouterr() == ("", "found 3\\nparts\n")
+    logging.getLogger("elsewhere").info("not ours")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_note_is_shown_with_the_progress_and_asked_for_only_then(
+def test_a_note_is_computed_only_when_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], slow_clock: None, terminal: bool
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)
@@ -144,15 +147,15 @@ def test_a_note_is_shown_with_the_progress_and_asked_for_only_then(
         return f"loss {len(asked)}"
 
     list(track(range(60), "work", 60, note=note))
-    told = sys.stderr.getvalue() if terminal else capsys.readouterr().err  # type: ignore[attr-defined]
-    assert 0 < len(asked) <= 60 and "loss " in told
+    printed = sys.stderr.getvalue() if terminal else capsys.readouterr().err  # type: ignore[attr-defined]
+    assert 0 < len(asked) <= 60 and "loss " in printed
     if not terminal:
-        lines = [line for line in told.splitlines() if "left" in line]
+        lines = [line for line in printed.splitlines() if "left" in line]
         assert len(lines) == len(asked) and lines[-1].endswith(f" s left, loss {len(asked)}")
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_what_was_done_before_is_shown_and_counts_for_no_rate(
+def test_items_done_before_are_shown_but_do_not_count_for_the_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], slow_clock: None, terminal: bool
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)

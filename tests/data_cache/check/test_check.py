@@ -193,7 +193,7 @@ def test_as_json_everything_is_plain(tmp_path: Path, make_pictures: MakePictures
     )
     (dataset.root / "image_train" / VERI["name_train.txt"][0]).unlink()
     check = check_dataset(dataset, strict=True)
-    told = json.loads(json.dumps(check.as_json()))
+    told = json.loads(json.dumps(check.to_dict()))
     assert (told["dataset"], told["root"], told["strict"]) == ("veri", str(dataset.root), True)
     assert told["parts"][0] == {
         "name": "train",
@@ -216,7 +216,7 @@ def test_as_json_everything_is_plain(tmp_path: Path, make_pictures: MakePictures
     assert (told["warnings"], told["remarks"], told["faults"]) == tuple(
         list(lines) for lines in (check.warnings, check.remarks, check.faults)
     )
-    assert check_dataset(dataset).as_json()["same_bytes_in_train_and_test"] is None  # not looked for
+    assert check_dataset(dataset).to_dict()["same_bytes_in_train_and_test"] is None  # not looked for
 
 
 def shown(check: DatasetCheck, width: int = 100) -> list[list[str]]:

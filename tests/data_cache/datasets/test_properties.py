@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_cache.base.errors import UserError, plain, shown
+from data_cache.base.errors import UserError, printable, short_repr
 from data_cache.base.files import read_json, write_json
 from data_cache.datasets.csv_file import read_csv
 from data_cache.datasets.lists import CONTROL, list_lines, refuse_strange_name
@@ -92,9 +92,9 @@ def test_a_csv_is_read_as_it_was_written(rows: list[tuple[str, str, int | None, 
 
 @given(st.text())
 def test_a_message_shows_any_text_in_one_line_that_moves_nothing(text: str) -> None:
-    assert plain(text).isprintable() and plain(plain(text)) == plain(text)
-    assert shown(text).isprintable() and len(shown(text)) <= 80
-    assert text.isprintable() == (plain(text) == text)
+    assert printable(text).isprintable() and printable(printable(text)) == printable(text)
+    assert short_repr(text).isprintable() and len(short_repr(text)) <= 80
+    assert text.isprintable() == (printable(text) == text)
 
 
 @given(JSON)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_cache.base.errors import UserError, shown
+from data_cache.base.errors import UserError, short_repr
 from data_cache.parts.coco import read_document, read_index
 from data_cache.parts.packing import ImageEntry
 
@@ -114,8 +114,8 @@ def test_values_are_shown_short() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert shown(deep) == "list"
-    assert shown({"ü": [1]}) == r"{'\xfc': [1]}"
-    assert len(shown("x" * 1000)) == 80
+    assert short_repr(deep) == "list"
+    assert short_repr({"ü": [1]}) == r"{'\xfc': [1]}"
+    assert len(short_repr("x" * 1000)) == 80
     while deep:  # taken apart by hand: some versions of Python free lists in lists by recursion
         deep = deep[0]

@@ -65,7 +65,7 @@ def test_an_image_that_failed_says_why() -> None:
     packed = pack(images, LooseBoxes(np.array([1]), np.float32([[0, 0, 1, 1]]), np.float32([0.5]), np.array([2])), 2)
     assert packed.status.tolist() == [STATUS_FOUND, STATUS_FAILED]
     assert packed.failure == ("", "b: no such file")
-    told = Imported(packed, ("one thing",)).as_json(Path("p.h5"))
+    told = Imported(packed, ("one thing",)).to_dict(Path("p.h5"))
     assert told == {
         **{"output": "p.h5", "images": 2, "boxes": 1, "found": 1, "empty": 0, "failed": 1},
         **{"first_failure": "b (b: no such file)", "remarks": ["one thing"]},

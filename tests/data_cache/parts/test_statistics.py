@@ -100,7 +100,7 @@ def test_scores_that_are_no_confidence_are_told() -> None:
         [ImageEntry("a", 4, 4)], boxes, places=1, part_names=("part",), fingerprint={"scores": "rank only"}
     )
     found = cache_statistics(parts)
-    assert found.as_json()["scores_are"] == "rank only"
+    assert found.to_dict()["scores_are"] == "rank only"
     assert "scores: rank only" in shown(found)
 
 
@@ -108,7 +108,7 @@ def test_scores_that_are_no_confidence_are_told() -> None:
 def test_the_files_hold_the_statistics(tmp_path: Path, make_parts: MakeParts, parts: str) -> None:
     found = cache_statistics(make_parts(20, 4))
     numbers, picture = write_statistics(found, tmp_path / "new")
-    assert json.loads(numbers.read_text()) == json.loads(json.dumps(found.as_json()))
+    assert json.loads(numbers.read_text()) == json.loads(json.dumps(found.to_dict()))
     with Image.open(picture) as image:
         assert image.format == "PNG" and image.width > 1000
     many = [ImageEntry("a", 4, 4)]

@@ -40,7 +40,7 @@ def test_a_sound_cache_is_counted(tmp_path: Path, make_parts: MakeParts) -> None
     write_parts(tmp_path / "parts.h5", parts)
     found = verify_cache(tmp_path / "parts.h5")
     assert found.sound and found.line().endswith("parts.h5: sound; 8 images, 12 parts, 1 empty, 1 failed")
-    assert found.as_json() == {
+    assert found.to_dict() == {
         **{"path": str(tmp_path / "parts.h5"), "sound": True, "images": 8, "parts": 12, "empty": 1, "failed": 1},
         **{"faults": [], "remarks": [], "comparison": None},
     }
@@ -87,7 +87,7 @@ def test_names_and_sizes_are_compared_with_the_pictures(tmp_path: Path, make_pic
     assert found.extra == ("more.jpg",)
     assert found.changed_size == ("b.jpg",)
     assert found.unreadable == ("c.jpg", "d.jpg")
-    assert found.as_json()["unreadable"] == {"count": 2, "first": ["c.jpg", "d.jpg"]}
+    assert found.to_dict()["unreadable"] == {"count": 2, "first": ["c.jpg", "d.jpg"]}
 
 
 def test_the_comparison_is_told_and_spoils_the_cache(tmp_path: Path, make_pictures: MakePictures) -> None:

@@ -120,7 +120,7 @@ def test_finding_ranks_names_the_box_of_every_part() -> None:
 
 def test_metrics_are_plain_json() -> None:
     metrics = measure(*random_case(0))
-    content = json.loads(json.dumps(metrics.as_json(), allow_nan=False))
+    content = json.loads(json.dumps(metrics.to_dict(), allow_nan=False))
     assert content["ap"] == metrics.ap and "curves" not in content
     assert content["recall_by_depth"][7]["share"] == metrics.recall_by_depth[7].share
     assert set(content["ap_by_part"]) == set(content["ap50_by_part"]) == set(content["parts_by_part"])

@@ -28,7 +28,7 @@ def test_the_folder_holds_the_metrics_and_what_they_are_of(tmp_path: Path) -> No
         "file": str(tmp_path / "annotations"),
         "sha256": sha256_of_file(tmp_path / "annotations"),
     }
-    assert {key: content[key] for key in metrics.as_json()} == json.loads(json.dumps(metrics.as_json()))
+    assert {key: content[key] for key in metrics.to_dict()} == json.loads(json.dumps(metrics.to_dict()))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_plan_tells_what_is_left_and_writes_nothing(data: Path, tmp_path: Path
     assert job_of(data, output).plan().finished == IMAGES
     lines = job_of(data, output, limit=None).plan().lines()
     assert "6 of toy" in lines and "finished: 6; to do: 0" in lines and str(data / "w.safetensors") in lines
-    assert job_of(data, output).plan().as_json()["output"] == str(output)
+    assert job_of(data, output).plan().to_dict()["output"] == str(output)
 
 
 def test_a_plan_counts_the_shards_that_a_stopped_run_left(data: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_every_image_has_a_row_and_a_bad_one_its_reason(whole: Path) -> None:
 
 def test_the_summary_counts_what_was_found_and_what_failed(data: Path, tmp_path: Path) -> None:
     summary = done(find(data, tmp_path / "parts.h5"))
-    told = summary.as_json()
+    told = summary.to_dict()
     assert (told["images"], told["found"], told["empty"], told["failed"]) == (IMAGES, IMAGES - 1, 0, 1)
     assert told["made_now"] == IMAGES and told["images_per_second"] == pytest.approx(IMAGES / told["seconds"])
     assert told["boxes"] == sum(part["boxes"] for part in told["parts"]) == (IMAGES - 1) * TINY.top_k

@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from detect.training.optim import make_optimiser, make_schedules
+from detect.training.optim import make_optimizer, make_schedules
 from helpers.toy.annotations import TINY
 
 
 def rates(fraction: float, steps: int) -> list[float]:
     """Return the rate of every step, as MMEngine's runner goes through them."""
     recipe = TINY.model_copy(update={"warm_up_fraction": fraction, "learning_rate": 1.0})
-    optimiser = make_optimiser(recipe, torch.nn.Linear(2, 2), "cpu")
-    schedules = make_schedules(recipe, optimiser, steps)
+    optimizer = make_optimizer(recipe, torch.nn.Linear(2, 2), "cpu")
+    schedules = make_schedules(recipe, optimizer, steps)
     found = []
     for _ in range(steps):
-        found.append(optimiser.get_lr()["lr"][0])
-        optimiser.optimizer.step()
+        found.append(optimizer.get_lr()["lr"][0])
+        optimizer.optimizer.step()
         for schedule in schedules:
             schedule.step()
     return found

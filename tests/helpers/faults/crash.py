@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_strays, replacing
 from data_cache.base.locks import run_lock
-from data_cache.base.signals import ending_in_order
+from data_cache.base.signals import Terminated, sigterm_raises
 from soak.chain import Chain, Steps
 
 LINES, PAUSE = 8, 0.03
@@ -63,9 +64,13 @@ def orphans(arguments: Sequence[str]) -> None:
 
 
 def loud(arguments: Sequence[str]) -> None:
-    """Tell SIGTERM as a traceback."""
-    with ending_in_order():
-        _write(Path(arguments[1]) / "file", "line")
+    """Print a traceback on SIGTERM."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("SIGTERM")
+
+    signal.signal(signal.SIGTERM, fail)
+    _write(Path(arguments[1]) / "file", "line")
 
 
 def locked(arguments: Sequence[str]) -> None:
@@ -77,18 +82,18 @@ def locked(arguments: Sequence[str]) -> None:
 def deaf(arguments: Sequence[str]) -> None:
     """Do not end on SIGTERM."""
     try:
-        with ending_in_order():
+        with sigterm_raises():
             _write(Path(arguments[1]) / "file", "line")
-    except UserError:
+    except Terminated:
         time.sleep(600)
 
 
 def lying(arguments: Sequence[str]) -> None:
     """End with 0 on SIGTERM, as if all had been done."""
     try:
-        with ending_in_order():
+        with sigterm_raises():
             _write(Path(arguments[1]) / "file", "line")
-    except UserError:
+    except Terminated:
         sys.exit(0)
 
 
@@ -132,9 +137,9 @@ def toy_chain(program: Callable[[Sequence[str]], None], *, workers: bool = False
 def _told(work: Callable[[Path], None], arguments: Sequence[str]) -> None:
     place = Path(arguments[1])
     try:
-        with ending_in_order(), run_lock(place):
+        with sigterm_raises(), run_lock(place):
             work(place / "file")
-    except UserError as error:
+    except (UserError, Terminated) as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(1)
 

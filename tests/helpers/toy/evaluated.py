@@ -30,7 +30,7 @@ def shown_run(root: Path, *, cameras: bool = True, name: str = "pgan_small", noi
     dataset = load_dataset("folder", root)
     names = tuple(dataset.names())
     features = some_features(names, noise)
-    scores = score(features, dataset, "test").as_json()
+    scores = score(features, dataset, "test").to_dict()
     metrics: dict[str, Any] = {
         "dataset": "folder",
         "split": "test",

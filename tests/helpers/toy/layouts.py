@@ -9,7 +9,7 @@ from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_synthetic
 from data_cache.synthetic.dataset.plan import Shot, plan_shots
-from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.sampling import sample_vehicles
 
 # four vehicles are for testing, so that the three sizes of a test differ
 TWO_TAKES = SyntheticSettings(
@@ -52,7 +52,7 @@ class Written(NamedTuple):
 
 
 def planned(settings: SyntheticSettings) -> list[Shot]:
-    return plan_shots(settings, draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed))
+    return plan_shots(settings, sample_vehicles(settings.vehicles, settings.fleet_size, settings.seed))
 
 
 def write(layout: str, data_root: Path, settings: SyntheticSettings) -> Path:

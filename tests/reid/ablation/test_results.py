@@ -155,11 +155,11 @@ def test_nothing_run_yet_is_a_table_too(place: Place, toy: Toy) -> None:
 
 def test_json_has_what_the_table_has(place: Place, toy: Toy) -> None:
     (results,) = table_2(place, toy).results()
-    line = results.as_json()["lines"][1]
+    line = results.to_dict()["lines"][1]
     assert line["scores"]["mAP"]["mean"] == pytest.approx(62)
     assert line["paper"] == {"mAP": 77.9, "top1": 95.6, "top5": 98.4}
     assert line["to_the_reference"]["value"] == pytest.approx(9)
-    assert line["seeds"] == [0, 1, 2] and results.as_json()["lines"][5]["scores"] == {}
+    assert line["seeds"] == [0, 1, 2] and results.to_dict()["lines"][5]["scores"] == {}
 
 
 def test_a_table_of_cmc_tells_differences_of_cmc(place: Place, toy: Toy) -> None:

@@ -49,9 +49,9 @@ def saved(tmp_path: Path) -> Path:
     """A checkpoint after one step of the optimiser."""
     state = start_state(TINY, 8, "cpu")
     state.network(*some_batch()).logits.square().sum().backward()
-    state.optimiser.step()
+    state.optimizer.step()
     state.epoch, state.best = 2, 0.5
-    save(state, tmp_path / "last.safetensors", IDENTITY, with_optimiser=True)
+    save(state, tmp_path / "last.safetensors", IDENTITY, with_optimizer=True)
     return tmp_path / "last.safetensors"
 
 
@@ -97,9 +97,9 @@ def test_a_restored_state_is_the_saved_one_to_the_bit(saved: Path) -> None:
     checkpoint = read_checkpoint(saved)
     restore(state, checkpoint)
     assert (state.epoch, state.best) == (2, 0.5)
-    save(state, saved.with_name("again.safetensors"), IDENTITY, with_optimiser=True)
+    save(state, saved.with_name("again.safetensors"), IDENTITY, with_optimizer=True)
     assert read_checkpoint(saved.with_name("again.safetensors")).sha256 == checkpoint.sha256
-    moments = state.optimiser.state_dict()["state"]
+    moments = state.optimizer.state_dict()["state"]
     assert moments and all(values["step"] == 1 and values["exp_avg_sq"].abs().sum() >= 0 for values in moments.values())
 
 
@@ -118,7 +118,7 @@ def test_a_trained_network_needs_no_weights_of_its_trunk(saved: Path, monkeypatc
     monkeypatch.setitem(TRUNKS, "resnet18", lambda weights: asked.append(weights) or tiny_trunk(weights))
     recipe = TINY.model_copy(update={"trunk_weights": "/gone.pth"})
     state = start_state(TINY, 8, "cpu")
-    save(state, saved, IDENTITY | {"recipe": recipe.model_dump(mode="json")}, with_optimiser=False)
+    save(state, saved, IDENTITY | {"recipe": recipe.model_dump(mode="json")}, with_optimizer=False)
     asked.clear()
     trained_network(read_checkpoint(saved))
     assert asked == [None]

@@ -105,7 +105,7 @@ def test_heatmaps_stand_below_their_list(run: ShownRun, tmp_path: Path, monkeypa
 
 def test_what_is_told_as_json(run: ShownRun, tmp_path: Path) -> None:
     found = write_ranked([run], tmp_path, Choice(names=("0&<b>_0.png",)), top_k=2)[0]
-    told = found.as_json()
+    told = found.to_dict()
     assert told["file"] == str(found.path) and told["lists"][0]["run"] == "pgan_small"
     assert told["lists"][0]["vehicle"] == HOSTILE and len(told["lists"][0]["images"]) == 2
     assert isinstance(found, RankedPicture)

@@ -148,7 +148,7 @@ def test_missing_and_collapsed_features_are_errors() -> None:
 
 def test_json_is_strict_and_complete() -> None:
     found = score(features_of(drawn_dataset()), drawn_dataset(), "small")
-    again = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert Scores(**again) == found
 
 
@@ -164,7 +164,7 @@ def test_tables_show_percent_spread_and_counts() -> None:
     assert "test: 10 queries (2 without a match, left out), gallery 24" in text
     assert "small: 27 queries (0 without a match, left out), gallery 9; mean ± deviation of 10 draws, seed 0" in text
     assert [len(column._cells) for column in score_table(rows).columns] == [2] * 6
-    assert "trapezoid" in counted({**rows["untrained"].as_json(), "precision": "trapezoid"})
+    assert "trapezoid" in counted({**rows["untrained"].to_dict(), "precision": "trapezoid"})
 
 
 def test_the_rich_table_prints_names_as_they_are() -> None:

@@ -64,8 +64,8 @@ STOPS: dict[str, tuple[ModuleType, str, Callable[..., bool]]] = {
     "after the best of the second epoch": (loop, "log_epoch", lambda folder, line: line["epoch"] == 2),
     "after the log of the second epoch": (loop, "save_last", lambda state, *_: state.epoch == 2),
     "between two checkpoints": (state_module, "save", lambda state, path, _: state.epoch == 2 and path.name == LAST),
-    "after the second epoch": (loop, "say", lambda message: message.startswith("epoch 2/")),
-    "after all": (loop, "say", lambda message: message.startswith("epoch 3/")),
+    "after the second epoch": (loop.log, "info", lambda message: message.startswith("epoch 2/")),
+    "after all": (loop.log, "info", lambda message: message.startswith("epoch 3/")),
 }
 
 

@@ -89,7 +89,7 @@ def test_every_epoch_has_its_rate_its_batches_and_its_augmentation(
     step, seen = loop.training_step, []
 
     def watched(state: State, batch: Batch, vehicle: torch.Tensor, device: str) -> dict[str, torch.Tensor]:
-        seen.append((state.epoch, state.optimiser.param_groups[0]["lr"], batch))
+        seen.append((state.epoch, state.optimizer.param_groups[0]["lr"], batch))
         return step(state, batch, vehicle, device)
 
     monkeypatch.setattr(loop, "training_step", watched)
@@ -134,10 +134,10 @@ def test_another_seed_is_another_run(toy: Toy) -> None:
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
 
 
-def test_the_optimiser_is_the_papers_and_leaves_the_shift_alone() -> None:
+def test_the_optimizer_is_the_papers_and_leaves_the_shift_alone() -> None:
     state = start_state(ReidRecipe(trunk="resnet18", trunk_weights=None), 8, "cpu")
-    (group,) = state.optimiser.param_groups
-    assert isinstance(state.optimiser, torch.optim.Adam)
+    (group,) = state.optimizer.param_groups
+    assert isinstance(state.optimizer, torch.optim.Adam)
     assert (group["lr"], group["betas"][0], group["weight_decay"]) == (1.75e-4, 0.9, 5e-4)
     trained = {id(parameter) for parameter in group["params"]}
     assert id(state.network.neck.bias) not in trained

@@ -144,7 +144,7 @@ def written(write: Any, *arguments: Any) -> bytes:
 def checkpoint_bytes() -> bytes:
     with patch.dict(TRUNKS, resnet18=tiny_trunk), TemporaryDirectory() as folder:
         state = start_state(TINY, 4, "cpu")
-        save_state(state, Path(folder) / LAST, IDENTITY, with_optimiser=True)
+        save_state(state, Path(folder) / LAST, IDENTITY, with_optimizer=True)
         return (Path(folder) / LAST).read_bytes()
 
 
@@ -184,10 +184,10 @@ def detector_read(folder: Path) -> None:
 
 def training_bytes() -> bytes:
     network = torch.nn.Linear(2, 1)
-    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
     told = {"epoch": 1, "step": 3, "best": {"epoch": 1}, "schedules": []}
     buffer = io.BytesIO()
-    torch.save({"network": network.state_dict(), "optimizer": optimiser.state_dict(), **told}, buffer)
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), **told}, buffer)
     return buffer.getvalue() + runner._seal(buffer.getvalue())
 
 
@@ -199,11 +199,11 @@ def spoil_training(data: bytes, other: bytes, random: Random) -> bytes:
 
 def training_read(folder: Path) -> None:
     network = torch.nn.Linear(2, 1)
-    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
     resumed: Any = SimpleNamespace(
         state_file=folder / "state.pt",
         model=network,
-        optim_wrapper=optimiser,
+        optim_wrapper=optimizer,
         param_schedulers=[],
         train_loop=SimpleNamespace(),
     )
