@@ -1,4 +1,4 @@
-"""Recipes: every setting of a run in one frozen, validated value; a preset's name or a YAML file, plus overrides."""
+"""Recipes: all settings of a run in one frozen, validated value, from a preset or a YAML file, plus overrides."""
 
 import difflib
 import json
@@ -14,24 +14,24 @@ from data_cache.base.files import read_regular
 
 MAX_RECIPE_BYTES = 64 * 1024
 SUFFIXES = (".yaml", ".yml", ".json")
-# What PyYAML lets through from a text that is no value of its type: the date 2020-13-45, `!!bool maybe`, `!!int ""`.
-_NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+# Exceptions that PyYAML passes on for a malformed value: the date 2020-13-45, `!!bool maybe`, `!!int ""`.
+_YAML_VALUE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Recipe(BaseModel):
-    """Base of all recipes: frozen; unknown options, NaN and infinity are refused. An alias is the option's one name."""
+    """Base of all recipes: frozen; unknown options, NaN and infinity are refused. An alias replaces the field name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_fit(cls, value: Any) -> Any:
-        """Refuse what YAML takes for yes or no, and whole numbers of more than 63 bits: no option is either."""
+        """Refuse booleans and integers of more than 63 bits: no option takes them."""
         numbers = list(_whole_numbers(value))
-        if any(isinstance(number, bool) for number in numbers):  # YAML's word for 0 or 1: on, off, yes, no, true, false
-            raise ValueError("neither yes nor no is a value of it")
+        if any(isinstance(number, bool) for number in numbers):  # YAML reads on, off, yes, no, true, false
+            raise ValueError("yes or no is not a valid value")
         if any(number.bit_length() > 63 for number in numbers):
-            raise ValueError("a whole number is too large")
+            raise ValueError("the number is too large")
         return value
 
 
@@ -49,9 +49,9 @@ RecipeKind = TypeVar("RecipeKind", bound=Recipe)
 def resolve_recipe(
     kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str, overrides: Sequence[str] = ()
 ) -> RecipeKind:
-    """Return the preset of that name, or the recipe in that YAML file, with `key=value` overrides applied.
+    """Return a preset by name, or the recipe of a YAML file, with `key=value` overrides applied.
 
-    Raises UserError for an unknown preset, an unknown option (naming the nearest one) or a value out of range.
+    Raises UserError for an unknown preset or option (suggesting the nearest) and for a value out of range.
     """
     options = _preset_options(kind, presets, name_or_path)
     for override in overrides:
@@ -63,7 +63,7 @@ def resolve_recipe(
 
 
 def recipe_label(name_or_path: str) -> str:
-    """Return the name that what a recipe makes is kept under: a file's without its ending, else the name itself.
+    """Return the name of a recipe's output folder: the preset, or the file name without its suffix.
 
     >>> recipe_label("recipes/wide.v2.yaml"), recipe_label("wide.v2")
     ('wide.v2', 'wide.v2')
@@ -73,7 +73,7 @@ def recipe_label(name_or_path: str) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """Return the error for a misspelt name, with the nearest known one."""
+    """Return the error for an unknown name, with the nearest known one."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
@@ -95,17 +95,17 @@ def _preset_options(kind: type[RecipeKind], presets: Mapping[str, RecipeKind], n
         raise UserError(f"{path}: cannot be read as a recipe ({error})") from error
     options = _yaml_value(text, str(path))
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
-        raise UserError(f"{path}: a recipe is a list of `option: value` lines")
+        raise UserError(f"{path}: a recipe consists of `option: value` lines")
     _refuse_unknown(kind, options, f"{path}: ")
     return options
 
 
 def _yaml_value(text: str, source: str) -> Any:
-    if "&" in text or "*" in text:  # anchors and aliases can grow without bound, and a recipe needs none
+    if "&" in text or "*" in text:  # they can expand without bound, and no recipe needs them
         raise UserError(f"{source}: anchors (&) and aliases (*) are not allowed")
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, *_NO_VALUE) as error:
+    except (yaml.YAMLError, *_YAML_VALUE_ERRORS) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{source}: not valid YAML ({printable(reason)[:200]})") from error
 
@@ -137,18 +137,17 @@ _LIMITS = {
 
 
 def recipe_text(recipe: Recipe, name: str) -> str:
-    """Return the recipe as YAML, an option a line with a comment; `resolve_recipe` reads it back as the same recipe."""
-    told = type(recipe).model_json_schema()["properties"]
-    lines = [f"# {name}. Change what you like, and give the file's name as --recipe."]
+    """Return the recipe as YAML, one commented line per option; `resolve_recipe` reads the same recipe back."""
+    schema = type(recipe).model_json_schema()["properties"]
+    lines = [f"# {name}. Edit and pass as --recipe FILE.yaml."]
     for option, value in recipe.model_dump(mode="json").items():
-        meaning = [told[option].get("description", ""), _may_be(told[option])]
-        comment = "; ".join(filter(None, meaning))
+        comment = "; ".join(filter(None, [schema[option].get("description", ""), _allowed(schema[option])]))
         lines.append(f"{option}: {json.dumps(value)}" + (f"  # {comment}" if comment else ""))
     return "\n".join(lines) + "\n"
 
 
-def _may_be(schema: Mapping[str, Any]) -> str:
-    """Return what a JSON schema allows: "at least 0, less than 0.5", or the words to choose from."""
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """Return the values that a JSON schema allows: "at least 0, less than 0.5", or a list of choices."""
     for choices in (schema.get("enum"), schema.get("items", {}).get("enum")):
         if choices:
             return ", ".join(choices)

@@ -1,4 +1,4 @@
-"""Strided depthwise convolutions, MobileNetV2's slowest layers in training on a CPU, calculated a faster way."""
+"""A faster backward pass on CPUs for strided depthwise convolutions, MobileNetV2's slowest layers in training."""
 
 from typing import TypeVar
 
@@ -10,14 +10,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class StridedDepthwise(nn.Conv2d):
-    """A strided depthwise convolution that trains fast on a CPU: calculated with stride 1, of which every s-th is kept.
+    """A strided depthwise convolution that, in training on a CPU, runs with stride 1 and keeps every s-th value.
 
-    The sums are the same. The backward pass of the strided one is many times slower there than that of the dense one
-    (torch 2.14, bfloat16), half of a training step of MobileNetV2. Elsewhere, and when not training, it is torch's own.
+    The sums are the same. The strided backward pass is many times slower than the dense one (torch 2.14, bfloat16),
+    half of a training step of MobileNetV2. On GPUs and in inference it is torch's own convolution.
     """
 
     def __init__(self, layer: nn.Conv2d) -> None:
-        """Take the place of `layer`, with its own weight; on "meta" nothing is drawn at random for it."""
+        """Replace `layer` and share its weight; the "meta" device draws no random numbers."""
         super().__init__(
             layer.in_channels,
             layer.out_channels,
@@ -32,7 +32,7 @@ class StridedDepthwise(nn.Conv2d):
         self.weight = layer.weight
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) to (B, C, H/s, W/s)."""
+        """Map (B, C, H, W) to (B, C, H/s, W/s)."""
         if not self.training or images.device.type != "cpu":
             return super().forward(images)
         dense = functional.conv2d(images, self.weight, None, 1, self.padding, self.dilation, self.groups)
@@ -41,7 +41,7 @@ class StridedDepthwise(nn.Conv2d):
 
 
 def with_fast_depthwise(network: Network) -> Network:
-    """Return `network` with a `StridedDepthwise` for each of its strided depthwise layers that has no bias."""
+    """Replace each strided depthwise layer without bias in `network` by a `StridedDepthwise`; return `network`."""
     for block in network.modules():
         for name, layer in list(block.named_children()):
             if isinstance(layer, nn.Conv2d) and layer.groups > 1 and layer.stride != (1, 1) and layer.bias is None:

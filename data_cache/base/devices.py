@@ -1,4 +1,4 @@
-"""Which device a run uses, how its name reads to a person, and how its algorithms and its memory are chosen."""
+"""The device of a run: its choice, name, number format, algorithms, memory and file limits."""
 
 import ctypes
 import functools
@@ -18,13 +18,13 @@ MANY_FILES = 65_536
 
 
 def choose_device(name: str) -> str:
-    """Return "cuda" or "cpu" for auto | cpu | cuda. Raises UserError where a GPU is asked for and none is there."""
+    """Return "cuda" or "cpu" for auto | cpu | cuda. Raises UserError if a GPU is requested but missing."""
     import torch
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or see `python cli.py doctor`")
+        raise UserError("--device cuda: torch finds no GPU; use --device cpu, or run `python cli.py doctor`")
     return name
 
 
@@ -36,9 +36,9 @@ def describe_device(device: str) -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether "cpu" or "cuda" has instructions for bfloat16; emulated it is many times slower than float32.
+    """Return whether "cpu" or "cuda" has bfloat16 instructions; emulation is many times slower than float32.
 
-    Of its CPU torch tells from version 2.11 on; before, it counts as one without.
+    torch reports it for CPUs from version 2.11 on; with older versions the answer is no.
     """
     import torch
 
@@ -48,47 +48,47 @@ def has_bfloat16(device: str) -> bool:
 
 
 @functools.cache
-def _cpu_has_bfloat16(ask: Callable[[], Mapping[str, Any]]) -> bool:
-    able = ask()  # takes a millisecond, which every step of a training would wait for
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+def _cpu_has_bfloat16(get_capabilities: Callable[[], Mapping[str, Any]]) -> bool:
+    found = get_capabilities()  # takes a millisecond: cached, because every training step asks
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def autocast(device: str) -> "torch.autocast":
-    """Return the context in which networks of stage two, and any training, compute: bfloat16, or float32 without it."""
+    """Return the autocast context of training and of stage two: bfloat16 if the device has it, otherwise float32."""
     import torch
 
     return torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def choose_algorithms(*, deterministic: bool) -> None:
-    """Let a GPU take algorithms that give the same bits every time, or those that are fastest for the sizes at hand.
+    """Make a GPU use deterministic algorithms, or else benchmark for the fastest. Call it before the GPU is used.
 
-    To be called before the GPU is first used. On a CPU it changes nothing.
+    It has no effect on a CPU.
     """
     import torch
 
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS
         torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = not deterministic
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory of freed tensors for the next ones; return whether its C library can, as glibc.
+    """Keep the memory of freed tensors in this process; return whether the C library supports it, as glibc does.
 
-    Otherwise every step of a training on a CPU gives its large tensors back to the system, and the next has the same
-    pages given anew, one fault a page.
+    Otherwise every training step on a CPU returns its large tensors to the system and the next step takes a page
+    fault for each page again.
     """
     choose = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     return choose is not None and all(choose(*option) for option in ((TRIM_THRESHOLD, NEVER), (MOST_MAPPINGS, 0)))
 
 
 def allow_many_files() -> None:
-    """Let this process hold as many open files as it may, up to 65,536, in place of the usual 1,024.
+    """Raise the limit of open files to at most 65,536, from the usual 1,024.
 
-    Every tensor that a loader's process hands over is one until it is used.
+    Every tensor that a loader worker sends is an open file until it is used.
     """
-    held, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MANY_FILES if most == resource.RLIM_INFINITY else min(most, MANY_FILES)
-    if held != resource.RLIM_INFINITY and held < wanted:
+    if limit != resource.RLIM_INFINITY and limit < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,7 +1,4 @@
-"""Networks as programs that run without this code: torch.export's .pt2, and ONNX.
-
-A program is traced once, for any number of images, and its file tells what it was made of.
-"""
+"""Export of networks to torch.export (.pt2) and ONNX, traced once for any batch size, with metadata in the file."""
 
 import importlib.util
 import io
@@ -29,7 +26,7 @@ Run = Callable[["Mapping[str, Tensor]"], "list[Tensor]"]  # from inputs by name 
 
 @dataclass(frozen=True)
 class Program:
-    """A traced network, the names of what it gives, and what its file is to tell: JSON values by name."""
+    """A traced network, its output names, and the metadata (JSON values by name) of its file."""
 
     traced: "ExportedProgram"
     outputs: Sequence[str]
@@ -38,7 +35,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Exported:
-    """The files that were written, the SHA-256 of the weights, and of a program how it compares with PyTorch."""
+    """The files of an export, the SHA-256 of the weights, and how close a program's outputs are to PyTorch's."""
 
     files: tuple[Path, ...]
     weights_sha256: str
@@ -49,24 +46,26 @@ class Exported:
         return {**vars(self), "files": [str(path) for path in self.files]}
 
     def lines(self) -> str:
-        """Return a line a file, then the comparison."""
+        """Return one line per file, then the comparison."""
         found = ", ".join(
             f"{name.replace('_', ' ')} {value:.7g}" for name, value in (self.beside_pytorch or {}).items()
         )
-        return "\n".join([*map(str, self.files), *([f"beside PyTorch, random images: {found}"] if found else [])])
+        return "\n".join(
+            [*map(str, self.files), *([f"compared with PyTorch on random images: {found}"] if found else [])]
+        )
 
 
 def require_onnx() -> None:
-    """Raise UserError where the extra `onnx` is not installed."""
+    """Raise UserError if the extra `onnx` is not installed."""
     missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
-        raise UserError(f"ONNX needs {', '.join(missing)}, not installed here; run `pip install '.[onnx]'`")
+        raise UserError(f"ONNX needs {', '.join(missing)}; run `pip install '.[onnx]'`")
 
 
 def trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProgram":
     """Return the program of `module`, whose arguments are named and ordered as in `example`.
 
-    The first dimension of every input stays open; the example has two rows or more, because one row would be special.
+    The first dimension of every input stays dynamic; `example` needs two rows or more, as torch specialises on 1.
     """
     import torch
 
@@ -75,15 +74,15 @@ def trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProg
     with torch.no_grad(), without_library_messages():
         traced = torch.export.export(module.eval(), tuple(example.values()), dynamic_shapes=shapes, strict=False)
     for node in traced.graph.nodes:
-        node.meta.pop("stack_trace", None)  # paths of this machine
+        node.meta.pop("stack_trace", None)  # contains local paths
     return traced
 
 
 def write_program(path: Path, kind: str, program: Program, compare: Callable[[Run], Compared]) -> Compared:
-    """Write a program as "pt2" or "onnx", and return what `compare` says of the written one.
+    """Write a program as "pt2" or "onnx" and return the result of `compare` on the written program.
 
-    Where `compare` raises, nothing takes the name `path`. Raises UserError where the file cannot be written, and
-    where another run writes into its folder.
+    If `compare` raises, `path` is not written. Raises UserError if the file cannot be written, or another run is
+    writing to its folder.
     """
     encode, load = {"pt2": (_pt2, _run_pt2), "onnx": (_onnx, _run_onnx)}[kind]
     with run_lock(path.parent):
@@ -120,13 +119,13 @@ def _onnx(program: Program) -> bytes:
     traced, lacking = program.traced, _lacking_in_onnx()
     if any(node.target in lacking for node in traced.graph.nodes):
         traced = traced.run_decompositions(lacking)
-    names = tuple({0: BATCH} for _ in traced.graph_signature.user_inputs)  # of the open dimensions
-    made: Any = torch.onnx.export(
+    names = tuple({0: BATCH} for _ in traced.graph_signature.user_inputs)  # dynamic dimensions
+    exported: Any = torch.onnx.export(
         traced, output_names=program.outputs, dynamic_shapes=names, dynamo=True, verbose=False
     )
-    model = made.model_proto
+    model = exported.model_proto
     for node in model.graph.node:
-        del node.metadata_props[:]  # how torch traced it
+        del node.metadata_props[:]  # stack traces
     for name, value in program.metadata.items():
         model.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
     return bytes(model.SerializeToString())
@@ -146,9 +145,9 @@ def _run_onnx(data: bytes) -> Run:
 
 
 def _lacking_in_onnx() -> dict[Any, Callable[..., Any]]:
-    """Return the operators that torch's exporter to ONNX lacks, in terms of those that it has.
+    """Return decompositions of the operators that torch's ONNX exporter lacks.
 
-    Of equals, ONNX's TopK and ArgMax take the first: the one is a stable sort, the other finds the first True.
+    ONNX's TopK and ArgMax return the first of equal values, so they serve as a stable sort and as "first True".
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writing, strict JSON, hashes."""
+"""Atomic file writing, strict JSON, hashes, and the files below a folder."""
 
 import errno
 import glob
@@ -30,10 +30,9 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`, else removed.
+    """Yield a temporary path beside `path`; on success sync it and rename it to `path`, otherwise remove it.
 
-    The folder is synced too, so that a reader sees the old file or the new one, never something between. Raises
-    UserError, naming the file, where the system refuses a write.
+    A reader sees the old file or the new one, never a mixture. Raises UserError, naming the file, if a write fails.
     """
     temporary: Path | None = None
     kept = "the old file, if any, is kept"
@@ -53,38 +52,38 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from error
     finally:
         if temporary is not None:
-            with suppress(OSError):  # what stopped the write is told above; `remove_strays` takes the file away later
+            with suppress(OSError):  # `remove_strays` removes the file later
                 temporary.unlink(missing_ok=True)
 
 
 def strays_of(path: Path) -> list[Path]:
-    """Return the temporary files that killed writers of `path` left, and those of one that is at work."""
+    """Return the temporary files of `path`: of killed writers, and of one that is writing now."""
     return list(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
 
 
 def remove_strays(*paths: Path) -> None:
-    """Remove the temporary files that killed writers of `paths` left; no other may be writing them."""
+    """Remove the temporary files that killed writers of `paths` left; nobody may be writing `paths` now."""
     with suppress(OSError):
         for stray in (stray for path in paths for stray in strays_of(path)):
             stray.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there, that nobody needs any more; where the system refuses, that is said."""
+    """Remove a file that is no longer needed; log a warning if that fails."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        log.info(f"{path}: cannot be removed ({error.strerror or error})")
+        log.warning(f"{path}: cannot be removed ({error.strerror or error})")
 
 
 @contextmanager
 def passing_folder() -> Iterator[Path]:
-    """Yield a folder that is empty and goes at the end. Raises UserError where none can be made."""
+    """Yield an empty folder and remove it at the end. Raises UserError if none can be created."""
     try:
         folder = Path(tempfile.mkdtemp())
     except OSError as error:
         raise UserError(
-            f"no temporary folder can be made ({error.strerror or error}); $TMPDIR chooses where"
+            f"cannot create a temporary folder ({error.strerror or error}); set $TMPDIR to a writable folder"
         ) from error
     try:
         yield folder
@@ -93,15 +92,15 @@ def passing_folder() -> Iterator[Path]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything lies at `path`. Raises UserError where the system does not tell."""
+    """Return whether `path` exists. Raises UserError if the system cannot say."""
     try:
         return path.exists()
-    except OSError as error:  # a name too long, a closed folder
+    except OSError as error:  # a name that is too long, a folder without permission
         raise UserError(f"{path}: cannot be used ({error.strerror or error})") from error
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Return what lies below a folder and matches, sorted. Raises UserError where the system does not tell."""
+    """Return the paths below a folder that match a glob pattern, sorted. Raises UserError if the system refuses."""
     try:
         return sorted(folder.glob(pattern))
     except OSError as error:
@@ -111,7 +110,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading.
 
-    Raises OSError where there is none, and for anything else: a pipe would be waited for, a device may never end.
+    Raises OSError for anything else: a pipe would block, a device may never end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
@@ -124,19 +123,19 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int = -1) -> bytes:
-    """Return the content of a regular file, of `most` bytes where that is given. Raises OSError as `open_regular`."""
+    """Return at most `most` bytes of a regular file, by default all. Raises OSError as `open_regular` does."""
     with open_regular(path) as file:
         return file.read(most)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` as a whole; see `replacing`."""
+    """Write `data` to `path` atomically; see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as readable JSON, keys in the order given; NaN and infinity are refused with ValueError."""
+    """Write `value` as indented JSON, keys in their order. Raises ValueError for NaN and infinity."""
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
@@ -154,7 +153,7 @@ def _strict_json(data: bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read strict JSON (no NaN, no infinity). Raises UserError naming the file where it is missing or damaged."""
+    """Read strict JSON (no NaN, no infinity). Raises UserError naming the file, if it is missing or damaged."""
     try:
         return _strict_json(read_regular(path))
     except FileNotFoundError as error:
@@ -164,9 +163,9 @@ def read_json(path: Path) -> Any:
 
 
 def append_json_line(path: Path, value: object) -> None:
-    """Append `value` as one line of JSON, whole or not at all; what a killed run left of its last line is cut off.
+    """Append `value` as one line of JSON, whole or not at all; an incomplete last line of a killed run is cut off.
 
-    Raises UserError where the system refuses.
+    Raises UserError if the file cannot be written.
     """
     line = (json.dumps(value, allow_nan=False) + "\n").encode()
     try:
@@ -175,19 +174,19 @@ def append_json_line(path: Path, value: object) -> None:
             whole = log.readall().rfind(b"\n") + 1
             log.truncate(whole)
             try:
-                while line:  # on a full disk a part is written, and only then is it an error
+                while line:  # a full disk accepts a part of the line before it fails
                     line = line[log.write(line) :]
             except BaseException:
                 log.truncate(whole)
                 raise
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); it is as before") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); it is unchanged") from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSONL log, an object a line; a last line cut short by a killed run is left out, no file is no line.
+    """Read a JSONL log; an incomplete last line is ignored, a missing file has no lines.
 
-    Raises UserError where it is damaged.
+    Raises UserError if the log is damaged.
     """
     try:
         *lines, _ = read_regular(path).split(b"\n")
@@ -207,7 +206,7 @@ def sha256_of_bytes(data: bytes) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises UserError where it cannot be read."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises UserError if it cannot be read."""
     try:
         digest = hashlib.sha256()
         with open_regular(path) as file:
@@ -224,17 +223,17 @@ def sha256_of_names(names: object) -> str:
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> list[str]:
-    """Return the names, sorted, of what lies below `folder` and has one of the endings (lower case), folders left out.
+    """Return the sorted names of all files below `folder` with one of the (lower-case) suffixes.
 
-    A link to a folder is not followed, which is said. Raises UserError for a folder that cannot be read.
+    Links to folders are not followed; a message says so. Raises UserError for a folder that cannot be read.
     """
     names = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
         for name in folders:
-            link = Path(place, name)
+            link = Path(parent, name)
             if link.is_symlink():
-                log.info(f"{link}: a link to a folder, which is not followed; give that folder itself, or copy it here")
-        names += [Path(place, name) for name in files if Path(name).suffix.lower() in suffixes]
+                log.info(f"{link}: links to folders are not followed; name that folder instead, or copy it here")
+        names += [Path(parent, name) for name in files if Path(name).suffix.lower() in suffixes]
     return sorted(path.relative_to(folder).as_posix() for path in names)
 
 

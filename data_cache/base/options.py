@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once: the same name, default and help everywhere."""
+"""Command-line options that several commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ def dataset_option(command: Command) -> Command:
         envvar="DATASET",
         show_default=True,
         show_envvar=True,
-        help="veri, vehicleid, vric, veriwild, synthetic; pictures of your own: folder (its images.csv) or FILE.csv.",
+        help="veri, vehicleid, vric, veriwild, synthetic; your own images: folder (uses images.csv) or FILE.csv.",
     )(command)
 
 
@@ -32,19 +32,19 @@ def data_root_option(command: Command) -> Command:
         envvar="VEHICLE_DATA",
         show_default=True,
         show_envvar=True,
-        help="Folder that holds the data sets.",
+        help="Folder of the data sets.",
     )(command)
 
 
 def runs_option(command: Command) -> Command:
     """Add `--runs`."""
-    return click.option(
-        "--runs", type=FOLDER, default=Path("runs"), show_default=True, help="Folder for everything that is made."
-    )(command)
+    return click.option("--runs", type=FOLDER, default=Path("runs"), show_default=True, help="Folder for all output.")(
+        command
+    )
 
 
 def recipe_option(default: str | None, help_text: str) -> Callable[[Command], Command]:
-    """Add `--recipe` with that default; None means that the command chooses."""
+    """Add `--recipe`; with the default None the command chooses."""
     return click.option("--recipe", default=default, show_default=default is not None, help=help_text)
 
 
@@ -57,7 +57,7 @@ def set_option(command: Command) -> Command:
 
 def show_recipe_option(command: Command) -> Command:
     """Add `--show-recipe`."""
-    help_text = "Print the recipe, as YAML that tells of every option, and do nothing."
+    help_text = "Print the recipe as commented YAML and exit."
     return click.option("--show-recipe", is_flag=True, help=help_text)(command)
 
 
@@ -68,7 +68,7 @@ def device_option(command: Command) -> Command:
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="auto takes the GPU where there is one.",
+        help="auto uses a GPU if there is one.",
     )(command)
 
 
@@ -87,7 +87,7 @@ def seed_option(command: Command) -> Command:
 
 
 def recipe_seed_option(command: Command) -> Command:
-    """Add `--seed` to a command whose recipe holds a seed: without it the recipe's stays."""
+    """Add `--seed` that overrides the seed of the recipe."""
     return click.option(
         "--seed", type=click.IntRange(0), default=None, help="Seed of all randomness; default: the recipe's."
     )(command)

@@ -1,4 +1,4 @@
-"""Weights to start a trunk from: torchvision's, by their names, or a file's."""
+"""Pretrained backbone weights: from torchvision by name, or from a file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT = "IMAGENET1K_V1"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]: what both stages give their trunks
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]: how both stages normalise images
 
 
 def pretrained_state(weights: str, network: str) -> "dict[str, Tensor]":
     """Return a state dict for torchvision's `network` ("resnet50", "vgg16", ...).
 
-    `weights` is "imagenet", a name of torchvision's such as "IMAGENET1K_V2" or "ResNet50_Weights.IMAGENET1K_V2", or a
-    file. Raises UserError where they are not to be had, or were trained on pixels of another normalisation.
+    `weights` is "imagenet", a torchvision name such as "IMAGENET1K_V2" or "ResNet50_Weights.IMAGENET1K_V2", or a file.
+    Raises UserError if they cannot be loaded, or were trained with another normalisation.
     """
     from torchvision.models import get_model_weights
 
@@ -30,11 +30,11 @@ def pretrained_state(weights: str, network: str) -> "dict[str, Tensor]":
     entry = entries[name]
     preset = entry.transforms()
     if (tuple(preset.mean), tuple(preset.std)) != (MEAN, STD):
-        raise UserError(f"{weights}: trained on pixels of another normalisation; take {DEFAULT}")
+        raise UserError(f"{weights}: trained with another normalisation; use {DEFAULT}")
     try:
         return dict(entry.get_state_dict(progress=False, check_hash=True))
     except OSError as error:
         raise UserError(
             f"ImageNet weights of {network} cannot be downloaded ({error}); "
-            "give a file with --set trunk_weights=FILE, or train from scratch with --set trunk_weights=null"
+            "use a file with --set trunk_weights=FILE, or train from scratch with --set trunk_weights=null"
         ) from error

@@ -1,4 +1,4 @@
-"""Tensor files that cannot run code and cannot change unseen: safetensors with a hash of their content inside."""
+"""Tensor files that cannot run code: safetensors with a hash of their content, and weights of others."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 ENTRY = "contents"
 _LENGTH = struct.Struct("<Q")
-# what torch.load raises over a file that is no pickle of its own, and safetensors over one that it did not write
-NO_STATE = (
+# what torch.load and safetensors raise for a damaged or foreign file
+LOAD_ERRORS = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError),
     *(ArithmeticError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
 )
-_NOT_OURS = (LookupError, ValueError, TypeError, AttributeError, RuntimeError, struct.error)
+_HEADER_ERRORS = (LookupError, ValueError, TypeError, AttributeError, RuntimeError, struct.error)
 
 
 def content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
@@ -31,7 +31,7 @@ def content_hash(tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        if tensor.numel():  # an empty array of numpy's has a stride of 0, which torch cannot view as bytes
+        if tensor.numel():  # torch cannot view an empty numpy array, of stride 0, as bytes
             digest.update(tensor.flatten().view(_byte_type()).numpy().tobytes())
     return digest.hexdigest()
 
@@ -43,23 +43,23 @@ def _byte_type() -> Any:
 
 
 def save_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, Any]) -> str:
-    """Write named tensors and JSON metadata as one whole file; return the SHA-256 of their content.
+    """Write named tensors and JSON metadata to one file; return the SHA-256 of their content.
 
-    The same content gives the same bytes: all metadata is one entry, because safetensors writes several in any order.
+    The same content gives the same bytes: all metadata is one entry, because safetensors does not order entries.
     """
     from safetensors.torch import save
 
     content = content_hash(tensors, metadata)
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     entry = json.dumps({"metadata": metadata, "sha256": content}, sort_keys=True, allow_nan=False)
-    write_atomically(path, save(plain, {ENTRY: entry}))
+    write_atomically(path, save(contiguous, {ENTRY: entry}))
     return content
 
 
 def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str, Any], str]":
-    """Read what `save_tensors` wrote: tensors on the CPU, metadata, content hash.
+    """Read a file of `save_tensors`: tensors on the CPU, metadata, content hash.
 
-    Raises UserError, ending with `remedy`, where the file is missing, is something else, or its content has changed.
+    Raises UserError, ending with `remedy`, if the file is missing, foreign, damaged or modified.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -71,27 +71,27 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
         content = content_hash(tensors, metadata)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {remedy}") from error
-    except (SafetensorError, OSError, *_NOT_OURS) as error:
-        raise UserError(f"{path}: damaged, or not a file of this system ({error}); {remedy}") from error
+    except (SafetensorError, OSError, *_HEADER_ERRORS) as error:
+        raise UserError(f"{path}: damaged, or not written by this program ({error}); {remedy}") from error
     if content != expected:
         raise UserError(f"{path}: its content has changed since it was written; {remedy}")
     return tensors, metadata, expected
 
 
 def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
-    """Return the names of the tensors that hold NaN or infinity."""
+    """Return the names of tensors that contain NaN or infinity."""
     return [name for name, value in tensors.items() if not value.isfinite().all()]
 
 
 def read_metadata(path: Path, remedy: str) -> dict[str, Any]:
-    """Return the metadata of what `save_tensors` wrote; see `read_entry`."""
+    """Return the metadata of a file of `save_tensors`; see `read_entry`."""
     return read_entry(path, remedy)[0]
 
 
 def read_entry(path: Path, remedy: str) -> tuple[dict[str, Any], str]:
-    """Return metadata and content hash of what `save_tensors` wrote, without torch and without verifying the tensors.
+    """Return metadata and content hash of a file of `save_tensors`, without torch and without verifying the tensors.
 
-    Raises UserError, ending with `remedy`, where the file is missing or is something else.
+    Raises UserError, ending with `remedy`, if the file is missing or foreign.
     """
     try:
         with open_regular(path) as file:
@@ -99,8 +99,8 @@ def read_entry(path: Path, remedy: str) -> tuple[dict[str, Any], str]:
             return _entry(head + file.read(min(_LENGTH.unpack(head)[0], path.stat().st_size)))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {remedy}") from error
-    except (OSError, *_NOT_OURS) as error:
-        raise UserError(f"{path}: damaged, or not a file of this system ({error}); {remedy}") from error
+    except (OSError, *_HEADER_ERRORS) as error:
+        raise UserError(f"{path}: damaged, or not written by this program ({error}); {remedy}") from error
 
 
 def _entry(data: bytes) -> tuple[dict[str, Any], str]:
@@ -112,9 +112,9 @@ def _entry(data: bytes) -> tuple[dict[str, Any], str]:
 
 
 def read_state_dict(path: Path) -> "dict[str, Tensor]":
-    """Read a network's weights that others wrote: safetensors, or a .pth with `weights_only`, so that no code can run.
+    """Read the weights of any network: safetensors, or a .pth with `weights_only`, so that no code can run.
 
-    A dictionary under "state_dict" is unwrapped. Raises UserError where the file is missing or holds anything else.
+    A dictionary under "state_dict" is unwrapped. Raises UserError if the file is missing or holds anything else.
     """
     import torch
     from safetensors import SafetensorError
@@ -127,10 +127,10 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
-    except (SafetensorError, *NO_STATE) as error:
+    except (SafetensorError, *LOAD_ERRORS) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]  # an empty file's error has no text
-        if "weights_only" in reason:  # torch's advice is to run the file's code
-            reason = "it holds more than tensors: a pickle that would run code, or no pickle"
+        if "weights_only" in reason:  # torch would advise to run the code in the file
+            reason = "it holds more than tensors: a pickle that would run code, or no pickle at all"
         raise UserError(f"{path}: cannot be read as weights ({reason[:200]})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(
@@ -141,8 +141,8 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
 
 
 def _refuse_bomb(file: BinaryIO, size: int) -> None:
-    """Raise ValueError for an archive of more than its size: torch packs nothing, but would unpack anything."""
+    """Raise ValueError for a compressed archive, whose content could fill the memory; torch never compresses."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
-                raise ValueError("its tensors are compressed, which torch never does")
+                raise ValueError("its tensors are compressed; torch never writes that")
