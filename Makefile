@@ -1,4 +1,4 @@
-# Each target is a thin call; `python cli.py --help` tells the rest.
+# Each target calls cli.py; see `python cli.py --help`.
 # Variables: DATASET, DATA, RUNS, DETECTOR (recipe of stage one), RECIPE (of stage two), SPLIT, PYTHON.
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,21 +19,21 @@ DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe demo
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
 
-setup: $(READY)  ## Make .venv with everything in it
+setup: $(READY)  ## Create .venv with all packages
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "$(PYTHON): the pinned packages are for Python 3.11 to 3.13; choose one: make PYTHON=python3.12" >&2; exit 1; }
+	  { echo "$(PYTHON): the pinned packages need Python 3.11 to 3.13; choose one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	# MMEngine asks for the OpenCV that needs libGL; both flavours share the folder cv2, so only one may stay
+	# MMEngine depends on the OpenCV that needs libGL; both share the folder cv2, so keep the headless one only
 	$(VENV)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-deps opencv-python-headless
 	$(PGAN) doctor
 	touch $(READY)
 
-demo: $(READY)  ## The whole job on synthetic vehicles: both stages, a score and a page
+demo: $(READY)  ## Everything on synthetic vehicles: both stages, a score and a report
 	$(PGAN) synth --data-root $(DATA) --preview
 	$(PGAN) parts train $(DEMO)
 	$(PGAN) detect $(DEMO)
@@ -42,10 +42,10 @@ demo: $(READY)  ## The whole job on synthetic vehicles: both stages, a score and
 	$(PGAN) report $(DEMO)
 
 detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
-ifeq ($(DATASET),synthetic)  # needs nothing: what is missing is made first, what is there is kept
+ifeq ($(DATASET),synthetic)  # needs no data: render and train what is missing
 	$(PGAN) synth --data-root $(DATA)
 	$(PGAN) parts train $(WHERE) --recipe $(DETECTOR)
-else ifeq ($(wildcard $(RUNS)/detector/*/metrics.json),)  # no detector yet: one learns from rendered parts
+else ifeq ($(wildcard $(RUNS)/detector/*/metrics.json),)  # no detector yet: train one on rendered vehicles
 	$(PGAN) check --dataset $(DATASET) --data-root $(DATA)
 	$(PGAN) synth --data-root $(DATA)
 	$(PGAN) parts train --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe $(or $(DETECTOR),demo)
@@ -58,7 +58,7 @@ train: $(READY)  ## Stage two: train RECIPE on DATASET
 evaluate: $(READY)  ## Score RECIPE, or the newest run, on DATASET
 	$(PGAN) evaluate $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
 
-report: $(READY)  ## Write the HTML page of RECIPE, or of the newest run, on DATASET
+report: $(READY)  ## Write the HTML report of RECIPE, or of the newest run, on DATASET
 	$(PGAN) report $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
 
 bench: $(READY)  ## Speed and memory as ratios
@@ -66,9 +66,9 @@ bench: $(READY)  ## Speed and memory as ratios
 
 test: $(READY)  ## Run the tests
 	$(VENV)/bin/python -m pytest --ignore=$(CRASHES)
-	$(VENV)/bin/python -m pytest $(CRASHES)  # kills processes: in a process of its own, without what other tests left
+	$(VENV)/bin/python -m pytest $(CRASHES)  # in a process of its own, because it kills processes
 
-soak: $(READY)  ## Kill, starve and damage it for up to 20 minutes; a table of what was survived
+soak: $(READY)  ## Kill, starve and damage runs for up to 20 minutes; print a table
 	PYTHONPATH=tests OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m soak
 
 lint: $(READY)  ## Check format, style and types
@@ -76,6 +76,6 @@ lint: $(READY)  ## Check format, style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-format: $(READY)  ## Put the code in the project's format
+format: $(READY)  ## Format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .

@@ -14,7 +14,7 @@ DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")
 PAGES = (
     "README.md",
     "docs/python-api.md",
-    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features", "export", "scale")),
+    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features", "export", "scale", "part-cache")),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
 
@@ -50,11 +50,9 @@ def test_the_readme_has_commands() -> None:
         "check",
         "parts",
         "detect",
-        "cache",
         "train",
         "evaluate",
         "report",
-        "rank",
         "gallery",
         "serve",
         "export",
