@@ -1,1 +1,1 @@
-"""Images: the one loader of both stages, boxes and text drawn into pictures, contact sheets, plots."""
+"""Image loading, drawing of boxes and text, contact sheets and plots."""

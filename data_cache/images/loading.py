@@ -1,4 +1,4 @@
-"""The one image loader of both stages, so that a cached box lies on the same pixels everywhere."""
+"""The image loader that both stages share, so that cached boxes refer to the same pixels everywhere."""
 
 import io
 import stat
@@ -22,18 +22,18 @@ ORIENTATION, SIDES_SWAPPED = 0x0112, (5, 6, 7, 8)  # of EXIF 2.3
 
 
 class ImageError(UserError):
-    """An image that cannot be used, with the file and the reason."""
+    """An image cannot be used; the message names the file and the reason."""
 
 
 def path_inside(root: Path, name: str) -> Path:
-    """Return `root / name`. Raises ImageError for a name that is absolute, holds `..` or leads out by a link."""
+    """Return `root / name`. Raises ImageError if the name is absolute, contains `..`, or links out of `root`."""
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
         raise ImageError(f"{name!r}: not a relative path below {root}")
     path = root / pure
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a symlink loop
         raise ImageError(f"{path}: cannot be resolved ({error})") from error
     if not inside:
         raise ImageError(f"{path}: leads out of {root}")
@@ -41,79 +41,82 @@ def path_inside(root: Path, name: str) -> Path:
 
 
 def images_below(folder: Path) -> list[str]:
-    """Return the names of the JPEG and PNG files below `folder`, by their endings, sorted.
+    """Return the sorted names of the JPEG and PNG files below `folder`, chosen by suffix.
 
-    A link to a folder is not followed, which is said. Raises UserError where there is no image, where a folder cannot
-    be read, or where a name is not UTF-8.
+    Links to folders are skipped with a message. Raises UserError if there is no image, a folder cannot be read, or a
+    name is not UTF-8.
     """
     names = files_below(folder, SUFFIXES)
     if not names:
-        raise UserError(f"{folder}: no images there or below ({', '.join(SUFFIXES)}); choose another folder")
-    strange = [name for name in names if name.encode(errors="replace").decode() != name]
-    if strange:
-        raise UserError(f"{folder}: the name of {strange[0]!a} is not UTF-8; rename it")
+        raise UserError(f"{folder}: contains no images ({', '.join(SUFFIXES)}); choose another folder")
+    undecodable = [name for name in names if name.encode(errors="replace").decode() != name]
+    if undecodable:
+        raise UserError(f"{folder}: the file name {undecodable[0]!a} is not UTF-8; rename the file")
     return names
 
 
 def load_image(path: Path) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG to RGB, (H, W, 3) uint8, orientation as stored (EXIF rotation is not applied).
+    """Decode a JPEG or PNG to RGB, (H, W, 3) uint8, oriented as stored (EXIF rotation is not applied).
 
-    Raises ImageError for a file that is missing, no regular file, another format, truncated, or over 50 megapixels.
+    Raises ImageError if the file is missing, not regular, in another format, truncated, or over 50 megapixels.
     """
     with _opened(path, path) as image:
         return _rgb(image)
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode the content of a JPEG or PNG file as `load_image` does; `name` stands for it in the errors."""
+    """Decode the bytes of a JPEG or PNG file like `load_image`; errors call it `name`."""
     with _opened(io.BytesIO(data), name) as image:
         return _rgb(image)
 
 
 def rgb_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Return what `load_image` would of an image that Pillow holds, (H, W, 3) uint8, orientation as it stands.
+    """Return the pixels of a Pillow image, converted like `load_image`: RGB, (H, W, 3) uint8, not rotated.
 
-    Raises ImageError for one that is damaged, over 50 megapixels, or of a kind that no JPEG or PNG is (mode F).
+    Raises ImageError if it is damaged, over 50 megapixels, or of a mode that no JPEG or PNG has (F).
     """
-    with _telling(name):
+    with _image_errors(name):
         if image.mode == "F":
-            raise ImageError(f"{name}: an image of floating-point numbers; give 8 bits a channel")
-        _refuse_size(image, name)
+            raise ImageError(f"{name}: has floating-point pixels; convert it to 8 bits per channel")
+        _require_size(image, name)
         return _rgb(image)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of what `load_image` would give, from the header alone: a hundred times faster.
+    """Return (width, height) from the header, without decoding: a hundred times faster than `load_image`.
 
-    Damage behind the header goes unseen. Raises ImageError as `load_image` does.
+    Damage after the header goes unnoticed. Raises ImageError like `load_image`.
     """
     with _opened(path, path) as image:
         width, height = image.size
         return width, height
 
 
-def turned_by_exif(path: Path) -> bool:
-    """Whether a picture's EXIF swaps its sides, which nothing here does. Raises ImageError as `load_image` does."""
+def exif_swaps_sides(path: Path) -> bool:
+    """Return whether an image's EXIF orientation, which the loader ignores, swaps width and height.
+
+    Raises ImageError like `load_image`.
+    """
     with _opened(path, path) as image:
         return image.getexif().get(ORIENTATION) in SIDES_SWAPPED
 
 
 @contextmanager
 def _opened(source: Path | io.BytesIO, name: object) -> Iterator[Image.Image]:
-    with _telling(name):
+    with _image_errors(name):
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
             raise ImageError(f"{name}: not a regular file")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is stricter
             image = Image.open(source, formats=FORMATS)
         with image:
-            _refuse_size(image, name)
+            _require_size(image, name)
             yield image
 
 
 @contextmanager
-def _telling(name: object) -> Iterator[None]:
-    """Raise ImageError, with `name` and the reason, for whatever Pillow raises for an image."""
+def _image_errors(name: object) -> Iterator[None]:
+    """Turn Pillow's exceptions into ImageError with `name` and the reason."""
     try:
         yield
     except FileNotFoundError as error:
@@ -122,21 +125,16 @@ def _telling(name: object) -> Iterator[None]:
         raise ImageError(f"{name}: not a JPEG or PNG image") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels") from error
-    except (OSError, ValueError, SyntaxError, IndexError, struct.error) as error:  # the last three: broken PNG chunks
+    except (OSError, ValueError, SyntaxError, IndexError, struct.error) as error:  # last three: broken PNG chunks
         raise ImageError(f"{name}: damaged image ({error})") from error
 
 
-def _refuse_size(image: Image.Image, name: object) -> None:
+def _require_size(image: Image.Image, name: object) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"{name}: {image.width} x {image.height} is over {MAX_PIXELS // 10**6} megapixels")
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(_eight_bits(image).convert("RGB"))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return 16-bit grey by its high byte, as Pillow does for 16-bit colour; its own conversion turns it white."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16-bit grey: keep the high byte; Pillow's own conversion clips to white
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return np.asarray(image.convert("RGB"))

@@ -85,7 +85,7 @@ def _found_marks(found: RawParts, part_names: tuple[str, ...], fine: NDArray[np.
             part_colour(label),
             key=str(rank + 1),
             text=f"{found.scores[rank]:.2f}  {part_names[label]}",
-            tone=LIGHT if fine[rank] else WRONG,
+            text_colour=LIGHT if fine[rank] else WRONG,
         )
         for rank, label in enumerate(found.labels.tolist())
     )
@@ -94,7 +94,7 @@ def _found_marks(found: RawParts, part_names: tuple[str, ...], fine: NDArray[np.
 def _true_marks(truth: AnnotatedImage, missed: NDArray[np.bool_]) -> tuple[Mark, ...]:
     keys = iter(letter * times for times in range(1, len(missed) + 1) for letter in ascii_lowercase)
     return tuple(
-        Mark(_rectangle(box), WHITE, next(keys) if absent else "", PART_NAMES[label], tone=QUIET, dashed=True)
+        Mark(_rectangle(box), WHITE, next(keys) if absent else "", PART_NAMES[label], text_colour=QUIET, dashed=True)
         for box, label, absent in zip(truth.boxes, truth.labels.tolist(), missed.tolist(), strict=True)
     )
 

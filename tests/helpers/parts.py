@@ -1,4 +1,4 @@
-"""Makers of part caches and pictures, as the fixtures give them, and a slice of a cache."""
+"""Types of the `make_parts` and `make_pictures` fixtures, and slices of a part cache."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -7,8 +7,6 @@ from pathlib import Path
 from data_cache.parts.cache import ARRAYS, PartBoxes
 
 MakeParts = Callable[..., PartBoxes]
-
-
 MakePictures = Callable[[Path, Sequence[str]], None]
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
 from data_cache.datasets.lists import list_text
-from data_cache.images.contact_sheet import LINE, draw_list, draw_picture, save_sheet
+from data_cache.images.contact_sheet import LINE_HEIGHT, draw_legend, draw_picture, save_png
 from data_cache.images.drawing import DARK, Mark, font, part_colour
 from data_cache.images.loading import load_image
 from data_cache.parts.names import PART_NAMES
@@ -42,9 +42,9 @@ def write_preview(root: Path, target: Path, *, fleets: int = 2, split: str = "tr
     vehicles = list(dict.fromkeys(row["vehicle_id"] for row in chosen))
     cameras = sorted({int(row["camera_id"]) for row in chosen})
     right = MARGIN[0] + CELL[0] * len(cameras)
-    height = MARGIN[1] + max(CELL[1] * len(vehicles), LINE * len(LEGEND))
+    height = MARGIN[1] + max(CELL[1] * len(vehicles), LINE_HEIGHT * len(LEGEND))
     sheet = Image.new("RGB", (right + LEGEND_WIDTH, height), DARK)
-    draw_list(sheet, (right, MARGIN[1]), LEGEND)
+    draw_legend(sheet, (right, MARGIN[1]), LEGEND)
     draw = ImageDraw.Draw(sheet)
     for place, camera in enumerate(cameras):
         draw.text((MARGIN[0] + CELL[0] * (place + 0.5), 5), f"camera {camera}", font=font(TEXT_SIZE), anchor="ma")
@@ -59,7 +59,7 @@ def write_preview(root: Path, target: Path, *, fleets: int = 2, split: str = "tr
                 shown = tuple(marks[row["name"]]) if (line + place) % 2 == 0 else ()
                 picture = draw_picture(load_image(root / row["name"]), shown, PICTURE)
                 sheet.paste(picture, (MARGIN[0] + CELL[0] * place, top))
-    save_sheet(sheet, target)
+    save_png(sheet, target)
     return target
 
 

@@ -1,75 +1,119 @@
+"""Boxes, their keys and text in pictures."""
+
+import doctest
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.images.drawing import DARK, HUES, Mark, draw_boxes, draw_keys, part_colour
+from data_cache.images import drawing
+from data_cache.images.drawing import (
+    DARK,
+    HUES,
+    KEY_HEIGHT,
+    Mark,
+    draw_boxes,
+    draw_keys,
+    escape_invisible,
+    part_colour,
+    text_width,
+    truncate_start,
+    wrap_text,
+)
 
 GREY = (90, 91, 92)
 RED = (255, 10, 20)
+LONG = "images/train/0123/a-very-long-name-of-a-photograph.jpg"
 
 
-def drawn(marks: list[Mark], scale: float = 1.0, size: tuple[int, int] = (120, 100)) -> np.ndarray:
-    return np.asarray(draw_boxes(Image.new("RGB", size, GREY), marks, scale))
+def drawn(marks: list[Mark], scale: float = 1.0) -> np.ndarray:
+    return np.asarray(draw_boxes(Image.new("RGB", (120, 100), GREY), marks, scale))
 
 
 def of_colour(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return (picture == colour).all(axis=-1)
 
 
-def test_a_box_is_drawn_inside_its_edges_at_the_scale_of_the_picture() -> None:
-    found = of_colour(drawn([Mark((10, 20, 30, 25), RED)], scale=2.0), RED)
-    rows, columns = np.nonzero(found)
+def test_box_is_outlined_inside_its_edges_at_the_given_scale() -> None:
+    red = of_colour(drawn([Mark((10, 20, 30, 25), RED)], scale=2.0), RED)
+    rows, columns = np.nonzero(red)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 49, 20, 59)
-    assert found.sum() == 2 * 40 + 2 * 8  # an outline, nothing inside
+    assert red.sum() == 2 * 40 + 2 * 8
 
 
-def test_dashes_alternate_with_dark_ones() -> None:
+def test_dashed_box_alternates_with_dark() -> None:
     picture = drawn([Mark((10, 10, 42, 42), RED, dashed=True)])
-    top = picture[10, 10:38]
-    assert (of_colour(top, RED).sum(), of_colour(top, DARK).sum()) == (16, 12)
+    assert [int(of_colour(picture[10, 10:42], colour).sum()) for colour in (RED, DARK)] == [17, 15]  # right edge: red
     assert of_colour(picture[9], GREY).all()
 
 
+@pytest.mark.parametrize(
+    ("box", "left", "top"),
+    [
+        ((40, 40, 60, 60), 40, 40 - KEY_HEIGHT),  # above the box
+        ((40, 3, 60, 30), 40, 3),  # no space above: inside
+        ((115, 40, 119, 60), 120 - 10, 40 - KEY_HEIGHT),  # kept inside the picture
+    ],
+)
+def test_key_position(box: tuple[float, float, float, float], left: int, top: int) -> None:
+    picture = Image.new("RGB", (120, 100), GREY)
+    rows, columns = np.nonzero(~of_colour(np.asarray(draw_keys(picture, [Mark(box, RED, "7")], 1.0)), GREY))
+    assert (columns.min(), columns.max() + 1) == (left, left + 10)
+    assert (rows.min(), rows.max() + 1) == (top, top + KEY_HEIGHT)
+    assert of_colour(np.asarray(picture), GREY).all()  # the given picture is not changed
+
+
 def test_only_a_mark_with_a_key_gets_one() -> None:
-    bare, keyed = ([Mark((40, 40, 60, 60), RED, key)] for key in ("", "7"))
-    assert of_colour(drawn(bare), RED).sum() == 2 * 20 + 2 * 18
-    assert of_colour(drawn(keyed), RED).sum() > of_colour(drawn(bare), RED).sum() + 50
+    without, with_key = ([Mark((40, 40, 60, 60), RED, key)] for key in ("", "7"))
+    assert of_colour(drawn(without), RED).sum() == 2 * 20 + 2 * 18
+    assert of_colour(drawn(with_key), RED).sum() > 2 * 20 + 2 * 18 + 50
 
 
-@pytest.mark.parametrize("corner", [(50, 40), (0, 0), (114, 94), (0, 50)])
-def test_keys_of_boxes_in_one_place_do_not_hide_each_other(corner: tuple[int, int]) -> None:
-    """A key alone shows that many pixels of its colour; with others beside it, it shows as many."""
-    box = (*corner, corner[0] + 6, corner[1] + 6)
-    colours = [(255, 0, 10 * place) for place in range(4)]
-    picture = drawn([Mark(box, colour, str(place)) for place, colour in enumerate(colours)])
-    for place, colour in enumerate(colours):
-        alone = of_colour(drawn([Mark((50, 40, 56, 46), colour, str(place))]), colour).sum() - 20  # without the outline
-        assert of_colour(picture, colour).sum() >= alone
+def test_first_key_is_on_top() -> None:
+    picture = drawn([Mark((40, 40, 60, 60), RED, "1"), Mark((40, 40, 60, 60), (1, 255, 1), "2")])
+    key = picture[40 - KEY_HEIGHT : 39, 40:50]  # above the outline's dark edge
+    assert of_colour(key, RED).any() and not of_colour(key, (1, 255, 1)).any()
 
 
-def test_a_key_stays_off_small_boxes_where_it_can() -> None:
-    """Above and below the box are two others; the key goes to its side."""
-    others = [Mark((40, 20, 60, 39), RED, "1"), Mark((40, 51, 60, 80), RED, "2")]
-    yellow = (255, 250, 0)
-    picture = drawn([*others, Mark((40, 40, 60, 50), yellow, "3")])
-    rows, columns = np.nonzero(of_colour(picture, yellow))
-    outside = (columns < 40) | (columns >= 60)
-    assert outside.sum() > 50 and (rows[~outside] >= 40).all() and (rows[~outside] < 50).all()
-
-
-def test_the_given_picture_is_left_as_it_is() -> None:
-    picture = Image.new("RGB", (50, 50), GREY)
-    draw_boxes(picture, [Mark((5, 5, 30, 30), RED, "1")], 1.0)
-    assert of_colour(np.asarray(picture), GREY).all()
-
-
-def test_every_part_has_a_colour_of_its_own() -> None:
+def test_every_part_has_a_different_colour() -> None:
     assert len({part_colour(label) for label in range(HUES)}) == HUES
 
 
-def test_keys_alone_are_what_boxes_with_keys_have_more_than_boxes() -> None:
-    marks = [Mark((40, 40, 60, 60), RED, "7"), Mark((70, 20, 90, 50), RED), Mark((10, 70, 30, 90), RED, "12")]
-    bare = [Mark(mark.box, mark.colour) for mark in marks]
-    boxes = draw_boxes(Image.new("RGB", (120, 100), GREY), bare, 1.0)
-    assert (np.asarray(draw_keys(boxes, marks, 1.0)) == drawn(marks)).all()
-    assert (np.asarray(draw_keys(boxes, bare, 1.0)) == np.asarray(boxes)).all()
+def test_text_that_fits_is_not_truncated() -> None:
+    assert truncate_start("a.jpg", 100, 12) == "a.jpg"
+
+
+@pytest.mark.parametrize("width", [40, 90, 200])
+def test_truncated_text_keeps_as_much_of_its_end_as_fits(width: int) -> None:
+    shown = truncate_start(LONG, width, 12)
+    assert shown.startswith("…") and LONG.endswith(shown[1:]) and len(shown) > 3
+    assert text_width(shown, 12) <= width < text_width(f"…{LONG[-len(shown) :]}", 12)
+
+
+@pytest.mark.parametrize("text", ["a few short words that are wrapped", LONG, f"damaged: {LONG} (truncated)", ""])
+def test_wrapped_lines_fit_and_lose_nothing(text: str) -> None:
+    lines = wrap_text(text, 80, 12)
+    assert all(text_width(line, 12) <= 80 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_lines_break_between_words() -> None:
+    assert wrap_text("one two", 1000, 12) == ["one two"]
+    assert wrap_text("wheel plate", round(text_width("wheel plat", 12)), 12) == ["wheel", "plate"]
+
+
+@pytest.mark.parametrize("text", ["plain", "ü 汽车 🚗", "two\nlines\tand a tab", "<b>&"])
+def test_visible_text_is_not_escaped(text: str) -> None:
+    assert escape_invisible(text) == text
+
+
+@pytest.mark.parametrize(
+    "character", ["\0", "\x1b", "\x7f", "\x9b", "\u200b", "\u202e", "\u2028", "\u2067", "\ufeff", "\ud800"]
+)
+def test_invisible_characters_are_escaped(character: str) -> None:
+    shown = escape_invisible(f"a{character}b")
+    assert shown == f"a{ascii(character)[1:-1]}b" and shown.isascii()
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(drawing).failed == 0

@@ -1,4 +1,4 @@
-"""One loader for all images: a zoo of good, odd and broken files, and names that try to leave their root."""
+"""The image loader on valid, unusual and broken files, and names that point outside their root."""
 
 import io
 import os
@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from data_cache.base.errors import UserError
-from data_cache.images.loading import MAX_PIXELS, ImageError, load_image, path_inside
+from data_cache.images.loading import MAX_PIXELS, ImageError, image_size, images_below, load_image, path_inside
+from helpers.parts import MakePictures
 
 HEIGHT, WIDTH = 24, 32
 
@@ -46,14 +47,14 @@ def load(tmp_path: Path, data: bytes, name: str = "image.jpg") -> np.ndarray:
     return load_image(tmp_path / name)
 
 
-def test_a_png_is_read_to_the_bit_whatever_its_name(tmp_path: Path) -> None:
+def test_png_is_read_exactly_whatever_its_suffix(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "none"):
         found = load(tmp_path, encoded(rgb(), "PNG"), name)
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, pixels())
 
 
-def test_grey_is_three_equal_channels(tmp_path: Path) -> None:
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
     grey = pixels()[..., 0]
     for form in ("PNG", "JPEG"):
         found = load(tmp_path, encoded(Image.fromarray(grey), form, quality=95))
@@ -63,26 +64,26 @@ def test_grey_is_three_equal_channels(tmp_path: Path) -> None:
         assert form == "JPEG" or np.array_equal(found[..., 0], grey)
 
 
-def test_sixteen_bit_grey_keeps_its_high_byte(tmp_path: Path) -> None:
+def test_16_bit_grey_keeps_its_high_byte(tmp_path: Path) -> None:
     grey = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) * 85
     found = load(tmp_path, encoded(Image.fromarray(grey), "PNG"))
     np.testing.assert_array_equal(found, np.repeat((grey // 256)[..., None], 3, axis=2))
 
 
-def test_cmyk_becomes_about_the_same_colours(tmp_path: Path) -> None:
+def test_cmyk_is_converted_to_similar_colours(tmp_path: Path) -> None:
     flat = Image.new("RGB", (WIDTH, HEIGHT), (200, 60, 30))
     found = load(tmp_path, encoded(flat.convert("CMYK"), "JPEG", quality=95))
     assert np.abs(found.astype(int) - (200, 60, 30)).max() < 10
 
 
-def test_alpha_is_dropped_not_mixed(tmp_path: Path) -> None:
+def test_alpha_is_dropped_not_blended(tmp_path: Path) -> None:
     alpha = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 1), dtype=np.uint8)
     image = Image.fromarray(np.concatenate([pixels(), alpha], axis=2))
     np.testing.assert_array_equal(load(tmp_path, encoded(image, "PNG")), pixels())
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 0}])
-def test_a_palette_is_looked_up(tmp_path: Path, options: dict[str, object]) -> None:
+def test_palette_is_applied(tmp_path: Path, options: dict[str, object]) -> None:
     image = rgb().quantize(16)
     palette = np.array(image.getpalette()).reshape(-1, 3)
     found = load(tmp_path, encoded(image, "PNG", **options))
@@ -90,60 +91,75 @@ def test_a_palette_is_looked_up(tmp_path: Path, options: dict[str, object]) -> N
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_orientation_stays_as_stored(tmp_path: Path, form: str) -> None:
+def test_exif_orientation_is_ignored(tmp_path: Path, form: str) -> None:
     plain = load(tmp_path, encoded(rgb(), form))
-    turned = load(tmp_path, encoded(rgb(), form, exif=with_orientation()))
-    assert turned.shape == (HEIGHT, WIDTH, 3)
-    np.testing.assert_array_equal(turned, plain)
+    np.testing.assert_array_equal(load(tmp_path, encoded(rgb(), form, exif=with_orientation())), plain)
+    assert image_size(tmp_path / "image.jpg") == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("png", "P")])
+def test_image_size_is_that_of_the_decoded_image(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new(mode, (31, 17)).save(path)
+    height, width, _ = load_image(path).shape
+    assert image_size(path) == (width, height) == (31, 17)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_a_cut_file_is_refused_or_has_all_its_pixels(tmp_path: Path, form: str) -> None:
+def test_truncated_file_is_refused_unless_all_pixels_are_there(tmp_path: Path, form: str) -> None:
     whole = encoded(rgb(), form)
     expected = load(tmp_path, whole)
+    sizes = set()
     for length in [*range(0, len(whole), 37), len(whole) // 2, *range(len(whole) - 30, len(whole))]:
         try:
             found = load(tmp_path, whole[:length])
         except ImageError as error:
             assert "image.jpg" in str(error)
-        else:  # a PNG ends with 20 bytes of checksums and marks behind its last pixel
+        else:  # the last 20 bytes of a PNG are checksums and the end marker
             assert form == "PNG" and length >= len(whole) - 20
             np.testing.assert_array_equal(found, expected)
+        try:
+            sizes.add(image_size(tmp_path / "image.jpg"))
+        except ImageError as error:
+            assert "image.jpg" in str(error)
+    assert sizes == {(WIDTH, HEIGHT)}
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    "data",
     [
-        (b"", "not a JPEG or PNG"),
-        (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "not a JPEG or PNG"),
-        (b"\0" * 4096, "not a JPEG or PNG"),
-        (b"\xff\xd8\xff", "not a JPEG or PNG|damaged"),
-        (encoded(rgb(), "GIF"), "not a JPEG or PNG"),
-        (encoded(rgb(), "BMP"), "not a JPEG or PNG"),
-        (encoded(rgb(), "TIFF"), "not a JPEG or PNG"),
-        (encoded(rgb(), "WEBP"), "not a JPEG or PNG"),
+        b"",
+        b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
+        b"\0" * 4096,
+        *(encoded(rgb(), form) for form in ("GIF", "BMP", "TIFF", "WEBP")),
     ],
 )
-def test_what_is_no_jpeg_and_no_png_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
-    with pytest.raises(ImageError, match=reason):
+def test_other_formats_are_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ImageError, match="not a JPEG or PNG"):
         load(tmp_path, data)
+    with pytest.raises(ImageError, match=r"image\.jpg: not a JPEG or PNG"):
+        image_size(tmp_path / "image.jpg")
 
 
-@pytest.mark.parametrize("side", [7_072, 20_480, 2**31 - 1])  # just over the limit, a known bomb, the largest PNG
-def test_a_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
+@pytest.mark.parametrize(
+    "side", [7_072, 20_480, 2**31 - 1]
+)  # just over the limit, a bomb, the largest PNG
+def test_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
     assert side * side > MAX_PIXELS
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     bomb = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
     with pytest.raises(ImageError, match=r"over 50 megapixels"):
         load(tmp_path, bomb)
+    with pytest.raises(ImageError, match=r"over 50 megapixels"):
+        image_size(tmp_path / "image.jpg")
 
 
 @pytest.mark.filterwarnings("ignore:Invalid APNG")
 @pytest.mark.parametrize("kind", [b"gAMA", b"cHRM", b"pHYs", b"tRNS", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL"])
-def test_a_broken_chunk_is_refused_or_passed_over(tmp_path: Path, kind: bytes) -> None:
+def test_broken_png_chunk_is_refused_or_ignored(tmp_path: Path, kind: bytes) -> None:
     whole = encoded(rgb(), "PNG")
     for data in (b"", b"\1", b"\1\2\3", b"\xff" * 40):
-        for place in (33, len(whole) - 12):  # behind the header, behind the pixels
+        for place in (33, len(whole) - 12):  # after the header, after the pixels
             try:
                 found = load(tmp_path, whole[:place] + png_chunk(kind, data) + whole[place:])
             except ImageError as error:
@@ -152,7 +168,7 @@ def test_a_broken_chunk_is_refused_or_passed_over(tmp_path: Path, kind: bytes) -
                 np.testing.assert_array_equal(found, pixels())
 
 
-def test_random_damage_never_raises_anything_else(tmp_path: Path) -> None:
+def test_random_damage_raises_only_image_errors(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     info = PngImagePlugin.PngInfo()
     info.add_text("a", "b", zip=True)
@@ -171,19 +187,16 @@ def test_random_damage_never_raises_anything_else(tmp_path: Path) -> None:
             assert found.ndim == 3 and found.shape[2] == 3
 
 
-def test_what_is_no_file_is_refused_and_nothing_waits(tmp_path: Path) -> None:
+def test_paths_that_are_not_regular_files_are_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
     reasons = {"pipe.jpg": "not a regular file", ".": "not a regular file", "missing.jpg": "no such file"}
     reasons |= {"dangling.jpg": "no such file", "loop.jpg": "symbolic links", "x" * 300: "name too long"}
     for name, reason in reasons.items():
-        with pytest.raises(ImageError, match=reason):
-            load_image(tmp_path / name)
-
-
-def test_an_image_error_is_a_fault_of_the_user() -> None:
-    assert issubclass(ImageError, UserError)
+        for read in (load_image, image_size):
+            with pytest.raises(ImageError, match=reason):
+                read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -193,13 +206,13 @@ def test_an_image_error_is_a_fault_of_the_user() -> None:
         "a\0.jpg", "\0", "\ud800.jpg",
     ],
 )  # fmt: skip
-def test_names_that_are_no_plain_relative_path_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_are_not_plain_relative_paths_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError):
         path_inside(tmp_path, name)
 
 
-def test_links_may_stay_inside_but_not_leave(tmp_path: Path) -> None:
-    root, outside = tmp_path / "root", tmp_path / "rooted"  # the second begins like the first
+def test_links_must_stay_inside_the_root(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "rooted"  # one is a prefix of the other
     for folder in (root / "deep", outside):
         folder.mkdir(parents=True)
         (folder / "a.jpg").write_bytes(encoded(rgb(), "PNG"))
@@ -215,7 +228,32 @@ def test_links_may_stay_inside_but_not_leave(tmp_path: Path) -> None:
         path_inside(root, "loop/a.jpg")
 
 
-def test_a_root_that_is_a_link_itself_is_fine(tmp_path: Path) -> None:
+def test_root_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert path_inside(tmp_path / "link", "sub/ü 1.jpg") == tmp_path / "link" / "sub" / "ü 1.jpg"
+
+
+def test_images_are_found_below_a_folder(tmp_path: Path, make_pictures: MakePictures) -> None:
+    make_pictures(tmp_path, ["b.jpg", "in/a.JPG", "in/c.png"])
+    (tmp_path / "in" / "notes.txt").write_text("")
+    (tmp_path / "folder.jpg").mkdir()
+    assert images_below(tmp_path) == ["b.jpg", "in/a.JPG", "in/c.png"]
+    (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_text("")
+    with pytest.raises(UserError, match=r"the file name 'in/\\udcff\.jpg' is not UTF-8") as caught:
+        images_below(tmp_path)
+    assert str(caught.value).isprintable()
+    with pytest.raises(UserError, match=r"folder\.jpg: contains no images"):
+        images_below(tmp_path / "folder.jpg")
+    with pytest.raises(UserError, match=r"nowhere: cannot be read \(No such file"):
+        images_below(tmp_path / "nowhere")
+
+
+def test_link_to_a_folder_is_skipped_with_a_message(
+    tmp_path: Path, make_pictures: MakePictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pictures(tmp_path / "photos", ["a.jpg"])
+    make_pictures(tmp_path / "camera", ["b.jpg"])
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "camera")
+    assert images_below(tmp_path / "photos") == ["a.jpg"]
+    assert f"{tmp_path}/photos/linked: links to folders are not followed" in capsys.readouterr().err

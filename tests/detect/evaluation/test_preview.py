@@ -94,7 +94,7 @@ def test_boxes_are_numbered_by_confidence_and_named(root: Path) -> None:
         f"{score}  {PART_NAMES[label]}" for score, label in (("0.90", 3), ("0.60", 0), ("0.30", 7))
     ]
     assert [list(mark.box) for mark in cell.marks] == BOXES
-    assert cell.caption == ("a.png", "100 x 100") and {mark.tone for mark in cell.marks} == {LIGHT}
+    assert cell.caption == ("a.png", "100 x 100") and {mark.text_colour for mark in cell.marks} == {LIGHT}
 
 
 @pytest.mark.parametrize(("top", "minimum_score", "shown"), [(2, 0.0, 2), (8, 0.5, 2), (1, 0.5, 1), (8, 0.95, 0)])
@@ -109,8 +109,8 @@ def test_true_parts_are_dashed_and_those_without_a_box_lettered(root: Path) -> N
     parts = cached("a.png", FOUND)
     cell = preview_cell(parts, 0, root, top=8, minimum_score=0.0, truth=truth, annotated={0, 1, 3, 5})
     found, true = cell.marks[:3], cell.marks[3:]
-    assert [mark.tone for mark in found] == [LIGHT, WRONG, LIGHT]
-    assert all(mark.dashed and mark.colour == WHITE and mark.tone == QUIET for mark in true)
+    assert [mark.text_colour for mark in found] == [LIGHT, WRONG, LIGHT]
+    assert all(mark.dashed and mark.colour == WHITE and mark.text_colour == QUIET for mark in true)
     assert [(mark.key, mark.text) for mark in true if mark.key] == [("a", PART_NAMES[1]), ("b", PART_NAMES[5])]
     assert cell.caption[1] == "100 x 100; 1 of 2 boxes right, 2 of 3 parts missed"
 
