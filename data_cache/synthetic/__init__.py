@@ -1,6 +1,19 @@
-"""Synthetic vehicles: parametric 3-D models in look-alike fleets, photographed by road-side cameras, parts boxed."""
+"""Renders a re-identification data set: fleets of look-alike vehicles seen by road-side cameras, with exact part boxes.
 
-from data_cache.synthetic.dataset.layouts import LAYOUTS
+Each room uses only the rooms above it:
+
+- geometry: meshes, texture atlas, cameras, rasterisation; knows nothing about vehicles
+- design: samples what a vehicle looks like; a fleet shares its Design, each vehicle has its own Individual traits
+- vehicle: builds the Model of a vehicle (meshes, painted textures, numbered parts)
+- scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes)
+- dataset: plans the shots, renders them in parallel and writes them in the layout of a benchmark
+
+`sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every random stream is
+seeded by the data set's seed with the fleet, vehicle or shot it belongs to, so the number of workers never matters.
+Raise RENDERER_VERSION if the same settings no longer give the same bytes.
+"""
+
+from data_cache.synthetic.dataset.benchmark_layouts import LAYOUTS
 from data_cache.synthetic.dataset.preview import write_preview
 from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSION, SyntheticSettings
 from data_cache.synthetic.dataset.writing import write_synthetic

@@ -1,1 +1,1 @@
-"""A rendered data set: who is photographed where, in the layout of which benchmark."""
+"""A rendered data set on disk: its settings, its shots, its layout, and writing it."""

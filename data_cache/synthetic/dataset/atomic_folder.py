@@ -1,4 +1,4 @@
-"""A folder that is whole or absent: made beside its place, and put there by one rename."""
+"""A folder that appears complete or not at all: written beside its target and renamed when it is finished."""
 
 import os
 import shutil
@@ -11,71 +11,70 @@ from data_cache.base.locks import run_lock
 
 
 @contextmanager
-def new_folder(place: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `place` on success and is removed on failure.
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `path` on success and is removed on failure.
 
-    It is made in `.NAME.unfinished` beside `place`, where a second run is refused and what a killed one left is
-    removed. Raises UserError, before anything is made, unless `place` is absent or an empty folder: whatever lies there
-    is not touched.
+    It is created in `.NAME.unfinished` beside `path`, where a second run is refused and leftovers of a killed run are
+    removed. Raises UserError, before anything is created, unless `path` is absent or an empty folder.
     """
-    target = place.resolve()  # a link stays a link
-    workshop = _workshop(target)
-    tree = workshop / f"tree-{os.getpid()}"  # no other run's, whose processes may outlive it for a moment
+    target = path.resolve()  # a symbolic link is kept
+    unfinished = _unfinished(target)
+    tree = unfinished / f"tree-{os.getpid()}"  # workers of a killed run may still write to theirs for a moment
     try:
-        with run_lock(workshop):
-            _make_room(place, target)
-            _clear(workshop)
+        with run_lock(unfinished):
+            _remove_empty(path, target)
+            _clear(unfinished)
             try:
-                _make(tree)
+                _create(tree)
                 yield tree
-                _put(tree, target)
+                _move(tree, target)
             finally:
-                _clear(workshop)
+                _clear(unfinished)
     finally:
-        with suppress(OSError):  # another run has begun there
-            workshop.rmdir()
+        with suppress(OSError):  # another run is using it
+            unfinished.rmdir()
 
 
-def clear_up_leftovers(place: Path) -> None:
-    """Remove what a run left that was killed when `place` was whole; what a run at work has made stays."""
-    workshop = _workshop(place.resolve())
-    if workshop.exists():
-        with suppress(UserError), run_lock(workshop):
-            _clear(workshop)
-        with suppress(OSError):  # another run is at work there
-            workshop.rmdir()
+def remove_leftovers(path: Path) -> None:
+    """Remove what a run left that was killed after `path` was complete, unless another run is at work."""
+    unfinished = _unfinished(path.resolve())
+    if unfinished.exists():
+        with suppress(UserError), run_lock(unfinished):
+            _clear(unfinished)
+        with suppress(OSError):  # another run is using it
+            unfinished.rmdir()
 
 
-def _workshop(target: Path) -> Path:
+def _unfinished(target: Path) -> Path:
     return target.parent / f".{target.name}.unfinished"
 
 
-def _clear(workshop: Path) -> None:
-    for left in workshop.glob("tree-*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _clear(unfinished: Path) -> None:
+    for tree in unfinished.glob("tree-*"):
+        shutil.rmtree(tree, ignore_errors=True)
 
 
-def _make_room(place: Path, target: Path) -> None:
-    """Remove an empty folder: the system removes no other, and tells at once where a rename would fail at the end."""
+def _remove_empty(path: Path, target: Path) -> None:
+    """Remove the target if it is an empty folder. Raises UserError now, not after rendering, if it is anything else."""
     try:
         if target.exists():
             target.rmdir()
     except OSError as error:
         raise UserError(
-            f"{place}: neither empty nor a finished synthetic data set ({error.strerror}); nothing there was touched: "
+            f"{path}: neither empty nor a finished synthetic data set ({error.strerror}); nothing there was changed; "
             "move it away or choose another --data-root"
         ) from error
 
 
-def _make(tree: Path) -> None:
+def _create(tree: Path) -> None:
     try:
         tree.mkdir()
     except OSError as error:
-        raise UserError(f"{tree}: cannot be made ({error.strerror}); delete {tree.parent}") from error
+        raise UserError(f"{tree}: cannot be created ({error.strerror}); delete {tree.parent}") from error
 
 
-def _put(tree: Path, target: Path) -> None:
+def _move(tree: Path, target: Path) -> None:
     try:
-        tree.rename(target)  # refused by the system where files came to lie meanwhile
+        tree.rename(target)  # fails if the target is no longer absent or empty
     except OSError as error:
-        raise UserError(f"{target}: cannot be put in place ({error.strerror}); nothing there was touched") from error
+        raise UserError(f"{target}: cannot be created ({error.strerror}); nothing there was changed") from error

@@ -1,10 +1,10 @@
-"""Writing a synthetic data set: pictures in parallel, then lists, table and part boxes, last the finished mark."""
+"""Writes a synthetic data set: renders the pictures in parallel, then writes lists, CSV, part boxes and its mark."""
 
 import csv
 import io
 import os
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -19,29 +19,28 @@ import numpy as np
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, matching, read_json, write_atomically, write_json
 from data_cache.base.progress import track
-from data_cache.base.signals import ending_in_order
+from data_cache.datasets.csv_file import MARK
 from data_cache.parts.names import PART_NAMES
-from data_cache.synthetic.dataset.layouts import SYNTHETIC
-from data_cache.synthetic.dataset.new_folder import clear_up_leftovers, new_folder
-from data_cache.synthetic.dataset.placing import Layout, Place
+from data_cache.synthetic.dataset.atomic_folder import atomic_folder, remove_leftovers
+from data_cache.synthetic.dataset.benchmark_layouts import SYNTHETIC
+from data_cache.synthetic.dataset.layout import ImageFile, Layout
 from data_cache.synthetic.dataset.plan import plan_shots
 from data_cache.synthetic.dataset.settings import SyntheticSettings
-from data_cache.synthetic.design.drawing import draw_vehicles
-from data_cache.synthetic.design.fleet import Vehicle
-from data_cache.synthetic.geometry.camera import station
+from data_cache.synthetic.design.sampling import sample_vehicles
+from data_cache.synthetic.design.traits import Vehicle
+from data_cache.synthetic.geometry.camera import road_camera
 from data_cache.synthetic.scene.boxes import PartBox
 from data_cache.synthetic.scene.render import render
 from data_cache.synthetic.vehicle.model import build_model
 
-FINISHED = "synthetic.json"
 COLUMNS = ("name", "vehicle_id", "camera_id", "split", "body", "colour", "fleet")
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A picture on disk: its size in pixels and its part boxes."""
+class RenderedImage:
+    """An image file that has been written, its size in pixels and its part boxes."""
 
-    place: Place
+    file: ImageFile
     width: int
     height: int
     boxes: tuple[PartBox, ...]
@@ -49,154 +48,152 @@ class Taken:
 
 @dataclass(frozen=True)
 class _Job:
-    """The pictures of one vehicle; the places of one shot follow each other."""
+    """The image files of one vehicle; files of the same shot are adjacent."""
 
     vehicle: Vehicle
-    places: tuple[Place, ...]
+    files: tuple[ImageFile, ...]
     settings: SyntheticSettings
     root: Path
 
 
 def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, layout: Layout = SYNTHETIC) -> Path:
-    """Write the data set at `root` and return `root`; `workers` processes render, 0 renders in this one.
+    """Write the data set at `root` and return `root`; render in `workers` processes, or in this one if 0.
 
-    Writes the pictures and list files of the layout, images.csv, parts_train.json, parts_test.json and, last,
-    synthetic.json, the finished mark; the folder appears as a whole. A finished set with the same settings is kept as
-    it is. Raises UserError where a finished set of other settings or anything else lies there, or beside it a folder
-    that is taken for the same data set; on SIGTERM, and where a process that renders has been killed.
+    Writes the image and list files of the layout, images.csv, parts_train.json, parts_test.json and synthetic.json,
+    which marks the set as finished; the folder appears complete or not at all. A finished set with the same settings is
+    kept. Raises UserError if anything else is at `root`, if another folder beside it is read as the same data set, or
+    if a rendering process was killed.
     """
     if _is_finished(settings, layout, root):
-        clear_up_leftovers(root)
+        remove_leftovers(root)
         return root
-    _refuse_double(layout, root)
-    with ending_in_order("nothing is left of it, run it again"), new_folder(root) as folder:
-        drawn = draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
-        vehicles = {vehicle.number: vehicle for vehicle in drawn}
-        places = layout.place(plan_shots(settings, drawn))
+    _refuse_second_folder(layout, root)
+    with atomic_folder(root) as folder:
+        sampled = sample_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
+        vehicles = {vehicle.number: vehicle for vehicle in sampled}
+        files = layout.image_files(plan_shots(settings, sampled))
         jobs = [
-            _Job(vehicles[number], tuple(group), settings, folder)
-            for number, group in groupby(places, key=lambda place: place.shot.vehicle)
+            _Job(vehicles[number], tuple(own), settings, folder)
+            for number, own in groupby(files, key=lambda file: file.shot.vehicle)
         ]
-        with closing(_render_all(jobs, workers)) as rendered:  # no process may write here once the folder goes
-            taken = [one for some in track(rendered, "synthetic vehicles", len(jobs)) for one in some]
-        for name, content in layout.lists(places, vehicles).items():
+        with closing(_render_all(jobs, workers)) as batches:  # ends the workers before the folder is removed
+            images = [image for batch in track(batches, "synthetic vehicles", len(jobs)) for image in batch]
+        for name, content in layout.list_files(files, vehicles).items():
             write_atomically(folder / name, content)
-        _write_table(folder, places, vehicles)
-        write_json(folder / "parts_train.json", coco([one for one in taken if one.place.split == "train"]))
-        write_json(folder / "parts_test.json", coco([one for one in taken if one.place.split != "train"]))
-        mark = {"layout": layout.dataset, "settings": settings.recorded(), "images": len(taken)}
-        write_json(folder / FINISHED, mark)
+        write_atomically(folder / "images.csv", _csv(files, vehicles))
+        write_json(folder / "parts_train.json", _coco([image for image in images if image.file.split == "train"]))
+        write_json(folder / "parts_test.json", _coco([image for image in images if image.file.split != "train"]))
+        mark = {"layout": layout.dataset, "settings": settings.to_dict(), "images": len(images)}
+        write_json(folder / MARK, mark)
     return root
 
 
 def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> bool:
-    mark = root / FINISHED
+    mark = root / MARK
     if not is_there(mark):
         return False
     content = read_json(mark)
-    found = content.get("settings") if isinstance(content, dict) else None
-    if not isinstance(found, dict):
+    recorded = content.get("settings") if isinstance(content, dict) else None
+    if not isinstance(recorded, dict):
         raise UserError(f"{mark}: not the mark of a synthetic data set; delete {root} or choose another --data-root")
-    found = {"layout": content.get("layout", SYNTHETIC.dataset), **found}  # once there was no other
-    wanted = {"layout": layout.dataset, **settings.recorded()}
+    recorded = {"layout": content.get("layout", SYNTHETIC.dataset), **recorded}  # older marks have no layout
+    wanted = {"layout": layout.dataset, **settings.to_dict()}
     different = [
-        f"{key} {found.get(key)} (asked for: {wanted[key]})" for key in wanted if found.get(key) != wanted[key]
+        f"{key} {recorded.get(key)} (not {value})" for key, value in wanted.items() if recorded.get(key) != value
     ]
     if different:
         raise UserError(
-            f"{mark}: the data set there was made with {', '.join(different)}; "
-            f"delete {root} or choose another --data-root"
+            f"{mark}: the data set there has {', '.join(different)}; delete {root} or choose another --data-root"
         )
     return True
 
 
-def _refuse_double(layout: Layout, root: Path) -> None:
-    """Raise UserError where a folder beside `root` holds, by its name, a data set that would no longer be found."""
+def _refuse_second_folder(layout: Layout, root: Path) -> None:
+    """Raise UserError if a folder beside `root` is read as the same data set, because `root` would replace it."""
     names = {name.lower() for name in layout.folders}
     for path in matching(root.parent, "*"):
         if path.name.lower() in names and path.name != root.name and path.is_dir():
             raise UserError(
-                f"{path}: is taken for the data set {layout.dataset} too, and {root} would stand in its place; "
+                f"{path}: already a folder of data set {layout.dataset}, which {root} would replace; "
                 "choose another --data-root"
             )
 
 
-def _render_all(jobs: Sequence[_Job], workers: int) -> Generator[list[Taken], None, None]:
-    """Yield the pictures of each job, in order. Raises UserError where a process has been killed."""
+def _render_all(jobs: Sequence[_Job], workers: int) -> Generator[list[RenderedImage], None, None]:
+    """Yield the images of each job, in order. Raises UserError if a process was killed."""
     if workers == 0:
         threads = cv2.getNumThreads()
-        _use_one_thread()
+        cv2.setNumThreads(1)
         try:
             yield from map(_render_vehicle, jobs)
         finally:
             cv2.setNumThreads(threads)
         return
-    # spawned, because a forked child would inherit the threads of whatever the caller has loaded
+    # spawned, because a forked child would inherit the locks of the caller's threads
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
-        for made in [pool.submit(_render_vehicle, job) for job in jobs]:
-            yield made.result()
+        for future in [pool.submit(_render_vehicle, job) for job in jobs]:
+            yield future.result()
     except BrokenProcessPool as error:
         raise UserError(
-            "a process that renders has ended; where memory is short use fewer --workers, and run it again"
+            "a rendering process was killed; if memory is short, use fewer --workers, and run it again"
         ) from error
-    finally:  # the pool drops what is left itself: `map` would do so from here, which its thread tells as a traceback
+    finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _use_one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
 def _start_worker() -> None:
-    """Begin a process of the pool: it ends with the one that started it, also where that is killed."""
-    _use_one_thread()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Use one thread, and exit when the parent process ends, even if it is killed."""
+    cv2.setNumThreads(1)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # it waits for work that nobody will send
+        os._exit(1)  # the main thread is waiting for jobs
 
 
-def _render_vehicle(job: _Job) -> list[Taken]:
-    """Render and write all pictures of one vehicle; each draws from its own random stream."""
+def _render_vehicle(job: _Job) -> list[RenderedImage]:
+    """Render and write all images of one vehicle; each shot has its own random stream."""
     model = build_model(job.vehicle)
-    taken, writing = [], []
-    with ThreadPoolExecutor(1) as writer:  # the disk is waited for while the next picture is rendered
-        for shot, places in groupby(job.places, key=lambda place: place.shot):
-            stream = np.random.SeedSequence((job.settings.seed, shot.vehicle, shot.camera, shot.take))
-            view = station(shot.camera - 1, job.settings.seed)
-            picture = render(model, view, job.settings.image_size, np.random.default_rng(stream))
-            for place in places:
-                writing.append(writer.submit(write_atomically, job.root / place.name, picture.jpeg))
-                taken.append(Taken(place, picture.width, picture.height, picture.boxes))
-    for written in writing:
-        written.result()
-    return taken
+    images, writes = [], []
+    with ThreadPoolExecutor(1) as writer:  # renders the next picture while the disk is busy
+        for shot, files in groupby(job.files, key=lambda file: file.shot):
+            camera = road_camera(shot.camera - 1, job.settings.seed)
+            rng = np.random.default_rng((job.settings.seed, shot.vehicle, shot.camera, shot.take))
+            picture = render(model, camera, job.settings.image_size, rng)
+            for file in files:
+                writes.append(writer.submit(write_atomically, job.root / file.name, picture.jpeg))
+                images.append(RenderedImage(file, picture.width, picture.height, picture.boxes))
+    for write in writes:
+        write.result()
+    return images
 
 
-def _write_table(root: Path, places: Iterable[Place], vehicles: Mapping[int, Vehicle]) -> None:
+def _csv(files: Sequence[ImageFile], vehicles: Mapping[int, Vehicle]) -> bytes:
+    """Return the content of images.csv."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for place in places:
-        vehicle = vehicles[place.shot.vehicle]
-        told = (place.name, vehicle.number, place.shot.camera, place.split)
-        table.writerow((*told, vehicle.design.body.name, vehicle.design.colour, vehicle.fleet))
-    write_atomically(root / "images.csv", text.getvalue().encode())
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for file in files:
+        vehicle = vehicles[file.shot.vehicle]
+        design = vehicle.design
+        camera = file.shot.camera
+        writer.writerow((file.name, vehicle.number, camera, file.split, design.body.name, design.colour, vehicle.fleet))
+    return text.getvalue().encode()
 
 
-def coco(taken: Sequence[Taken]) -> dict[str, list[dict[str, object]]]:
-    """Return the part boxes as COCO: category ids are 1-based places in PART_NAMES, boxes x, y, width, height."""
-    images: list[dict[str, object]] = []
+def _coco(images: Sequence[RenderedImage]) -> dict[str, list[dict[str, object]]]:
+    """Return the part boxes in COCO format; category ids are 1-based indices into PART_NAMES."""
+    categories: list[dict[str, object]] = [{"id": number, "name": name} for number, name in enumerate(PART_NAMES, 1)]
+    records: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    for number, one in enumerate(taken, start=1):
-        size = {"width": one.width, "height": one.height}
-        images.append({"id": number, "file_name": one.place.name, **size, "vehicle_id": one.place.shot.vehicle})
-        for box in one.boxes:
+    for number, image in enumerate(images, start=1):
+        size = {"width": image.width, "height": image.height}
+        records.append({"id": number, "file_name": image.file.name, **size, "vehicle_id": image.file.shot.vehicle})
+        for box in image.boxes:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -207,5 +204,4 @@ def coco(taken: Sequence[Taken]) -> dict[str, list[dict[str, object]]]:
                     "iscrowd": 0,
                 }
             )
-    categories: list[dict[str, object]] = [{"id": number, "name": name} for number, name in enumerate(PART_NAMES, 1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+    return {"images": records, "annotations": annotations, "categories": categories}

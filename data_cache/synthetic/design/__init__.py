@@ -1,1 +1,1 @@
-"""What sets vehicles apart: bodies, styles, fleets and owners, drawn from a seed."""
+"""What vehicles look like: body shapes, fleet designs and individual traits, sampled from a seed."""

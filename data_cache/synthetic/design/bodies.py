@@ -1,4 +1,4 @@
-"""Body models: the curves that a vehicle's shell is lofted through, in metres from the front bumper (s) and up (z)."""
+"""Body shapes, as curves in metres: s is the distance behind the front bumper, z the height above the road."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,34 +7,34 @@ import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Floats
 
-NOSE_LIFT = 0.07  # metres that the front bumper's lower edge lies above the sill
+NOSE_LIFT = 0.07  # height of the front bumper's lower edge above the sill
 
 Curve = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class BodyModel:
-    """A vehicle's shape; `top` is its outline on the centre line, `belt` the lower edge of the windows."""
+    """The shape of a body; `top` is its profile along the centre line, `belt` the lower edge of the windows."""
 
     name: str
     length: float
     width: float
     sill: float  # height of the underside
     wheel_radius: float
-    axles: tuple[float, float]
+    axles: tuple[float, float]  # s of the front and the rear axle
     top: Curve
     belt: Curve
     windshield: tuple[float, float]  # s of its lower and upper edge
     rear_glass: tuple[float, float]  # s of its upper and lower edge
-    roof_width: float  # of the width at the belt
+    roof_width: float  # share of the width at the belt
     windows: tuple[float, float]  # s where the side windows start and end
     pillars: tuple[float, ...]  # s between the side windows
     doors: tuple[float, ...]  # s of the door seams
-    nose_width: float = 0.80  # of the full width, at the very front
+    nose_width: float = 0.80  # share of the full width, at the very front
     tail_width: float = 0.88
-    bonnet_width: float = 0.88  # of the belt's width: where bonnet and boot lid turn down
-    bed: tuple[float, float, float] | None = None  # s of a pick-up's bed, and the height of its floor
-    tail_lift: float = 0.09  # metres that the rear bumper's lower edge lies above the sill
+    bonnet_width: float = 0.88  # share of the width at the belt, at which bonnet and boot lid turn down
+    bed: tuple[float, float, float] | None = None  # first and last s of a pick-up's bed, and the height of its floor
+    tail_lift: float = 0.09  # height of the rear bumper's lower edge above the sill
 
     @property
     def height(self) -> float:
@@ -42,7 +42,7 @@ class BodyModel:
         return max(z for _, z in self.top)
 
     def ahead(self, s: float) -> float:
-        """Return x in vehicle axes (metres ahead of the middle) of a place `s` metres behind the front bumper."""
+        """Return x in vehicle axes (metres ahead of the middle) at `s`."""
         return self.length / 2 - s
 
     def top_at(self, s: Floats | float) -> Floats:
@@ -54,29 +54,26 @@ class BodyModel:
         return np.asarray(np.minimum(_along(self.belt, s, rounding=0.2), self.top_at(s) - 0.015))
 
     def half_width_at(self, s: Floats | float) -> Floats:
-        """Return half the greatest width at `s`: the plan narrows in a curve towards nose and tail."""
-        place = np.asarray(s, dtype=np.float64)
-        nose = np.clip(1 - place / 0.55, 0, 1) ** 2.6
-        tail = np.clip(1 - (self.length - place) / 0.40, 0, 1) ** 2.6
+        """Return half the maximum width at `s`, which narrows towards nose and tail."""
+        s = np.asarray(s, dtype=np.float64)
+        nose = np.clip(1 - s / 0.55, 0, 1) ** 2.6
+        tail = np.clip(1 - (self.length - s) / 0.40, 0, 1) ** 2.6
         return np.asarray(self.width / 2 * (1 - (1 - self.nose_width) * nose - (1 - self.tail_width) * tail))
 
     def edge_at(self, s: Floats | float) -> Floats:
         """Return half the width of the upper surface (bonnet, windshield, roof, rear window, boot) at `s`."""
-        low, high = self.windshield
-        back, end = self.rear_glass
-        share = np.interp(
-            s, [low, high, back, end], [self.bonnet_width, self.roof_width, self.roof_width, self.bonnet_width]
-        )
+        shares = [self.bonnet_width, self.roof_width, self.roof_width, self.bonnet_width]
+        share = np.interp(s, [*self.windshield, *self.rear_glass], shares)
         return np.asarray(share * self.half_width_at(s))
 
     def scaled(self, length: float, width: float, height: float) -> "BodyModel":
-        """Return the body stretched along its three axes; wheels keep their size."""
+        """Return the body stretched along its three axes; the wheels keep their size."""
 
         def up(curve: Curve) -> Curve:
             return tuple((s * length, self.sill + (z - self.sill) * height) for s, z in curve)
 
-        def along(places: Sequence[float]) -> tuple[float, ...]:
-            return tuple(s * length for s in places)
+        def along(positions: Sequence[float]) -> tuple[float, ...]:
+            return tuple(s * length for s in positions)
 
         return replace(
             self,
@@ -94,10 +91,7 @@ class BodyModel:
         )
 
     def fitted(self, ride: float, wheel: float, wheelbase: float, tail_lift: float) -> "BodyModel":
-        """Return the body raised by `ride` metres, on wheels `wheel` times as large, `wheelbase` metres further apart.
-
-        `tail_lift` is that of the new body.
-        """
+        """Return the body raised by `ride` metres with wheels scaled by `wheel` and a longer `wheelbase` (metres)."""
 
         def up(curve: Curve) -> Curve:
             return tuple((s, z + ride) for s, z in curve)
@@ -115,7 +109,7 @@ class BodyModel:
 
 
 def _along(curve: Curve, s: Floats | float, rounding: float) -> Floats:
-    """Return z at `s` on a polyline with its corners rounded over `rounding` metres."""
+    """Return z at `s` on a polyline whose corners are rounded over `rounding` metres (quadratic Bezier curves)."""
     points = np.asarray(curve, dtype=np.float64)
     fine = [points[:1]]
     share = np.linspace(0, 1, 6)[:, None]

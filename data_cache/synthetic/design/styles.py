@@ -1,4 +1,4 @@
-"""What makers choose and a fleet shares in its details: lamps, wheels, roof, plates, glass; drawn from wide ranges."""
+"""Details of a fleet's design, each with its sampler: lamps, wheels, roof, plates, glass."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ HEAD_LAMPS = 8
 TAIL_LAMPS = 11
 CLEAR_SECTIONS = 5
 PLATE_FRAMES = 4
-# width and height in metres: one row of characters, or two where the plate is less than three times as wide as high
+# width and height in metres; plates less than three times as wide as high have two rows of characters
 PLATE_SIZES: dict[str, tuple[float, float]] = {
     "long": (0.46, 0.15),
     "narrow": (0.52, 0.115),
@@ -19,27 +19,27 @@ PLATE_SIZES: dict[str, tuple[float, float]] = {
     "square": (0.30, 0.20),
 }
 HATCHED = ("suv", "hatchback", "van", "minibus")  # bodies with a tailgate
-ROOF_THINGS = ("none", "fin", "rod", "sign", "hatch", "beacon")
+ROOF_EQUIPMENT = ("none", "fin", "rod", "sign", "hatch", "beacon")
 TAIL_REDS: tuple[Colour, ...] = ((196, 22, 26), (150, 14, 20), (222, 44, 40), (112, 12, 18), (176, 60, 62))
 RIM_TONES: tuple[Colour, ...] = ((186, 189, 193), (224, 226, 228), (150, 152, 154), (96, 98, 102), (44, 45, 48))
 
 
 @dataclass(frozen=True)
 class LampStyle:
-    """Head and tail lamps; `head`, `tail` and `clear` choose from the tables in lamps.py."""
+    """Head and tail lamps; `head`, `tail` and `clear` index the tables in vehicle/lamps.py."""
 
     head: int
     tail: int
     red: Colour
-    clear: int  # where the tail lamp is not red
-    wrap: tuple[float, float]  # metres that head and tail lamps run on around the corner
+    clear: int  # sections of the tail lamp that are not red
+    wrap: tuple[float, float]  # metres by which head and tail lamps wrap around the corner
     fog: bool
-    band: bool  # a dark strip joins the tail lamps
+    band: bool  # a dark strip between the tail lamps
 
 
 @dataclass(frozen=True)
 class WheelStyle:
-    """Wheels as delivered; an owner may have put on another rim."""
+    """Wheels as delivered; an individual vehicle may have another rim."""
 
     rim: int
     rim_share: float  # of the wheel's radius
@@ -49,63 +49,63 @@ class WheelStyle:
 
 @dataclass(frozen=True)
 class RoofStyle:
-    """The roof without what owners mount on it; none of this is a carrier."""
+    """The roof as delivered, without a carrier."""
 
-    dark: bool  # black, whatever the body's colour
-    thing: str  # of ROOF_THINGS
+    dark: bool  # black whatever the body colour
+    equipment: str  # one of ROOF_EQUIPMENT
     spoiler: bool  # above the rear window
 
 
 @dataclass(frozen=True)
 class PlateStyle:
-    """Which plates the vehicle's recesses are made for."""
+    """Shapes and surround of the number plates."""
 
-    front: str  # of PLATE_SIZES
+    front: str  # one of PLATE_SIZES
     rear: str
-    frame: int  # black frame, recess, nothing, chrome strip
+    frame: int  # 0 black frame, 1 recess, 2 none, 3 chrome strip
 
 
 @dataclass(frozen=True)
 class GlassStyle:
-    """Side and rear windows."""
+    """Tints of the side and rear windows."""
 
     side: Colour
     rear: Colour
-    heated: bool  # fine lines across the rear window
+    heated: bool  # thin lines across the rear window
 
 
-def draw_lamp_style(rng: np.random.Generator) -> LampStyle:
-    """Draw the lamps of a fleet."""
+def sample_lamp_style(rng: np.random.Generator) -> LampStyle:
+    """Sample the lamps of a fleet."""
     return LampStyle(
         head=int(rng.integers(HEAD_LAMPS)),
         tail=int(rng.integers(TAIL_LAMPS)),
         red=TAIL_REDS[int(rng.integers(len(TAIL_REDS)))],
         clear=int(rng.integers(CLEAR_SECTIONS)),
         wrap=(rng.uniform(0.16, 0.42), rng.uniform(0.10, 0.36)),
-        fog=bool(rng.random() < 0.6),
-        band=bool(rng.random() < 0.2),
+        fog=rng.random() < 0.6,
+        band=rng.random() < 0.2,
     )
 
 
-def draw_wheel_style(rng: np.random.Generator) -> WheelStyle:
-    """Draw the wheels of a fleet."""
+def sample_wheel_style(rng: np.random.Generator) -> WheelStyle:
+    """Sample the wheels of a fleet."""
     tyre = int(rng.choice((20, 26, 36, 52), p=(0.35, 0.35, 0.2, 0.1)))
     tone = RIM_TONES[int(rng.choice(len(RIM_TONES), p=(0.34, 0.26, 0.16, 0.12, 0.12)))]
     return WheelStyle(int(rng.integers(RIMS)), rng.uniform(0.62, 0.80), tone, (tyre, tyre, tyre + 1))
 
 
-def draw_roof_style(body: str, rng: np.random.Generator) -> RoofStyle:
-    """Draw the roof of a fleet."""
+def sample_roof_style(body: str, rng: np.random.Generator) -> RoofStyle:
+    """Sample the roof of a fleet."""
     shares = (0.34, 0.06, 0.10, 0.02, 0.42, 0.06) if body in ("minibus", "van") else (0.34, 0.40, 0.20, 0.05, 0.0, 0.01)
     return RoofStyle(
-        dark=bool(rng.random() < 0.14),
-        thing=str(rng.choice(ROOF_THINGS, p=shares)),
-        spoiler=bool(body in HATCHED and rng.random() < 0.55),
+        dark=rng.random() < 0.14,
+        equipment=str(rng.choice(ROOF_EQUIPMENT, p=shares)),
+        spoiler=body in HATCHED and rng.random() < 0.55,
     )
 
 
-def draw_plate_style(rng: np.random.Generator) -> PlateStyle:
-    """Draw what plates fit on a fleet's front and rear."""
+def sample_plate_style(rng: np.random.Generator) -> PlateStyle:
+    """Sample the plates of a fleet."""
     shapes = list(PLATE_SIZES)
     return PlateStyle(
         front=str(rng.choice(shapes, p=(0.45, 0.25, 0.2, 0.1))),
@@ -114,8 +114,8 @@ def draw_plate_style(rng: np.random.Generator) -> PlateStyle:
     )
 
 
-def draw_glass_style(rng: np.random.Generator) -> GlassStyle:
-    """Draw the tints of a fleet: mostly dark, the rear window now and then as light as its curtain or film."""
+def sample_glass_style(rng: np.random.Generator) -> GlassStyle:
+    """Sample the window tints of a fleet: mostly dark, a quarter of the rear windows light."""
     side = int(rng.integers(6, 36))
     rear = int(rng.integers(6, 36)) if rng.random() < 0.75 else int(rng.integers(50, 130))
-    return GlassStyle((side, side + 4, side + 5), (rear, rear + 4, rear + 4), bool(rng.random() < 0.45))
+    return GlassStyle((side, side + 4, side + 5), (rear, rear + 4, rear + 4), rng.random() < 0.45)

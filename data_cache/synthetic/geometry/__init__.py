@@ -1,1 +1,1 @@
-"""Cameras, meshes, textures and hidden surface removal."""
+"""Cameras, meshes, texture atlases and rasterisation."""

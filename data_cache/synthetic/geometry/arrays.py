@@ -1,4 +1,4 @@
-"""Names of the array types of the renderer."""
+"""Array types of the renderer."""
 
 from typing import TypeAlias
 

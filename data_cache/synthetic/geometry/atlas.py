@@ -1,4 +1,4 @@
-"""The paint of one vehicle: flat views (skins) of colour, material and part, stacked into one atlas."""
+"""The texture atlas of one vehicle: painted flat views (skins) of colour, material and part, stacked vertically."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,20 +13,21 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 SWATCH_PX = 4
 SUBPIXEL_BITS = 4
+FONT_HEIGHT = 21  # pixels of a capital letter at scale 1
 
 
 class Material(IntEnum):
-    """How a surface takes the light; see shading.py."""
+    """How a surface reflects and transmits light; see scene/shading.py."""
 
     PAINT = 0
     MATTE = 1
     METAL = 2
     LENS = 3
-    GLASS_FRONT = 4  # windshield: the interior shows
-    GLASS_SIDE = 5  # tinted: the interior shows faintly, its items not at all
+    GLASS_FRONT = 4  # windshield: the interior is visible
+    GLASS_SIDE = 5  # tinted: the interior is faint, items in it are darkened
     PAPER = 6  # paper behind the windshield
-    SHIRT = 7  # the driver's clothes, recoloured in every picture
-    TAIL = 8  # from here on: lenses that a picture may show lit
+    SHIRT = 7  # the driver's clothes, recoloured for every picture
+    TAIL = 8  # from here on: lenses that may be lit
     HEAD = 9
     SIGNAL_LEFT = 10
     SIGNAL_RIGHT = 11
@@ -34,7 +35,7 @@ class Material(IntEnum):
 
 @dataclass(frozen=True)
 class View:
-    """The window of a skin: left and top edge and size in metres, and metres a texel."""
+    """The extent of a skin: left and top edge, width and height in metres, and metres per texel."""
 
     left: float
     top: float
@@ -55,16 +56,16 @@ class View:
 
 @dataclass(frozen=True)
 class Skin:
-    """One flat view of the vehicle that can be drawn on; positions are (u, v) metres, v upwards."""
+    """One flat view of the vehicle to paint on; positions are (u, v) in metres, v upwards."""
 
     view: View
     first_row: int
-    colour: Bytes  # (rows, columns of the atlas, 3), a window of the atlas
+    colour: Bytes  # (rows, columns of the atlas, 3), a view into the atlas
     material: Bytes  # (rows, columns)
     part: Bytes  # (rows, columns)
 
     def texture(self, u: Floats, v: Floats) -> Floats:
-        """Return atlas positions (..., 2) of metres (u, v)."""
+        """Return the atlas positions (..., 2), column and row, of positions (u, v)."""
         column = np.clip((u - self.view.left) / self.view.texel, 0.5, self.view.columns - 0.5)
         row = np.clip((self.view.top - v) / self.view.texel, 0.5, self.view.rows - 0.5)
         return np.stack([column, row + self.first_row], axis=-1)
@@ -76,7 +77,7 @@ class Skin:
     def polygon(
         self, points: Sequence[Point], colour: Colour, material: Material | None = None, part: int | None = None
     ) -> None:
-        """Fill a polygon; where material or part is None, what lies below keeps its own."""
+        """Fill a polygon with a colour; material and part change only if they are given."""
         corners = [self._texels(points)]
         cv2.fillPoly(self.colour, corners, colour, cv2.LINE_8, SUBPIXEL_BITS)
         if material is not None:
@@ -85,7 +86,7 @@ class Skin:
             cv2.fillPoly(self.part, corners, part, cv2.LINE_8, SUBPIXEL_BITS)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float, material: Material | None = None) -> None:
-        """Draw a line of `width` metres through points."""
+        """Draw a line of `width` metres through the points."""
         thickness = max(1, round(width / self.view.texel))
         corners = [self._texels(points)]
         cv2.polylines(self.colour, corners, False, colour, thickness, cv2.LINE_8, SUBPIXEL_BITS)
@@ -93,23 +94,24 @@ class Skin:
             cv2.polylines(self.material, corners, False, int(material), thickness, cv2.LINE_8, SUBPIXEL_BITS)
 
     def text(self, message: str, bottom_left: Point, height: float, colour: Colour) -> None:
-        """Write `message` with letters about `height` metres high."""
-        place = self._texels([bottom_left])[0] >> SUBPIXEL_BITS
-        scale = height / self.view.texel / 21
-        at = (int(place[0]), int(place[1]))
+        """Write `message` in letters about `height` metres high."""
+        column, row = self._texels([bottom_left])[0] >> SUBPIXEL_BITS
+        scale = height / self.view.texel / FONT_HEIGHT
+        at = (int(column), int(row))
         cv2.putText(self.colour, message, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
 
     def lettering(self, message: str, centre: Point, size: Point, colour: Colour) -> None:
-        """Write `message` as large as fits into `size` (metres) about `centre`."""
-        wide, tall = (metres / self.view.texel for metres in size)
-        (across, _), _ = cv2.getTextSize(message, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
-        scale = min(wide / across, tall / 21)
-        middle = self._texels([centre])[0] >> SUBPIXEL_BITS
-        at = (round(int(middle[0]) - scale * across / 2), round(int(middle[1]) + scale * 21 / 2))
+        """Write `message` about `centre`, as large as fits into `size` (metres)."""
+        width, height = (metres / self.view.texel for metres in size)
+        (text_width, _), _ = cv2.getTextSize(message, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
+        scale = min(width / text_width, height / FONT_HEIGHT)
+        column, row = self._texels([centre])[0] >> SUBPIXEL_BITS
+        at = (round(int(column) - scale * text_width / 2), round(int(row) + scale * FONT_HEIGHT / 2))
         thickness = 2 if scale > 0.5 else 1
         cv2.putText(self.colour, message, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
 
     def _texels(self, points: Sequence[Point]) -> Integers:
+        """Return columns and rows (N, 2) int32 in fixed point with SUBPIXEL_BITS."""
         metres = np.asarray(points, dtype=np.float64)
         columns = (metres[:, 0] - self.view.left) / self.view.texel - 0.5
         rows = (self.view.top - metres[:, 1]) / self.view.texel - 0.5
@@ -118,7 +120,7 @@ class Skin:
 
 @dataclass
 class Atlas:
-    """Colour (R, C, 3), material (R, C) and part (R, C) of every texel of a vehicle."""
+    """The textures of a vehicle: colour (R, C, 3), material (R, C) and part (R, C), with skins as views into them."""
 
     colour: Bytes
     material: Bytes
@@ -127,19 +129,19 @@ class Atlas:
     swatches: dict[tuple[Colour, Material], Point] = field(default_factory=dict)
 
     def soften(self) -> None:
-        """Blur the painted colours by about a texel, so that lines do not break up into steps; parts stay sharp."""
+        """Blur the painted colours by about a texel against aliasing; materials and parts stay sharp."""
         for name, skin in self.skins.items():
             if name != "swatch":
                 skin.colour[:] = cv2.GaussianBlur(skin.colour, (3, 3), 0.8)
 
     def swatch(self, colour: Colour, material: Material) -> Point:
-        """Return the atlas position of a patch of one colour and material, painted on first use."""
+        """Return the atlas position of a patch of this colour and material, painted on first use."""
         key = (colour, material)
         if key not in self.swatches:
             across = self.colour.shape[1] // SWATCH_PX
-            row, column = (SWATCH_PX * place for place in divmod(len(self.swatches), across))
+            row, column = (SWATCH_PX * index for index in divmod(len(self.swatches), across))
             if row >= self.skins["swatch"].view.rows:
-                raise ValueError("more flat colours than the atlas has room for")
+                raise ValueError("the atlas has no room for another flat colour")
             patch = (slice(row, row + SWATCH_PX), slice(column, column + SWATCH_PX))
             self.colour[patch], self.material[patch] = colour, material
             self.swatches[key] = (column + SWATCH_PX / 2, row + SWATCH_PX / 2)
@@ -147,7 +149,7 @@ class Atlas:
 
 
 def new_atlas(views: dict[str, View]) -> Atlas:
-    """Return a blank atlas with a skin for every view, and one named `swatch` at the top for flat colours."""
+    """Return a blank atlas with one skin per view, below a skin named `swatch` for flat colours."""
     columns = max(view.columns for view in views.values())
     views = {"swatch": View(0, 2 * SWATCH_PX, columns, 2 * SWATCH_PX, 1.0), **views}
     rows = sum(view.rows for view in views.values())
@@ -166,7 +168,7 @@ def new_atlas(views: dict[str, View]) -> Atlas:
 
 
 def ellipse(centre: Point, radii: Point, count: int = 20, power: float = 1.0) -> list[Point]:
-    """Return the outline of a superellipse: power 1 an ellipse, smaller squarer."""
+    """Return the outline of a superellipse: power 1 is an ellipse, smaller is squarer."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     u = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power
     v = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power
@@ -174,23 +176,19 @@ def ellipse(centre: Point, radii: Point, count: int = 20, power: float = 1.0) ->
 
 
 def rectangle(centre: Point, size: Point, lean: float = 0.0) -> list[Point]:
-    """Return an upright rectangle turned by `lean` radians about its centre."""
+    """Return the outline of a rectangle, rotated by `lean` radians about its centre."""
     cosine, sine = np.cos(lean), np.sin(lean)
-    half = [
-        (-size[0] / 2, -size[1] / 2),
-        (size[0] / 2, -size[1] / 2),
-        (size[0] / 2, size[1] / 2),
-        (-size[0] / 2, size[1] / 2),
-    ]
-    return [(centre[0] + cosine * a - sine * b, centre[1] + sine * a + cosine * b) for a, b in half]
+    u, v = size[0] / 2, size[1] / 2
+    corners = ((-u, -v), (u, -v), (u, v), (-u, v))
+    return [(centre[0] + cosine * a - sine * b, centre[1] + sine * a + cosine * b) for a, b in corners]
 
 
 def shrunk(points: Sequence[Point], across: float, up: float) -> list[Point]:
-    """Return the outline scaled about its middle."""
+    """Return the outline scaled about the mean of its corners."""
     middle = np.mean(points, axis=0)
     return [(middle[0] + (u - middle[0]) * across, middle[1] + (v - middle[1]) * up) for u, v in points]
 
 
 def mirrored(points: Sequence[Point]) -> list[Point]:
-    """Return the outline reflected in u = 0."""
+    """Return the outline reflected at u = 0."""
     return [(-u, v) for u, v in points]

@@ -1,4 +1,4 @@
-"""Triangle meshes with normals, texture positions and part numbers, and the solids that vehicles are built from."""
+"""Textured triangle meshes with part numbers, and the solids that vehicles are built from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Mesh:
-    """T triangles that are seen from the side where their corners run counter-clockwise."""
+    """T triangles, each visible from the side on which its corners run counter-clockwise."""
 
     corners: Floats  # (T, 3, 3) metres: x ahead, y left, z up
     normals: Floats  # (T, 3, 3) unit length
-    texture: Floats  # (T, 3, 2) column and row in the vehicle's atlas
+    texture: Floats  # (T, 3, 2) column and row in the atlas
     part: Bytes  # (T,) part number, 0 for none
 
     def __post_init__(self) -> None:
@@ -39,7 +39,7 @@ class Solid:
         return Solid(self.corners + np.asarray(offset), self.normals)
 
     def inverted(self) -> "Solid":
-        """Return the same surface, seen from its other side."""
+        """Return the same surface facing the other way."""
         return Solid(self.corners[:, ::-1], -self.normals[:, ::-1])
 
     def tilted(self, angle: float) -> "Solid":
@@ -56,7 +56,7 @@ class Solid:
 
 
 def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
-    """Return one mesh with the triangles of all, in order."""
+    """Return one mesh with all triangles, in order."""
     return Mesh(
         *(
             np.concatenate([getattr(mesh, name) for mesh in meshes])
@@ -66,38 +66,40 @@ def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def join_solids(solids: Sequence[Solid]) -> Solid:
-    """Return one solid with the triangles of all, in order."""
+    """Return one solid with all triangles, in order."""
     return Solid(np.concatenate([s.corners for s in solids]), np.concatenate([s.normals for s in solids]))
 
 
 def flat_normals(corners: Floats) -> Floats:
-    """Return (T, 3, 3): the face normal of every triangle at its three corners."""
+    """Return (T, 3, 3): the face normal of every triangle, repeated at its corners."""
     face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     face = face / np.maximum(np.linalg.norm(face, axis=1, keepdims=True), 1e-12)
     return np.repeat(face[:, None], 3, axis=1)
 
 
 def grid_solid(points: Floats, *, smooth: bool = True) -> Solid:
-    """Return the surface through a grid of points (R, C, 3); its outside is where columns cross rows point."""
-    first, second = points[:-1, :-1], points[:-1, 1:]
-    third, fourth = points[1:, 1:], points[1:, :-1]
-    corners = np.stack([np.stack([first, second, third], -2), np.stack([first, third, fourth], -2)], axis=2)
-    corners = corners.reshape(-1, 3, 3)
+    """Return the surface through a grid of points (R, C, 3), facing along (column direction) x (row direction)."""
+    corners = _grid_triangles(points)
     if not smooth:
         return Solid(corners, flat_normals(corners))
-    faces = np.cross(third - first, fourth - second)
-    total = np.zeros_like(points)
-    for rows, columns in ((slice(None, -1), slice(None, -1)), (slice(None, -1), slice(1, None))):
-        total[rows, columns] += faces
-        total[slice(1, None), columns] += faces
-    total /= np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
-    one, two, three, four = total[:-1, :-1], total[:-1, 1:], total[1:, 1:], total[1:, :-1]
-    normals = np.stack([np.stack([one, two, three], -2), np.stack([one, three, four], -2)], axis=2)
-    return Solid(corners, normals.reshape(-1, 3, 3))
+    faces = np.cross(points[1:, 1:] - points[:-1, :-1], points[1:, :-1] - points[:-1, 1:])
+    normals = np.zeros_like(points)
+    for columns in (slice(None, -1), slice(1, None)):
+        for rows in (slice(None, -1), slice(1, None)):
+            normals[rows, columns] += faces
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+    return Solid(corners, _grid_triangles(normals))
+
+
+def _grid_triangles(grid: Floats) -> Floats:
+    """Return (T, 3, 3): the values of a grid (R, C, 3) at the corners of two triangles per cell."""
+    first, second, third, fourth = grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]
+    triangles = [np.stack([first, second, third], -2), np.stack([first, third, fourth], -2)]
+    return np.stack(triangles, axis=2).reshape(-1, 3, 3)
 
 
 def box(centre: Vector, size: Vector) -> Solid:
-    """Return a box with its middle at `centre` and full edge lengths `size`."""
+    """Return a box about `centre` with edge lengths `size`."""
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
     vertices = signs * np.asarray(size) / 2 + np.asarray(centre)
     quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
@@ -127,7 +129,7 @@ def ellipsoid(centre: Vector, radii: Vector, *, power: float = 1.0, segments: in
 
 
 def tube(profile: Floats, segments: int = 20) -> Solid:
-    """Return the surface of revolution about the y axis of a profile (N, 2) of (y, radius), outside away from it."""
+    """Return the surface of revolution of a profile (N, 2) of (y, radius) about the y axis, facing away from it."""
     angle = np.linspace(0, 2 * np.pi, segments + 1)[None]
     along, radius = profile[:, 0:1], profile[:, 1:2]
     points = np.stack([radius * np.cos(angle), along * np.ones_like(angle), radius * np.sin(angle)], axis=-1)
@@ -135,7 +137,7 @@ def tube(profile: Floats, segments: int = 20) -> Solid:
 
 
 def bar(start: Vector, end: Vector, thickness: float) -> Solid:
-    """Return a square bar between two points."""
+    """Return a bar of square cross-section between two points."""
     first, last = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     along = (last - first) / np.linalg.norm(last - first)
     side = np.cross(along, [0.0, 0.0, 1.0] if abs(along[2]) < 0.9 else [1.0, 0.0, 0.0])

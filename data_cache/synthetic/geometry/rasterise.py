@@ -1,28 +1,26 @@
-"""Hidden surface removal: triangles to a buffer of indices, exact at pixel centres, all triangles at once."""
+"""Vectorised rasterisation: which triangle is nearest at each pixel centre."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.synthetic.geometry.arrays import Booleans, Floats, Integers
+from data_cache.synthetic.geometry.arrays import Floats, Integers
 
 NOTHING = -1
 
 
-def front_facing(screen: Floats) -> Booleans:
-    """Return (T,) bool: triangles whose corners (T, 3, 2) run counter-clockwise to the eye (rows grow downwards)."""
-    return signed_area(screen) > 0
-
-
 def signed_area(screen: Floats) -> Floats:
-    """Return the (T,) areas in square pixels of triangles (T, 3, 2); positive where they face the camera."""
+    """Return the areas (T,) in square pixels of triangles (T, 3, 2), positive if they face the camera.
+
+    A triangle faces the camera if its corners run counter-clockwise on the screen, whose rows grow downwards.
+    """
     first, second = screen[:, 1] - screen[:, 0], screen[:, 2] - screen[:, 0]
     return 0.5 * (first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1])
 
 
 def planes(screen: Floats, values: Floats) -> Floats:
-    """Return (T, C, 3): a, b, c with value = a·column + b·row + c, for values (T, 3, C) at the corners (T, 3, 2)."""
+    """Return (T, C, 3): a, b, c with value = a·column + b·row + c, given values (T, 3, C) at corners (T, 3, 2)."""
     first, second = screen[:, 1] - screen[:, 0], screen[:, 2] - screen[:, 0]
     scale = 1.0 / (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
     one, two = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
@@ -33,11 +31,11 @@ def planes(screen: Floats, values: Floats) -> Floats:
 
 
 def rasterise(screen: Floats, inverse_depth: Floats, shape: tuple[int, int]) -> Integers:
-    """Return (H, W) int64: the index of the nearest triangle at each pixel centre, NOTHING where there is none.
+    """Return (H, W) int64: the index of the nearest triangle at each pixel centre, or NOTHING.
 
-    `screen` (T, 3, 2) holds columns and rows in pixels, `inverse_depth` (T, 3) is 1/z, affine on the screen. A pixel
-    belongs to a triangle where its centre lies inside or on the edge; the greatest 1/z wins, then the higher index.
-    Every triangle row is a span of columns, so the work is in proportion to the pixels covered.
+    `screen` (T, 3, 2) holds columns and rows in pixels, `inverse_depth` (T, 3) is 1/z, which is affine on the screen.
+    A triangle covers the pixels whose centres lie inside or on its edge; the largest 1/z wins, then the higher index.
+    Each triangle is split into one span of columns per row, so the work is proportional to the pixels covered.
     """
     height, width = shape
     buffer = np.zeros(height * width, dtype=np.uint64)
@@ -56,9 +54,9 @@ def rasterise(screen: Floats, inverse_depth: Floats, shape: tuple[int, int]) -> 
 
 
 def _spans(corners: Floats, height: int, width: int) -> tuple[Integers, Integers, Integers, Integers]:
-    """Return triangle, row, first column and number of columns of every row of every triangle, empty rows left out."""
-    top = np.clip(np.ceil(_outermost(np.minimum, corners[:, :, 1]) - 0.5), 0, height).astype(np.int64)
-    below = np.clip(np.floor(_outermost(np.maximum, corners[:, :, 1]) - 0.5) + 1, 0, height).astype(np.int64)
+    """Return triangle, row, first column and number of columns of every non-empty span."""
+    top = np.clip(np.ceil(_fold(np.minimum, corners[:, :, 1]) - 0.5), 0, height).astype(np.int64)
+    below = np.clip(np.floor(_fold(np.maximum, corners[:, :, 1]) - 0.5) + 1, 0, height).astype(np.int64)
     rows = np.maximum(below - top, 0)
     triangle = np.repeat(np.arange(len(corners)), rows)
     row = np.arange(len(triangle)) - np.repeat(np.cumsum(rows) - rows, rows) + top[triangle]
@@ -67,22 +65,22 @@ def _spans(corners: Floats, height: int, width: int) -> tuple[Integers, Integers
     slope = along[triangle]
     with np.errstate(divide="ignore", invalid="ignore"):
         crossing = -value / slope
-    left = _outermost(np.maximum, np.where(slope > 0, crossing, -np.inf))
-    right = _outermost(np.minimum, np.where(slope < 0, crossing, np.inf))
-    outside = _outermost(np.logical_or, (slope == 0) & (value < 0))
+    left = _fold(np.maximum, np.where(slope > 0, crossing, -np.inf))
+    right = _fold(np.minimum, np.where(slope < 0, crossing, np.inf))
+    outside = _fold(np.logical_or, (slope == 0) & (value < 0))
     start = np.clip(np.ceil(left - 0.5), 0, width).astype(np.int64)
     end = np.clip(np.floor(right - 0.5) + 1, 0, width).astype(np.int64)
     filled = np.flatnonzero((end > start) & ~outside)
     return triangle[filled], row[filled], start[filled], (end - start)[filled]
 
 
-def _outermost(choose: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-    """Return (N,): `choose` over the three columns of (N, 3); NumPy's own reduction is slow over so short an axis."""
+def _fold(choose: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+    """Return (N,): `choose` over the columns of (N, 3); NumPy's own reduction is slow along such a short axis."""
     return np.asarray(choose(choose(values[:, 0], values[:, 1]), values[:, 2]))
 
 
 def _edges(corners: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return a, b, c (T, 3) of the edges a·column + b·row + c ≥ 0 inside, whichever way the corners run."""
+    """Return a, b, c (T, 3) of the edge functions a·column + b·row + c, positive inside for either orientation."""
     following = np.roll(corners, -1, axis=1)
     along = corners[:, :, 1] - following[:, :, 1]
     across = following[:, :, 0] - corners[:, :, 0]

@@ -1,1 +1,1 @@
-"""One photograph: surroundings, light, occluders, lens, part boxes."""
+"""One picture of a vehicle: pose, light, surroundings, occluders, camera effects and part boxes."""

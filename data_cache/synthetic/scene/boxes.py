@@ -1,4 +1,4 @@
-"""Part boxes from the picture of part numbers: only what is really seen is boxed."""
+"""Boxes of the visible parts, measured on layers of part numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,61 +11,58 @@ from data_cache.synthetic.geometry.mesh import Mesh
 from data_cache.synthetic.geometry.rasterise import signed_area
 from data_cache.synthetic.vehicle.canvas import Part
 
-SMALLEST_PIXELS = 6.0  # of the final picture
-SMALLEST_SHARE = 0.25  # of the part's own projected area
-GLANCING = 0.3  # of a painted part's area seen head-on
+MIN_PIXELS = 6.0  # visible pixels of the final picture
+MIN_VISIBLE = 0.25  # visible share of the part's projected area
+MIN_PROJECTED = 0.3  # share of a painted part's head-on area below which its projected area does not fall
 
 
 @dataclass(frozen=True)
 class PartBox:
-    """One visible part: `label` indexes PART_NAMES, the box is x, y, width, height in pixels of the picture."""
+    """A visible part; `label` indexes PART_NAMES, the box is in pixels of the picture."""
 
     label: int
     x: float
     y: float
     width: float
     height: float
-    visible: float  # pixels
 
 
-def visible_boxes(layers: Sequence[Bytes], parts: Sequence[Part], extent: Floats, enlarged: int) -> list[PartBox]:
-    """Return the boxes of the parts numbered in `layers`, pictures (H, W) enlarged by a whole factor.
+def visible_boxes(layers: Sequence[Bytes], parts: Sequence[Part], areas: Floats, supersampling: int) -> list[PartBox]:
+    """Return the boxes of the parts in `layers`, arrays (H, W) of part numbers, in order of part number.
 
-    A part is boxed where it has SMALLEST_PIXELS visible pixels and SMALLEST_SHARE of `extent` (P + 1,), the area in
-    enlarged pixels that it would cover if nothing hid it.
+    A part needs MIN_PIXELS visible pixels and MIN_VISIBLE of `areas` (P + 1,), its unoccluded area in samples.
     """
     boxes = []
     for number, low, high, count in part_extents(layers):
-        pixels = count / enlarged**2
-        if pixels < SMALLEST_PIXELS or count < SMALLEST_SHARE * extent[number]:
+        if count / supersampling**2 < MIN_PIXELS or count < MIN_VISIBLE * areas[number]:
             continue
-        x, y = low[0] / enlarged, low[1] / enlarged
-        right, below = (high[0] + 1) / enlarged, (high[1] + 1) / enlarged
-        boxes.append(PartBox(parts[number - 1].label, x, y, right - x, below - y, pixels))
+        x, y = low[0] / supersampling, low[1] / supersampling
+        right, bottom = (high[0] + 1) / supersampling, (high[1] + 1) / supersampling
+        boxes.append(PartBox(parts[number - 1].label, x, y, right - x, bottom - y))
     return boxes
 
 
 def part_extents(layers: Sequence[Bytes]) -> list[tuple[int, tuple[int, int], tuple[int, int], int]]:
-    """Return (number, lowest column and row, highest column and row, pixels) of every part in the layers, in order."""
-    found = []
+    """Return (number, (first column, first row), (last column, last row), samples) of every part, sorted by number."""
+    extents = []
     for layer in layers:
         rows, columns = np.nonzero(layer)
         numbers = layer[rows, columns]
         order = np.argsort(numbers, kind="stable")
         rows, columns, numbers = rows[order], columns[order], numbers[order]
         starts = np.flatnonzero(np.diff(numbers, prepend=0))
-        for start, end in zip(starts, np.append(starts[1:], len(numbers))[: len(starts)], strict=True):
+        for start, end in zip(starts, [*starts[1:], len(numbers)], strict=False):
             low = (int(columns[start:end].min()), int(rows[start]))
             high = (int(columns[start:end].max()), int(rows[end - 1]))
-            found.append((int(numbers[start]), low, high, int(end - start)))
-    return sorted(found)
+            extents.append((int(numbers[start]), low, high, int(end - start)))
+    return sorted(extents)
 
 
-def unhidden_areas(parts: Sequence[Part], meshes: Sequence[Mesh], camera: Camera) -> Floats:
-    """Return (P + 1,): the area in pixels that each part number would cover alone; entry 0 is unused.
+def unoccluded_areas(parts: Sequence[Part], meshes: Sequence[Mesh], camera: Camera) -> Floats:
+    """Return (P + 1,): the projected area in pixels of each part number if nothing hid it; entry 0 is unused.
 
-    Built parts count their triangles that face the camera. Painted parts count their outline, and no less than
-    GLANCING of what it would cover seen head-on: what is only glimpsed along its surface is not seen.
+    The area of built parts is that of their triangles facing the camera; that of painted parts is the area of their
+    outline, at least MIN_PROJECTED of what it would be head-on, so that parts at grazing angles count as hidden.
     """
     areas = np.zeros(len(parts) + 1)
     for mesh in meshes:
@@ -78,5 +75,5 @@ def unhidden_areas(parts: Sequence[Part], meshes: Sequence[Mesh], camera: Camera
             screen, depth = camera.project(part.outline)
             column, row = screen[:, 0], screen[:, 1]
             covered = abs(float(column @ np.roll(row, -1) - row @ np.roll(column, -1))) / 2
-            areas[number] = max(covered, GLANCING * part.area * (camera.focal_px / float(depth.mean())) ** 2)
+            areas[number] = max(covered, MIN_PROJECTED * part.area * (camera.focal_px / float(depth.mean())) ** 2)
     return areas

@@ -1,15 +1,39 @@
-"""The light of one picture: sun or cloud, from any side, as strong as the camera's exposure makes it."""
+"""The light of one picture: sun and sky, reflections, and which lamps are on."""
+
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from data_cache.synthetic.scene.shading import Light
+from data_cache.synthetic.geometry.arrays import Floats
 
-DUSK = 0.07  # of the pictures: little light, lamps on
-LIT = (0.30, 0.10, 0.10, 0.10)  # of the other pictures: brake, head, left and right signal lamps
+DUSK = 0.07  # share of the pictures with little light and lamps on
+LAMPS_ON = (0.30, 0.10, 0.10, 0.10)  # share of the other pictures with brake, head, left and right signal lamps on
 
 
-def draw_light(rng: np.random.Generator, exposure: float) -> Light:
-    """Draw the light of a picture."""
+@dataclass(frozen=True)
+class Light:
+    """The light of one picture; colours are linear, all arrays (3, 1) float32."""
+
+    sun: Floats  # unit vector towards the sun
+    sun_colour: Floats
+    zenith: Floats
+    horizon: Floats
+    ground: Floats  # light reflected by the road
+    shirt: Floats  # albedo of the driver's clothes
+    skyline: Floats  # phases of the silhouette of trees and houses that paint and glass reflect
+    cabin: float  # light in the cabin, as a share of the light outside
+    reflection: float  # strength of all reflections
+    glass_reflection: float  # further factor for tinted glass
+    lamps: tuple[float, float, float, float]  # brightness of brake, head, left and right signal lamps
+
+    def __post_init__(self) -> None:
+        for field in fields(self)[:7]:
+            column = np.asarray(getattr(self, field.name), dtype=np.float32).reshape(3, 1)
+            object.__setattr__(self, field.name, column)
+
+
+def sample_light(rng: np.random.Generator, exposure: float) -> Light:
+    """Sample the light of a picture, scaled by the camera's exposure."""
     overcast, dusk = rng.random() < 0.45, rng.random() < DUSK
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(20, 75))
     strength = (rng.uniform(0.02, 0.25) if overcast else rng.uniform(0.5, 1.9)) * exposure
@@ -25,15 +49,15 @@ def draw_light(rng: np.random.Generator, exposure: float) -> Light:
         ground=(0.30 * sky + 0.18 * strength) * np.array([1.0, 0.98, 0.94]),
         shirt=rng.uniform(0.06, 0.8) * rng.uniform(0.5, 1.0, 3),
         cabin=rng.uniform(0.40, 0.85),
-        glare=float(np.exp(rng.normal(-0.1, 0.3))),
-        panes=float(np.exp(rng.uniform(-0.3, 1.2))),
-        lamps=_draw_lamps(rng, dusk),
+        reflection=float(np.exp(rng.normal(-0.1, 0.3))),
+        glass_reflection=float(np.exp(rng.uniform(-0.3, 1.2))),
+        lamps=_sample_lamps(rng, dusk),
         skyline=rng.uniform(0, 2 * np.pi, 3),
     )
 
 
-def _draw_lamps(rng: np.random.Generator, dusk: bool) -> tuple[float, float, float, float]:
-    """Draw how brightly brake, head and left and right signal lamps are lit; mostly not at all."""
-    shares = (0.9, 0.8, *LIT[2:]) if dusk else LIT
+def _sample_lamps(rng: np.random.Generator, dusk: bool) -> tuple[float, float, float, float]:
+    """Sample the brightness of brake, head, left and right signal lamps; 0 is off."""
+    shares = (0.9, 0.8, *LAMPS_ON[2:]) if dusk else LAMPS_ON
     brake, head, left, right = (rng.uniform(0.3, 1.0) if rng.random() < share else 0.0 for share in shares)
     return brake, head, left, right

@@ -1,58 +1,85 @@
-"""Light on surfaces: the sky, the sun, paint that mirrors them, and glass that lets the cabin through."""
+"""Shading of a vehicle: diffuse light, reflections, lit lamps, and the cabin seen through glass."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Bytes, Floats, Integers
 from data_cache.synthetic.geometry.atlas import Material
 from data_cache.synthetic.geometry.camera import Camera
-from data_cache.synthetic.geometry.trace import Hits, trace
+from data_cache.synthetic.geometry.gbuffer import GBuffer, fill_gbuffer
+from data_cache.synthetic.scene.light import Light
 from data_cache.synthetic.vehicle.model import Model
 
-# share of light mirrored head-on and at a glance, by material (Schlick's approximation between)
-MIRRORED = np.array([0.07, 0.015, 0.45, 0.06, 0.05, 0.07, 0.05, 0.01, 0.06, 0.06, 0.06, 0.06], dtype=np.float32)
-GLANCING = np.array([0.65, 0.08, 0.5, 0.5, 0.8, 0.8, 0.8, 0.02, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
-PASSED = np.array([0, 0, 0, 0, 0.82, 0.13, 0, 0, 0, 0, 0, 0], dtype=np.float32)  # share of the cabin's light
-# (3, 4): what lit lamps send out, from Material.TAIL on
+# by material: share of light reflected head-on and at grazing angles (Schlick's approximation in between)
+HEAD_ON = np.array([0.07, 0.015, 0.45, 0.06, 0.05, 0.07, 0.05, 0.01, 0.06, 0.06, 0.06, 0.06], dtype=np.float32)
+GRAZING = np.array([0.65, 0.08, 0.5, 0.5, 0.8, 0.8, 0.8, 0.02, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
+TRANSMITTED = np.array([0, 0, 0, 0, 0.82, 0.13, 0, 0, 0, 0, 0, 0], dtype=np.float32)  # share of the cabin's light
+# (3, 4): light emitted by lamps that are on, from Material.TAIL on
 EMITTED = np.array([[2.0, 0.10, 0.08], [2.4, 2.4, 2.2], [2.4, 1.0, 0.12], [2.4, 1.0, 0.12]], dtype=np.float32).T
-SHARPNESS = 64  # exponent of the sun's glint
-
-
-@dataclass(frozen=True)
-class Light:
-    """The light of one picture; colours are linear, (3, 1) float32 each."""
-
-    sun: Floats  # unit vector towards the sun
-    sun_colour: Floats
-    zenith: Floats
-    horizon: Floats
-    ground: Floats  # light that the road throws back
-    shirt: Floats  # the driver's clothes today
-    skyline: Floats  # phases of the silhouette of trees and houses that paint and glass mirror
-    cabin: float  # light inside, of that outside
-    glare: float  # strength of reflections
-    panes: float  # of those in tinted glass, in addition
-    lamps: tuple[float, float, float, float]  # how brightly brake, head and left and right signal lamps are lit
-
-    def __post_init__(self) -> None:
-        for field in fields(self)[:7]:
-            column = np.asarray(getattr(self, field.name), dtype=np.float32).reshape(3, 1)
-            object.__setattr__(self, field.name, column)
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """A vehicle as it sends light to the camera: rows and columns are those of the (enlarged) picture."""
+    """The shaded vehicle, at the resolution of the supersampled picture."""
 
-    colour: Floats  # (H, W, 3) linear, 0 where uncovered
-    cover: Bytes  # (H, W) 1 where the vehicle is
+    colour: Floats  # (H, W, 3) linear, 0 outside the vehicle
+    cover: Bytes  # (H, W) 1 on the vehicle
     surface: Bytes  # (H, W) part number of the outermost surface
-    through: Bytes  # (H, W) part number of what is seen behind the windshield
+    through: Bytes  # (H, W) part number of what is visible through the windshield
 
 
-def sky_colour(direction: Floats, light: Light) -> Floats:
-    """Return what a mirror sees along unit directions (3, N): sky over a skyline over the road."""
+def shade_vehicle(model: Model, camera: Camera, light: Light, shape: tuple[int, int]) -> Appearance:
+    """Render the vehicle: the exterior first, then the cabin at the pixels that are glass."""
+    outside = fill_gbuffer(model.outside, model.atlas, camera, shape)
+    colour = _shade_outside(outside, _toward_eye(outside.pixel, camera, shape[1]), light)
+    cover, surface, through = (np.zeros(shape[0] * shape[1], np.uint8) for _ in range(3))
+    cover[outside.pixel] = 1
+    surface[outside.pixel] = outside.part
+    papers = outside.pixel[outside.material == Material.PAPER]
+    through[papers] = surface[papers]
+    surface[papers] = _windshield_part(outside)
+    panes = np.flatnonzero(TRANSMITTED[outside.material] > 0)
+    if len(panes):
+        inside, pane = _look_inside(panes, outside, model, camera, shape)
+        colour[:, pane] += _shade_inside(inside, light) * TRANSMITTED[outside.material[pane]]
+        windshield = outside.material[pane] == Material.GLASS_FRONT
+        through[inside.pixel[windshield]] = inside.part[windshield]
+    picture = np.zeros((shape[0] * shape[1], 3), np.float32)
+    picture[outside.pixel] = colour.T
+    return Appearance(picture.reshape(*shape, 3), *(layer.reshape(shape) for layer in (cover, surface, through)))
+
+
+def _shade_outside(outside: GBuffer, toward_eye: Floats, light: Light) -> Floats:
+    """Return the light (3, N) that the exterior sends to the eye; `toward_eye` (3, N) are unit vectors."""
+    normal = outside.normal
+    diffuse = outside.colour * (_ambient(normal, light) + light.sun_colour * np.clip(_dot(normal, light.sun), 0, None))
+    cosine = np.clip(_dot(normal, toward_eye), 0, 1)
+    base, edge = HEAD_ON[outside.material], GRAZING[outside.material]
+    share = (base + (edge - base) * (1 - cosine) ** 5) * np.float32(light.reflection)
+    share[outside.material == Material.GLASS_SIDE] *= np.float32(light.glass_reflection)
+    mirror = (2 * cosine) * normal - toward_eye
+    glint = np.clip(_dot(mirror, light.sun), 0, 1)
+    for _ in range(6):  # to the power of 64
+        glint = glint * glint
+    reflected = _sky_colour(mirror, light) + light.sun_colour * (6 * glint)
+    sent = diffuse + np.minimum(share, 1) * (reflected - diffuse)
+    for lamp, brightness in enumerate(light.lamps):
+        if brightness > 0:
+            lens = outside.material == Material.TAIL + lamp
+            sent[:, lens] += EMITTED[:, lamp, None] * np.float32(brightness)
+    return sent
+
+
+def _shade_inside(inside: GBuffer, light: Light) -> Floats:
+    """Return the light (3, N) of surfaces in the cabin: weak, diffuse, without reflections."""
+    colour = np.where(inside.material == Material.SHIRT, light.shirt, inside.colour)
+    sunshine = light.sun_colour * (0.5 * np.clip(_dot(inside.normal, light.sun), 0, None))
+    return colour * (_ambient(inside.normal, light) + sunshine) * np.float32(light.cabin)
+
+
+def _sky_colour(direction: Floats, light: Light) -> Floats:
+    """Return the light (3, N) arriving from unit directions (3, N): sky, skyline and road."""
     height = direction[2]
     sky = light.horizon + (light.zenith - light.horizon) * np.sqrt(np.clip(height, 0, 1))
     ground = light.ground * np.clip(0.65 - 0.5 * height, 0.4, 1.0)
@@ -62,86 +89,35 @@ def sky_colour(direction: Floats, light: Light) -> Floats:
     return np.asarray(ground + (sky - ground) * np.clip((height - edge) / 0.10, 0, 1))
 
 
-def ambient(normal: Floats, light: Light) -> Floats:
+def _ambient(normal: Floats, light: Light) -> Floats:
     """Return the light (3, N) of sky and ground on surfaces with these normals (3, N)."""
     sky, ground = 0.55 * light.horizon + 0.45 * light.zenith, 0.7 * light.ground
     return np.asarray(ground + (sky - ground) * (0.5 + 0.5 * normal[2]))
 
 
-def lit_outside(hits: Hits, toward_eye: Floats, light: Light) -> Floats:
-    """Return the light (3, N) that outer surfaces send to the eye; `toward_eye` (3, N) are unit vectors."""
-    normal = hits.normal
-    diffuse = hits.colour * (ambient(normal, light) + light.sun_colour * np.clip(_dot(normal, light.sun), 0, None))
-    cosine = np.clip(_dot(normal, toward_eye), 0, 1)
-    base, edge = MIRRORED[hits.material], GLANCING[hits.material]
-    share = (base + (edge - base) * (1 - cosine) ** 5) * np.float32(light.glare)
-    share[hits.material == Material.GLASS_SIDE] *= np.float32(light.panes)
-    mirror = (2 * cosine) * normal - toward_eye
-    glint = np.clip(_dot(mirror, light.sun), 0, 1)
-    for _ in range(6):  # to the power of SHARPNESS, by squaring
-        glint = glint * glint
-    shine = sky_colour(mirror, light) + light.sun_colour * (6 * glint)
-    sent = diffuse + np.minimum(share, 1) * (shine - diffuse)
-    _light_lamps(sent, hits, light)
-    return sent
+def _windshield_part(outside: GBuffer) -> int:
+    """Return the part number of the windshield, 0 if it is not visible."""
+    first = np.argmax(outside.material == Material.GLASS_FRONT)
+    return int(outside.part[first]) if outside.material[first] == Material.GLASS_FRONT else 0
 
 
-def _light_lamps(sent: Floats, hits: Hits, light: Light) -> None:
-    """Add to `sent` (3, N) what the lamps give that are lit in this picture."""
-    for place, strength in enumerate(light.lamps):
-        if strength > 0:
-            lens = hits.material == Material.TAIL + place
-            sent[:, lens] += EMITTED[:, place, None] * np.float32(strength)
+def _look_inside(
+    panes: Integers, outside: GBuffer, model: Model, camera: Camera, shape: tuple[int, int]
+) -> tuple[GBuffer, Integers]:
+    """Return what is visible in the cabin through `panes` (indices into `outside`), and the pane of each pixel."""
+    inside = fill_gbuffer(model.inside, model.atlas, camera, shape, within=outside.pixel[panes])
+    pane = np.searchsorted(outside.pixel, inside.pixel)
+    # tinted side windows hide the items in the cabin
+    dimmed = (inside.part > 0) & (outside.material[pane] != Material.GLASS_FRONT)
+    return replace(inside, colour=np.where(dimmed, 0.3 * inside.colour, inside.colour)), pane
 
 
-def lit_inside(hits: Hits, light: Light) -> Floats:
-    """Return the light (3, N) of surfaces in the cabin: weak, soft, without reflections."""
-    colour = np.where(hits.material == Material.SHIRT, light.shirt, hits.colour)
-    sunshine = light.sun_colour * (0.5 * np.clip(_dot(hits.normal, light.sun), 0, None))
-    return colour * (ambient(hits.normal, light) + sunshine) * np.float32(light.cabin)
+def _toward_eye(pixel: Integers, camera: Camera, width: int) -> Floats:
+    """Return unit vectors (3, N) from the surface at these pixels (N,) to the camera."""
+    row, column = np.divmod(pixel, width)
+    rays = -camera.rays((column + 0.5).astype(np.float32), (row + 0.5).astype(np.float32))
+    return np.asarray(rays / np.sqrt(_dot(rays, rays)))
 
 
 def _dot(first: Floats, second: Floats) -> Floats:
     return np.asarray(first[0] * second[0] + first[1] * second[1] + first[2] * second[2])
-
-
-def photograph_vehicle(model: Model, camera: Camera, light: Light, shape: tuple[int, int]) -> Appearance:
-    """Render the vehicle: opaque surfaces first, then the cabin through the pixels that are glass."""
-    hits = trace(model.outside, model.atlas, camera, shape)
-    colour = lit_outside(hits, _toward_eye(hits.pixel, camera, shape[1]), light)
-    cover, surface, through = (np.zeros(shape[0] * shape[1], np.uint8) for _ in range(3))
-    cover[hits.pixel] = 1
-    surface[hits.pixel] = hits.part
-    papers = hits.pixel[hits.material == Material.PAPER]
-    through[papers] = surface[papers]
-    surface[papers] = _shield_part(hits)
-    panes = np.flatnonzero(PASSED[hits.material] > 0)
-    if len(panes):
-        behind, of_hit = _behind(panes, hits, model, camera, shape)
-        colour[:, of_hit] += lit_inside(behind, light) * PASSED[hits.material[of_hit]]
-        shield = hits.material[of_hit] == Material.GLASS_FRONT
-        through[behind.pixel[shield]] = behind.part[shield]
-    picture = np.zeros((shape[0] * shape[1], 3), np.float32)
-    picture[hits.pixel] = colour.T
-    return Appearance(picture.reshape(*shape, 3), *(layer.reshape(shape) for layer in (cover, surface, through)))
-
-
-def _shield_part(hits: Hits) -> int:
-    """Return the windshield's part number, 0 where it is not seen."""
-    first = np.argmax(hits.material == Material.GLASS_FRONT)
-    return int(hits.part[first]) if hits.material[first] == Material.GLASS_FRONT else 0
-
-
-def _behind(panes: Integers, hits: Hits, model: Model, camera: Camera, shape: tuple[int, int]) -> tuple[Hits, Integers]:
-    """Return what is seen in the cabin through the panes (indices of hits), and the hit that each is seen through."""
-    behind = trace(model.inside, model.atlas, camera, shape, within=hits.pixel[panes])
-    of_hit = np.searchsorted(hits.pixel, behind.pixel)
-    # tinted side windows do not give the things in the cabin away
-    veiled = (behind.part > 0) & (hits.material[of_hit] != Material.GLASS_FRONT)
-    return replace(behind, colour=np.where(veiled, 0.3 * behind.colour, behind.colour)), of_hit
-
-
-def _toward_eye(pixel: Integers, camera: Camera, width: int) -> Floats:
-    row, column = np.divmod(pixel, width)
-    rays = -camera.rays((column + 0.5).astype(np.float32), (row + 0.5).astype(np.float32))
-    return np.asarray(rays / np.sqrt(_dot(rays, rays)))

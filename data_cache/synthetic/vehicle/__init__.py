@@ -1,1 +1,1 @@
-"""One vehicle as triangles and paint: shell, cabin, lamps, wheels, plates."""
+"""The 3-D model of one vehicle: body shell, painted skins, wheels, fittings and cabin, with numbered parts."""

@@ -1,26 +1,16 @@
-"""The front of a vehicle, painted flat: bumper, grille, lamps, logo, plate, windshield and what sticks to it."""
+"""The front skin: bumper, grille, lamps, logo, plate, and the windshield with its stickers."""
 
 import numpy as np
 
-from data_cache.synthetic.design.fleet import Sticker
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, height_at, sticker_outline
+from data_cache.synthetic.design.traits import Sticker
+from data_cache.synthetic.geometry.atlas import Material, Point, Skin, shrunk
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, nose_height, sticker_outline
 from data_cache.synthetic.vehicle.lamps import paint_fog_lamp, paint_head_lamp
-from data_cache.synthetic.vehicle.plates import paint_plate
-
-# strokes of the made-up makers' signs, in shares of their radius
-LOGO_STROKES: tuple[tuple[tuple[Point, ...], ...], ...] = (
-    (((-0.7, 0.5), (0.0, -0.7), (0.7, 0.5)),),
-    (((-1.0, 0.0), (1.0, 0.0)),),
-    (((0.0, 0.8), (0.0, 0.0)), ((-0.7, -0.5), (0.0, 0.0), (0.7, -0.5))),
-    (((-0.6, -0.6), (-0.6, 0.6)), ((0.6, -0.6), (0.6, 0.6)), ((-0.6, 0.0), (0.6, 0.0))),
-    (((-0.9, 0.0), (0.0, 0.4), (0.9, 0.0)),),
-)
-LOGO_GROUNDS: tuple[Colour, ...] = (BLACK, (30, 50, 120), BLACK, (150, 20, 24), (240, 240, 240))
+from data_cache.synthetic.vehicle.plates import paint_logo, paint_plate
 
 
 def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
-    """Paint the front skin; return the part numbers of cover and light of the head lamps, by flank."""
+    """Paint the front skin; return the part numbers (cover, light) of the head lamps by their corner."""
     skin = canvas.skin("front")
     skin.fill(canvas.design.paint, Material.PAINT)
     _paint_bumper(canvas, skin)
@@ -29,45 +19,33 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
     if canvas.design.lamps.fog:
         for side in (1, -1):
             paint_fog_lamp(canvas, skin, side)
-    paint_logo(canvas, skin, (0.0, height_at(canvas, 0.80)), 0.075, canvas.body.ahead(0.02), 1)
-    paint_plate(canvas, skin, (0.0, height_at(canvas, 0.36)), canvas.body.ahead(0.0), 1)
+    paint_logo(canvas, skin, (0.0, nose_height(canvas, 0.80)), 0.075, canvas.body.ahead(0.02), 1)
+    paint_plate(canvas, skin, (0.0, nose_height(canvas, 0.36)), canvas.body.ahead(0.0), 1)
     _paint_windshield(canvas, skin)
-    _paint_glass_papers(canvas, skin)
+    _paint_glass_stickers(canvas, skin)
     return lamps
-
-
-def paint_logo(canvas: Canvas, skin: Skin, centre: Point, radius: float, ahead: float, sign: int) -> None:
-    """Paint the maker's sign about `centre` (u, z); u = sign·y."""
-    style = canvas.design.logo
-    outline = ellipse(centre, (radius * (1.35 if style in (1, 3) else 1.0), radius))
-    part = canvas.add_part("logo", [(ahead, sign * u, z) for u, z in outline])
-    skin.polygon(outline, CHROME, Material.METAL, part)
-    skin.polygon(shrunk(outline, 0.76, 0.76), LOGO_GROUNDS[style], Material.METAL)
-    for stroke in LOGO_STROKES[style]:
-        points = [(centre[0] + radius * u, centre[1] + radius * v) for u, v in stroke]
-        skin.line(points, CHROME if style != 4 else (40, 60, 150), 0.016)
 
 
 def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     half = canvas.body.width / 2
-    low, high = height_at(canvas, -0.3), height_at(canvas, 0.5)
+    low, high = nose_height(canvas, -0.3), nose_height(canvas, 0.5)
     if canvas.design.low_bumper:
         skin.polygon([(-half, low), (half, low), (half, high), (-half, high)], (46, 47, 50), Material.MATTE)
-    intake = [(-0.62 * half, height_at(canvas, 0.03)), (0.62 * half, height_at(canvas, 0.03))]
-    intake += [(0.50 * half, height_at(canvas, 0.24)), (-0.50 * half, height_at(canvas, 0.24))]
+    bottom, middle, top = (nose_height(canvas, share) for share in (0.03, 0.14, 0.24))
+    intake = [(-0.62 * half, bottom), (0.62 * half, bottom), (0.50 * half, top), (-0.50 * half, top)]
     skin.polygon(intake, BLACK, Material.MATTE)
-    skin.line([(-0.55 * half, height_at(canvas, 0.14)), (0.55 * half, height_at(canvas, 0.14))], (60, 60, 62), 0.012)
+    skin.line([(-0.55 * half, middle), (0.55 * half, middle)], (60, 60, 62), 0.012)
     seam = darker(canvas.design.paint, 0.45)
     for side in (1, -1):
-        skin.line([(side * 0.50 * half, high), (side * half, height_at(canvas, 0.52))], seam, 0.008)
-    edge = height_at(canvas, 0.985)
+        skin.line([(side * 0.50 * half, high), (side * half, nose_height(canvas, 0.52))], seam, 0.008)
+    edge = nose_height(canvas, 0.985)
     skin.line([(-0.9 * half, edge), (0.9 * half, edge)], darker(canvas.design.paint, 0.5), 0.012)
 
 
 def _paint_grille(canvas: Canvas, skin: Skin) -> None:
     half, style = canvas.body.width / 2, canvas.design.grille
     foot, head = {3: (0.74, 0.93), 5: (0.12, 0.93), 6: (0.80, 0.90)}.get(style, (0.56, 0.93))
-    low, high = height_at(canvas, foot), height_at(canvas, head)
+    low, high = nose_height(canvas, foot), nose_height(canvas, head)
     wide = (0.46, 0.42, 0.34, 0.46, 0.30, 0.44, 0.40)[style] * half
     narrow = wide * (0.9, 0.8, 0.75, 1.0, 1.0, 0.7, 1.0)[style]
     outline: list[Point] = [(-narrow, low), (narrow, low), (wide, high), (-wide, high)]
@@ -82,7 +60,7 @@ def _paint_grille(canvas: Canvas, skin: Skin) -> None:
 
 
 def _paint_windshield(canvas: Canvas, skin: Skin) -> None:
-    """Paint the glass with its black rim; the wipers lie at its foot."""
+    """Paint the glass with its black rim, and the wipers."""
     rim = [canvas.glass_point(side * 1.05, up) for side, up in _around(0.0, 1.0)]
     skin.polygon([(y, z) for _, y, z in rim], BLACK, Material.MATTE)
     outline = [canvas.glass_point(side, up) for side, up in _around(0.05, 0.95)]
@@ -94,36 +72,31 @@ def _paint_windshield(canvas: Canvas, skin: Skin) -> None:
 
 
 def _around(low: float, high: float) -> list[Point]:
-    """Return (across, up) around the glass, its corners cut a little."""
+    """Return the outline (across, up) of the glass with slightly cut corners."""
     cut = 0.06
     right = [(1.0, low + cut), (1.0, high - cut), (1.0 - cut, high)]
     return [(1.0 - cut, low), *right, *[(-a, u) for a, u in reversed(right)], (-1.0 + cut, low)]
 
 
-def _paint_glass_papers(canvas: Canvas, skin: Skin) -> None:
-    """Stick the yearly signs, the entry license and the newer sign behind the windshield."""
+def _paint_glass_stickers(canvas: Canvas, skin: Skin) -> None:
+    """Paint the annual service signs (one part), the entry license and the newer sign."""
     individual = canvas.individual
     if individual.annual_signs:
         outlines = [_on_glass(canvas, sticker) for sticker in individual.annual_signs]
         points = np.concatenate([np.asarray(outline) for outline in outlines])
         low, high = points.min(axis=0), points.max(axis=0)
-        extent = [
-            (low[0], low[1], low[2]),
-            (low[0], high[1], low[2]),
-            (high[0], high[1], high[2]),
-            (high[0], low[1], high[2]),
-        ]
-        part = canvas.add_part("annual service signs", extent)
+        (x0, y0, z0), (x1, y1, z1) = low, high
+        part = canvas.add_part("annual service signs", [(x0, y0, z0), (x0, y1, z0), (x1, y1, z1), (x1, y0, z1)])
         for sticker, outline in zip(individual.annual_signs, outlines, strict=True):
-            _stick(skin, sticker, outline, part)
-    for name, paper in (("entry license", individual.entry_license), ("newer sign", individual.newer_sign)):
-        if paper is not None:
-            outline = _on_glass(canvas, paper)
-            _stick(skin, paper, outline, canvas.add_part(name, outline))
+            _paint_sticker(skin, sticker, outline, part)
+    for name, single in (("entry license", individual.entry_license), ("newer sign", individual.newer_sign)):
+        if single is not None:
+            outline = _on_glass(canvas, single)
+            _paint_sticker(skin, single, outline, canvas.add_part(name, outline))
 
 
 def _on_glass(canvas: Canvas, sticker: Sticker) -> list[tuple[float, float, float]]:
-    """Return a sticker's corners (x, y, z) on the windshield."""
+    """Return the corners (x, y, z) of a sticker on the windshield."""
     x, y, z = canvas.glass_point(sticker.across, sticker.up)
     low, high = canvas.glass_point(0, 0.1), canvas.glass_point(0, 0.9)
     rise, run = high[2] - low[2], low[0] - high[0]
@@ -131,7 +104,7 @@ def _on_glass(canvas: Canvas, sticker: Sticker) -> list[tuple[float, float, floa
     return [(x - b * run / length, y + a, z + b * rise / length) for a, b in sticker_outline(sticker)]
 
 
-def _stick(skin: Skin, sticker: Sticker, outline: list[tuple[float, float, float]], part: int) -> None:
+def _paint_sticker(skin: Skin, sticker: Sticker, outline: list[tuple[float, float, float]], part: int) -> None:
     corners = [(y, z) for _, y, z in outline]
     skin.polygon(corners, sticker.colour, Material.PAPER, part)
     skin.polygon(shrunk(corners, 0.55, 0.4), darker(sticker.colour, 0.55), Material.PAPER)

@@ -1,21 +1,24 @@
-"""The cabin behind the windshield: lining, dashboard, seats, driver, and the things that owners put there."""
+"""The cabin: lining, dashboard, seats, driver, and the items behind the windshield."""
 
 from itertools import pairwise
 
 import numpy as np
 
-from data_cache.synthetic.design.fleet import Thing
+from data_cache.synthetic.design.traits import CabinItem
 from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.geometry.atlas import Colour, Material
 from data_cache.synthetic.geometry.mesh import Mesh, Solid, bar, box, ellipsoid, join_solids, tube
 from data_cache.synthetic.vehicle.canvas import Canvas, darker
 
 SKIN_TONE: Colour = (196, 150, 120)
-DRIVER_SIDE = 0.37  # metres left of the middle
+DRIVER_Y = 0.37  # metres left of the middle
+BELT = (  # x, y, z from the driver's chest, shoulder and the top of the head
+    (-0.10, 0.20, -0.25), (-0.02, 0.12, -0.33), (0.0, 0.02, -0.45), (0.0, -0.10, -0.57), (-0.05, -0.20, -0.69),
+)  # fmt: skip
 
 
 def build_interior(canvas: Canvas) -> list[Mesh]:
-    """Return the meshes of all that is seen only through the glass."""
+    """Return the meshes of everything that is visible through glass only."""
     cabin = _Cabin(canvas)
     meshes = [*cabin.furniture(), *cabin.driver()]
     individual = canvas.individual
@@ -25,47 +28,46 @@ def build_interior(canvas: Canvas) -> list[Mesh]:
         meshes += cabin.tissue_box(individual.tissue_box)
     if individual.hanging is not None:
         meshes += cabin.hanging(individual.hanging)
-    for thing in individual.ornaments:
-        meshes += cabin.ornament(thing)
+    for item in individual.ornaments:
+        meshes += cabin.ornament(item)
     return meshes
 
 
 class _Cabin:
-    """Places inside one body."""
+    """Dimensions of one cabin, and builders for what is in it; s values are metres behind the front bumper."""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas, self.body = canvas, canvas.body
-        low, high = self.body.windshield
-        self.glass_foot, self.glass_head = low, high
-        self.run = high - low
-        self.dash_top = float(self.body.top_at(low)) - 0.05
-        self.dash_end = low + 0.32 + 0.45 * self.run
-        self.seat = low + 0.60 + 0.48 * self.run
+        self.glass_low, self.glass_high = self.body.windshield
+        self.glass_run = self.glass_high - self.glass_low
+        self.dash_top = float(self.body.top_at(self.glass_low)) - 0.05
+        self.dash_end = self.glass_low + 0.32 + 0.45 * self.glass_run
+        self.seat = self.glass_low + 0.60 + 0.48 * self.glass_run
         self.roof = float(self.body.top_at(self.seat)) - 0.05
-        self.crown = min(self.roof - 0.05, self.dash_top + 0.56)  # top of a seated driver's head
+        self.crown = min(self.roof - 0.05, self.dash_top + 0.56)  # top of the driver's head
         self.shade = canvas.design.cabin
 
     def _at(self, s: float, y: float, z: float) -> tuple[float, float, float]:
         return self.body.ahead(s), y, z
 
     def furniture(self) -> list[Mesh]:
-        """Return lining, rear window, dashboard, steering wheel, seats and the inner mirror."""
+        """Return lining, rear window, dashboard, steering wheel, seats and inside mirror."""
         half = self.body.width / 2
         end = max(self.body.rear_glass[0] - 0.05, self.seat + 0.6)
-        front = self.glass_foot - 0.1
+        front = self.glass_low - 0.1
         lining = box(self._at((front + end) / 2, 0, (self.roof + 0.3) / 2), (end - front, 1.84 * half, self.roof - 0.3))
         window = box(self._at(end - 0.05, 0, self.dash_top + 0.28), (0.02, 1.0 * half, 0.24))
-        deep = self.dash_end - self.glass_foot
+        deep = self.dash_end - self.glass_low
         dash = box(self._at((front + self.dash_end) / 2, 0, self.dash_top - 0.2), (deep + 0.1, 1.8 * half, 0.4))
-        hood = ellipsoid(self._at(self.dash_end - 0.16, DRIVER_SIDE, self.dash_top), (0.14, 0.20, 0.06))
+        hood = ellipsoid(self._at(self.dash_end - 0.16, DRIVER_Y, self.dash_top), (0.14, 0.20, 0.06))
         ring = tube(np.array([[-0.02, 0.15], [-0.02, 0.19], [0.02, 0.19], [0.02, 0.15], [-0.02, 0.15]]), 18)
         wheel = Solid(ring.corners[:, :, [1, 0, 2]][:, ::-1], ring.normals[:, :, [1, 0, 2]][:, ::-1]).tilted(-0.5)
-        wheel = wheel.moved(self._at(self.dash_end + 0.10, DRIVER_SIDE, self.dash_top + 0.03))
+        wheel = wheel.moved(self._at(self.dash_end + 0.10, DRIVER_Y, self.dash_top + 0.03))
         mirror = box(
-            self._at(self.glass_head - 0.02, 0, self._glass(self.glass_head - 0.12) - 0.06), (0.03, 0.22, 0.06)
+            self._at(self.glass_high - 0.02, 0, self._glass(self.glass_high - 0.12) - 0.06), (0.03, 0.22, 0.06)
         )
         cloth = darker(self.shade, 1.25)
-        seats = join_solids([seat for y in (DRIVER_SIDE, -DRIVER_SIDE) for seat in self._seat(y)])
+        seats = join_solids([seat for y in (DRIVER_Y, -DRIVER_Y) for seat in self._seat(y)])
         return [
             self.canvas.flat(lining.inverted(), darker(self.shade, 0.7)),
             self.canvas.flat(window, (168, 178, 184)),
@@ -76,7 +78,7 @@ class _Cabin:
         ]
 
     def _glass(self, s: float) -> float:
-        """Return the height of the windshield at `s`."""
+        """Return the height of the windshield's inner side at `s`."""
         return float(self.body.top_at(s)) - 0.02
 
     def _seat(self, y: float) -> list[Solid]:
@@ -85,20 +87,20 @@ class _Cabin:
         return [back, rest]
 
     def driver(self) -> list[Mesh]:
-        """Return the driver's torso, arms, head and hair."""
-        y, x = DRIVER_SIDE, self.seat
-        torso = ellipsoid(self._at(x, y, self.crown - 0.54), (0.15, 0.23, 0.32), power=0.75, segments=14)
+        """Return torso, arms, head and hair of the driver."""
+        y, s = DRIVER_Y, self.seat
+        torso = ellipsoid(self._at(s, y, self.crown - 0.54), (0.15, 0.23, 0.32), power=0.75, segments=14)
         hands = self.dash_top + 0.08
         arms = [
             bar(
-                self._at(x, y + side * 0.22, self.crown - 0.42),
+                self._at(s, y + side * 0.22, self.crown - 0.42),
                 self._at(self.dash_end + 0.12, y + side * 0.15, hands),
                 0.09,
             )
             for side in (1, -1)
         ]
-        head = ellipsoid(self._at(x - 0.02, y, self.crown - 0.12), (0.10, 0.085, 0.125), segments=12)
-        hair = ellipsoid(self._at(x + 0.02, y, self.crown - 0.07), (0.11, 0.093, 0.10), segments=12)
+        head = ellipsoid(self._at(s - 0.02, y, self.crown - 0.12), (0.10, 0.085, 0.125), segments=12)
+        hair = ellipsoid(self._at(s + 0.02, y, self.crown - 0.07), (0.11, 0.093, 0.10), segments=12)
         return [
             self.canvas.flat(join_solids([torso, *arms]), (128, 128, 128), Material.SHIRT),
             self.canvas.flat(head, SKIN_TONE),
@@ -106,79 +108,67 @@ class _Cabin:
         ]
 
     def safe_belt(self) -> Mesh:
-        """Return the belt from the door pillar over the driver's chest to the buckle."""
+        """Return the belt from the door pillar across the driver's chest to the buckle."""
         x = self.body.ahead(self.seat - 0.155)
-        y = DRIVER_SIDE
-        points = [
-            (0.20, -0.25, -0.10),
-            (0.12, -0.33, -0.02),
-            (0.02, -0.45, 0.0),
-            (-0.10, -0.57, 0.0),
-            (-0.20, -0.69, -0.05),
-        ]
         strips = []
-        for (y0, z0, x0), (y1, z1, x1) in pairwise(points):
-            corners = [
-                (x + a, y + b + side, self.crown + c)
-                for a, b, c in ((x0, y0, z0), (x1, y1, z1))
-                for side in (0.035, -0.035)
-            ]
-            strips.append(_both_sides(np.array(corners)))
+        for ends in pairwise(BELT):
+            corners = [(x + a, DRIVER_Y + b + side, self.crown + c) for a, b, c in ends for side in (0.035, -0.035)]
+            strips.append(_double_sided(np.array(corners)))
         part = self.canvas.add_part("safe belt")
         return self.canvas.flat(join_solids(strips), (20, 20, 22), part=part)
 
-    def tissue_box(self, thing: Thing) -> list[Mesh]:
-        """Return a box of tissues on the dashboard, one pulled out."""
+    def tissue_box(self, item: CabinItem) -> list[Mesh]:
+        """Return a box on the dashboard with a tissue sticking out."""
         part = self.canvas.add_part("tissuebox")
-        s, y = self.glass_foot + 0.24 + 0.22 * self.run, thing.across * 0.7
+        s, y = self.glass_low + 0.24 + 0.22 * self.glass_run, item.across * 0.7
         case = box(self._at(s, y, self.dash_top + 0.055), (0.13, 0.25, 0.11))
         tissue = ellipsoid(self._at(s, y, self.dash_top + 0.13), (0.03, 0.06, 0.05), segments=8)
-        return [self.canvas.flat(case, thing.colour, part=part), self.canvas.flat(tissue, (240, 240, 238), part=part)]
+        return [self.canvas.flat(case, item.colour, part=part), self.canvas.flat(tissue, (240, 240, 238), part=part)]
 
-    def ornament(self, thing: Thing) -> list[Mesh]:
-        """Return one ornament on the dashboard: a figure, a ball, a bottle or a toy animal."""
+    def ornament(self, item: CabinItem) -> list[Mesh]:
+        """Return an ornament on the dashboard: a figure, a ball, a bottle or a toy animal."""
         part = self.canvas.add_part("lay ornament")
-        s, y, z = self.glass_foot + 0.20 + 0.22 * self.run, thing.across * 0.72, self.dash_top
+        s, y, z = self.glass_low + 0.20 + 0.22 * self.glass_run, item.across * 0.72, self.dash_top
         low, high = self._at(s, y, z + 0.05), self._at(s, y, z + 0.13)
         second: Colour = (240, 226, 160)
-        if thing.kind == 0:
+        if item.kind == 0:
             return [
-                self.canvas.flat(ellipsoid(low, (0.05, 0.06, 0.06)), thing.colour, part=part),
+                self.canvas.flat(ellipsoid(low, (0.05, 0.06, 0.06)), item.colour, part=part),
                 self.canvas.flat(ellipsoid(high, (0.04, 0.042, 0.042), segments=8), second, part=part),
             ]
-        if thing.kind == 1:
-            return [self.canvas.flat(ellipsoid(self._at(s, y, z + 0.06), (0.07, 0.075, 0.07)), thing.colour, part=part)]
-        if thing.kind == 2:
+        if item.kind == 1:
+            return [self.canvas.flat(ellipsoid(self._at(s, y, z + 0.06), (0.07, 0.075, 0.07)), item.colour, part=part)]
+        if item.kind == 2:
             case = box(self._at(s, y, z + 0.05), (0.06, 0.08, 0.12))
             lid = box(self._at(s, y, z + 0.125), (0.05, 0.06, 0.03))
-            return [self.canvas.flat(case, thing.colour, part=part), self.canvas.flat(lid, second, part=part)]
+            return [self.canvas.flat(case, item.colour, part=part), self.canvas.flat(lid, second, part=part)]
         head = ellipsoid(self._at(s, y + 0.07, z + 0.10), (0.05, 0.05, 0.05), segments=8)
         return [
-            self.canvas.flat(ellipsoid(low, (0.05, 0.09, 0.05)), thing.colour, part=part),
-            self.canvas.flat(head, darker(thing.colour, 0.8), part=part),
+            self.canvas.flat(ellipsoid(low, (0.05, 0.09, 0.05)), item.colour, part=part),
+            self.canvas.flat(head, darker(item.colour, 0.8), part=part),
         ]
 
-    def hanging(self, thing: Thing) -> list[Mesh]:
-        """Return what hangs from the inner mirror: a gourd, a knot with its tassel, or a card."""
+    def hanging(self, item: CabinItem) -> list[Mesh]:
+        """Return what hangs from the inside mirror: a gourd, a knot with a tassel, or a card."""
         part = self.canvas.add_part("hanging")
-        s = self.glass_head + 0.02
-        top = self._glass(self.glass_head - 0.12) - 0.09
+        s = self.glass_high + 0.02
+        top = self._glass(self.glass_high - 0.12) - 0.09
         cord = bar(self._at(s, 0, top), self._at(s, 0, top - 0.07), 0.014)
-        meshes = [self.canvas.flat(cord, thing.colour, part=part)]
-        if thing.kind == 0:
+        meshes = [self.canvas.flat(cord, item.colour, part=part)]
+        if item.kind == 0:
             upper = ellipsoid(self._at(s, 0, top - 0.08), (0.03, 0.03, 0.03), segments=8)
             lower = ellipsoid(self._at(s, 0, top - 0.14), (0.045, 0.045, 0.045), segments=8)
-            return [*meshes, self.canvas.flat(join_solids([upper, lower]), thing.colour, part=part)]
-        if thing.kind == 1:
+            return [*meshes, self.canvas.flat(join_solids([upper, lower]), item.colour, part=part)]
+        if item.kind == 1:
             knot = box((0, 0, 0), (0.02, 0.075, 0.075)).rolled(np.pi / 4).moved(self._at(s, 0, top - 0.10))
             tassel = box(self._at(s, 0, top - 0.20), (0.02, 0.035, 0.12))
-            return [*meshes, self.canvas.flat(join_solids([knot, tassel]), thing.colour, part=part)]
+            return [*meshes, self.canvas.flat(join_solids([knot, tassel]), item.colour, part=part)]
         card = box(self._at(s, 0, top - 0.13), (0.01, 0.09, 0.13))
-        return [*meshes, self.canvas.flat(card, thing.colour, part=part)]
+        return [*meshes, self.canvas.flat(card, item.colour, part=part)]
 
 
-def _both_sides(corners: Floats) -> Solid:
-    """Return a strip through two pairs of corners (4, 3) that is seen from both sides."""
+def _double_sided(corners: Floats) -> Solid:
+    """Return the strip between two pairs of corners (4, 3), visible from both sides."""
     a, b, c, d = corners
     triangles = np.array([[a, b, d], [a, d, c], [a, d, b], [a, c, d]])
     ahead = np.zeros_like(triangles)

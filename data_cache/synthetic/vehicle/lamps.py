@@ -1,4 +1,4 @@
-"""Head, tail and fog lamps: outlines as makers shape them, covers, lights, and what of them is lit."""
+"""Head, tail and fog lamps: the shapes of their covers, and the lights within them."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from data_cache.synthetic.design.styles import HATCHED
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, shrunk
-from data_cache.synthetic.vehicle.canvas import Canvas, height_at, tail_height
+from data_cache.synthetic.vehicle.canvas import Canvas, nose_height, tail_height
 
 ROUND = tuple(ellipse((0.5, 0.5), (0.5, 0.5)))
 AMBER: Colour = (226, 130, 40)
@@ -15,10 +15,10 @@ CLEAR: Colour = (226, 214, 206)
 
 @dataclass(frozen=True)
 class LampShape:
-    """An outline in the unit square (0 inner … 1 outer, 0 low … 1 high) and where that square lies.
+    """A lamp outline in the unit square (0 inner … 1 outer, 0 low … 1 high) and the position of that square.
 
-    `inner` is the share of the vehicle's half-width where it begins; `low` and `high` are shares of the nose's or
-    tail's height. `light` is the part that shines, the outline shrunk where it is empty.
+    The square runs from `inner`, a share of the vehicle's half-width, to its edge, and from `low` to `high`, shares of
+    the height of nose or tail. `light` is the luminous area; if it is empty, the shrunk outline.
     """
 
     inner: float
@@ -54,30 +54,32 @@ TAILS: tuple[LampShape, ...] = (
     LampShape(0.66, 0.60, 0.90, ROUND),
     LampShape(0.56, 0.22, 0.42, ((0, 0.3), (0.2, 0), (1, 0.1), (1, 1), (0.1, 0.9))),
 )  # fmt: skip
-COLUMN, STEEP = 7, ("van", "minibus")  # the tail lamp that climbs beside the rear window of a body with a steep tail
+COLUMN, STEEP = 7, ("van", "minibus")  # the tail lamp that extends beside the rear window of these bodies
 
 
 def head_lamp(canvas: Canvas) -> tuple[list[Point], list[Point]]:
-    """Return outline and light (y, z) of the left head lamp; it runs on around the corner on the sides."""
+    """Return the outlines (y, z) of cover and light of the left head lamp, without its wrap around the corner."""
     shape = HEADS[canvas.design.lamps.head]
-    return _placed(shape, canvas, height_at(canvas, shape.low), height_at(canvas, shape.high), shape.inner)
+    return _outlines(shape, canvas, nose_height(canvas, shape.low), nose_height(canvas, shape.high), shape.inner)
 
 
 def tail_lamp(canvas: Canvas) -> tuple[list[Point], list[Point]]:
-    """Return outline and light (|y|, z) of a tail lamp; it runs on around the corner on the sides."""
+    """Return the outlines (|y|, z) of cover and light of a tail lamp, without its wrap around the corner."""
     style = canvas.design.lamps.tail
     shape = TAILS[style]
     low, high, inner = tail_height(canvas, shape.low), tail_height(canvas, shape.high), shape.inner
     upright = canvas.body.name in HATCHED or canvas.body.bed is not None
-    if upright and style <= 3:  # narrow and tall there
+    if upright and style <= 3:  # narrow and tall
         low, inner = tail_height(canvas, 0.45), 0.76
         high += 0.12 if style in (1, 3) and canvas.body.bed is None else 0.0
     if style == COLUMN and canvas.body.name in STEEP:
         high += 0.55 * (canvas.body.height - high)
-    return _placed(shape, canvas, low, high, inner)
+    return _outlines(shape, canvas, low, high, inner)
 
 
-def _placed(shape: LampShape, canvas: Canvas, low: float, high: float, inner: float) -> tuple[list[Point], list[Point]]:
+def _outlines(
+    shape: LampShape, canvas: Canvas, low: float, high: float, inner: float
+) -> tuple[list[Point], list[Point]]:
     half = canvas.body.width / 2
     start, wide = inner * half, (0.99 - inner) * half
 
@@ -89,7 +91,7 @@ def _placed(shape: LampShape, canvas: Canvas, low: float, high: float, inner: fl
 
 
 def cover_colours(canvas: Canvas) -> tuple[Colour, Colour]:
-    """Return the colours of the covers of head and tail lamps."""
+    """Return the cover colours of head and tail lamps."""
     if canvas.individual.smoked_covers:
         return (58, 61, 64), (44, 8, 12)
     red, green, blue = canvas.design.lamps.red
@@ -97,7 +99,7 @@ def cover_colours(canvas: Canvas) -> tuple[Colour, Colour]:
 
 
 def paint_head_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
-    """Paint a head lamp: the cover, and in it the light with its reflectors; return their part numbers."""
+    """Paint cover, light and reflectors of a head lamp; return the part numbers of cover and light."""
     outline, light = head_lamp(canvas)
     outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
     ahead = canvas.body.ahead(0.05)
@@ -116,8 +118,8 @@ def paint_head_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
 
 
 def paint_fog_lamp(canvas: Canvas, skin: Skin, side: int) -> None:
-    """Paint a fog lamp into the front bumper."""
-    spot = (side * 0.66 * canvas.body.width / 2, height_at(canvas, 0.17))
+    """Paint a fog lamp on the front bumper."""
+    spot = (side * 0.66 * canvas.body.width / 2, nose_height(canvas, 0.17))
     ahead = canvas.body.ahead(0.05)
     ring, light = ellipse(spot, (0.085, 0.062)), ellipse(spot, (0.048, 0.044))
     cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in ring])
@@ -127,7 +129,7 @@ def paint_fog_lamp(canvas: Canvas, skin: Skin, side: int) -> None:
 
 
 def paint_tail_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
-    """Paint a tail lamp: the cover, and in it the red light with its sections; return their part numbers."""
+    """Paint cover, light and sections of a tail lamp; return the part numbers of cover and light."""
     outline, light = tail_lamp(canvas)
     outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
     ahead = canvas.body.ahead(canvas.body.length - 0.05)
@@ -142,7 +144,7 @@ def paint_tail_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
 
 
 def _sections(clear: int, inner: list[Point], signal: Material) -> list[tuple[list[Point], Colour, Material]]:
-    """Return what of a tail lamp's light is not red: outline, colour and material of indicator and reversing lamp."""
+    """Return outline, colour and material of the indicator and reversing sections within a tail lamp."""
     low, high = min(z for _, z in inner), max(z for _, z in inner)
     near, far = sorted((min(u for u, _ in inner), max(u for u, _ in inner)), key=abs)
 

@@ -1,19 +1,18 @@
-"""The rear of a vehicle, painted flat: bumper, tail lamps, logo, plate, window and stickers."""
+"""The rear skin: window, bumper, tail lamps, lid, logo, plate, trim and stickers."""
 
 import numpy as np
 
 from data_cache.synthetic.design.styles import PLATE_SIZES
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, mirrored, rectangle, shrunk
+from data_cache.synthetic.geometry.atlas import Colour, Material, Skin, mirrored, rectangle, shrunk
 from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline, tail_height
-from data_cache.synthetic.vehicle.front import paint_logo
 from data_cache.synthetic.vehicle.lamps import paint_tail_lamp
-from data_cache.synthetic.vehicle.plates import paint_plate
+from data_cache.synthetic.vehicle.plates import paint_logo, paint_plate
 
 RED: Colour = (150, 14, 18)
 
 
 def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
-    """Paint the rear skin, whose u runs to the vehicle's right; return the tail lamps' part numbers, by flank."""
+    """Paint the rear skin (u = -y); return the part numbers (cover, light) of the tail lamps by their corner."""
     skin = canvas.skin("rear")
     skin.fill(canvas.design.paint, Material.PAINT)
     _paint_window(canvas, skin)
@@ -25,8 +24,9 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     _paint_lid(canvas, skin)
     ahead = canvas.body.ahead(canvas.body.length)
     paint_logo(canvas, skin, (0.0, tail_height(canvas, 0.90)), 0.062, ahead, -1)
-    tall = PLATE_SIZES[canvas.design.plates.rear][1] > 0.16
-    level = 0.22 if canvas.design.plate_height < 0.5 else 0.57 if tall else 0.64
+    level = 0.22
+    if canvas.design.plate_height > 0:
+        level = 0.57 if PLATE_SIZES[canvas.design.plates.rear][1] > 0.16 else 0.64
     paint_plate(canvas, skin, (0.0, tail_height(canvas, level)), ahead, -1)
     _paint_trim(canvas, skin)
     return lamps
@@ -35,16 +35,15 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
 def _paint_window(canvas: Canvas, skin: Skin) -> None:
     body = canvas.body
     first, last = body.rear_glass
-    rim: list[Point] = []
-    glass: list[Point] = []
-    for share, bucket in ((0.0, rim), (0.09, glass)):
+    for inset, colour, material in (
+        (0.0, BLACK, Material.MATTE),
+        (0.09, canvas.design.glass.rear, Material.GLASS_SIDE),
+    ):
         right = []
-        for up in (share, 0.5, 1 - share):
+        for up in (inset, 0.5, 1 - inset):
             s = first + up * (last - first)
-            right.append(((0.93 - 0.8 * share) * float(body.edge_at(s)), float(body.top_at(s)) - 0.01))
-        bucket += right + mirrored(right)[::-1]
-    skin.polygon(rim, BLACK, Material.MATTE)
-    skin.polygon(glass, canvas.design.glass.rear, Material.GLASS_SIDE)
+            right.append(((0.93 - 0.8 * inset) * float(body.edge_at(s)), float(body.top_at(s)) - 0.01))
+        skin.polygon(right + mirrored(right)[::-1], colour, material)
     if canvas.design.glass.heated:
         _paint_heating(canvas, skin)
     if body.name in ("suv", "hatchback", "van"):
@@ -53,7 +52,7 @@ def _paint_window(canvas: Canvas, skin: Skin) -> None:
 
 
 def _paint_heating(canvas: Canvas, skin: Skin) -> None:
-    """Draw the fine lines that heat the rear window."""
+    """Paint the heating lines of the rear window."""
     body = canvas.body
     first, last = body.rear_glass
     shade = darker(canvas.design.glass.rear, 1.4)
@@ -64,7 +63,7 @@ def _paint_heating(canvas: Canvas, skin: Skin) -> None:
 
 
 def _paint_lid(canvas: Canvas, skin: Skin) -> None:
-    """Draw the seams of boot lid or tailgate, over lamps that it parts."""
+    """Paint the seams of boot lid or tailgate, also across the lamps."""
     half, seam = canvas.body.width / 2, darker(canvas.design.paint, 0.45)
     edge, top = tail_height(canvas, 0.40), tail_height(canvas, 0.99)
     for side in (1, -1):
@@ -84,13 +83,13 @@ def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     skin.line([(-half, edge), (half, edge)], darker(canvas.design.paint, 0.4), 0.012)
     for side in (1, -1):
         skin.polygon(rectangle((side * 0.72 * half, tail_height(canvas, 0.15)), (0.14, 0.035)), RED, Material.LENS)
-    if canvas.design.chrome and canvas.design.low_bumper:  # a bright guard under the dark bumper
+    if canvas.design.chrome and canvas.design.low_bumper:  # a bright skid plate
         guard = [(-0.62 * half, low), (0.62 * half, low), (0.5 * half, inset), (-0.5 * half, inset)]
         skin.polygon(guard, (176, 178, 180), Material.METAL)
 
 
 def _paint_trim(canvas: Canvas, skin: Skin) -> None:
-    """Paint the badge strip, the maker's letters and the owner's stickers."""
+    """Paint the badge strip, the model name and the stickers."""
     half = canvas.body.width / 2
     if canvas.design.chrome:
         z = tail_height(canvas, 0.80)

@@ -1,4 +1,4 @@
-"""The lofted outer skin of a body: cross-sections along its length, wheel arches cut into their lower edge."""
+"""The shell of a body, lofted through cross-sections along its length, with wheel arches cut into the lower edge."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from data_cache.synthetic.design.bodies import NOSE_LIFT, BodyModel
 from data_cache.synthetic.geometry.arrays import Booleans, Floats, Integers
-from data_cache.synthetic.geometry.mesh import Solid, flat_normals, grid_solid
+from data_cache.synthetic.geometry.mesh import Solid, flat_normals, grid_solid, join_solids
 
-HALF_POINTS = 13  # of a cross-section, from the middle of the underside to the middle of the roof
-UPPER_EDGE = 8  # the first point of the upper surface in a half section
+HALF_POINTS = 13  # of half a cross-section, from the middle of the underside to the middle of the roof
+UPPER_EDGE = 8  # index of the first point of the upper surface in half a cross-section
 ARCH_GAP = 0.06  # metres between tyre and arch
 
 
 @dataclass(frozen=True)
 class Shell:
-    """The surface, and for each triangle the s of its middle and its place around the section (0 … 2·HALF_POINTS-2)."""
+    """The surface with the s of each triangle and its index around the cross-section (0 … 2·HALF_POINTS-3)."""
 
     solid: Solid
-    place: Floats  # (T,)
+    s: Floats  # (T,) metres behind the front bumper
     around: Integers  # (T,) -1 on the flat ends
 
     @property
@@ -39,33 +39,32 @@ def loft(body: BodyModel) -> Shell:
     sides = grid_solid(points).inverted()
     rows, columns = len(stations) - 1, points.shape[1] - 1
     middle = (stations[:-1] + stations[1:]) / 2
-    place = np.repeat(middle, 2 * columns)
+    s = np.repeat(middle, 2 * columns)
     around = np.tile(np.repeat(np.arange(columns), 2), rows)
     front, rear = _end(points[0]), _end(points[-1]).inverted()
-    solids = [sides, front, rear]
-    place = np.concatenate([place, np.zeros(len(front.corners)), np.full(len(rear.corners), body.length)])
+    s = np.concatenate([s, np.zeros(len(front.corners)), np.full(len(rear.corners), body.length)])
     around = np.concatenate([around, np.full(len(front.corners) + len(rear.corners), -1)])
-    solid = Solid(np.concatenate([s.corners for s in solids]), np.concatenate([s.normals for s in solids]))
-    return Shell(solid, place, around)
+    return Shell(join_solids([sides, front, rear]), s, around)
 
 
 def _stations(body: BodyModel) -> Floats:
+    """Return the s (S,) of the cross-sections, dense at the ends, at bends of the profile and over the wheels."""
     ends = np.array([0, 0.02, 0.05, 0.1, 0.17, 0.26, 0.4])
-    places = [ends, body.length - ends, np.arange(0.4, body.length - 0.4, 0.17), np.array([s for s, _ in body.top])]
+    stations = [ends, body.length - ends, np.arange(0.4, body.length - 0.4, 0.17), np.array([s for s, _ in body.top])]
     for s, _ in body.top[1:-1]:
-        places.append(np.clip(s + np.array([-0.12, -0.06, 0.06, 0.12]), 0, body.length))
+        stations.append(np.clip(s + np.array([-0.12, -0.06, 0.06, 0.12]), 0, body.length))
     reach = body.wheel_radius + ARCH_GAP
     for axle in body.axles:
-        places += [axle + reach * np.cos(np.linspace(0, np.pi, 13)), axle + np.array([-1, 1]) * (reach + 0.004)]
+        stations += [axle + reach * np.cos(np.linspace(0, np.pi, 13)), axle + np.array([-1, 1]) * (reach + 0.004)]
     if body.bed is not None:
         first, last, _ = body.bed
-        places.append(np.array([first, first + 0.02, last - 0.02, last]))
-    merged = np.unique(np.round(np.concatenate(places), 3))
+        stations.append(np.array([first, first + 0.02, last - 0.02, last]))
+    merged = np.unique(np.round(np.concatenate(stations), 3))
     return np.asarray(merged[np.concatenate([[True], np.diff(merged) > 0.002])])
 
 
 def _underside(body: BodyModel, stations: Floats) -> Floats:
-    """Return the height of the lower edge: the sill, raised over the wheels and towards the bumpers' ends."""
+    """Return the height (S,) of the lower edge: the sill, raised over the wheels and towards both ends."""
     nose, tail = np.clip(1 - stations / 0.4, 0, 1), np.clip(1 - (body.length - stations) / 0.4, 0, 1)
     lift = NOSE_LIFT * nose + body.tail_lift * np.minimum(1.8 * tail, 1)
     height = body.sill + lift
@@ -77,7 +76,7 @@ def _underside(body: BodyModel, stations: Floats) -> Floats:
 
 
 def _sections(body: BodyModel, stations: Floats) -> Floats:
-    """Return (S, 2H-1, 3): closed-below sections from the left of the underside over the roof to the right."""
+    """Return (S, 2H-1, 3): cross-sections from the middle of the underside over left, roof and right back to it."""
     low, top, belt = _underside(body, stations), body.top_at(stations), body.belt_at(stations)
     wide, edge = body.half_width_at(stations), body.edge_at(stations)
     low = np.minimum(low, belt - 0.06)
@@ -110,7 +109,7 @@ def _sections(body: BodyModel, stations: Floats) -> Floats:
 def _with_bed(
     bed: tuple[float, float, float], wide: Floats, stations: Floats, half: list[tuple[Floats, Floats]]
 ) -> list[tuple[Floats, Floats]]:
-    """Sink the upper surface of a pick-up between the walls of its bed."""
+    """Lower the upper surface of a pick-up between the walls of its bed."""
     first, last, floor = bed
     inside = (stations > first + 0.01) & (stations < last - 0.01)
     level = np.full_like(stations, floor)
@@ -123,7 +122,7 @@ def _with_bed(
 
 
 def _end(section: Floats) -> Solid:
-    """Return the flat front that closes a section (P, 3): strips between its left and right half."""
+    """Return the flat end that closes a cross-section (P, 3): strips between its left and right half."""
     count = len(section) // 2
     left, right = section[: count + 1], section[::-1][: count + 1]
     quads = []

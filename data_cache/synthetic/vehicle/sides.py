@@ -1,4 +1,4 @@
-"""The flanks and the upper surface of a vehicle, painted flat: windows, doors, handles, top window, damage."""
+"""The left, right and top skins: windows, doors, lower edge, lamps, stickers, roof; and damage on all skins."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ ROOF_BLACK: Colour = (20, 21, 23)
 
 
 def paint_sides(canvas: Canvas, lamps: dict[str, tuple[int, int]]) -> None:
-    """Paint both flanks; `lamps` holds the part numbers (cover, light) by 'front left', 'rear right' and so on."""
+    """Paint the left and right skins; `lamps` maps "front left" and so on to the part numbers (cover, light)."""
     for name, sign in (("left", 1), ("right", -1)):
         side = _Side(canvas, canvas.skin(name), sign)
         side.skin.fill(canvas.design.paint, Material.PAINT)
@@ -24,14 +24,14 @@ def paint_sides(canvas: Canvas, lamps: dict[str, tuple[int, int]]) -> None:
 
 
 class _Side:
-    """One flank; places are s (metres behind the front bumper) and z."""
+    """One side of the vehicle; positions are (s, z) in metres, with s behind the front bumper."""
 
     def __init__(self, canvas: Canvas, skin: Skin, sign: int) -> None:
         self.canvas, self.skin, self.sign = canvas, skin, sign
         self.body, self.paint = canvas.body, canvas.design.paint
 
     def _flat(self, points: list[Point]) -> list[Point]:
-        """Return (s, z) as positions of the skin: seen from its side, the vehicle's nose is left on the left flank."""
+        """Return positions (s, z) as positions (u, v) of the skin; the nose is at the left end of the left skin."""
         return [(self.sign * (s - self.body.length / 2), z) for s, z in points]
 
     def paint_windows(self) -> None:
@@ -46,12 +46,12 @@ class _Side:
             band = [*zip(s[open_], low[open_] - margin, strict=True)]
             band += [*zip(s[open_][::-1], high[open_][::-1] + margin, strict=True)]
             self.skin.polygon(self._flat([(float(a), float(b)) for a, b in band]), colour, material)
-        for place in self.body.pillars:
-            bottom, top = (float(edge) for edge in self._window_edges(np.array([place]))[:, 0])
-            self.skin.line(self._flat([(place, bottom - 0.01), (place, top + 0.01)]), BLACK, 0.085, Material.MATTE)
+        for pillar in self.body.pillars:
+            bottom, top = (float(edge) for edge in self._window_edges(np.array([pillar]))[:, 0])
+            self.skin.line(self._flat([(pillar, bottom - 0.01), (pillar, top + 0.01)]), BLACK, 0.085, Material.MATTE)
 
     def _window_edges(self, s: Floats) -> Floats:
-        """Return (2, N): lower and upper edge of the side windows, inset from pillars and roof."""
+        """Return (2, N): the lower and upper edge of the side windows at `s` (N,)."""
         belt = self.body.belt_at(s)
         roof = np.minimum(self.body.top_at(s - 0.10), self.body.top_at(s + 0.13))
         return np.stack([belt + 0.03, belt + 0.88 * (roof - belt) - 0.035])
@@ -59,14 +59,14 @@ class _Side:
     def paint_doors(self) -> None:
         seam = darker(self.paint, 0.5)
         low = self.body.sill + 0.12
-        for place in self.body.doors:
-            top = float(self.body.belt_at(place))
-            self.skin.line(self._flat([(place, top), (place - 0.03, low + 0.1), (place, low)]), seam, 0.013)
+        for door in self.body.doors:
+            top = float(self.body.belt_at(door))
+            self.skin.line(self._flat([(door, top), (door - 0.03, low + 0.1), (door, low)]), seam, 0.013)
         first, last = self.body.doors[0], self.body.doors[-1]
         self.skin.line(self._flat([(first, low), (last, low)]), seam, 0.013)
-        for place in self.body.doors[1:]:
-            handle = (place - 0.17, float(self.body.belt_at(place)) - 0.12)
-            self.skin.polygon(self._flat(rectangle(handle, (0.19, 0.04))), darker(self.paint, 0.5), Material.MATTE)
+        for door in self.body.doors[1:]:
+            handle = (door - 0.17, float(self.body.belt_at(door)) - 0.12)
+            self.skin.polygon(self._flat(rectangle(handle, (0.19, 0.04))), seam, Material.MATTE)
             shade = CHROME if self.canvas.design.chrome else darker(self.paint, 1.1)
             self.skin.polygon(
                 self._flat(rectangle((handle[0], handle[1] + 0.008), (0.17, 0.022))), shade, Material.METAL
@@ -78,9 +78,10 @@ class _Side:
             z = self.body.sill + 0.30
             strip = [(self.body.axles[0] + 0.55, z), (self.body.axles[1] - 0.55, z)]
             self.skin.line(self._flat(strip), (40, 40, 42), 0.05, Material.MATTE)
-        cap = (self.body.axles[1] + 0.12, float(self.body.belt_at(self.body.axles[1])) - 0.16)
         if self.sign == -1:
-            self.skin.line(self._flat([*rectangle(cap, (0.17, 0.15)), rectangle(cap, (0.17, 0.15))[0]]), seam, 0.009)
+            cap = (self.body.axles[1] + 0.12, float(self.body.belt_at(self.body.axles[1])) - 0.16)
+            fuel_flap = rectangle(cap, (0.17, 0.15))
+            self.skin.line(self._flat([*fuel_flap, fuel_flap[0]]), seam, 0.009)
 
     def paint_lower_edge(self) -> None:
         length, sill = self.body.length, self.body.sill
@@ -94,27 +95,27 @@ class _Side:
         self._paint_arches()
 
     def _paint_arches(self) -> None:
-        """Edge the wheel arches, with cladding or with the shadow of their lips."""
+        """Paint the edges of the wheel arches, and the sill if it is clad."""
         reach, clad = self.body.wheel_radius + ARCH_GAP, self.canvas.design.cladding
-        wide = 0.10 if clad else 0.04
+        width = 0.10 if clad else 0.04
         for axle in self.body.axles:
-            ring = ellipse((axle, self.body.wheel_radius), (reach + wide / 2, reach + wide / 2), 28)
+            ring = ellipse((axle, self.body.wheel_radius), (reach + width / 2, reach + width / 2), 28)
             dark = (34, 34, 36) if clad else darker(self.paint, 0.5)
-            self.skin.line(self._flat([*ring, ring[0]]), dark, wide, Material.MATTE if clad else None)
+            self.skin.line(self._flat([*ring, ring[0]]), dark, width, Material.MATTE if clad else None)
         if clad:
             z = self.body.sill + 0.10
             ends = [(self.body.axles[0], z), (self.body.axles[1], z)]
             self.skin.line(self._flat(ends), (36, 36, 38), 0.16, Material.MATTE)
 
     def _shade_downwards(self, start: float) -> None:
-        """Darken the flank below `start`, where it faces the road and gathers its dirt."""
+        """Darken the side gradually below the height `start`, where it faces the road."""
         view = self.skin.view
         height = view.top - (np.arange(view.rows) + 0.5) * view.texel
         share = 1 - 0.3 * np.clip((start - height) / start, 0, 1)
         self.skin.colour[:] = (self.skin.colour * share[:, None, None]).astype(np.uint8)
 
     def paint_lamps(self, front: tuple[int, int], rear: tuple[int, int]) -> None:
-        """Continue head and tail lamps around the corners."""
+        """Paint the parts of head and tail lamps that wrap around the corners."""
         covers, reach = cover_colours(self.canvas), self.canvas.design.lamps.wrap
         head, tail = head_lamp(self.canvas)[0], tail_lamp(self.canvas)[0]
         self._paint_wrap(head, (0.0, reach[0]), front, (covers[0], (218, 222, 226)))
@@ -129,7 +130,7 @@ class _Side:
         colours: tuple[Colour, Colour],
         lit: Material = Material.LENS,
     ) -> None:
-        """Continue a lamp on the flank, from the corner at s = `ends[0]` to its tip at `ends[1]`: cover and light."""
+        """Paint cover and light of a lamp from the corner at s = `ends[0]` to its tip at s = `ends[1]`."""
         start, tip = ends
         low, high = min(z for _, z in outline), max(z for _, z in outline)
         tall, inner = high - low, start + 0.6 * (tip - start)
@@ -149,7 +150,7 @@ class _Side:
 
 
 def paint_top(canvas: Canvas) -> None:
-    """Paint the upper surface: bonnet creases, roof ribs, the top window, a pick-up's bed. u is x, v is y."""
+    """Paint the top skin (u = x, v = y): bonnet creases, cowl, roof ribs, a pick-up's bed, the top window."""
     skin, body, paint = canvas.skin("top"), canvas.body, canvas.design.paint
     skin.fill(paint, Material.PAINT)
     low, high = body.windshield
@@ -179,7 +180,7 @@ def paint_top(canvas: Canvas) -> None:
 
 
 def _paint_dark_roof(canvas: Canvas, skin: Skin) -> None:
-    """Blacken the roof between windshield and rear window: glossy, and no top window."""
+    """Paint the roof between windshield and rear window glossy black."""
     body = canvas.body
     first, last = body.windshield[1] - 0.05, body.rear_glass[0] + 0.05
     roof = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.1 * body.width))
@@ -204,20 +205,20 @@ def _paint_top_window(canvas: Canvas, skin: Skin) -> None:
         skin.line([(middle, -half), (middle, half)], BLACK, 0.05, Material.MATTE)
 
 
-def paint_marks(canvas: Canvas) -> None:
-    """Scratch and dent the flanks and the ends."""
-    for mark in canvas.individual.marks:
-        skin = canvas.skin(mark.skin)
+def paint_damages(canvas: Canvas) -> None:
+    """Paint scratches and dents on the sides, the front and the rear."""
+    for damage in canvas.individual.damages:
+        skin = canvas.skin(damage.skin)
         span = skin.view.width * 0.9
         top = float(canvas.body.belt_at(canvas.body.length * 0.5))
-        u = (mark.along - 0.5) * span
-        v = canvas.body.sill + 0.12 + mark.up * (top - canvas.body.sill - 0.2)
-        du, dv = mark.length / 2 * np.cos(mark.lean), mark.length / 2 * np.sin(mark.lean)
-        if mark.dent:
-            spot = ellipse((u, v), (mark.length / 3, mark.length / 5))
+        u = (damage.along - 0.5) * span
+        v = canvas.body.sill + 0.12 + damage.up * (top - canvas.body.sill - 0.2)
+        du, dv = damage.length / 2 * np.cos(damage.lean), damage.length / 2 * np.sin(damage.lean)
+        if damage.dent:
+            spot = ellipse((u, v), (damage.length / 3, damage.length / 5))
             skin.polygon(spot, darker(canvas.design.paint, 0.62))
             skin.polygon(
-                ellipse((u - 0.03, v + 0.03), (mark.length / 5, mark.length / 9)), darker(canvas.design.paint, 1.25)
+                ellipse((u - 0.03, v + 0.03), (damage.length / 5, damage.length / 9)), darker(canvas.design.paint, 1.25)
             )
         else:
             light = sum(canvas.design.paint) < 420

@@ -1,4 +1,4 @@
-"""Wheels: tyres and the rims that are painted on their faces."""
+"""Wheels: round tyres with the rim painted on the outer face."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from data_cache.synthetic.vehicle.canvas import Canvas, darker
 
 DARK: Colour = (22, 22, 24)
 TYRE_WIDTH = 0.22
-# (y, radius) from the inner middle over the tread to the outer middle, in shares of half the width and of the radius
+# (y, radius) from the inner hub over the tread to the outer hub, in shares of half the width and of the radius
 WHEEL_PROFILE = ((-1, 0), (-1, 0.9), (-0.8, 1), (0.8, 1), (1, 0.93), (1, 0.74), (0.72, 0.70), (0.8, 0.02))
-# number, half-width and twist of the spokes, by rim; without spokes it is a cover or a steel rim
+# number, half-width and twist of the spokes, by rim; COVER, STEEL and DISC have no spokes
 SPOKES = (
     (5, 0.15, 0.0), (10, 0.065, 0.0), (6, 0.12, 0.0), (0, 0.0, 0.0), (7, 0.11, 1.5), (5, 0.19, 0.0),
     (3, 0.26, 0.0), (0, 0.0, 0.0), (12, 0.045, 0.8), (5, 0.10, 2.2), (0, 0.0, 0.0),
@@ -20,7 +20,7 @@ COVER, STEEL, DISC = 3, 7, 10
 
 
 def paint_wheel(skin: Skin, rim: int, style: WheelStyle) -> None:
-    """Paint a wheel's face, u and v in shares of its radius: tyre, rim, spokes or cover by `rim`."""
+    """Paint the outer face of a wheel: tyre and rim; u and v are shares of the wheel's radius."""
     skin.fill(style.tyre, Material.MATTE)
     reach, tone = style.rim_share, style.tone
     edge = 0.88 * reach
@@ -34,16 +34,16 @@ def paint_wheel(skin: Skin, rim: int, style: WheelStyle) -> None:
 
 
 def _paint_spokes(skin: Skin, rim: int, edge: float, tone: Colour) -> None:
-    count, wide, twist = SPOKES[rim]
+    count, half_width, twist = SPOKES[rim]
     for angle in np.arange(count) * 2 * np.pi / max(count, 1):
-        across = np.array([-np.sin(angle), np.cos(angle)]) * wide
+        across = np.array([-np.sin(angle), np.cos(angle)]) * half_width
         tip = np.array([np.cos(angle), np.sin(angle)]) * edge * 1.04
         corners = [-across * 0.8, across * 0.8, tip + across * (1 + twist), tip - across * (1 - twist)]
         skin.polygon([(float(u), float(v)) for u, v in corners], tone, Material.METAL)
 
 
 def _paint_plate(skin: Skin, rim: int, edge: float, tone: Colour) -> None:
-    """Paint a plastic cover with holes, a dull steel rim with slots, or a nearly closed disc."""
+    """Paint a plastic cover, a dull steel rim or a nearly closed disc, each with holes."""
     ground = {COVER: darker(tone, 0.82), STEEL: (104, 104, 106), DISC: tone}[rim]
     count, hole = {COVER: (9, 0.09), STEEL: (8, 0.06), DISC: (5, 0.045)}[rim]
     material = Material.MATTE if rim == STEEL else Material.METAL
@@ -54,7 +54,7 @@ def _paint_plate(skin: Skin, rim: int, edge: float, tone: Colour) -> None:
 
 
 def build_wheels(canvas: Canvas) -> list[Mesh]:
-    """Return the four wheels, each a part."""
+    """Return the meshes of the four wheels, each a part of its own."""
     body, style = canvas.body, canvas.design.wheels
     skin = canvas.skin("wheel")
     paint_wheel(skin, canvas.individual.rim, style)

@@ -6,7 +6,7 @@ import pytest
 
 from data_cache.synthetic.dataset.plan import Shot, plan_shots
 from data_cache.synthetic.dataset.settings import SyntheticSettings
-from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.sampling import sample_vehicles
 
 CASES = [
     SyntheticSettings(vehicles=40),
@@ -17,7 +17,7 @@ CASES = [
 
 
 def _plan(settings: SyntheticSettings) -> list[Shot]:
-    return plan_shots(settings, draw_vehicles(settings.vehicles, settings.fleet_size, settings.seed))
+    return plan_shots(settings, sample_vehicles(settings.vehicles, settings.fleet_size, settings.seed))
 
 
 @pytest.mark.parametrize("settings", CASES)

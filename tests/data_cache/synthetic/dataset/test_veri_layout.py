@@ -90,7 +90,7 @@ def test_labels_are_gb2312_and_tell_colour_and_type(veri: Written, part: str) ->
 def test_all_colours_and_bodies_have_a_number() -> None:
     from data_cache.synthetic.dataset.veri_layout import COLOURS, OTHER_NAMES, TYPES
     from data_cache.synthetic.design.bodies import BODIES
-    from data_cache.synthetic.design.drawing import COLOURS as DRAWN
+    from data_cache.synthetic.design.sampling import COLOURS as DRAWN
 
     assert {OTHER_NAMES.get(name, name) for name in DRAWN} <= set(COLOURS)
     assert {OTHER_NAMES.get(name, name) for name in BODIES} <= set(TYPES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_cache.synthetic.geometry.camera import STATIONS, Camera, look_at, station
+from data_cache.synthetic.geometry.camera import ROAD_CAMERAS, Camera, look_at, road_camera
 
 
 def test_projection_worked_by_hand() -> None:
@@ -31,13 +31,13 @@ def test_axes_are_orthonormal_and_right_handed() -> None:
 
 
 def test_half_of_the_stations_see_fronts() -> None:
-    fronts = [abs(sum(place.azimuth)) / 2 < 60 for place in STATIONS]
-    assert len(STATIONS) == 8
+    fronts = [abs(sum(place.azimuth)) / 2 < 60 for place in ROAD_CAMERAS]
+    assert len(ROAD_CAMERAS) == 8
     assert sum(fronts) == 4
 
 
 def test_stations_past_the_table_vary_with_the_seed_only() -> None:
-    assert station(11, 5) == station(11, 5)
-    assert station(11, 5) != station(11, 6)
-    assert station(11, 5) != station(3, 5)
-    assert station(3, 5) == STATIONS[3]
+    assert road_camera(11, 5) == road_camera(11, 5)
+    assert road_camera(11, 5) != road_camera(11, 6)
+    assert road_camera(11, 5) != road_camera(3, 5)
+    assert road_camera(3, 5) == ROAD_CAMERAS[3]

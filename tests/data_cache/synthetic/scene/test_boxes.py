@@ -4,7 +4,7 @@ import numpy as np
 
 from data_cache.synthetic.geometry.camera import look_at
 from data_cache.synthetic.geometry.mesh import Mesh, box
-from data_cache.synthetic.scene.boxes import part_extents, unhidden_areas, visible_boxes
+from data_cache.synthetic.scene.boxes import part_extents, unoccluded_areas, visible_boxes
 from data_cache.synthetic.vehicle.canvas import Part
 
 
@@ -43,5 +43,5 @@ def test_unhidden_area_of_a_face_seen_straight_on() -> None:
     solid = box((0, 0, 0), (1, 2, 1))
     built = Mesh(solid.corners, solid.normals, np.zeros((12, 3, 2)), np.full(12, 1, np.uint8))
     outline = np.array([[0.5, -1, -0.5], [0.5, 1, -0.5], [0.5, 1, 0.5], [0.5, -1, 0.5]])
-    areas = unhidden_areas([Part(0), Part(1, outline)], [built], camera)
+    areas = unoccluded_areas([Part(0), Part(1, outline)], [built], camera)
     np.testing.assert_allclose(areas[1:], [20000, 20000], rtol=1e-6)

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from data_cache.parts.names import PART_NAMES
-from data_cache.synthetic.design.drawing import draw_vehicles
-from data_cache.synthetic.geometry.camera import station
-from data_cache.synthetic.scene.render import ENLARGED, Picture, render
+from data_cache.synthetic.design.sampling import sample_vehicles
+from data_cache.synthetic.geometry.camera import road_camera
+from data_cache.synthetic.scene.render import SUPERSAMPLING, Picture, render
 from data_cache.synthetic.vehicle.model import Model, build_model
 
 BEHIND_GLASS = {
@@ -26,7 +26,7 @@ REAR_CAMERAS = (1, 5)
 
 @pytest.fixture(scope="module")
 def models() -> list[Model]:
-    return [build_model(vehicle) for vehicle in draw_vehicles(90, 5, seed=2)[::5]]
+    return [build_model(vehicle) for vehicle in sample_vehicles(90, 5, seed=2)[::5]]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def pictures(models: list[Model]) -> list[tuple[int, Model, Picture]]:
     for number, model in enumerate(models):
         for camera in range(8):
             rng = np.random.default_rng((number, camera))
-            found.append((camera, model, render(model, station(camera, 0), 180, rng)))
+            found.append((camera, model, render(model, road_camera(camera, 0), 180, rng)))
     return found
 
 
@@ -76,7 +76,7 @@ def test_boxes_are_the_extents_of_the_part_numbers(pictures: list[tuple[int, Mod
                 if held.any():
                     across, down = np.flatnonzero(held.any(axis=0)), np.flatnonzero(held.any(axis=1))
                     edges = (across[0], down[0], across[-1] + 1, down[-1] + 1)
-                    extents.add((part.label, *(float(edge) / ENLARGED for edge in edges)))
+                    extents.add((part.label, *(float(edge) / SUPERSAMPLING for edge in edges)))
         boxes = {(box.label, box.x, box.y, box.x + box.width, box.y + box.height) for box in picture.boxes}
         assert boxes
         assert boxes <= extents
@@ -113,15 +113,15 @@ def test_lamps_lie_within_their_covers(pictures: list[tuple[int, Model, Picture]
 
 
 def test_the_same_stream_gives_the_same_bytes(models: list[Model]) -> None:
-    first, again, other = (render(models[0], station(2, 0), 120, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (render(models[0], road_camera(2, 0), 120, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.jpeg == again.jpeg and first.boxes == again.boxes
     assert first.jpeg != other.jpeg
 
 
 def test_look_alikes_differ_in_the_picture() -> None:
     """Two vehicles of a fleet, the same moment and pose: nearly the same picture, but not the same."""
-    one, other = (build_model(vehicle) for vehicle in draw_vehicles(5, 5, seed=8)[:2])
-    pictures = [render(model, station(0, 0), 200, np.random.default_rng(3)) for model in (one, other)]
+    one, other = (build_model(vehicle) for vehicle in sample_vehicles(5, 5, seed=8)[:2])
+    pictures = [render(model, road_camera(0, 0), 200, np.random.default_rng(3)) for model in (one, other)]
     shapes = {(picture.width, picture.height) for picture in pictures}
     if len(shapes) == 1:
         first, second = (np.asarray(Image.open(io.BytesIO(p.jpeg)), dtype=float) for p in pictures)

@@ -7,14 +7,20 @@ import pytest
 
 from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.geometry.camera import look_at
-from data_cache.synthetic.scene.surroundings import FARTHEST_M, WALLS, Surroundings, draw_surroundings, paint_background
-from data_cache.synthetic.scene.weather import draw_light
+from data_cache.synthetic.scene.light import sample_light
+from data_cache.synthetic.scene.surroundings import (
+    FARTHEST_M,
+    WALLS,
+    Surroundings,
+    paint_background,
+    sample_surroundings,
+)
 
-LIGHT = draw_light(np.random.default_rng(0), 1.0)
+LIGHT = sample_light(np.random.default_rng(0), 1.0)
 
 
 def _place(kind: str, height: float) -> Surroundings:
-    drawn = draw_surroundings(np.random.default_rng(1))
+    drawn = sample_surroundings(np.random.default_rng(1))
     return replace(drawn, kind=kind, wall_at=4.0, wall_height=height, kerb_at=3.0, shaded_from=FARTHEST_M)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from data_cache.synthetic.design.bodies import BODIES
-from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.sampling import sample_vehicles
 from data_cache.synthetic.design.styles import CLEAR_SECTIONS, HEAD_LAMPS, TAIL_LAMPS
 from data_cache.synthetic.geometry.atlas import Material
 from data_cache.synthetic.geometry.camera import look_at
-from data_cache.synthetic.scene.shading import photograph_vehicle
-from data_cache.synthetic.scene.weather import draw_light
+from data_cache.synthetic.scene.light import sample_light
+from data_cache.synthetic.scene.shading import shade_vehicle
 from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
 from data_cache.synthetic.vehicle.lamps import (
     HEADS,
@@ -24,7 +24,7 @@ from data_cache.synthetic.vehicle.lamps import (
 )
 from data_cache.synthetic.vehicle.model import build_model
 
-VEHICLE = draw_vehicles(2, 1, seed=3)[0]
+VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 
 
 def _canvas(body: str = "sedan", head: int = 0, tail: int = 0, clear: int = 0) -> Canvas:
@@ -75,9 +75,9 @@ def test_a_lit_lamp_brightens_its_own_lens_only() -> None:
     model = build_model(VEHICLE)
     camera = look_at(np.array([-9.0, 1.0, 2.5]), np.array([0.0, 0.0, 0.7]), 300.0)
     camera = replace(camera, centre_px=(60.0, 45.0))
-    dark = replace(draw_light(np.random.default_rng(0), 1.0), lamps=(0.0, 0.0, 0.0, 0.0))
+    dark = replace(sample_light(np.random.default_rng(0), 1.0), lamps=(0.0, 0.0, 0.0, 0.0))
     braking = replace(dark, lamps=(1.0, 0.0, 0.0, 0.0))
-    off, on = (photograph_vehicle(model, camera, light, (90, 120)).colour for light in (dark, braking))
+    off, on = (shade_vehicle(model, camera, light, (90, 120)).colour for light in (dark, braking))
     brighter = on[..., 0] - off[..., 0]
     np.testing.assert_allclose(brighter[brighter != 0], 2.0, rtol=1e-4)
     assert 0 < np.count_nonzero(brighter) < 0.1 * brighter.size

@@ -6,15 +6,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data_cache.synthetic.design.drawing import draw_vehicles
-from data_cache.synthetic.design.fleet import PLATES
+from data_cache.synthetic.design.sampling import sample_vehicles
 from data_cache.synthetic.design.styles import PLATE_FRAMES, PLATE_SIZES
+from data_cache.synthetic.design.traits import PLATES
 from data_cache.synthetic.geometry.arrays import Booleans
 from data_cache.synthetic.geometry.atlas import Material
 from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
 from data_cache.synthetic.vehicle.plates import paint_plate
 
-VEHICLE = draw_vehicles(2, 1, seed=3)[0]
+VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 
 
 def _painted(shape: str, frame: int, colour: str = "white") -> tuple[Canvas, Booleans]:

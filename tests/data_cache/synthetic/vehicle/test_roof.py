@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from data_cache.parts.names import PART_NAMES
-from data_cache.synthetic.design.drawing import CARRIERS, draw_vehicles
-from data_cache.synthetic.design.styles import ROOF_THINGS
+from data_cache.synthetic.design.sampling import CARRIERS, sample_vehicles
+from data_cache.synthetic.design.styles import ROOF_EQUIPMENT
 from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
-from data_cache.synthetic.vehicle.roof import build_carrier, build_roof_things
+from data_cache.synthetic.vehicle.fittings import build_carrier, build_roof_equipment
 
-VEHICLE = draw_vehicles(2, 1, seed=3)[0]
+VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 
 
 def _canvas(carrier: str, thing: str, spoiler: bool) -> Canvas:
@@ -30,10 +30,10 @@ def test_a_carrier_is_one_part_or_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("spoiler", [True, False])
-@pytest.mark.parametrize("thing", ROOF_THINGS)
+@pytest.mark.parametrize("thing", ROOF_EQUIPMENT)
 def test_nothing_else_on_the_roof_is_a_part(thing: str, spoiler: bool) -> None:
     canvas = _canvas("none", thing, spoiler)
-    meshes = build_roof_things(canvas)
+    meshes = build_roof_equipment(canvas)
     assert len(meshes) == spoiler + (thing != "none")
     assert not canvas.parts
     for mesh in meshes:
@@ -43,5 +43,5 @@ def test_nothing_else_on_the_roof_is_a_part(thing: str, spoiler: bool) -> None:
 
 
 def test_a_box_leaves_no_room_for_a_hatch() -> None:
-    assert build_roof_things(_canvas("box", "hatch", False)) == []
-    assert len(build_roof_things(_canvas("box", "fin", False))) == 1
+    assert build_roof_equipment(_canvas("box", "hatch", False)) == []
+    assert len(build_roof_equipment(_canvas("box", "fin", False))) == 1

@@ -8,13 +8,13 @@ import pytest
 
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.design.bodies import BODIES
-from data_cache.synthetic.design.drawing import draw_vehicles
+from data_cache.synthetic.design.sampling import sample_vehicles
 from data_cache.synthetic.design.styles import RIM_TONES, RIMS, WheelStyle
 from data_cache.synthetic.geometry.arrays import Bytes
 from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
 from data_cache.synthetic.vehicle.wheels import SPOKES, build_wheels, paint_wheel
 
-VEHICLE = draw_vehicles(2, 1, seed=3)[0]
+VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 STYLE = WheelStyle(0, 0.7, RIM_TONES[0], (30, 30, 31))
 
 

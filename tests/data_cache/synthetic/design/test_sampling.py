@@ -4,10 +4,10 @@ from collections import defaultdict
 from itertools import combinations
 
 from data_cache.synthetic.design.bodies import BODIES
-from data_cache.synthetic.design.drawing import CARRIERS, SMALLEST_DIFFERENCE, TOP_WINDOWS, draw_vehicles
-from data_cache.synthetic.design.fleet import Vehicle
+from data_cache.synthetic.design.sampling import CARRIERS, MIN_DIFFERENCES, TOP_WINDOWS, sample_vehicles
+from data_cache.synthetic.design.traits import Vehicle
 
-VEHICLES = draw_vehicles(200, 5, seed=4)
+VEHICLES = sample_vehicles(200, 5, seed=4)
 
 
 def _fleets() -> dict[int, list[Vehicle]]:
@@ -23,7 +23,7 @@ def test_a_fleet_shares_its_design_and_differs_in_individual_traits() -> None:
     for members in fleets.values():
         assert len({member.design for member in members}) == 1
         for one, other in combinations(members, 2):
-            assert len(one.individual.differences(other.individual)) >= SMALLEST_DIFFERENCE
+            assert len(one.individual.differences(other.individual)) >= MIN_DIFFERENCES
 
 
 def test_some_differences_are_seen_from_behind() -> None:
@@ -42,9 +42,9 @@ def test_every_kind_occurs() -> None:
 
 
 def test_vehicles_do_not_depend_on_how_many_are_drawn_after_them() -> None:
-    assert draw_vehicles(12, 5, seed=4) == VEHICLES[:12]
-    assert draw_vehicles(12, 5, seed=5) != VEHICLES[:12]
+    assert sample_vehicles(12, 5, seed=4) == VEHICLES[:12]
+    assert sample_vehicles(12, 5, seed=5) != VEHICLES[:12]
 
 
 def test_the_last_fleet_may_be_smaller() -> None:
-    assert [vehicle.fleet for vehicle in draw_vehicles(7, 3, seed=0)] == [1, 1, 1, 2, 2, 2, 3]
+    assert [vehicle.fleet for vehicle in sample_vehicles(7, 3, seed=0)] == [1, 1, 1, 2, 2, 2, 3]

@@ -1,4 +1,4 @@
-"""Who is who: fleets share body, trim and colour; only what owners add, change or damage tells their vehicles apart."""
+"""The traits of a vehicle: those shared by its fleet and those by which fleet mates can be told apart."""
 
 from dataclasses import dataclass, fields
 
@@ -6,7 +6,7 @@ from data_cache.synthetic.design.bodies import BodyModel
 from data_cache.synthetic.design.styles import GlassStyle, LampStyle, PlateStyle, RoofStyle, WheelStyle
 from data_cache.synthetic.geometry.atlas import Colour
 
-PLATES: dict[str, tuple[Colour, Colour]] = {
+PLATES: dict[str, tuple[Colour, Colour]] = {  # background and characters
     "blue": ((28, 62, 158), (238, 240, 244)),
     "yellow": ((226, 176, 30), (28, 28, 28)),
     "green": ((150, 212, 160), (24, 30, 26)),
@@ -17,7 +17,7 @@ PLATES: dict[str, tuple[Colour, Colour]] = {
 
 @dataclass(frozen=True)
 class Design:
-    """What all vehicles of a fleet share."""
+    """Traits shared by all vehicles of a fleet."""
 
     body: BodyModel
     colour: str
@@ -40,19 +40,19 @@ class Design:
 
 @dataclass(frozen=True)
 class Sticker:
-    """A flat addition: where (0 … 1 across and up its surface), how large (metres), what colour, leaning how far."""
+    """A rectangle on a surface; `across` (glass: -1 … 1, body: 0 … 1) and `up` (0 … 1) are shares, sizes are metres."""
 
     across: float
     up: float
     width: float
     height: float
     colour: Colour
-    lean: float = 0.0
+    lean: float = 0.0  # radians
 
 
 @dataclass(frozen=True)
-class Thing:
-    """An object behind the windshield: where along the dashboard (-1 right … 1 left), which kind, what colour."""
+class CabinItem:
+    """An object behind the windshield; `across` runs from -1 (right) to 1 (left) along the dashboard."""
 
     across: float
     kind: int
@@ -60,27 +60,27 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Damage: on which skin, where (0 … 1 along and up), how long (metres), leaning how far, scratch or dent."""
+class Damage:
+    """A scratch or dent on a skin; `along` and `up` are shares of the skin."""
 
     skin: str
     along: float
     up: float
-    length: float
-    lean: float
+    length: float  # metres
+    lean: float  # radians
     dent: bool
 
 
 @dataclass(frozen=True)
 class Individual:
-    """What one vehicle has of its own."""
+    """Traits of one vehicle."""
 
     annual_signs: tuple[Sticker, ...]
     entry_license: Sticker | None
     newer_sign: Sticker | None
-    hanging: Thing | None
-    ornaments: tuple[Thing, ...]
-    tissue_box: Thing | None
+    hanging: CabinItem | None
+    ornaments: tuple[CabinItem, ...]
+    tissue_box: CabinItem | None
     safe_belt: bool
     carrier: str
     top_window: str
@@ -89,11 +89,11 @@ class Individual:
     plate_text: str
     rear_stickers: tuple[Sticker, ...]
     side_stickers: tuple[Sticker, ...]
-    marks: tuple[Mark, ...]
+    damages: tuple[Damage, ...]
     smoked_covers: bool
 
     def differences(self, other: "Individual") -> list[str]:
-        """Return the names of the traits that differ, the illegible plate text left out."""
+        """Return the names of the traits that differ, ignoring the plate text, which is illegible in most images."""
         names = (field.name for field in fields(self) if field.name != "plate_text")
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 

@@ -1,4 +1,4 @@
-"""Development of a picture: each trait does what it is called, alone."""
+"""CameraEffects of a picture: each trait does what it is called, alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from data_cache.synthetic.geometry.arrays import Bytes, Floats
-from data_cache.synthetic.geometry.camera import STATIONS
-from data_cache.synthetic.scene.photograph import Development, develop, draw_development
+from data_cache.synthetic.geometry.camera import ROAD_CAMERAS
+from data_cache.synthetic.scene.camera_effects import CameraEffects, apply_camera_effects, sample_camera_effects
 
-PLAIN = Development(
+PLAIN = CameraEffects(
     gain=1.0, white_balance=np.ones(3), haze=0.0, contrast=1.0, blur=0.0, motion=0, coarse=1.0, noise=0.0, glow=0.0,
     sharpening=0.0, quality=90,
 )  # fmt: skip
 
 
 def _developed(light: Floats, **changed: Any) -> Bytes:
-    return develop(light.copy(), replace(PLAIN, **changed), np.random.default_rng(0))
+    return apply_camera_effects(light.copy(), replace(PLAIN, **changed), np.random.default_rng(0))
 
 
 @pytest.fixture
@@ -64,6 +64,6 @@ def test_noise_is_as_strong_as_told() -> None:
 
 
 def test_draws_follow_the_stream() -> None:
-    one, again = (draw_development(STATIONS[0], 200, np.random.default_rng(1)) for _ in range(2))
+    one, again = (sample_camera_effects(ROAD_CAMERAS[0], 200, np.random.default_rng(1)) for _ in range(2))
     assert replace(one, white_balance=PLAIN.white_balance) == replace(again, white_balance=PLAIN.white_balance)
     np.testing.assert_array_equal(one.white_balance, again.white_balance)
