@@ -1,4 +1,4 @@
-"""The command line of the whole system: every command parses, calls one function, and prints."""
+"""The command line: every command parses options, calls one function and prints."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ from vehicle_reid.commands.serve import serve_command
 
 
 class Group(click.Group):
-    """A click group in which mistakes and SIGTERM are one line on standard error and exit code 1, never a traceback."""
+    """A group whose commands end with one line on standard error and exit code 1 after a UserError or SIGTERM."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command."""
@@ -48,27 +48,27 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="pgan-vehicle-reid")
 def main() -> None:
-    """Vehicle re-identification by parts: detect them once, then learn which of them matter (PGAN).
+    """Vehicle re-identification by parts (PGAN): detect the parts once, then learn which of them matter.
 
     \b
     The whole job, in order:
-      python cli.py synth                          render synthetic vehicles (or put a data set under data/)
+      python cli.py synth                          render vehicles, or put a data set into data/
       python cli.py parts train --dataset synthetic
       python cli.py detect --dataset synthetic     part boxes of every image, into runs/synthetic/parts.h5
       python cli.py train --dataset synthetic
       python cli.py evaluate --dataset synthetic
       python cli.py report --dataset synthetic
-      python cli.py serve --dataset synthetic      a page to search in
+      python cli.py serve --dataset synthetic      search in the browser
     """
-    # read when torch is first imported: its threads sleep while they wait, as the processes that read images need the
-    # same cores; spinning takes 0.8 of the time on an idle machine, and many times as long on a busy one
+    # torch reads this on import: waiting threads sleep, because loader workers need the cores. Spinning would take
+    # 0.8 of the time on an idle machine, but many times as long on a busy one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @main.command("doctor")
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show versions, device, operators and clashes; exit 1 where something would not work."""
+    """Check versions, device, operators and conflicting packages; exit 1 if something does not work."""
     import json
 
     from detect.commands.doctor import Check, detector_checks, system_checks
@@ -81,7 +81,7 @@ def doctor(as_json: bool) -> None:
         for found in checks:
             click.echo(f"{'ok  ' if found.ok else 'FAIL'}  {found.name}: {found.detail}")
     if not all(found.ok for found in checks):
-        raise UserError("something above would not work")
+        raise UserError("a check failed, see above")
 
 
 for command in (
