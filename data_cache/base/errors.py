@@ -26,9 +26,9 @@ def printable(text: object) -> str:
 
 
 def short_repr(value: object) -> str:
-    """Return a value that was read from a file as at most 80 ASCII characters, for a message."""
+    """Return a value read from a file as at most 80 printable characters, for a message."""
     try:
-        text = ascii(value)
+        text = repr(value)
     except (RecursionError, ValueError):  # lists nested as deep as JSON allows; a number with 5,000 digits
         text = type(value).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."

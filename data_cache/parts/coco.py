@@ -1,6 +1,6 @@
-"""COCO JSON files: their images and categories, read with every fault told by its place in the file."""
+"""COCO JSON: reading of single records, shared with the detector's annotations, and of images and categories."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,22 +10,22 @@ from data_cache.base.files import read_json
 from data_cache.parts.packing import ImageEntry
 
 LONGEST_NAME = 1024  # bytes of UTF-8
-LARGEST_SIDE = 2**24  # pixels; beyond it float32 does not hold every whole number
-MOST_CATEGORIES = 128  # labels of the part cache are int8
-FIRST = 3  # faults that a message names
+LARGEST_SIDE = 2**24  # pixels; float32 cannot represent every larger integer
+MOST_CATEGORIES = 128  # labels in the part cache are int8
+FAULTS_IN_MESSAGE = 3
 Identifier = int | str
 
 
 @dataclass(frozen=True, eq=False)
 class CocoIndex:
-    """Images and category names of a COCO file by their ids, in the order of the file."""
+    """Images and category names of a COCO file by their ids, in file order."""
 
     images: Mapping[Identifier, ImageEntry]
     categories: Mapping[Identifier, str]
 
 
 def read_document(path: Path) -> Mapping[str, Any]:
-    """Return the JSON object in `path`. Raises UserError where it is missing or is no COCO document."""
+    """Return the JSON object in `path`. Raises UserError if it is missing or not a COCO document."""
     document = read_json(path)
     if not isinstance(document, dict):
         raise UserError(f"{path}: not a COCO document (a JSON object with images, categories and annotations)")
@@ -33,7 +33,7 @@ def read_document(path: Path) -> Mapping[str, Any]:
 
 
 def list_in(path: Path, document: Mapping[str, Any], key: str) -> list[Any]:
-    """Return the list under `key`. Raises UserError where there is none."""
+    """Return the list under `key`. Raises UserError if there is none."""
     records = document.get(key)
     if not isinstance(records, list):
         raise UserError(f"{path}: not a COCO document (no list `{key}`)")
@@ -41,29 +41,31 @@ def list_in(path: Path, document: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def read_index(path: Path, document: Mapping[str, Any]) -> CocoIndex:
-    """Return images and categories. Raises UserError with the number of faults in both lists and the first of them."""
+    """Return images and categories. Raises UserError with the number of faults in both lists and the first ones."""
     images: dict[Identifier, ImageEntry] = {}
     categories: dict[Identifier, str] = {}
     names: set[str] = set()
 
     def read_image(record: Any) -> None:
-        key, entry = _image(record)
-        _new(key, images, "id")
-        _new(entry.name, names, "file_name")
+        key = new_identifier(record, images)
+        entry = image_entry(record)
+        require_new(entry.name, names, "file_name")
         images[key] = entry
         names.add(entry.name)
 
     def read_category(record: Any) -> None:
-        key, name = identifier(record, "id"), _printable(field(record, "name"))
-        _new(key, categories, "id")
-        _new(name, set(categories.values()), "name")
+        key = new_identifier(record, categories)
+        name = _category_name(record)
+        require_new(name, categories.values(), "name")
         categories[key] = name
 
-    found = [
-        *faults_of("images", list_in(path, document, "images"), read_image),
-        *faults_of("categories", list_in(path, document, "categories"), read_category),
-    ]
-    refuse(path, found)
+    raise_faults(
+        path,
+        [
+            *faults_of("images", list_in(path, document, "images"), read_image),
+            *faults_of("categories", list_in(path, document, "categories"), read_category),
+        ],
+    )
     if not images or not 0 < len(categories) <= MOST_CATEGORIES:
         raise UserError(
             f"{path}: {len(images)} images and {len(categories)} categories; "
@@ -73,25 +75,26 @@ def read_index(path: Path, document: Mapping[str, Any]) -> CocoIndex:
 
 
 def faults_of(key: str, records: list[Any], read: Callable[[Any], None]) -> list[str]:
-    """Call `read` on each record and return its faults, each with the record's place, counted from 0: `images[3]`."""
-    found = []
+    """Call `read` on each record and return its RecordFaults, prefixed with index, id and file name of the record."""
+    faults = []
     for number, record in enumerate(records):
         try:
             read(record)
         except RecordFault as fault:
-            found.append(f"{key}[{number}]: {fault}")
-    return found
+            faults.append(f"{key}[{number}]{_description(record)}: {fault}")
+    return faults
 
 
-def refuse(path: Path, found: list[str]) -> None:
-    """Raise UserError with the number of faults and the first of them, where there are any."""
-    if found:
-        number = f"{len(found)} faults" if len(found) > 1 else "1 fault"
-        raise UserError(f"{path}: {number}: {'; '.join(found[:FIRST])}{'; …' if len(found) > FIRST else ''}")
+def raise_faults(path: Path, faults: list[str]) -> None:
+    """Raise UserError with the number of faults and the first ones, if there are any."""
+    if faults:
+        number = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+        first = "; ".join(faults[:FAULTS_IN_MESSAGE])
+        raise UserError(f"{path}: {number}: {first}{'; …' if len(faults) > FAULTS_IN_MESSAGE else ''}")
 
 
-def field(record: Any, key: str) -> Any:
-    """Return a value of a record. Raises RecordFault where the record is no object, or has no such value."""
+def required(record: Any, key: str) -> Any:
+    """Return a value of a record. Raises RecordFault if the record is not an object or has no such value."""
     if not isinstance(record, dict):
         raise RecordFault(f"{short_repr(record)} is not an object")
     if record.get(key) is None:
@@ -100,43 +103,56 @@ def field(record: Any, key: str) -> Any:
 
 
 def identifier(record: Any, key: str) -> Identifier:
-    """Return an id, a whole number or a text. Raises RecordFault where it is something else."""
-    value = field(record, key)
+    """Return an id, an integer or a string. Raises RecordFault if it is anything else."""
+    value = required(record, key)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise RecordFault(f"`{key}` {short_repr(value)} is neither a whole number nor a text")
+        raise RecordFault(f"`{key}` {short_repr(value)} is neither an integer nor a string")
     return value
 
 
-def number(value: Any, what: str) -> float:
-    """Return a finite number. Raises RecordFault where `value` is something else."""
+def new_identifier(record: Any, known: Collection[Identifier]) -> Identifier:
+    """Return the `id` of a record. Raises RecordFault if it is invalid or already in `known`."""
+    value = identifier(record, "id")
+    require_new(value, known, "id")
+    return value
+
+
+def require_new(value: Identifier, known: Collection[Identifier], key: str) -> None:
+    """Raise RecordFault if the value of `key` is already in `known`."""
+    if value in known:
+        raise RecordFault(f"`{key}` {short_repr(value)} is given twice")
+
+
+def number(value: Any, key: str) -> float:
+    """Return a finite number. Raises RecordFault if the value of `key` is anything else."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-    except OverflowError:  # a whole number of 400 digits
+    except OverflowError:  # an integer of 400 digits
         pass
-    raise RecordFault(f"`{what}` {short_repr(value)} is not a number")
+    raise RecordFault(f"`{key}` {short_repr(value)} is not a number")
 
 
 def corners(record: Any) -> tuple[float, float, float, float]:
-    """Return `bbox` [x, y, width, height] as x0, y0, x1, y1. Raises RecordFault where it is not four numbers."""
-    box = field(record, "bbox")
+    """Return `bbox` [x, y, width, height] as x0, y0, x1, y1. Raises RecordFault if it is not four numbers."""
+    box = required(record, "bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise RecordFault(f"`bbox` {short_repr(box)} is not [x, y, width, height]")
     x, y, width, height = (number(side, "bbox") for side in box)
     return x, y, x + width, y + height
 
 
-def _image(record: Any) -> tuple[Identifier, ImageEntry]:
-    key, name = identifier(record, "id"), file_name(field(record, "file_name"))
+def image_entry(record: Any) -> ImageEntry:
+    """Return name and size of an image record. Raises RecordFault if one is missing or invalid."""
+    name = _file_name(required(record, "file_name"))
     for side in ("width", "height"):
-        size = field(record, side)
+        size = required(record, side)
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= LARGEST_SIDE:
             raise RecordFault(f"`{side}` {short_repr(size)} is not a number of pixels")
-    return key, ImageEntry(name, record["width"], record["height"])
+    return ImageEntry(name, record["width"], record["height"])
 
 
-def file_name(value: Any) -> str:
-    """Return the name of an image below its root. Raises RecordFault for what cannot be one."""
+def _file_name(value: Any) -> str:
     try:
         encoded = value.encode() if isinstance(value, str) else b""
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -144,16 +160,17 @@ def file_name(value: Any) -> str:
     pure = PurePosixPath(value) if encoded else PurePosixPath()
     wrong = not 0 < len(encoded) <= LONGEST_NAME or b"\\" in encoded or any(byte < ord(" ") for byte in encoded)
     if wrong or pure.is_absolute() or ".." in pure.parts:
-        raise RecordFault(f"`file_name` {short_repr(value)} is not a path below the images' folder")
-    return str(pure)  # ./a.jpg and a.jpg are one image
+        raise RecordFault(f"`file_name` {short_repr(value)} is not a path below the image folder")
+    return str(pure)  # ./a.jpg and a.jpg are the same image
 
 
-def _printable(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise RecordFault(f"`name` {short_repr(value)} is not a name")
-    return value
+def _category_name(record: Any) -> str:
+    name = required(record, "name")
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise RecordFault(f"`name` {short_repr(name)} is not a name")
+    return name
 
 
-def _new(value: Identifier, known: Mapping[Identifier, Any] | set[str], key: str) -> None:
-    if value in known:
-        raise RecordFault(f"`{key}` {short_repr(value)} is given twice")
+def _description(record: Any) -> str:
+    keys = [key for key in ("id", "file_name") if isinstance(record, dict) and key in record]
+    return f" ({', '.join(f'{key} {short_repr(record[key])}' for key in keys)})" if keys else ""

@@ -15,13 +15,13 @@ from data_cache.parts.coco import (
     Identifier,
     corners,
     faults_of,
-    field,
     identifier,
     list_in,
     number,
+    raise_faults,
     read_document,
     read_index,
-    refuse,
+    required,
 )
 from data_cache.parts.packing import Imported, LooseBoxes, pack_boxes
 from data_cache.parts.verification import differing_names, first_of
@@ -62,7 +62,7 @@ def _boxes(path: Path, key: str, records: list[Any], index: CocoIndex, *, score_
     label_of = {identity: label for label, identity in enumerate(index.categories)}
     boxes: list[tuple[float, ...]] = []
     found = faults_of(key, records, lambda record: boxes.append(_box(record, image_of, label_of, score_needed)))
-    refuse(path, found)
+    raise_faults(path, found)
     return np.array(boxes, dtype=np.float64).reshape(-1, COLUMNS)
 
 
@@ -76,7 +76,7 @@ def _box(
         raise RecordFault(f"no category has id {short_repr(category)}")
     score = float("nan")
     if score_needed or record.get("score") is not None:
-        score = number(field(record, "score"), "score")
+        score = number(required(record, "score"), "score")
         if not 0 <= score <= 1:
             raise RecordFault(f"`score` {score} is not in [0, 1]")
     return image_of[image], label_of[category], score, *corners(record)

@@ -1,174 +1,130 @@
-"""COCO JSON of annotated parts, read whole: a fault in one record is noted and the others are still looked at."""
+"""Read COCO JSON of annotated parts; a fault in one record does not hide those of the others."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
-from data_cache.base.errors import RecordFault
-from data_cache.base.files import read_json
-from data_cache.parts.coco import LARGEST_SIDE, Identifier, corners, file_name, identifier
-from data_cache.parts.coco import field as required
+from data_cache.base.errors import RecordFault, short_repr
+from data_cache.parts.coco import (
+    Identifier,
+    corners,
+    faults_of,
+    identifier,
+    image_entry,
+    list_in,
+    new_identifier,
+    read_document,
+    require_new,
+    required,
+)
 from data_cache.parts.names import PART_NAMES
-from detect.annotations.faults import counted, noting, shown
+from detect.annotations.faults import counted
+from detect.annotations.images import AnnotatedImage, AnnotationReading, Corners, ImageRecord, image_file_exists
 from detect.annotations.part_mapping import PartMapping, normal_form, suggestion
-from detect.annotations.pictures import Corners, ImageRecord, is_picture
 
-KINDS = {"categories": "category", "images": "image", "annotations": "annotation"}
-
-
-@dataclass
-class CocoReading:
-    """The sound records of a file, and one line for every fault of the others."""
-
-    images: dict[Identifier, ImageRecord] = field(default_factory=dict)
-    parts: dict[Identifier, list[tuple[Corners, str]]] = field(default_factory=lambda: defaultdict(list))  # by image
-    labels: Counter[str] = field(default_factory=Counter)  # annotations by the file's own category name
-    faults: list[str] = field(default_factory=list)
+Value = TypeVar("Value")
 
 
-def read_coco(path: Path, image_root: Path, mapping: PartMapping) -> CocoReading:
-    """Read COCO JSON whose categories are parts by `mapping`; images are looked up below `image_root`.
+def read_coco(path: Path, image_root: Path, mapping: PartMapping) -> AnnotationReading:
+    """Read COCO JSON; `mapping` turns category names into parts, and images are looked up below `image_root`.
 
-    Categories are matched by name, never by number. An annotation whose label the mapping drops is counted and passed
-    over. One with `iscrowd` is a fault: it marks a group of things, and the detector learns single parts. Raises
-    UserError only where the file is no JSON at all.
+    Images are sorted by name. Categories are matched by name, never by number. Annotations whose label is dropped by
+    the mapping are only counted. At most one fault is reported per record; `iscrowd` is one, because it marks a group
+    of objects and the detector learns single parts. Raises UserError if the file is not a COCO document.
     """
-    document = read_json(path)
-    if not isinstance(document, dict):
-        return CocoReading(faults=["not COCO JSON (no object)"])
-    missing = [key for key in KINDS if not isinstance(document.get(key), list)]
-    if missing:
-        return CocoReading(faults=[f"not COCO JSON (no list `{key}`)" for key in missing])
-    return _Checker(image_root, mapping).read(document)
+    document = read_document(path)
+    categories, images, annotations = (list_in(path, document, key) for key in ("categories", "images", "annotations"))
+    reader = _Reader(image_root, mapping)
+    faults = [
+        *faults_of("categories", categories, reader.read_category),
+        *faults_of("images", images, reader.read_image),
+        *faults_of("annotations", annotations, reader.read_annotation),
+    ]
+    faults = [*reader.unknown_labels(), *faults]  # unknown labels first: they often explain the others
+    if not reader.parts and not faults:
+        faults = [f"no annotated part in {counted(len(images), 'image')}"]
+    return AnnotationReading(reader.annotated_images(), reader.counts, faults=faults)
 
 
-class _Checker:
-    """Reads the lists of a file in turn; what one record needs of the others is kept here."""
+class _Reader:
+    """Reads one record at a time and keeps what later records refer to.
+
+    Records with a fault stay in `labels` and `images` as None: an annotation is not blamed for its image or category.
+    """
 
     def __init__(self, image_root: Path, mapping: PartMapping) -> None:
         self.image_root, self.mapping = image_root, mapping
-        self.reading = CocoReading()
-        self.faults = self.reading.faults
-        # also of records with a fault, so that an annotation is not blamed for that of its image or category
-        self.ids: dict[str, set[Identifier]] = {key: set() for key in KINDS}
-        self.names: dict[str, set[str]] = {"categories": set(), "images": set()}
-        self.labels: dict[Identifier, str] = {}  # names of the sound categories, parts or not
+        self.labels: dict[Identifier, str | None] = {}  # category names by id
+        self.images: dict[Identifier, ImageRecord | None] = {}
+        self.annotations: set[Identifier] = set()
+        self.category_names: set[str] = set()  # normal forms
+        self.image_names: set[str] = set()
+        self.parts: dict[Identifier, list[tuple[Corners, str]]] = defaultdict(list)  # by image id
+        self.counts: Counter[str] = Counter()  # annotations by category name
 
-    def read(self, document: dict[str, list[Any]]) -> CocoReading:
-        for where, key, record in self._identified("categories", document):
-            with noting(self.faults, where):
-                self._read_category(key, record)
-        for where, key, record in self._identified("images", document):
-            self._read_image(f"{where} ({shown(record.get('file_name'))})", key, record)
-        for where, _, record in self._identified("annotations", document):
-            self._read_annotation(where, record)
-        self.faults[:0] = self._unknown_labels()  # first, because they often explain the others
-        if not self.reading.parts and not self.faults:
-            self.faults.append(f"no annotated part in {counted(len(document['images']), 'image')}")
-        return self.reading
-
-    def _identified(
-        self, key: str, document: dict[str, list[Any]]
-    ) -> Iterator[tuple[str, Identifier | None, dict[str, Any]]]:
-        """Yield (what it is called, id, record) of every record; without an id of its own it goes by its place."""
-        for place, record in enumerate(document[key]):
-            where, known = f"{key}[{place}]", len(self.ids[key])
-            with noting(self.faults, where):
-                self._add(self.ids[key], identifier(record, "id"), "id")
-            if len(self.ids[key]) > known:
-                yield f"{KINDS[key]} {shown(record['id'])}", record["id"], record
-            elif isinstance(record, dict):
-                yield where, None, record
-
-    def _add(self, known: set[Any], value: Identifier, key: str) -> None:
-        if value in known:
-            raise RecordFault(f"`{key}` {shown(value)} is given twice")
-        known.add(value)
-
-    def _read_category(self, key: Identifier | None, record: dict[str, Any]) -> None:
+    def read_category(self, record: Any) -> None:
+        key = new_identifier(record, self.labels)
+        self.labels[key] = None
         name = required(record, "name")
         if not isinstance(name, str) or not normal_form(name):
-            raise RecordFault(f"`name` {shown(name)} is not a name")
-        self._add(self.names["categories"], normal_form(name), "name")
-        if key is not None:
-            self.labels[key] = name
+            raise RecordFault(f"`name` {short_repr(name)} is not a name")
+        require_new(normal_form(name), self.category_names, "name")
+        self.category_names.add(normal_form(name))
+        self.labels[key] = name
 
-    def _read_image(self, where: str, key: Identifier | None, record: dict[str, Any]) -> None:
-        before = len(self.faults)
-        name, sides, vehicle = "", {"width": 0, "height": 0}, None
-        with noting(self.faults, where):
-            name = self._file_name(record)
-        for side in sides:
-            with noting(self.faults, where):
-                sides[side] = _side(record, side)
-        with noting(self.faults, where):
-            vehicle = _vehicle(record)
-        if key is not None and len(self.faults) == before:
-            self.reading.images[key] = ImageRecord(name, sides["width"], sides["height"], vehicle)
+    def read_image(self, record: Any) -> None:
+        key = new_identifier(record, self.images)
+        self.images[key] = None
+        entry = image_entry(record)
+        if not image_file_exists(self.image_root, entry.name):
+            raise RecordFault(f"{short_repr(entry.name)} is missing below {self.image_root}")
+        require_new(entry.name, self.image_names, "file_name")
+        self.image_names.add(entry.name)
+        self.images[key] = ImageRecord(entry.name, entry.width, entry.height, _vehicle(record))
 
-    def _file_name(self, record: dict[str, Any]) -> str:
-        name = file_name(required(record, "file_name"))
-        there = is_picture(self.image_root, name)
-        self._add(self.names["images"], str(PurePosixPath(name)), "file_name")
-        if not there:
-            raise RecordFault(f"missing below {self.image_root}")
-        return str(PurePosixPath(name))
-
-    def _read_annotation(self, where: str, record: dict[str, Any]) -> None:
-        before = len(self.faults)
-        image = label = edges = None
-        with noting(self.faults, where):
-            label = self.labels.get(self._reference(record, "category_id", "categories"))
-        with noting(self.faults, where):
-            image = self.reading.images.get(self._reference(record, "image_id", "images"))
+    def read_annotation(self, record: Any) -> None:
+        self.annotations.add(new_identifier(record, self.annotations))
+        label = _referenced(record, "category_id", self.labels)
         if label is not None:
-            self.reading.labels[label] += 1
-        if label is not None and label in self.mapping and self.mapping[label] is None:
+            self.counts[label] += 1
+        image = _referenced(record, "image_id", self.images)
+        if label is not None and self.mapping.drops(label):
             return
-        with noting(self.faults, where):
-            _refuse_crowd(record)
-        with noting(self.faults, where):
-            edges = corners(record)
-            if image is not None:
-                edges = image.clipped(edges)
-        part = self.mapping[label] if label is not None and label in self.mapping else None
-        if image is not None and edges is not None and part is not None and len(self.faults) == before:
-            self.reading.parts[record["image_id"]].append((edges, part))
+        if record.get("iscrowd") not in (None, 0):
+            raise RecordFault("`iscrowd` marks a group; draw one box per part, or remove the annotation")
+        box = corners(record)
+        if image is not None:
+            box = image.clipped(box)
+            if label is not None and (part := self.mapping.get(label)) is not None:
+                self.parts[record["image_id"]].append((box, part))
 
-    def _reference(self, record: dict[str, Any], key: str, to: str) -> Identifier:
-        value = identifier(record, key)
-        if value not in self.ids[to]:
-            raise RecordFault(f"no {KINDS[to]} has id {shown(value)}")
-        return value
-
-    def _unknown_labels(self) -> list[str]:
-        unknown = {key: label for key, label in self.labels.items() if label not in self.mapping}
-        if unknown and len(unknown) == len(self.labels):
-            names = ", ".join(shown(label) for label in unknown.values())
-            return [f"no category is a part, there are only {names}; the parts are {', '.join(PART_NAMES)}"]
+    def unknown_labels(self) -> list[str]:
+        labels = {key: label for key, label in self.labels.items() if label is not None}
+        unknown = {key: label for key, label in labels.items() if label not in self.mapping}
+        if unknown and len(unknown) == len(labels):
+            names = ", ".join(map(short_repr, unknown.values()))
+            return [f"no category is a part, the file has only {names}; the parts are {', '.join(PART_NAMES)}"]
         return [
-            f"category {shown(key)}: {shown(label)} ({counted(self.reading.labels[label], 'annotation')}) "
-            f"is none of the parts{suggestion(label)}"
+            f"category {short_repr(key)}: {short_repr(label)} ({counted(self.counts[label], 'annotation')}) "
+            f"is not a part{suggestion(label)}"
             for key, label in unknown.items()
         ]
 
-
-def _side(record: dict[str, Any], key: str) -> int:
-    side = required(record, key)
-    if isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= LARGEST_SIDE:
-        raise RecordFault(f"`{key}` {shown(side)} is not a number of pixels")
-    return side
+    def annotated_images(self) -> list[AnnotatedImage]:
+        valid = ((key, image) for key, image in self.images.items() if image is not None)
+        return sorted((image.with_parts(self.parts.get(key, [])) for key, image in valid), key=lambda image: image.name)
 
 
-def _vehicle(record: dict[str, Any]) -> str | None:
+def _referenced(record: Any, key: str, known: Mapping[Identifier, Value]) -> Value:
+    value = identifier(record, key)
+    if value not in known:
+        raise RecordFault(f"no {key.removesuffix('_id')} has id {short_repr(value)}")
+    return known[value]
+
+
+def _vehicle(record: Mapping[str, Any]) -> str | None:
     vehicle = record.get("vehicle_id")
     if isinstance(vehicle, bool) or not isinstance(vehicle, int | str | None) or not str(vehicle).isprintable():
-        raise RecordFault(f"`vehicle_id` {shown(vehicle)} is neither a whole number nor a text")
+        raise RecordFault(f"`vehicle_id` {short_repr(vehicle)} is neither an integer nor a string")
     return None if vehicle in (None, "") else str(vehicle)
-
-
-def _refuse_crowd(record: dict[str, Any]) -> None:
-    if record.get("iscrowd") not in (None, 0):
-        raise RecordFault("`iscrowd` marks a group; draw one box for each part, or take it out")

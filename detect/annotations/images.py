@@ -1,46 +1,51 @@
-"""Whether the pictures that annotations name are there, and of the size that they tell."""
+"""Annotated images, and the checks of image files and boxes that COCO and VOC reading share."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_cache.base.errors import RecordFault, printable
-from data_cache.images.loading import ImageError, path_inside, turned_by_exif
-from detect.annotations.faults import shown
+import numpy as np
+from numpy.typing import NDArray
+
+from data_cache.base.errors import RecordFault, printable, short_repr
+from data_cache.images.loading import ImageError, exif_swaps_sides, path_inside
+from data_cache.parts.names import PART_NAMES
+
+EDGE_TOLERANCE = 1.0  # pixels by which a box may extend beyond its image; it is clipped
+MIN_SIDE = 0.01  # pixels; a clipped box with a shorter side has no area
+Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels; 0 is the left or upper edge of the image
 
 
-def is_picture(root: Path, name: str) -> bool:
-    """Whether a regular file of that name lies below `root`.
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """One image with its true parts: boxes (M, 4) float32 xyxy in pixels, labels (M,) int64 into PART_NAMES."""
 
-    Raises RecordFault for a name that is absolute, holds `..`, leads out of `root` or cannot be looked up.
-    """
-    try:
-        return path_inside(root, name).is_file()
-    except ImageError as error:
-        raise RecordFault(printable(error)) from error
-    except OSError as error:  # a name too long, a folder that may not be entered
-        raise RecordFault(f"{shown(name)} cannot be looked up ({error.strerror})") from error
+    name: str
+    width: int
+    height: int
+    vehicle: str | None
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
-
-def size_fault(path: Path, stored: tuple[int, int], told: tuple[int, int]) -> str | None:
-    """Return in words how the size of a picture, (width, height) as stored, differs from what is told; None where not.
-
-    Raises ImageError for one that cannot be used.
-    """
-    if stored == told:
-        return None
-    turned = stored == told[::-1] and turned_by_exif(path)
-    remedy = "; its EXIF turns it, which is not done here: turn the picture itself and drop the tag" if turned else ""
-    return f"{stored[0]} x {stored[1]} as stored, annotated as {told[0]} x {told[1]}{remedy}"
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.labels), 4):
+            raise ValueError(f"{len(self.labels)} labels need boxes ({len(self.labels)}, 4), got {self.boxes.shape}")
 
 
-EDGE_TOLERANCE = 1.0  # pixels that a box may stick out of its image; it is clipped
-MIN_SIDE = 0.01  # pixels; with a shorter side, after clipping, a box has no area
-Corners = tuple[float, float, float, float]  # x0, y0, x1, y1: edges in pixels, 0 is the image's left or upper edge
+@dataclass
+class AnnotationReading:
+    """The content of a COCO file or a folder of VOC files: valid images with their parts, and a line per fault."""
+
+    images: list[AnnotatedImage] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)  # objects by their label in the files
+    difficult: int = 0  # parts marked difficult in VOC files; kept, because a part that is hard to see is no background
+    faults: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image: its path below the image folder, its size in pixels, and its vehicle where that is known."""
+    """An image without its parts: path below the image folder, size in pixels, vehicle if known."""
 
     name: str
     width: int
@@ -50,7 +55,7 @@ class ImageRecord:
     def clipped(self, corners: Corners) -> Corners:
         """Return a box clipped to the image.
 
-        Raises RecordFault where it leaves the image by more than EDGE_TOLERANCE, or has no area inside it.
+        Raises RecordFault if the box leaves the image by more than EDGE_TOLERANCE or has no area inside it.
         """
         x0, y0, x1, y1 = corners
         box, image = f"the box from {x0:g}, {y0:g} to {x1:g}, {y1:g}", f"its image of {self.width} x {self.height}"
@@ -60,3 +65,34 @@ class ImageRecord:
         if x1 - x0 < MIN_SIDE or y1 - y0 < MIN_SIDE:
             raise RecordFault(f"{box} has no area inside {image}")
         return x0, y0, x1, y1
+
+    def with_parts(self, parts: Sequence[tuple[Corners, str]]) -> AnnotatedImage:
+        """Return the image with `parts`, (box, part name) each, in their order."""
+        boxes = np.array([corners for corners, _ in parts], dtype=np.float32).reshape(-1, 4)
+        labels = np.array([PART_NAMES.index(part) for _, part in parts], dtype=np.int64)
+        return AnnotatedImage(self.name, self.width, self.height, self.vehicle, boxes, labels)
+
+
+def image_file_exists(root: Path, name: str) -> bool:
+    """Return whether `name` is a regular file below `root`.
+
+    Raises RecordFault if the name is absolute, contains `..`, links out of `root` or cannot be looked up.
+    """
+    try:
+        return path_inside(root, name).is_file()
+    except ImageError as error:
+        raise RecordFault(printable(error)) from error
+    except OSError as error:  # a name too long, a folder without permission
+        raise RecordFault(f"{short_repr(name)} cannot be looked up ({error.strerror})") from error
+
+
+def size_fault(path: Path, stored: tuple[int, int], annotated: tuple[int, int]) -> str | None:
+    """Return how the stored (width, height) of an image differs from the annotated one, or None.
+
+    Raises ImageError if the image cannot be used.
+    """
+    if stored == annotated:
+        return None
+    swapped = stored == annotated[::-1] and exif_swaps_sides(path)
+    remedy = "; its EXIF rotation is not applied here: rotate the image itself and remove the tag" if swapped else ""
+    return f"{stored[0]} x {stored[1]} as stored, annotated as {annotated[0]} x {annotated[1]}{remedy}"

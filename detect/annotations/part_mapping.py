@@ -1,13 +1,13 @@
-"""What becomes of a label: one of the 16 parts, or nothing; one normal form of names, VAC21's labels, a user's own.
+"""Labels to parts: the names of the 16 parts, the labels of VAC21, and mapping files of users.
 
-Two spellings are one name where they agree without case, white space, underscores and hyphens: `Back_Mirror` is
-"back mirror", `windshield glass` is "wind-shield glass". Nothing else is guessed: no abbreviation, no plural.
+Names are equal if they agree ignoring case, white space, underscores and hyphens: `Back_Mirror` is "back mirror",
+`windshield glass` is "wind-shield glass". Nothing else is guessed: no abbreviations, no plurals.
 
 VAC21 (Zhao, Shen, Wang and Chen, "Structural Analysis of Attributes for Vehicle Re-Identification and Retrieval", IEEE
 T-ITS 2019) has 21 labels. Their names here are those of the PGAN paper (arXiv 1909.06023, appendix A.1): the 16 parts
-of its Table 4, and the vehicle styles "car", "trunk", "tricycle", "train" and "bus", which show the whole vehicle and
-fall away. "truck" falls away as well, because "trunk" reads like a misprint of it. How the label files of VAC21 spell
-the names could not be found out: whatever the normal form does not cover takes a mapping of the user's.
+of its Table 4 and the vehicle styles "car", "trunk", "tricycle", "train" and "bus", which mark the whole vehicle and
+are dropped. "truck" is dropped too, because "trunk" looks like a misprint of it. We could not check how the label files
+of VAC21 spell the names; spellings not covered by the comparison above need a mapping file.
 """
 
 import difflib
@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from data_cache.base.errors import short_repr
 from data_cache.base.files import read_json
 from data_cache.parts.names import PART_NAMES
-from detect.annotations.faults import AnnotationFaults, shown
+from detect.annotations.faults import AnnotationFaults
 
 VEHICLE_STYLES = ("car", "trunk", "truck", "tricycle", "train", "bus")
-SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015]+")  # the last are typographic hyphens and dashes
-NEAR = 0.6  # similarity of normal forms (difflib) from which a part is suggested
+SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015]+")  # the range is typographic hyphens and dashes
+SUGGESTION_CUTOFF = 0.6  # difflib similarity of normal forms
 
 
 def normal_form(name: str) -> str:
-    """Return the name without case and separators, by which names are compared.
+    """Return the name without case and separators; names are compared by it.
 
     >>> normal_form("Wind-Shield_glass")
     'windshieldglass'
@@ -38,9 +39,9 @@ def normal_form(name: str) -> str:
 
 @dataclass(frozen=True)
 class PartMapping:
-    """The part that each label stands for, None where it is dropped; labels are compared by their normal form."""
+    """Maps a label to a part, or to None if objects with that label are dropped."""
 
-    targets: Mapping[str, str | None]  # by normal form
+    targets: Mapping[str, str | None]  # by normal form of the label
 
     def __post_init__(self) -> None:
         wrong = [
@@ -53,8 +54,13 @@ class PartMapping:
     def __contains__(self, label: str) -> bool:
         return normal_form(label) in self.targets
 
-    def __getitem__(self, label: str) -> str | None:
-        return self.targets[normal_form(label)]
+    def get(self, label: str) -> str | None:
+        """Return the part of a label, None if the label is dropped or unknown."""
+        return self.targets.get(normal_form(label))
+
+    def drops(self, label: str) -> bool:
+        """Return whether the label is known and mapped to no part."""
+        return label in self and self.get(label) is None
 
 
 PARTS = PartMapping({normal_form(name): name for name in PART_NAMES})
@@ -62,15 +68,15 @@ VAC21 = PartMapping({**PARTS.targets, **dict.fromkeys(VEHICLE_STYLES)})
 
 
 def suggestion(label: str) -> str:
-    """Return "; did you mean PART?" for the part whose name is nearest to the label, "" where none is near."""
-    near = difflib.get_close_matches(normal_form(label), PARTS.targets, n=1, cutoff=NEAR)
-    return f"; did you mean {PARTS[near[0]]!r}?" if near else ""
+    """Return "; did you mean PART?" for the part with the most similar name, "" if none is similar."""
+    near = difflib.get_close_matches(normal_form(label), PARTS.targets, n=1, cutoff=SUGGESTION_CUTOFF)
+    return f"; did you mean {PARTS.get(near[0])!r}?" if near else ""
 
 
 def read_mapping(path: Path) -> PartMapping:
-    """Read a JSON object, label to part or null, and lay it over VAC21's labels.
+    """Read a JSON object, label to part or null; its entries override the labels of VAC21.
 
-    Raises AnnotationFaults with every entry that is wrong: a value that is no part, a label given twice.
+    Raises AnnotationFaults listing every wrong entry: a value that is not a part, a label given twice.
     """
     entries = read_json(path)
     if not isinstance(entries, dict):
@@ -82,11 +88,11 @@ def read_mapping(path: Path) -> PartMapping:
     for label, part in entries.items():
         if part is not None and not (isinstance(part, str) and part in PARTS):
             hint = suggestion(part) if isinstance(part, str) else ""
-            faults.append(f"label {shown(label)} is mapped to {shown(part)}, which is none of the parts{hint}")
+            faults.append(f"label {short_repr(label)} is mapped to {short_repr(part)}, which is not a part{hint}")
         elif normal_form(label) in targets:
-            faults.append(f"label {shown(label)} is given twice, by its normal form {shown(normal_form(label))}")
+            faults.append(f"label {short_repr(label)} is given twice (compared as {short_repr(normal_form(label))})")
         else:
-            targets[normal_form(label)] = None if part is None else PARTS[part]
+            targets[normal_form(label)] = None if part is None else PARTS.get(part)
     if faults:
         raise AnnotationFaults(path, faults, f"the parts are {', '.join(PART_NAMES)}; null drops a label")
     return PartMapping({**VAC21.targets, **targets})

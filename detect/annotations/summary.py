@@ -1,4 +1,4 @@
-"""What a set of annotated images holds: images, vehicles, and the number and size of each part's boxes."""
+"""Counts of annotated images: images, vehicles, and the number and median size of the boxes of each part."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from data_cache.parts.names import PART_NAMES
-from detect.annotations.reading import AnnotatedImage
+from detect.annotations.images import AnnotatedImage
 
 
 @dataclass(frozen=True)
 class PartCount:
-    """The boxes of one part, the images that show it, and its median width and height in pixels (0 without a box)."""
+    """Boxes of one part, images that show it, and the median width and height of its boxes in pixels (0 if none)."""
 
     part: str
     boxes: int
@@ -23,7 +23,7 @@ class PartCount:
 
 @dataclass(frozen=True)
 class AnnotationSummary:
-    """Counts of a set; sizes are (width, height) in pixels of the image with the fewest and the most pixels."""
+    """Counts of annotated images; image sizes are (width, height) of those with the fewest and the most pixels."""
 
     images: int
     images_without_part: int
@@ -56,7 +56,6 @@ def summarise(images: Sequence[AnnotatedImage]) -> AnnotationSummary:
 
 def _count(images: Sequence[AnnotatedImage], label: int) -> PartCount:
     boxes = [image.boxes[image.labels == label] for image in images]
-    sides = np.concatenate([found[:, 2:] - found[:, :2] for found in boxes])
+    sides = np.concatenate([of_image[:, 2:] - of_image[:, :2] for of_image in boxes])
     width, height = np.median(sides, axis=0).tolist() if len(sides) else (0.0, 0.0)
-    shown_in = sum(len(found) > 0 for found in boxes)
-    return PartCount(PART_NAMES[label], len(sides), shown_in, width, height)
+    return PartCount(PART_NAMES[label], len(sides), sum(len(of_image) > 0 for of_image in boxes), width, height)

@@ -1,4 +1,4 @@
-"""Names of parts: one normal form, VAC21's labels, and a user's mapping."""
+"""Labels and parts: spellings of a name, the labels of VAC21, and mapping files."""
 
 import json
 from pathlib import Path
@@ -30,19 +30,20 @@ def spellings(name: str) -> list[str]:
     return [name, *joined, *(text.upper() for text in joined), "".join(word.title() for word in words), f" {name}\n"]
 
 
-def test_every_label_of_vac21_has_its_part_or_falls_away() -> None:
+def test_every_label_of_vac21_is_a_part_or_dropped() -> None:
     parts = [name.strip() for name in TABLE_4.split(",")]
     labels = [*parts, *STYLES]
-    assert len(labels) == 21 and {VAC21[name] for name in parts} == set(PART_NAMES)
-    assert all(VAC21[label] == (label if label in parts else None) for label in labels)
+    assert len(labels) == 21 and {VAC21.get(name) for name in parts} == set(PART_NAMES)
+    assert all(VAC21.get(label) == (label if label in parts else None) for label in labels)
+    assert all(VAC21.drops(label) == (label in STYLES) for label in labels)
     assert set(VAC21.targets) == {normal_form(label) for label in (*labels, "truck")}
     assert set(VEHICLE_STYLES) == {*STYLES, "truck"}
 
 
 @pytest.mark.parametrize("name", PART_NAMES)
-def test_all_spellings_of_a_part_are_the_part(name: str) -> None:
+def test_all_spellings_of_a_part_are_recognised(name: str) -> None:
     for spelling in spellings(name):
-        assert spelling in PARTS and PARTS[spelling] == VAC21[spelling] == name
+        assert spelling in PARTS and PARTS.get(spelling) == VAC21.get(spelling) == name
 
 
 def test_no_two_parts_share_a_normal_form() -> None:
@@ -50,49 +51,49 @@ def test_no_two_parts_share_a_normal_form() -> None:
 
 
 @pytest.mark.parametrize("label", ["mirror", "wheels", "windglass", "car lights", "", "-", "light"])
-def test_what_is_only_near_to_a_part_is_not_taken_for_it(label: str) -> None:
-    assert label not in PARTS and label not in VAC21
+def test_similar_names_are_not_recognised(label: str) -> None:
+    assert label not in PARTS and label not in VAC21 and not VAC21.drops(label)
 
 
-def test_the_nearest_part_is_suggested() -> None:
+def test_the_most_similar_part_is_suggested() -> None:
     assert suggestion("Car_Ligth") == "; did you mean 'car light'?"
     assert suggestion("windglass") == "; did you mean 'wind-shield glass'?"
     assert suggestion("bumper") == suggestion("") == ""
 
 
-def test_a_mapping_is_laid_over_vac21(tmp_path: Path) -> None:
+def test_mapping_file_overrides_vac21(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     path.write_text(
         json.dumps({"Head_Light": "Car Light", "windglass": "windshield-glass", "bumper": None, "Bus": "logo"})
     )
     mapping = read_mapping(path)
-    assert mapping["head light"] == "car light" and mapping["WindGlass"] == "wind-shield glass"
-    assert mapping["bumper"] is None and mapping["bus"] == "logo" and mapping["train"] is None
-    assert mapping["wheel"] == "wheel" and "head light" not in VAC21
+    assert mapping.get("head light") == "car light" and mapping.get("WindGlass") == "wind-shield glass"
+    assert mapping.drops("bumper") and mapping.get("bus") == "logo" and mapping.drops("train")
+    assert mapping.get("wheel") == "wheel" and "head light" not in VAC21
 
 
-def test_every_wrong_entry_of_a_mapping_is_told(tmp_path: Path) -> None:
+def test_every_wrong_entry_of_a_mapping_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     path.write_text(json.dumps({"a": "car ligth", "b": 3, "c": "logo", "C": None, "d": ["logo"], "e": "car"}))
     with pytest.raises(AnnotationFaults, match=r"the parts are annual service signs.*null drops a label") as raised:
         read_mapping(path)
     assert [line.removeprefix(f"{path}: label ") for line in raised.value.faults] == [
-        "'a' is mapped to 'car ligth', which is none of the parts; did you mean 'car light'?",
-        "'b' is mapped to 3, which is none of the parts",
-        "'C' is given twice, by its normal form 'c'",
-        "'d' is mapped to ['logo'], which is none of the parts",
-        "'e' is mapped to 'car', which is none of the parts; did you mean 'carrier'?",
+        "'a' is mapped to 'car ligth', which is not a part; did you mean 'car light'?",
+        "'b' is mapped to 3, which is not a part",
+        "'C' is given twice (compared as 'c')",
+        "'d' is mapped to ['logo'], which is not a part",
+        "'e' is mapped to 'car', which is not a part; did you mean 'carrier'?",
     ]
 
 
 @pytest.mark.parametrize(("text", "reason"), [("[]", "not a JSON object"), ("{", "cannot be read as JSON")])
-def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+def test_file_without_a_json_object_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "map.json").write_text(text)
     with pytest.raises(UserError, match=reason):
         read_mapping(tmp_path / "map.json")
 
 
 @pytest.mark.parametrize("targets", [{"logo": "bumper"}, {"Logo": "logo"}])
-def test_a_mapping_checks_itself(targets: dict[str, str | None]) -> None:
+def test_mapping_validates_its_targets(targets: dict[str, str | None]) -> None:
     with pytest.raises(ValueError, match="not a normal form, or not a part"):
         PartMapping(targets)

@@ -1,8 +1,7 @@
-"""COCO JSON of annotated parts: what is read, sizes against the pictures, and the split of vehicles."""
+"""COCO JSON of annotated parts: valid files, image sizes against headers, and the split by vehicle."""
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +15,34 @@ from detect.annotations.reading import annotation_faults, read_annotations, spli
 from helpers.toy.annotations import changed, toy_set
 
 Document = dict[str, Any]
-Change = Callable[[Document], object]
 
 
-def test_boxes_become_corners_and_labels_follow_names_not_numbers(tmp_path: Path) -> None:
+def test_boxes_become_corners_and_images_are_sorted(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 3)
     document = json.loads(path.read_text())
-    images = read_annotations(path, tmp_path)
+    images = read_annotations(changed(path, lambda d: d["images"].reverse()), tmp_path)
     assert [image.name for image in images] == sorted(image["file_name"] for image in document["images"])
     x, y, width, height = document["annotations"][0]["bbox"]
     assert images[0].boxes[0].tolist() == [x, y, x + width, y + height]
-    for category in document["categories"]:
-        category["id"] += 100
-    for annotation in document["annotations"]:
-        annotation["category_id"] += 100
-    path.write_text(json.dumps(document))
-    for image, again in zip(images, read_annotations(path, tmp_path), strict=True):
-        assert np.array_equal(image.labels, again.labels)
+    assert annotation_faults(path, tmp_path) == []
 
 
-def test_names_of_parts_may_differ_in_case_and_separators(tmp_path: Path) -> None:
+def test_labels_follow_names_ignoring_numbers_case_and_separators(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 3)
     images = read_annotations(path, tmp_path)
-    spelt: Change = lambda d: [c.update(name=c["name"].replace(" ", "_").title()) for c in d["categories"]]  # noqa: E731
-    changed(path, spelt, lambda d: d["categories"][15].update(name="windshieldGlass"))
-    for image, again in zip(images, read_annotations(path, tmp_path), strict=True):
+
+    def respell(document: Document) -> None:
+        for category in document["categories"]:
+            category.update(id=category["id"] + 100, name=category["name"].replace(" ", "_").title())
+        document["categories"][15]["name"] = "windshieldGlass"
+        for annotation in document["annotations"]:
+            annotation["category_id"] += 100
+
+    for image, again in zip(images, read_annotations(changed(path, respell), tmp_path), strict=True):
         assert np.array_equal(image.labels, again.labels)
 
 
-def test_some_of_the_parts_are_enough(tmp_path: Path) -> None:
+def test_a_subset_of_the_parts_is_enough(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 6)
     kept = {3, 4, 9, 13}
 
@@ -52,9 +50,9 @@ def test_some_of_the_parts_are_enough(tmp_path: Path) -> None:
         document["categories"] = [c for c in document["categories"] if c["id"] in kept]
         document["annotations"] = [a for a in document["annotations"] if a["category_id"] in kept]
 
-    wanted = [image.labels[np.isin(image.labels + 1, list(kept))] for image in read_annotations(path, tmp_path)]
-    found = [image.labels for image in read_annotations(changed(path, subset), tmp_path)]
-    assert sum(map(len, found)) > 0 and all(map(np.array_equal, found, wanted))
+    expected = [image.labels[np.isin(image.labels + 1, list(kept))] for image in read_annotations(path, tmp_path)]
+    labels = [image.labels for image in read_annotations(changed(path, subset), tmp_path)]
+    assert sum(map(len, labels)) > 0 and all(map(np.array_equal, labels, expected))
 
 
 @pytest.mark.parametrize(
@@ -65,40 +63,33 @@ def test_some_of_the_parts_are_enough(tmp_path: Path) -> None:
         ([10.25, 20.5, 0.75, 1], [10.25, 20.5, 11, 21.5]),
     ],
 )
-def test_a_box_that_sticks_out_by_a_pixel_is_clipped(tmp_path: Path, box: list[float], inside: list[float]) -> None:
+def test_box_that_leaves_its_image_by_a_pixel_is_clipped(tmp_path: Path, box: list[float], inside: list[float]) -> None:
     path = changed(toy_set(tmp_path, 1), lambda d: d["annotations"][0].update(bbox=box))
     assert read_annotations(path, tmp_path)[0].boxes[0].tolist() == inside
-
-
-def test_a_sound_file_has_no_fault(tmp_path: Path) -> None:
-    assert annotation_faults(toy_set(tmp_path, 3), tmp_path) == []
 
 
 def test_sizes_are_compared_with_the_headers(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 4)
     Image.new("L", (120, 160)).save(tmp_path / "images/0001.png")
     (tmp_path / "images/0002.png").write_text("<html>not found</html>")
-    os.truncate(tmp_path / "images/0003.png", 200)  # its header is whole
+    os.truncate(tmp_path / "images/0003.png", 200)  # the header is intact
     assert len(read_annotations(path, tmp_path)) == 4
-    turned, broken = annotation_faults(path, tmp_path)
-    assert turned == f"{path}: image 2 ('images/0001.png'): 120 x 160 as stored, annotated as 160 x 120"
-    assert broken.startswith(f"{path}: image 3 ('images/0002.png'): {tmp_path}/images/0002.png: ")
+    swapped, broken = annotation_faults(path, tmp_path)
+    assert swapped == f"{path}: image 'images/0001.png': 120 x 160 as stored, annotated as 160 x 120"
+    assert broken.startswith(f"{path}: image 'images/0002.png': {tmp_path}/images/0002.png: ")
 
 
-def test_sides_that_exif_swaps_are_told_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("orientation", "swaps"), [(6, True), (3, False)])
+def test_sides_swapped_by_exif_are_reported_with_the_remedy(tmp_path: Path, orientation: int, swaps: bool) -> None:
     path = toy_set(tmp_path, 1)
     exif = Image.Exif()
-    exif[ORIENTATION] = 6
+    exif[ORIENTATION] = orientation
     Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
     (fault,) = annotation_faults(path, tmp_path)
-    assert "120 x 160 as stored, annotated as 160 x 120; its EXIF turns it" in fault
-    exif[ORIENTATION] = 3  # upside down: the sides stay
-    Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
-    (fault,) = annotation_faults(path, tmp_path)
-    assert "EXIF" not in fault
+    assert "120 x 160 as stored, annotated as 160 x 120" in fault and ("; its EXIF rotation" in fault) == swaps
 
 
-def test_held_out_images_share_no_vehicle_with_the_others_and_do_not_change(tmp_path: Path) -> None:
+def test_held_out_vehicles_are_disjoint_and_independent_of_order(tmp_path: Path) -> None:
     images = read_annotations(toy_set(tmp_path, 12), tmp_path)
     training, held_out = split_held_out(images, 0.34)
     assert len(held_out) == 4 and len(training) == 8

@@ -1,4 +1,4 @@
-"""Folders of Pascal VOC files: which image a file annotates, where its boxes lie, and every fault with its place."""
+"""Folders of Pascal VOC files: the image of each file, the convention of its boxes, and every fault."""
 
 import os
 from pathlib import Path
@@ -8,20 +8,21 @@ import pytest
 
 from data_cache.base.errors import UserError
 from data_cache.parts.names import PART_NAMES
+from detect.annotations.images import AnnotationReading
 from detect.annotations.part_mapping import VAC21
-from detect.annotations.voc import VocReading, read_voc_folder
+from detect.annotations.voc import read_voc_folder
 from helpers.toy.voc import Entry, voc_object, voc_xml, write_picture, write_voc
 
 WHEEL: Entry = ("wheel", (11, 21, 30, 40))
 
 
-def read(folder: Path, first_pixel: int = 1) -> VocReading:
+def read(folder: Path, first_pixel: int = 1) -> AnnotationReading:
     return read_voc_folder(folder / "xml", folder / "images", VAC21, first_pixel)
 
 
 @pytest.mark.parametrize("first_pixel", [0, 1])
-def test_a_box_covers_the_pixels_that_it_was_drawn_on(tmp_path: Path, first_pixel: int) -> None:
-    """Columns and rows of a painted rectangle, counted as each convention counts them, give its edges back."""
+def test_box_covers_the_pixels_it_was_drawn_on(tmp_path: Path, first_pixel: int) -> None:
+    """Edges of a painted rectangle, written by each convention, are read back as its pixels."""
     random = np.random.default_rng(first_pixel)
     write_picture(tmp_path / "images/a.png")
     painted, entries = [], []
@@ -30,9 +31,9 @@ def test_a_box_covers_the_pixels_that_it_was_drawn_on(tmp_path: Path, first_pixe
         y, x = (int(random.integers(0, side - 1)) for side in canvas.shape)
         canvas[y : y + int(random.integers(1, 60)), x : x + int(random.integers(1, 60))] = True
         rows, columns = np.flatnonzero(canvas.any(axis=1)), np.flatnonzero(canvas.any(axis=0))
-        if first_pixel:  # Pascal VOC: numbers of the corner pixels, from 1
+        if first_pixel:  # Pascal VOC: the corner pixels, counted from 1
             edges = (columns[0] + 1, rows[0] + 1, columns[-1] + 1, rows[-1] + 1)
-        else:  # the lines around the rectangle, from 0
+        else:  # LabelImg: the edges, counted from 0
             edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
         painted.append(canvas)
         entries.append((name, edges))
@@ -43,7 +44,7 @@ def test_a_box_covers_the_pixels_that_it_was_drawn_on(tmp_path: Path, first_pixe
         assert canvas[y0:y1, x0:x1].all() and canvas.sum() == (x1 - x0) * (y1 - y0)
 
 
-def test_vehicle_styles_are_counted_and_left_out(tmp_path: Path) -> None:
+def test_vehicle_styles_are_counted_and_dropped(tmp_path: Path) -> None:
     write_picture(tmp_path / "images/a.png")
     write_voc(tmp_path / "xml/a.xml", "a.png", [("Car", (-50, 1, 999, 9)), ("back_mirror", (1, 1, 9, 9)), WHEEL, WHEEL])
     reading = read(tmp_path)
@@ -53,9 +54,9 @@ def test_vehicle_styles_are_counted_and_left_out(tmp_path: Path) -> None:
 
 def test_difficult_parts_are_kept_and_counted(tmp_path: Path) -> None:
     write_picture(tmp_path / "images/a.png")
-    write_voc(tmp_path / "xml/a.xml", "a.png", [WHEEL])
-    hard = "".join(voc_object(label, (1, 1, 9, 9), "<difficult>1</difficult>") for label in ("logo", "bus"))
-    (tmp_path / "xml/a.xml").write_text(voc_xml("a.png", (160, 120), hard + voc_object(*WHEEL)))
+    difficult = "".join(voc_object(label, (1, 1, 9, 9), "<difficult>1</difficult>") for label in ("logo", "bus"))
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml/a.xml").write_text(voc_xml("a.png", (160, 120), difficult + voc_object(*WHEEL)))
     reading = read(tmp_path)
     assert reading.difficult == 1 and len(reading.images[0].labels) == 2
 
@@ -75,7 +76,7 @@ def test_difficult_parts_are_kept_and_counted(tmp_path: Path) -> None:
         ("1.2.xml", "1.2", "1.2.JPG"),
     ],
 )
-def test_the_image_is_looked_for_beside_the_file_and_then_in_the_root(
+def test_image_is_looked_up_in_the_same_subfolder_then_in_the_root(
     tmp_path: Path, xml: str, filename: str, image: str
 ) -> None:
     for name in ("a.png", "day/b.png", "day/both.png", "both.png", "1.2.JPG"):
@@ -85,22 +86,22 @@ def test_the_image_is_looked_for_beside_the_file_and_then_in_the_root(
     assert reading.faults == [] and [image.name for image in reading.images] == [image]
 
 
-def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_other_suffixes_are_ignored(tmp_path: Path) -> None:
     write_picture(tmp_path / "images/a.png")
     for name in ("a.xml", "._a.xml", "a.txt"):
         write_voc(tmp_path / "xml" / name, "a.png", [WHEEL])
     assert len(read(tmp_path).images) == 1
 
 
-@pytest.mark.parametrize("make", [False, True])
-def test_a_folder_without_files_is_refused(tmp_path: Path, make: bool) -> None:
-    if make:
+@pytest.mark.parametrize("exists", [False, True])
+def test_folder_without_xml_files_is_refused(tmp_path: Path, exists: bool) -> None:
+    if exists:
         (tmp_path / "xml").mkdir()
-    with pytest.raises(UserError, match="holds no .xml file" if make else "No such file"):
+    with pytest.raises(UserError, match="contains no .xml file" if exists else "No such file"):
         read(tmp_path)
 
 
-def test_every_fault_is_told_with_file_and_object(tmp_path: Path) -> None:
+def test_every_fault_is_reported_with_file_and_object(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d", "e"):
         write_picture(tmp_path / f"images/{name}.png")
     (tmp_path / "images/broken.png").write_text("<html/>")
@@ -126,8 +127,8 @@ def test_every_fault_is_told_with_file_and_object(tmp_path: Path) -> None:
     )
     images = tmp_path / "images"
     expected = [
-        "label 'bumper' (1 object, first 04.xml, object 2) is none of the parts",
-        "label 'wheels' (2 objects, first 01.xml, object 4) is none of the parts; did you mean 'wheel'?",
+        "label 'bumper' (1 object, first 04.xml, object 2) is not a part",
+        "label 'wheels' (2 objects, first 01.xml, object 4) is not a part; did you mean 'wheel'?",
         "edges before pixel 1 (2 objects, first sub/14.xml, object 1): these files count from 0, as LabelImg",
         "01.xml, object 2 ('wheel'): the box from 149, 1 to 190, 9 leaves its image of 160 x 120",
         "01.xml, object 3 ('logo'): the box from 8, 8 to 8, 10 has no area inside its image of 160 x 120",
@@ -139,19 +140,19 @@ def test_every_fault_is_told_with_file_and_object(tmp_path: Path) -> None:
         "07.xml: '../images/c.png': not a relative path below",
         f"08.xml: {images}/out.png: leads out of {images}",
         "09.xml, image: <filename> is missing or empty",
-        "10.xml, object 1: 'logo' has <xmin> 'x', which is no number of pixels",
-        "11.xml: declares a document type or entities, which is refused",
+        "10.xml, object 1: 'logo' has <xmin> 'x', which is not a number of pixels",
+        "11.xml: declares a document type or entities",
         "12.xml: not XML (no element found: line 1, column 12)",
         "13.xml: not a regular file",
         "sub/14.xml, object 3 ('logo'): the box from -4, 4 to 9, 9 leaves its image",
     ]
     faults = read(tmp_path).faults
     assert len(faults) == len(expected)
-    for fault, beginning in zip(faults, expected, strict=True):
-        assert fault.startswith(beginning) and "\n" not in fault
+    for fault, start in zip(faults, expected, strict=True):
+        assert fault.startswith(start) and "\n" not in fault
 
 
-def test_from_pixel_0_an_edge_of_0_is_no_fault(tmp_path: Path) -> None:
+def test_edge_at_0_needs_first_pixel_0(tmp_path: Path) -> None:
     write_picture(tmp_path / "images/a.png")
     write_voc(tmp_path / "xml/a.xml", "a.png", [("logo", (0, 0, 160, 120))])
     assert any("--first-pixel 0" in fault for fault in read(tmp_path).faults)

@@ -20,15 +20,14 @@ from data_cache.datasets import vehicleid as readers
 from data_cache.datasets import veri as readers_veri
 from data_cache.datasets import veriwild as readers_veriwild
 from data_cache.datasets.catalogue import load_dataset
-from data_cache.datasets.findings import faults
+from data_cache.datasets.problems import list_problems
 from data_cache.parts import coco as coco_files
 from data_cache.parts import import_coco as coco_import
 from data_cache.parts import packing, verification
 from data_cache.parts.import_coco import import_coco, import_coco_results
 from detect.annotations import coco, part_mapping, voc
-from detect.annotations import pictures as image_record
+from detect.annotations import images as annotated_images
 from detect.annotations import reading as annotations
-from detect.annotations import voc as voc_folder
 from detect.annotations.convert import convert_voc
 from detect.annotations.part_mapping import VAC21, read_mapping
 from detect.annotations.reading import annotation_faults, read_annotations
@@ -39,8 +38,6 @@ from helpers.toy.voc import voc_object, voc_xml
 from reid.evaluation import metrics_file
 from reid.evaluation.metrics_file import read_metrics
 from reid.recipes import PRESETS, ReidRecipe
-from reid.report import curves
-from reid.report.curves import read_log
 from reid.training import log as training_log
 from reid.training.log import keep_until
 from soak.inputs.mutation import spoil_json
@@ -65,7 +62,7 @@ def lines(tree: Mapping[str, Sequence[str]], folder: str) -> dict[str, bytes]:
 
 def listed(name: str, folder: Path) -> None:
     """Read a data set and look for what would spoil training on it."""
-    faults(load_dataset(name, folder))
+    list_problems(load_dataset(name, folder))
 
 
 def veri() -> dict[str, bytes]:
@@ -148,7 +145,7 @@ def log_lines() -> dict[str, bytes]:
 
 
 def log_read(folder: Path) -> None:
-    read_log(folder / "log.jsonl")
+    files.read_json_lines(folder / "log.jsonl")
     keep_until(folder, 2)
 
 
@@ -184,12 +181,12 @@ TARGETS = {
         ("coco.json", "results.json"),
     ),
     "COCO of parts": Target(
-        coco_files_, annotated, (coco_files, coco, annotations, image_record, files), spoil_json, ("coco.json",)
+        coco_files_, annotated, (coco_files, coco, annotations, annotated_images, files), spoil_json, ("coco.json",)
     ),
     "VOC": Target(
         voc_files,
         lambda folder: convert_voc(folder, folder, folder / "parts.json", VAC21),
-        (xml_files, voc, voc_folder),
+        (xml_files, voc),
         spoilt=("a.xml",),
     ),
     "label mapping": Target(
@@ -199,7 +196,7 @@ TARGETS = {
         spoil_json,
     ),
     "recipe": Target(recipe_files, recipes_read, (recipes,)),
-    "log": Target(log_lines, log_read, (files, training_log, curves)),
+    "log": Target(log_lines, log_read, (files, training_log)),
     "metrics": Target(
         metrics_written, lambda folder: read_metrics(folder / "metrics.json"), (metrics_file,), spoil_json
     ),
