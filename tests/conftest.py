@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from helpers.places.reid import Place
 from helpers.toy.ablation import draw_nothing
 from helpers.toy.features import small_blocks, undisturbed_bytes
 from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
+
+# oneDNN's AMX kernel for 4x4 convolutions with stride 4 is wrong (torch 2.14); no network has one but the toy backbone
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 # the same examples every time and no clock, so that a test fails on every machine or on none
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
