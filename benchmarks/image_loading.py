@@ -6,10 +6,11 @@ from benchmarks.measure import best_seconds
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import no_parts
 from reid.data.augmentation import Augmentation
-from reid.data.decoded import decoded_path, open_decoded
-from reid.data.decoding import decoded_training_images, describe, make_decoded
+from reid.data.decoded import decoded_training_images, describe, make_decoded
+from reid.data.pixel_file import open_pixels
 from reid.data.sampler import Sample
 from reid.data.vehicle_images import VehicleImages, image_paths, vehicle_images
+from reid.runs import decoded_path
 
 SIZE, ROUNDS = 224, 3
 
@@ -22,13 +23,13 @@ def image_loading_rows(folder: Path) -> list[tuple[str, str, str, str, str]]:
     names, paths = decoded.names, image_paths(data, decoded.names)
     made_from = describe(data.name, names, paths, SIZE)
     parts = no_parts(names)
-    files = vehicle_images(data, parts, names, depth=0, size=SIZE)
-    mapped = vehicle_images(data, parts, names, depth=0, size=SIZE, decoded=decoded)
+    files = vehicle_images(data, parts, names, top_d=0, size=SIZE)
+    mapped = vehicle_images(data, parts, names, top_d=0, size=SIZE, decoded=decoded)
     calls = {
         "files": lambda: read_augmented(files),
         "decoded": lambda: read_augmented(mapped),
         "making": lambda: make_decoded(path, paths, made_from, workers=0),
-        "opening": lambda: open_decoded(path, made_from),
+        "opening": lambda: open_pixels(path, made_from),
     }
     seconds = best_seconds(calls, ROUNDS)
     rates = {name: f"{len(names) / taken:,.0f} images/s" for name, taken in seconds.items()}

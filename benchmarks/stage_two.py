@@ -9,9 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import best_seconds
 from data_cache.base.depthwise import StridedDepthwise
-from reid.data.vehicle_images import Batch, VehicleImages, normalised
+from reid.data.vehicle_images import Batch, ResizedFiles, VehicleImages, normalised
 from reid.features.extraction import BATCH, extract_features
-from reid.model.backbones import build_trunk
+from reid.model.backbones import build_backbone
 from reid.model.checkpoint import build_network
 from reid.recipes import PRESETS, ReidRecipe
 from reid.training.loop import training_step
@@ -103,7 +103,7 @@ def _share_of_peak(images_per_second: float) -> tuple[str, str, str, str, str]:
     name = torch.cuda.get_device_name()
     peak = next((value for known, value in PEAK.items() if name.startswith(known)), None)
     with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
-        build_trunk("resnet50", None, tell=False)(torch.zeros(1, 3, 224, 224))
+        build_backbone("resnet50", None)(torch.zeros(1, 3, 224, 224))
     reached = 3 * counter.get_total_flops() * images_per_second  # backward does twice what forward does
     return (
         "its multiplications in ResNet-50",
@@ -136,7 +136,7 @@ def feature_calls(folder: Path, device: str) -> dict[str, Callable[[], object]]:
     paths = sorted((folder / "synthetic/images").rglob("*.jpg"))[:IMAGES]
     random = np.random.default_rng(0)
     corners = np.sort(random.random((len(paths), DEPTH, 2, 2), np.float32), axis=2).reshape(len(paths), DEPTH, 4)
-    files = VehicleImages(paths, corners, np.ones((len(paths), DEPTH), bool), size=recipe.image_size)
+    files = VehicleImages(ResizedFiles(paths, recipe.image_size), corners, np.ones((len(paths), DEPTH), bool))
     ready = normalised(torch.stack([files[number][0] for number in range(len(files))]).to(device))
 
     def trunk() -> None:

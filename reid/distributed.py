@@ -1,6 +1,6 @@
-"""The processes of one `torchrun`, which train one network together: they join, wait, and gather with gradient.
+"""The processes of one `torchrun` that train a network together: joining, waiting, gathering with gradient.
 
-What each process computes from gathered values is the loss of the whole batch, so that N processes and one agree.
+Each process computes the loss of the whole batch from gathered values, so N processes give the same result as one.
 """
 
 import os
@@ -15,35 +15,35 @@ from torch import Tensor, distributed
 from data_cache.base.errors import UserError
 from data_cache.base.progress import is_first_rank
 
-PATIENCE = timedelta(hours=6)  # the others wait while the first process scores the held-out vehicles
+TIMEOUT = timedelta(hours=6)  # the others wait while the first process scores the held-out vehicles
 
 
 def rank_count() -> int:
-    """Return how many processes train together; 1 without `torchrun`."""
+    """Return the number of processes that train together; 1 without `torchrun`."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def own_rank() -> int:
-    """Return this process's number, from 0."""
+    """Return the number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 @contextmanager
 def joined_ranks(device: str) -> Iterator[None]:
-    """Join the other processes of `torchrun`, each on a GPU of its own where device is "cuda"; alone, do nothing.
+    """Join the other processes of `torchrun`, with one GPU each if device is "cuda"; do nothing without `torchrun`.
 
-    Where one of them ends, the others end too: its own line tells why.
+    If another process fails, this one exits silently: the failed process has printed its error.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     if device == "cuda":
-        number, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if number >= there:
-            raise UserError(f"process {number + 1} of this machine has no GPU of its own: --nproc-per-node={there}")
+        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= gpus:
+            raise UserError(f"process {number + 1} of this machine has no GPU of its own: --nproc-per-node={gpus}")
         torch.cuda.set_device(number)
-    # Gloo for what lies on the CPU, waiting included: it notices at once where another process has gone
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    # Gloo for CPU tensors, with which the processes also wait: it notices a lost process at once
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
     except RuntimeError as error:
@@ -56,7 +56,7 @@ def joined_ranks(device: str) -> Iterator[None]:
 
 @contextmanager
 def first_rank_first() -> Iterator[None]:
-    """Let the first process through, then the others: a fault that all of them would find is told once."""
+    """Run the block in the first process, then in the others, so that an error they share is printed once."""
     if own_rank():
         wait_for_all()
     yield
@@ -65,12 +65,12 @@ def first_rank_first() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
+    """Wait until all processes have called this."""
     distributed.all_reduce(torch.zeros(1))
 
 
 def from_first(value: float) -> float:
-    """Return the first process's value, in every process."""
+    """Return the first process's value in every process."""
     if rank_count() == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64)
@@ -78,16 +78,16 @@ def from_first(value: float) -> float:
     return float(shared)
 
 
-def error_of_all(message: str) -> BaseException:
-    """Return the error of a fault that every process has found: the first tells it, the others end silently."""
+def shared_error(message: str) -> BaseException:
+    """Return the exception for an error that occurs in every process: only the first one prints it."""
     return UserError(message) if is_first_rank() else SystemExit(1)
 
 
 def gathered(values: Tensor) -> Tensor:
-    """Return the values of all processes, (B, ...) of each, one after the other, with gradient; alone, the values.
+    """Return the values (B, ...) of all processes, concatenated, with gradient; in a single process, the values.
 
-    The gradient that comes back is the sum over the processes, of which each has computed the same loss. Averaged
-    over them, as DistributedDataParallel does, the gradients of the parameters are those of one process.
+    The gradient is summed over the processes, each of which has computed the same loss; DistributedDataParallel then
+    averages the parameters' gradients over the processes, which gives those of a single process.
     """
     return values if rank_count() == 1 else _Gather.apply(values)
 
@@ -96,9 +96,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
         context.count = len(values)
-        parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(rank_count())]
-        distributed.all_gather(parts, values.contiguous())
-        return torch.cat(parts)
+        shares = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(rank_count())]
+        distributed.all_gather(shares, values.contiguous())
+        return torch.cat(shares)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recipes of stage two: the paper's setting, its ablations, and a small form of each for a CPU."""
+"""Recipes of stage two: the paper's settings, its ablations, and a small version of each for a CPU."""
 
 from typing import Literal
 
@@ -10,16 +10,18 @@ Attention = Literal["parts", "equal", "grid", "none"]
 
 
 class ReidRecipe(Recipe):
-    """Everything that a training run depends on besides the data."""
+    """All settings of a training; together with the data they determine its result."""
 
-    trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = "resnet50"
+    trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = Field(
+        "resnet50", description="the backbone"
+    )
     trunk_weights: str | None = Field(
-        "imagenet", description="imagenet, another name of torchvision's, a file of a state dict, or null for random"
+        "imagenet", description="of the backbone: imagenet, another torchvision name, a file, or null for random"
     )
     attention: Attention = Field("parts", description="parts: PGAN; equal: without PAM; grid; none: the baseline")
     features: int = Field(512, ge=8, multiple_of=8, description="2C', the size of the fusion vector")
-    parts: int = Field(8, ge=0, le=64, description="D, the most confident boxes that are used")
-    temperature: float = Field(10.0, gt=0, description="of PAM's softmax")
+    parts: int = Field(8, ge=0, le=64, description="D, the number of part boxes per image, the most confident first")
+    temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
     triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
         ("fusion", "global", "part"), description="vectors with a triplet loss"
     )
@@ -28,31 +30,34 @@ class ReidRecipe(Recipe):
     )
     margin: float = Field(0.3, ge=0, description="of the triplet losses")
     image_size: int = Field(224, ge=32, multiple_of=16, description="side of the input, in pixels")
-    flip: float = Field(0.5, ge=0, le=1, description="probability")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
     vehicles_per_batch: int = Field(16, ge=2, description="P of the PK sampler")
     images_per_vehicle: int = Field(4, ge=2, description="K of the PK sampler")
     epochs: int = Field(130, ge=1)
-    learning_rate: float = Field(1.75e-4, gt=0, description="highest, after the warm-up")
+    learning_rate: float = Field(1.75e-4, gt=0, description="after the warm-up")
     weight_decay: float = Field(5e-4, ge=0)
     warmup_epochs: int = Field(10, ge=0)
     schedule: Literal["halving", "cosine"] = Field("halving", description="the paper halves every 20 epochs")
     holdout: float = Field(
-        0.1, ge=0, lt=0.5, description="share of the training vehicles that choose the best epoch; 0: the last is kept"
+        0.1,
+        ge=0,
+        lt=0.5,
+        description="share of the training vehicles that choose the best epoch; 0: use the last epoch",
     )
-    validate_every: int = Field(10, ge=1, description="epochs between two scores on the held-out vehicles")
+    validate_every: int = Field(10, ge=1, description="epochs between validations on the held-out vehicles")
     seed: int = Field(0, ge=0)
 
     @field_validator("triplets")
     @classmethod
-    def _has_vectors(cls, triplets: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+    def _exist(cls, triplets: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
         if triplets and "fusion" not in triplets and others.data.get("attention") == "none":
-            raise ValueError("without attention there is the fusion vector alone; name fusion, or none: []")
+            raise ValueError("without attention the only vector is fusion; use [fusion] or []")
         return triplets
 
     @property
-    def looks_at_parts(self) -> bool:
-        """Whether the network is given part boxes."""
+    def uses_parts(self) -> bool:
+        """Whether the network uses part boxes."""
         return self.attention in ("parts", "equal") and self.parts > 0
 
 
@@ -74,5 +79,5 @@ PRESETS: dict[str, ReidRecipe] = {
 
 
 def default_recipe(device: str) -> str:
-    """Return the preset for a device: the paper's on a GPU, the small one on a CPU."""
+    """Return the name of the preset for a device: the paper's recipe on a GPU, the small one on a CPU."""
     return "pgan" if device == "cuda" else "pgan_small"

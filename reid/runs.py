@@ -1,58 +1,79 @@
-"""Where runs lie: folders, checkpoints, the newest run, and the part cache that a run reads."""
+"""The layout of the runs folder.
+
+RUNS/DATASET/parts.h5                       part cache of the data set
+RUNS/DATASET/decoded-SIZE.safetensors       decoded training images
+RUNS/DATASET/RECIPE/                        a run: checkpoints, log, results
+RUNS/DATASET/ablation/                      tables of the ablation
+RUNS/DATASET/ablation/NAME/                 a run of the ablation
+"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from data_cache.datasets.dataset import Dataset
-    from data_cache.parts.cache import PartBoxes
 
 from data_cache.base.config import recipe_label
-from reid.recipes import ReidRecipe
+from data_cache.base.errors import UserError
+from data_cache.base.files import matching
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
-ABLATION = "ablation"  # folder in RUNS/DATASET of the runs that are compared, and of their tables
+ABLATION = "ablation"
 
 
 def run_folder(runs: Path, dataset: str, recipe: str) -> Path:
-    """Return where a recipe's run on a data set is kept; see `recipe_label`."""
+    """Return the folder of a recipe's run on a data set; see `recipe_label`."""
     return runs / dataset / recipe_label(recipe)
 
 
-def part_cache(dataset: "Dataset", recipe: "ReidRecipe", runs: Path, path: Path | None) -> "PartBoxes":
-    """Return the part cache at `path`, or the data set's own; a recipe that looks at no parts gets an empty one."""
-    from data_cache.parts.cache import no_parts, read_parts
-    from data_cache.parts.verification import require_data_set
+def ablation_folder(runs: Path, dataset: str) -> Path:
+    """Return the folder of the ablation's tables and runs on a data set."""
+    return runs / dataset / ABLATION
 
-    if not recipe.looks_at_parts:
-        return no_parts(dataset.names())
-    path = path or runs / dataset.name / "parts.h5"
-    parts = read_parts(path)
-    require_data_set(parts, dataset, path)
-    return parts
+
+def parts_path(runs: Path, dataset: str) -> Path:
+    """Return the path of a data set's part cache."""
+    return runs / dataset / "parts.h5"
+
+
+def decoded_path(runs: Path, dataset: str, size: int) -> Path:
+    """Return the path of a data set's decoded training images."""
+    return runs / dataset / f"decoded-{size}.safetensors"
+
+
+def in_ablation(run: Path) -> bool:
+    """Return whether a run's folder is one of the ablation."""
+    return run.parent.name == ABLATION
+
+
+def run_name(run: Path) -> str:
+    """Return the name of a run's folder as `--recipe` takes it: RECIPE, or ablation/NAME."""
+    return f"{ABLATION}/{run.name}" if in_ablation(run) else run.name
+
+
+def runs_of(run: Path) -> Path:
+    """Return the runs folder that contains a run's folder."""
+    return run.parents[2 if in_ablation(run) else 1]
+
+
+def checkpoint_to_continue(run: Path) -> Path | None:
+    """Return the checkpoint that training resumes from, or None.
+
+    It is the last one; the previous one if training was killed between renaming that and writing the last.
+    """
+    return next((path for name in (LAST, PREVIOUS) if (path := run / name).exists()), None)
 
 
 def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
-    """Return the folder of a recipe's run, of the ablation's run `ablation/NAME`, or by default of the newest recipe's.
+    """Return the folder of a recipe's run, or of the ablation's run `ablation/NAME`; None is the newest recipe's run.
 
-    Raises UserError where none is trained.
+    Raises UserError if there is no such trained run.
     """
-    from data_cache.base.errors import UserError
-    from data_cache.base.files import matching
-    from reid.runs import ABLATION, BEST, run_folder
-
-    place = runs / dataset
-    newest = sorted(matching(place, f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
-    found = {path.parent.relative_to(place).as_posix(): path.parent for path in newest}
-    if recipe is not None:
-        found |= {f"{ABLATION}/{path.parent.name}": path.parent for path in matching(place, f"{ABLATION}/*/{BEST}")}
-        folder = place / recipe if recipe.startswith(f"{ABLATION}/") else run_folder(runs, dataset, recipe)
-        if folder not in found.values():
-            there = ", ".join(found) or "none"
-            raise UserError(
-                f"{folder}: no trained network there (trained on {dataset}: {there}); train it with `train`"
-            )
-        return folder
-    if not found:
-        raise UserError(f"{place}: no trained network; train one with `python cli.py train --dataset {dataset}`")
-    return newest[-1].parent
+    folder = runs / dataset
+    trained = [best.parent for best in sorted(matching(folder, f"*/{BEST}"), key=lambda best: best.stat().st_mtime)]
+    if recipe is None:
+        if not trained:
+            raise UserError(f"{folder}: no trained network; train one with `python cli.py train --dataset {dataset}`")
+        return trained[-1]
+    trained += [best.parent for best in matching(folder, f"{ABLATION}/*/{BEST}")]
+    run = folder / recipe if recipe.startswith(f"{ABLATION}/") else run_folder(runs, dataset, recipe)
+    if run not in trained:
+        names = ", ".join(run_name(run) for run in trained) or "none"
+        raise UserError(f"{run}: no trained network there (trained on {dataset}: {names}); train it with `train`")
+    return run

@@ -15,6 +15,7 @@ from reid.ablation.place import TRUE, Place, chosen_split
 from reid.ablation.plan import Scale, planned
 from reid.ablation.running import Job, job_of
 from reid.ablation.tables import sheets_for
+from reid.runs import parts_path
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _present(request: Request) -> list[Dataset]:
         raise UserError("--parts: one part cache cannot serve several data sets; name one with --dataset")
     found = []
     for name in KNOWN:
-        cache = request.runs / name / "parts.h5"
+        cache = parts_path(request.runs, name)
         try:
             dataset = load_dataset(name, request.data_root)
         except UserError as error:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_cache.base.files import read_json_lines, sha256_of_names
 from data_cache.base.tensors import read_entry, read_metadata
 from data_cache.datasets.dataset import Dataset
@@ -14,13 +12,12 @@ from data_cache.parts.cache import PartBoxes, require_fingerprint
 from data_cache.parts.source_files import made_by
 from reid.ablation.boxes import BoxKind, random_boxes, rarest_boxes, shifted_boxes, true_boxes
 from reid.ablation.plan import Run
-from reid.data.holdout import split_vehicles
-from reid.data.sampler import PKSampler
-from reid.data.vehicle_images import part_arrays
+from reid.data.loader import pk_sampler, split_vehicles
+from reid.data.vehicle_images import part_arrays, part_cache
 from reid.evaluation.evaluate import TRAINED, names_of
 from reid.evaluation.metrics_file import METRICS, read_metrics
 from reid.evaluation.scoring import Scoring
-from reid.runs import ABLATION, BEST, LAST, PREVIOUS, part_cache
+from reid.runs import BEST, ablation_folder, checkpoint_to_continue
 from reid.training.log import LOG
 
 TRUE: dict[BoxKind, Callable[[Dataset], PartBoxes]] = {"truth": true_boxes, "rarest": rarest_boxes}
@@ -51,7 +48,7 @@ class Place:
     def __init__(self, dataset: Dataset, runs: Path, parts_file: Path | None, split: str) -> None:
         """Keep data set, runs folder, part cache (None: the data set's own), and the test to evaluate on."""
         self.dataset, self.runs, self.parts_file, self.split = dataset, runs, parts_file, split
-        self.folder = runs / dataset.name / ABLATION
+        self.folder = ablation_folder(runs, dataset.name)
         self._boxes: dict[object, PartBoxes] = {}
         self._material: dict[tuple[float, ...], Material] = {}
 
@@ -78,17 +75,12 @@ class Place:
         recipe = run.recipe
         key = (recipe.seed, recipe.holdout, recipe.vehicles_per_batch, recipe.images_per_vehicle)
         if key not in self._material:
-            vehicles = split_vehicles(self.dataset, recipe)
-            listed = vehicles.images[["name", "vehicle_id"]]
-            sampler = PKSampler(
-                np.searchsorted(vehicles.trained, listed["vehicle_id"].to_numpy(dtype=str)),
-                vehicles=recipe.vehicles_per_batch,
-                images=recipe.images_per_vehicle,
-                seed=recipe.seed,
-            )
+            split = split_vehicles(self.dataset, recipe)
+            listed = split.train[["name", "vehicle_id"]]
+            sampler = pk_sampler(recipe, split)
             self._material[key] = Material(
                 images=len(listed),
-                vehicles=len(vehicles.trained),
+                vehicles=len(split.vehicle_ids),
                 images_per_epoch=len(sampler) * sampler.batch_size,
                 sha256=sha256_of_names(listed.to_numpy().tolist()),
             )
@@ -102,7 +94,7 @@ class Place:
     def standing(self, run: Run) -> Standing:
         """Return how far a run has come. Raises UserError where its folder holds another recipe, or other data."""
         folder = self.folder_of(run)
-        path = next((folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()), None)
+        path = checkpoint_to_continue(folder)
         if path is None:
             return Standing(0)
         remedy = REMEDY.format(folder=folder)

@@ -11,10 +11,10 @@ from reid.ablation.files import write_results
 from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
 from reid.ablation.results import Results, results_of
-from reid.data.decoded import decoded_path
 from reid.evaluation.evaluate import evaluate
 from reid.evaluation.scoring import Scoring
 from reid.model.checkpoint import read_checkpoint
+from reid.runs import decoded_path
 from reid.training.train import train
 
 log = logging.getLogger(__name__)

@@ -39,9 +39,9 @@ class Variant:
     boxes: BoxKind = "detector"
 
     @property
-    def looks_at_parts(self) -> bool:
+    def uses_parts(self) -> bool:
         """Whether it matters whose boxes they are."""
-        return PRESETS[self.preset].model_copy(update=self.changes).looks_at_parts
+        return PRESETS[self.preset].model_copy(update=self.changes).uses_parts
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Sheet:
     def with_boxes(self, kind: BoxKind, whose: str) -> "Sheet":
         """Return the sheet with these boxes for all rows that look at parts, under a name and a title that tell so."""
         rows = tuple(
-            replace(row, variant=replace(row.variant, boxes=kind)) if row.variant.looks_at_parts else row
+            replace(row, variant=replace(row.variant, boxes=kind)) if row.variant.uses_parts else row
             for row in self.rows
         )
         return replace(self, name=f"{self.name}-{kind}", title=f"{self.title}; boxes {whose}", rows=rows)

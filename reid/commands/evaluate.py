@@ -18,7 +18,7 @@ from data_cache.base.options import (
     workers_option,
 )
 from reid.commands.options import RUN_HELP, parts_option
-from reid.runs import chosen_run, part_cache
+from reid.runs import chosen_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,6 +171,7 @@ def _inputs(
     """Return the parts of the data set's images, the run's network, and whether it comes from another data set."""
     from data_cache.datasets.catalogue import dataset_label
     from reid.evaluation.evaluate import Transfer, require_trained_boxes
+    from reid.data.vehicle_images import part_cache
     from reid.model.checkpoint import read_checkpoint
     from reid.runs import BEST
 

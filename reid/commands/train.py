@@ -16,9 +16,8 @@ from data_cache.base.options import (
     workers_option,
 )
 from reid.commands.options import parts_option
-from reid.runs import part_cache
 
-RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _small for a CPU, and demo"
+RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also with _small for a CPU, and demo"
 
 
 @click.command("train")
@@ -32,15 +31,13 @@ RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's size), each with _smal
 @recipe_seed_option
 @device_option
 @workers_option
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile: slower at the start, faster afterwards.")
 @click.option(
-    "--compile", "compiled", is_flag=True, help="Run the network by torch.compile: a slow start, then faster."
+    "--deterministic", is_flag=True, help="Make runs on a GPU reproducible to the bit, but slower; on a CPU they are."
 )
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files, to RUNS/DATASET/RECIPE/tensorboard.")
 @click.option(
-    "--deterministic", is_flag=True, help="The same bits from every run on a GPU, slower; a CPU gives them anyway."
-)
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard's files too, to RUNS/DATASET/RECIPE/tensorboard.")
-@click.option(
-    "--decoded-cache", is_flag=True, help="Keep the decoded images in RUNS/DATASET: faster where decoding is slow."
+    "--decoded-cache", is_flag=True, help="Keep decoded images in RUNS/DATASET: faster if decoding is the bottleneck."
 )
 def train_command(
     dataset: str,
@@ -58,9 +55,9 @@ def train_command(
     tensorboard: bool,
     decoded_cache: bool,
 ) -> None:
-    """Train the network on the cached part boxes; a stopped training goes on where it was.
+    """Train the network on the cached part boxes; an interrupted training resumes.
 
-    Several GPUs share every batch by torchrun; two of them give the losses and gradients of one.
+    With torchrun, several GPUs share every batch; the losses and gradients are those of a single GPU.
 
     \b
     Examples:
@@ -74,27 +71,35 @@ def train_command(
     from data_cache.base.devices import choose_algorithms, choose_device, keep_freed_memory
     from data_cache.base.progress import is_first_rank
     from data_cache.datasets.catalogue import load_dataset
-    from reid.data.decoded import decoded_path
+    from reid.data.vehicle_images import part_cache
     from reid.distributed import first_rank_first, joined_ranks
     from reid.recipes import PRESETS, ReidRecipe, default_recipe
-    from reid.runs import run_folder
+    from reid.runs import decoded_path, run_folder
     from reid.training.train import train
 
     keep_freed_memory()
     choose_algorithms(deterministic=deterministic)
     device = choose_device(device)
-    name, seeds = recipe or default_recipe(device), [] if seed is None else [f"seed={seed}"]
+    name = recipe or default_recipe(device)
+    options = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if show_recipe:
-        click.echo(recipe_text(resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *seeds]), name), nl=False)
+        click.echo(recipe_text(resolve_recipe(ReidRecipe, PRESETS, name, options), name), nl=False)
         return
     with joined_ranks(device):
         with first_rank_first():
-            settings = resolve_recipe(ReidRecipe, PRESETS, name, [*overrides, *seeds])
-            table = load_dataset(dataset, data_root)
-            boxes = part_cache(table, settings, runs, parts_file)
-        run = run_folder(runs, table.name, name)
-        how = {"compiled": compiled, "tensorboard": tensorboard}
-        decoded = decoded_path(runs, table.name, settings.image_size) if decoded_cache else None
-        best = train(settings, table, boxes, run, device=device, workers=workers, decoded=decoded, **how)
+            settings = resolve_recipe(ReidRecipe, PRESETS, name, options)
+            images = load_dataset(dataset, data_root)
+            parts = part_cache(images, settings, runs, parts_file)
+        best = train(
+            settings,
+            images,
+            parts,
+            run_folder(runs, images.name, name),
+            device=device,
+            workers=workers,
+            compiled=compiled,
+            tensorboard=tensorboard,
+            decoded=decoded_path(runs, images.name, settings.image_size) if decoded_cache else None,
+        )
     if is_first_rank():
         click.echo(best)

@@ -1,1 +1,1 @@
-"""Training and test images with their part boxes: augmentation, PK sampler, loader, hold-out."""
+"""Training and test images with their part boxes: loading, augmentation, sampling, decoded images in a file."""

@@ -1,4 +1,4 @@
-"""Augmentation of a training image with its part boxes: flip and random erasing."""
+"""Augmentation of a training image and its part boxes: horizontal flip and random erasing."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from data_cache.base.pretrained import MEAN
 
 Pixels = NDArray[np.uint8]
-
-
 Boxes = NDArray[np.float32]
 MEAN_PIXEL = np.array([round(255 * value) for value in MEAN], dtype=np.uint8)
+ERASED_AREA, ERASED_ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
+ERASING_ATTEMPTS = 100  # a drawn shape may not fit; the authors of random erasing try as often
 
 
 @dataclass(frozen=True)
@@ -22,28 +22,30 @@ class Augmentation:
     erase: float = 0.5
 
 
-def augment(image: Pixels, boxes: Boxes, chances: Augmentation, random: np.random.Generator) -> tuple[Pixels, Boxes]:
-    """Flip image and boxes together, then erase a rectangle of the image; the boxes stay (the paper is silent)."""
-    if random.random() < chances.flip:
+def augment(
+    image: Pixels, boxes: Boxes, probabilities: Augmentation, random: np.random.Generator
+) -> tuple[Pixels, Boxes]:
+    """Flip image and boxes together, then erase a rectangle of the image; erased boxes stay (the paper is silent)."""
+    if random.random() < probabilities.flip:
         image, boxes = flip(image, boxes)
-    if random.random() < chances.erase:
+    if random.random() < probabilities.erase:
         image = erase(image, random)
     return image, boxes
 
 
 def flip(image: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """Mirror left and right: image (H, W, 3), boxes (D, 4) xyxy in [0, 1]."""
+    """Mirror image (H, W, 3) and boxes (D, 4), xyxy in [0, 1], left to right."""
     mirrored = boxes.copy()
     mirrored[:, 0], mirrored[:, 2] = 1 - boxes[:, 2], 1 - boxes[:, 0]
     return image[:, ::-1], mirrored
 
 
 def erase(image: Pixels, random: np.random.Generator) -> Pixels:
-    """Random erasing: 2 to 40 % of the area, aspect 0.3 to 3.3, filled with ImageNet's mean colour."""
+    """Return a copy of the image (H, W, 3) with a random rectangle in the mean colour of ImageNet."""
     height, width = image.shape[:2]
-    for _ in range(100):  # a drawn shape may not fit; its authors try a hundred times too
-        area = random.uniform(0.02, 0.4) * height * width
-        aspect = random.uniform(0.3, 1 / 0.3)
+    for _ in range(ERASING_ATTEMPTS):
+        area = random.uniform(*ERASED_AREA) * height * width
+        aspect = random.uniform(*ERASED_ASPECT)
         rows, columns = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
         if rows < height and columns < width:
             top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)

@@ -1,21 +1,21 @@
-"""The batches of training: augmented images with their boxes, in a PK sampler's order: this process's share."""
+"""The training set: the split into trained and held-out vehicles, and augmented PK batches of the former."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_cache.base.errors import initialize_worker
+from data_cache.base.errors import UserError, initialize_worker
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from reid.data.augmentation import Augmentation
-from reid.data.decoded import DecodedImages
-from reid.data.holdout import Vehicles
+from reid.data.pixel_file import PixelFile
 from reid.data.sampler import PKSampler
 from reid.data.vehicle_images import collate, vehicle_images
 from reid.distributed import own_rank, rank_count
@@ -23,13 +23,57 @@ from reid.recipes import ReidRecipe
 
 
 @dataclass(frozen=True)
-class LabelledLoader:
-    """Batches of training images; `paths` (N) and label (N,), the class numbers on the device, are of every image."""
+class TrainingSplit:
+    """The train split in two tables of images, sorted by name; the best epoch is chosen on `held_out`."""
 
-    paths: Sequence[Path]
+    train: pd.DataFrame
+    held_out: pd.DataFrame
+    vehicle_ids: NDArray[np.str_]  # (V,) of `train`, sorted; the index of a vehicle is its class
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the classes of the training images, (N,)."""
+        return np.searchsorted(self.vehicle_ids, self.train["vehicle_id"].to_numpy(dtype=str))
+
+
+def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> TrainingSplit:
+    """Hold out a share of the training vehicles at random. Raises UserError if there are no training images.
+
+    If the data set has fleets of near-identical vehicles, whole fleets are held out: among strangers, a held-out
+    vehicle would be easy to recognise.
+    """
+    table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
+    if table.empty:
+        raise UserError(f"{dataset.root}: no image has the split train, there is nothing to train on")
+    vehicle = table["vehicle_id"]
+    group = vehicle
+    if "fleet" in table:
+        fleet = vehicle.map(table.groupby("vehicle_id")["fleet"].first())
+        group = ("fleet " + fleet).where(fleet != "", "vehicle " + vehicle)  # outside fleets, each by itself
+    shuffled = np.random.default_rng(recipe.seed).permutation(np.unique(group.to_numpy(dtype=str)))
+    is_held_out = group.isin(shuffled[: round(recipe.holdout * len(shuffled))].tolist())
+    train, held_out = table[~is_held_out], table[is_held_out]
+    return TrainingSplit(train, held_out, np.unique(train["vehicle_id"].to_numpy(dtype=str)))
+
+
+def pk_sampler(recipe: ReidRecipe, split: TrainingSplit, share: tuple[int, int] = (0, 1)) -> PKSampler:
+    """Return the sampler of the recipe's batches; `share` as in `PKSampler`."""
+    return PKSampler(
+        split.labels(),
+        vehicles=recipe.vehicles_per_batch,
+        images=recipe.images_per_vehicle,
+        seed=recipe.seed,
+        share=share,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingLoader:
+    """Augmented batches of the training images; `names` and `labels` (N,), on the device, are of all images."""
+
+    names: Sequence[str]
+    labels: Tensor
     sampler: PKSampler
     batches: DataLoader[Any]  # of Batch
-    label: Tensor
     device: str
 
 
@@ -37,25 +81,26 @@ def training_loader(
     recipe: ReidRecipe,
     dataset: Dataset,
     parts: PartBoxes,
-    vehicles: Vehicles,
+    split: TrainingSplit,
     *,
     device: str,
     workers: int,
-    decoded: DecodedImages | None = None,
-) -> LabelledLoader:
-    """Return augmented PK batches of the training vehicles' images. Raises UserError where they cannot fill one."""
-    names = list(vehicles.images["name"])
-    images = vehicle_images(dataset, parts, names, depth=recipe.parts, size=recipe.image_size, decoded=decoded)
-    images.augmentation, images.seed = Augmentation(recipe.flip, recipe.erase), recipe.seed
-    label = np.searchsorted(vehicles.trained, vehicles.images["vehicle_id"].to_numpy(dtype=str))
-    sampler = PKSampler(
-        label,
-        vehicles=recipe.vehicles_per_batch,
-        images=recipe.images_per_vehicle,
+    decoded: PixelFile | None = None,
+) -> TrainingLoader:
+    """Return this process's share of augmented PK batches. Raises UserError if there are too few vehicles."""
+    names = list(split.train["name"])
+    images = vehicle_images(
+        dataset,
+        parts,
+        names,
+        top_d=recipe.parts,
+        size=recipe.image_size,
+        decoded=decoded,
+        augmentation=Augmentation(recipe.flip, recipe.erase),
         seed=recipe.seed,
-        share=(own_rank(), rank_count()),
     )
-    loader: DataLoader[Any] = DataLoader(
+    sampler = pk_sampler(recipe, split, (own_rank(), rank_count()))
+    batches: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=sampler,
         num_workers=workers,
@@ -64,4 +109,4 @@ def training_loader(
         pin_memory=device == "cuda",
         persistent_workers=workers > 0,
     )
-    return LabelledLoader(images.paths, sampler, loader, torch.from_numpy(label).to(device), device)
+    return TrainingLoader(names, torch.from_numpy(split.labels()).to(device), sampler, batches, device)

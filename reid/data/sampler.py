@@ -11,7 +11,7 @@ from data_cache.base.errors import UserError
 
 
 class Sample(NamedTuple):
-    """A place in an epoch and the image that takes it; (seed, epoch, position) determines its augmentation."""
+    """An image at a position of an epoch; (seed, epoch, position) determines its augmentation."""
 
     epoch: int
     position: int
@@ -19,11 +19,12 @@ class Sample(NamedTuple):
 
 
 class PKSampler:
-    """Batches of `vehicles` x `images`; a vehicle's images are dealt out before any comes twice in an epoch.
+    """Batches of `vehicles` x `images`; within an epoch, no image repeats before all images of its vehicle were used.
 
-    Vehicles with the most images left go first (ties at random), which fills as many batches as any order can; a
-    vehicle whose images do not fill its last group is topped up with repeats. Iterating again gives the same epoch;
-    `start_epoch` chooses it. `share` (rank, ranks) deals one process's part of every batch, which is whole vehicles.
+    Each vehicle's images are shuffled and cut into groups of K; the last group is filled up with repeats. A batch takes
+    a group of each of the P vehicles with the most groups left (ties at random), which gives as many batches as any
+    order can. Every iteration gives the epoch chosen by `start_epoch`. `share` (rank, ranks) selects one process's
+    vehicles of each batch.
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class PKSampler:
         seed: int,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Keep labels (N,). Raises UserError where a batch cannot be filled, or shared out."""
-        self.groups = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
-        if len(self.groups) < vehicles:
+        """Keep labels (N,). Raises UserError if a batch cannot be filled, or not be shared by the processes."""
+        self._images_of = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
+        if len(self._images_of) < vehicles:
             raise UserError(
-                f"a batch needs {vehicles} vehicles, the training set has {len(self.groups)}; lower vehicles_per_batch"
+                f"a batch needs {vehicles} vehicles, the training set has {len(self._images_of)}; "
+                "lower vehicles_per_batch"
             )
         rank, ranks = share
         if vehicles % ranks:
@@ -47,11 +49,11 @@ class PKSampler:
         self.vehicles, self.images, self.seed, self.epoch = vehicles, images, seed, 0
         own = vehicles // ranks * images
         self._own = slice(rank * own, (rank + 1) * own)
-        self._length = sum(1 for _ in self)  # the counts alone decide it, so that every epoch is as long
+        self._length = sum(1 for _ in self)  # the same for every epoch: it depends on the counts of images only
 
     @property
     def batch_size(self) -> int:
-        """Return the images of a whole batch."""
+        """The number of images of a batch, over all processes."""
         return self.vehicles * self.images
 
     def __len__(self) -> int:
@@ -59,29 +61,29 @@ class PKSampler:
         return self._length
 
     def start_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration deals."""
+        """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[Sample]]:
-        """Deal the batches of the chosen epoch."""
+        """Yield the batches of the chosen epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
-        hands = [self._hands(group, random) for group in self.groups]
-        waiting = [(-len(hand), random.random(), vehicle) for vehicle, hand in enumerate(hands)]
-        heapq.heapify(waiting)
+        groups = [self._groups(images, random) for images in self._images_of]
+        queue = [(-len(own), random.random(), vehicle) for vehicle, own in enumerate(groups)]
+        heapq.heapify(queue)
         position = 0
-        while len(waiting) >= self.vehicles:
-            chosen = [heapq.heappop(waiting) for _ in range(self.vehicles)]
-            images = np.concatenate([hands[vehicle][left] for left, _, vehicle in chosen])
-            batch = [Sample(self.epoch, position + place, int(image)) for place, image in enumerate(images)]
+        while len(queue) >= self.vehicles:
+            chosen = [heapq.heappop(queue) for _ in range(self.vehicles)]
+            images = np.concatenate([groups[vehicle][left] for left, _, vehicle in chosen])
+            batch = [Sample(self.epoch, position + offset, int(image)) for offset, image in enumerate(images)]
             yield batch[self._own]
             position += len(images)
             for left, _, vehicle in chosen:
                 if left < -1:
-                    heapq.heappush(waiting, (left + 1, random.random(), vehicle))
+                    heapq.heappush(queue, (left + 1, random.random(), vehicle))
 
-    def _hands(self, group: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-        """Cut a vehicle's shuffled images into (hands, K), repeating some to fill the last hand."""
-        shuffled = random.permutation(group)
-        missing = -len(group) % self.images
-        repeats = random.permutation(np.resize(shuffled, max(missing, len(group))))[:missing]
+    def _groups(self, images: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+        """Cut a vehicle's shuffled images into (groups, K), with repeats in the last group."""
+        shuffled = random.permutation(images)
+        missing = -len(images) % self.images
+        repeats = random.permutation(np.resize(shuffled, max(missing, len(images))))[:missing]
         return np.asarray(np.concatenate([shuffled, repeats]).reshape(-1, self.images))

@@ -1,4 +1,13 @@
-"""Images with their part boxes, as tensors for the network; augmentation moves both together."""
+"""Images with their part boxes as tensors for the network.
+
+An image's boxes go from parts.h5 to the network's masks in five steps:
+
+    part_cache       parts.h5 in memory, `PartBoxes`: boxes (N, K, 4) in pixels, the most confident first
+    part_arrays      the top D boxes of the wanted images, (N, D, 4) in [0, 1] of the image, and which are present
+    VehicleImages    an item: the resized image with its boxes, flipped together by augmentation
+    Batch            items stacked, (B, D, 4); `Batch.inputs` moves them to the device
+    PGAN.forward     `part_masks` turns the boxes into masks (B, D, h, w) on the grid of the feature map
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,19 +25,23 @@ from data_cache.base.errors import UserError, last_line
 from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
-from data_cache.parts.cache import STATUS_FAILED, PartBoxes
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, no_parts, read_parts
+from data_cache.parts.verification import require_data_set
 from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
-from reid.data.decoded import DecodedImages
+from reid.data.pixel_file import PixelFile
 from reid.data.sampler import Sample
+from reid.recipes import ReidRecipe
+from reid.runs import parts_path
 
-Item = TypeVar("Item")
+Item = tuple[Tensor, Tensor, Tensor, int]
+Loaded = TypeVar("Loaded")
 RESAMPLING = Image.Resampling.BILINEAR
 MEANS, DEVIATIONS = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images (B, 3, S, S) uint8, boxes (B, D, 4) in [0, 1], present (B, D), index (B,) into the list of images."""
+    """images (B, 3, S, S) uint8, boxes (B, D, 4) in [0, 1], present (B, D) bool, index (B,) into the list of images."""
 
     images: Tensor
     boxes: Tensor
@@ -36,117 +49,59 @@ class Batch:
     index: Tensor
 
     def pin_memory(self) -> "Batch":
-        """Copy to page-locked memory; called by the loader when the device is a GPU."""
+        """Return a copy in page-locked memory; a loader for a GPU calls it."""
         return Batch(*(tensor.pin_memory() for tensor in (self.images, self.boxes, self.present, self.index)))
 
-
-def part_arrays(parts: PartBoxes, names: Sequence[str], depth: int) -> tuple[Boxes, NDArray[np.bool_]]:
-    """Return the `depth` most confident boxes of each name: (N, depth, 4) in [0, 1] of the image, and (N, depth) bool.
-
-    Raises UserError for a name that is not in the cache or that failed, or where it holds fewer than `depth` an image.
-    """
-    places = parts.labels.shape[1]
-    if 0 < places < depth:
-        raise UserError(f"{depth} parts are asked for, the part cache holds {places} an image; lower parts")
-    rows = parts.rows(names)
-    failed = rows[parts.status[rows] == STATUS_FAILED]
-    if len(failed):
-        raise UserError(
-            f"{len(failed)} images could not be read, first {parts.names[failed[0]]} ({parts.failure[failed[0]]}); "
-            f"mend or unlist them, then {parts.remedy}"
+    def inputs(self, device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the arguments of `PGAN.forward` on `device`: normalised images, boxes, present."""
+        images, boxes, present = (
+            tensor.to(device, non_blocking=True) for tensor in (self.images, self.boxes, self.present)
         )
-    size = parts.image_size[rows].astype(np.float32)
-    boxes = parts.boxes[rows, :depth] / np.concatenate([size, size], axis=1)[:, None, :]
-    return boxes.astype(np.float32), parts.labels[rows, :depth] >= 0
+        return normalised(images), boxes, present
 
 
-@dataclass(frozen=True, eq=False)
-class ResizedFiles:
-    """Images read from their files, resized to a square; called with a number it gives that image.
+class VehicleImages(TorchDataset[Item]):
+    """Resized images with boxes; the key is an image's index, or a `Sample`, whose image is augmented.
 
-    `stored` (N, 2) are the width and height that each must have; 0 stands for any.
-    """
-
-    paths: Sequence[Path]
-    size: int
-    stored: NDArray[np.int32] | None = None
-
-    def __call__(self, index: int) -> Pixels:
-        """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file, and for one of another size."""
-        image = load_image(self.paths[index])
-        if self.stored is not None:
-            require_size(self.paths[index], image.shape[1::-1], self.stored[index])
-        return resized(image, self.size)
-
-
-def require_size(path: Path, found: Sequence[int], stored: NDArray[np.int32]) -> None:
-    """Raise ImageError where an image has another (width, height) than when its parts were detected; 0 is any."""
-    if stored.any() and tuple(found) != tuple(stored.tolist()):
-        was, now = (" x ".join(map(str, size)) for size in (stored.tolist(), found))
-        raise ImageError(
-            f"{path}: {now} pixels, {was} when its parts were detected: another image lies there; "
-            "delete the part cache and run `python cli.py detect` again"
-        )
-
-
-def resized(pixels: Pixels, size: int) -> Pixels:
-    """Return an image (H, W, 3) as the network sees it, (size, size, 3): the aspect is not kept."""
-    return np.array(Image.fromarray(pixels).resize((size, size), RESAMPLING))
-
-
-class VehicleImages(TorchDataset[tuple[Tensor, Tensor, Tensor, int]]):
-    """Decoded images with boxes; an item is asked for by its number, or by a `Sample`, which augments it.
-
-    The randomness of a sample comes from (seed, epoch, position) alone, so the number of workers does not matter.
+    The randomness of a sample depends on (seed, epoch, position) only, so the number of workers does not matter.
     """
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        pixels: Callable[[int], Pixels],
         boxes: Boxes,
         present: NDArray[np.bool_],
         *,
-        size: int,
-        pixels: Callable[[int], Pixels] | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
-        """Keep paths (N), boxes (N, D, 4) in [0, 1] and present (N, D); images come out `size` pixels square.
-
-        `pixels` gives an image, (size, size, 3), by its number; without it every image is read from its file.
-        """
-        self.paths, self.boxes, self.present = list(paths), boxes, present
-        self.pixels = pixels or ResizedFiles(self.paths, size)
+        """Keep boxes (N, D, 4) in [0, 1] and present (N, D); `pixels` returns an image (S, S, 3) by its index."""
+        self.pixels, self.boxes, self.present = pixels, boxes, present
         self.augmentation, self.seed = augmentation, seed
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self.paths)
+        return len(self.boxes)
 
-    def __getitem__(self, item: int | Sample) -> tuple[Tensor, Tensor, Tensor, int]:
-        """Return image (3, S, S) uint8, boxes (D, 4), present (D,), number. Raises ImageError for a bad file."""
-        index = item.image if isinstance(item, Sample) else item
+    def __getitem__(self, key: int | Sample) -> Item:
+        """Return image (3, S, S) uint8, boxes (D, 4), present (D,), index. Raises ImageError for a bad file."""
+        index = key.image if isinstance(key, Sample) else key
         image, boxes = self.pixels(index), self.boxes[index]
-        if isinstance(item, Sample) and self.augmentation is not None:
-            random = np.random.default_rng((self.seed, item.epoch, item.position))
+        if isinstance(key, Sample) and self.augmentation is not None:
+            random = np.random.default_rng((self.seed, key.epoch, key.position))
             image, boxes = augment(image, boxes, self.augmentation, random)
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         return tensor, torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(self.present[index]), index
 
 
-def collate(items: Sequence[tuple[Tensor, Tensor, Tensor, int]]) -> Batch:
-    """Stack items to a batch."""
-    images, boxes, present, index = zip(*items, strict=True)
-    return Batch(torch.stack(images), torch.stack(boxes), torch.stack(present), torch.tensor(index))
-
-
-def read_batches(loader: Iterable[Item]) -> Iterator[Item]:
-    """Yield the batches of a loader; a UserError from one of its workers comes as its own line, without a traceback."""
-    try:
-        yield from loader
-    except UserError as error:
-        # without its trace, which holds the loader: its processes end here, not whenever the error is forgotten
-        raise last_line(error) from error.with_traceback(None)
+def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
+    """Return the part cache at `path`, by default the data set's own; an empty one if the recipe uses no parts."""
+    if not recipe.uses_parts:
+        return no_parts(dataset.names())
+    path = path or parts_path(runs, dataset.name)
+    parts = read_parts(path)
+    require_data_set(parts, dataset, path)
+    return parts
 
 
 def vehicle_images(
@@ -154,26 +109,98 @@ def vehicle_images(
     parts: PartBoxes,
     names: Sequence[str],
     *,
-    depth: int,
+    top_d: int,
     size: int,
-    decoded: DecodedImages | None = None,
+    decoded: PixelFile | None = None,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
 ) -> VehicleImages:
-    """Return the named images of a data set with their `depth` most confident boxes, without augmentation.
+    """Return the named images of a data set with their `top_d` most confident boxes, `size` pixels square.
 
-    `decoded` gives their pixels where they are kept; the items are the same. Raises UserError where a file is missing;
-    an image of another size than its boxes were found on is refused when it is read, or here where it is decoded.
+    `decoded` is read in place of the image files; the items are the same. Raises UserError if a file is missing. An
+    image whose size is not the one that its boxes were detected at is refused when it is read, or here if `decoded`.
     """
-    boxes, present = part_arrays(parts, names, depth)
-    paths, stored = image_paths(dataset, names), parts.image_size[parts.rows(names)]
+    boxes, present = part_arrays(parts, names, top_d)
+    paths, sizes = image_paths(dataset, names), parts.image_size[parts.rows(names)]
     if decoded is None:
-        return VehicleImages(paths, boxes, present, size=size, pixels=ResizedFiles(paths, size, stored))
-    for path, wanted in zip(paths, stored, strict=True):
-        require_size(path, image_size(path) if wanted.any() else (), wanted)
-    return VehicleImages(paths, boxes, present, size=size, pixels=decoded.of(names))
+        return VehicleImages(ResizedFiles(paths, size, sizes), boxes, present, augmentation=augmentation, seed=seed)
+    for path, expected in zip(paths, sizes, strict=True):
+        require_size(path, image_size(path) if expected.any() else (), expected)
+    return VehicleImages(decoded.images(names), boxes, present, augmentation=augmentation, seed=seed)
+
+
+def part_arrays(parts: PartBoxes, names: Sequence[str], top_d: int) -> tuple[Boxes, NDArray[np.bool_]]:
+    """Return the `top_d` most confident boxes of each name, (N, D, 4) in [0, 1] of the image, and present, (N, D).
+
+    Raises UserError if a name is not in the cache or failed, or if the cache holds fewer than `top_d` slots per image.
+    An empty cache (`no_parts`) has no slots and fits every `top_d`.
+    """
+    slots = parts.labels.shape[1]
+    if 0 < slots < top_d:
+        raise UserError(f"the recipe uses {top_d} parts per image, the part cache holds {slots}; lower parts")
+    rows = parts.rows(names)
+    failed = rows[parts.status[rows] == STATUS_FAILED]
+    if len(failed):
+        raise UserError(
+            f"{len(failed)} images could not be read, first {parts.names[failed[0]]} ({parts.failure[failed[0]]}); "
+            f"fix them or remove them from the list, then {parts.remedy}"
+        )
+    size = parts.image_size[rows].astype(np.float32)
+    boxes = parts.boxes[rows, :top_d] / np.concatenate([size, size], axis=1)[:, None, :]
+    return boxes.astype(np.float32), parts.labels[rows, :top_d] >= 0
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Stack items to a batch."""
+    images, boxes, present, index = zip(*items, strict=True)
+    return Batch(torch.stack(images), torch.stack(boxes), torch.stack(present), torch.tensor(index))
+
+
+def read_batches(loader: Iterable[Loaded]) -> Iterator[Loaded]:
+    """Yield the batches of a loader; a UserError of a worker is raised without the worker's traceback."""
+    try:
+        yield from loader
+    except UserError as error:
+        # the traceback refers to the loader; without it the worker processes end now
+        raise last_line(error) from error.with_traceback(None)
+
+
+@dataclass(frozen=True, eq=False)
+class ResizedFiles:
+    """Images read from files and resized to a square; a call returns the image of an index.
+
+    `expected` (N, 2) is the width and height that each image must have; 0 stands for any.
+    """
+
+    paths: Sequence[Path]
+    size: int
+    expected: NDArray[np.int32] | None = None
+
+    def __call__(self, index: int) -> Pixels:
+        """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file or an unexpected size."""
+        image = load_image(self.paths[index])
+        if self.expected is not None:
+            require_size(self.paths[index], image.shape[1::-1], self.expected[index])
+        return resized(image, self.size)
+
+
+def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) -> None:
+    """Raise ImageError if an image's (width, height) is not the one at which its parts were detected; 0 is any."""
+    if expected.any() and tuple(found) != tuple(expected.tolist()):
+        before, now = (" x ".join(map(str, size)) for size in (expected.tolist(), found))
+        raise ImageError(
+            f"{path}: {now} pixels, {before} when its parts were detected: the image was replaced; "
+            "delete the part cache and run `python cli.py detect` again"
+        )
+
+
+def resized(pixels: Pixels, size: int) -> Pixels:
+    """Return an image (H, W, 3) as the network sees it, (size, size, 3); the aspect ratio is not kept."""
+    return np.array(Image.fromarray(pixels).resize((size, size), RESAMPLING))
 
 
 def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
-    """Return where the named images lie. Raises UserError where one is missing, so that no run ends over it later."""
+    """Return the files of the named images. Raises UserError if any is missing, before a long run starts."""
     paths = [dataset.path(name) for name in names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
@@ -182,7 +209,7 @@ def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
 
 
 def normalised(images: Tensor) -> Tensor:
-    """uint8 images (B, 3, S, S) to float, channels last, as the trunk expects them."""
-    # a copy that is not waited for: to wait would be for all work of a GPU, in every step
+    """Return uint8 images (B, 3, S, S) as the backbone expects them: float, normalised, channels last."""
+    # non_blocking: a GPU would otherwise finish all its queued work first, in every step
     mean, deviation = (values.to(images.device, non_blocking=True) for values in (MEANS, DEVIATIONS))
     return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)

@@ -1,1 +1,1 @@
-"""The PGAN network, its backbones, checkpoints, and the authors' published weights."""
+"""The PGAN network, its backbones and checkpoints, and the authors' published weights."""

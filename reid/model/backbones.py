@@ -1,73 +1,54 @@
-"""Trunks: torchvision networks cut before their pooling, with the last stride at 1, so that stride is 16."""
+"""Backbones: torchvision networks without pooling and classifier, last stride 1, so that the total stride is 16."""
 
-import logging
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 from torchvision import models
 
 from data_cache.base.depthwise import with_fast_depthwise
-from data_cache.base.errors import UserError
+from data_cache.base.errors import UserError, printable
 from data_cache.base.pretrained import pretrained_state
-from data_cache.parts.verification import first_of
 
-log = logging.getLogger(__name__)
-
-COUNTER = ".num_batches_tracked"  # of batch norm; torch before 0.4.1 wrote none, and nothing here reads it
+COUNTER = ".num_batches_tracked"  # of batch norm: unused here, and absent from files of torch before 0.4.1
 
 
-def weight_differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
-    """Return the count and the first names of entries missing, unexpected and of another shape; None where all agree.
-
-    A counter of batch norm may be missing.
-    """
-    missing = [name for name in wanted if name not in found and not name.endswith(COUNTER)]
-    unexpected = [name for name in found if name not in wanted]
-    misshapen = [
-        f"{name} {tuple(found[name].shape)} for {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in found and found[name].shape != wanted[name].shape
-    ]
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    told = [line for kind, names in kinds.items() for line in first_of([_shown(name) for name in names], kind)]
-    return "; ".join(told) or None
-
-
-def _shown(name: str) -> str:
-    """Return a name out of a file fit for a line: escaped where it cannot be printed."""
-    return repr(name)[1:-1][:120]
-
-
-class Trunk(nn.Sequential):
-    """Images (B, 3, H, W) to the map Fg (B, channels, H/16, W/16)."""
+class Backbone(nn.Sequential):
+    """Images (B, 3, H, W) to the global feature map Fg (B, channels, H/16, W/16)."""
 
     def __init__(self, layers: nn.Module, channels: int) -> None:
-        """Wrap `layers`; `channels` is the depth C of their map."""
+        """Take over the children of `layers`; their last output has `channels` channels."""
         super().__init__(*layers.children())
         self.channels = channels
 
 
-def _resnet(build: Callable[..., models.ResNet]) -> Callable[[str | None], Trunk]:
-    def trunk(weights: str | None) -> Trunk:
+def build_backbone(name: str, weights: str | None) -> Backbone:
+    """Return a backbone of `BACKBONES`; `weights` is None (random), "imagenet", a torchvision name, or a file.
+
+    Raises UserError if the weights cannot be loaded or are those of another network.
+    """
+    return BACKBONES[name](weights)
+
+
+def _resnet(build: Callable[[], models.ResNet]) -> Callable[[str | None], Backbone]:
+    def backbone(weights: str | None) -> Backbone:
         network = build()
-        _load(network, weights, build.__name__, ignored=("fc.",))
-        first = network.layer4[0]
-        strided = first.conv2 if hasattr(first, "conv3") else first.conv1
-        strided.stride = first.downsample[0].stride = (1, 1)
-        channels = network.fc.in_features
-        return Trunk(nn.Sequential(*list(network.children())[:-2]), channels)
+        _load(network, weights, build.__name__, ignored="fc.")
+        block = network.layer4[0]
+        strided = block.conv2 if hasattr(block, "conv3") else block.conv1
+        strided.stride = block.downsample[0].stride = (1, 1)
+        return Backbone(nn.Sequential(*list(network.children())[:-2]), network.fc.in_features)
 
-    return trunk
+    return backbone
 
 
-def _mobilenet(weights: str | None) -> Trunk:
+def _mobilenet(weights: str | None) -> Backbone:
     network = models.mobilenet_v2()
-    _load(network, weights, "mobilenet_v2", ignored=("classifier.",))
+    _load(network, weights, "mobilenet_v2", ignored="classifier.")
     network.features[14].conv[1][0].stride = (1, 1)
-    return Trunk(with_fast_depthwise(network.features), network.last_channel)
+    return Backbone(with_fast_depthwise(network.features), network.last_channel)
 
 
-TRUNKS: dict[str, Callable[[str | None], Trunk]] = {
+BACKBONES: dict[str, Callable[[str | None], Backbone]] = {
     "resnet18": _resnet(models.resnet18),
     "resnet34": _resnet(models.resnet34),
     "resnet50": _resnet(models.resnet50),
@@ -77,25 +58,37 @@ TRUNKS: dict[str, Callable[[str | None], Trunk]] = {
 }
 
 
-def build_trunk(name: str, weights: str | None, *, tell: bool = True) -> Trunk:
-    """Return a trunk of `TRUNKS`; `weights` is None (random), "imagenet", another name of torchvision's, or a file.
-
-    Raises UserError where the weights are not to be had or are another network's.
-    """
-    trunk = TRUNKS[name](weights)
-    if tell:
-        log.info(f"trunk {name}: {'random weights' if weights is None else f'weights from {weights}'}")
-    return trunk
-
-
-def _load(network: nn.Module, weights: str | None, name: str, ignored: tuple[str, ...]) -> None:
+def _load(network: nn.Module, weights: str | None, name: str, ignored: str) -> None:
+    """Load pretrained weights, except the classifier, whose names start with `ignored`."""
     if weights is None:
         return
-    given, needed = (
-        {key: value for key, value in state.items() if not key.startswith(ignored)}  # of any number of classes
+    found, expected = (
+        {key: value for key, value in state.items() if not key.startswith(ignored)}
         for state in (pretrained_state(weights, name), network.state_dict())
     )
-    differences = weight_differences(given, needed)
+    differences = weight_differences(found, expected)
     if differences is not None:
         raise UserError(f"{weights}: not the weights of {name}: {differences}")
-    network.load_state_dict(given, strict=False)  # what is ignored may be missing
+    network.load_state_dict(found, strict=False)  # the classifier and counters may be missing
+
+
+def weight_differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """Return how two state dicts differ, or None: counts and first names of missing, unexpected, reshaped entries.
+
+    Counters of batch norm may be missing from `found`.
+    """
+    differences = {
+        "missing": [name for name in expected if name not in found and not name.endswith(COUNTER)],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} {tuple(found[name].shape)} for {tuple(expected[name].shape)}"
+            for name in expected
+            if name in found and found[name].shape != expected[name].shape
+        ],
+    }
+    lines = [
+        f"{len(names)} {kind}, first {', '.join(printable(name)[:120] for name in names[:3])}"
+        for kind, names in differences.items()
+        if names
+    ]
+    return "; ".join(lines) or None

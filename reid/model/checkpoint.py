@@ -1,5 +1,6 @@
-"""From a recipe to a network, and from a checkpoint file back to one."""
+"""Networks from recipes, and networks from checkpoint files."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,22 +8,24 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.tensors import load_tensors
-from reid.model.backbones import build_trunk, weight_differences
-from reid.model.pgan import PGAN, PooledTrunk
+from reid.model.backbones import Backbone, build_backbone, weight_differences
+from reid.model.pgan import PGAN, PGANOutput, global_average_pool
 from reid.recipes import ReidRecipe
 
-MOST_VEHICLES = 2**24
-_TOLD = {"recipe", "vehicles", "epoch", "best"}  # by every checkpoint, whatever else it tells
-PREFIX = "model."  # of the network's tensors in a checkpoint, beside the optimizer's
+log = logging.getLogger(__name__)
+
+MAX_VEHICLES = 2**24
+REQUIRED = {"recipe", "vehicles", "epoch", "best"}  # metadata of every checkpoint
+PREFIX = "model."  # of the network's tensors in a checkpoint, which may also hold the optimizer's
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file of training: its tensors by name, what it says of itself, and the SHA-256 of both."""
+    """A checkpoint file: tensors by name, metadata, and the SHA-256 of both."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -31,31 +34,36 @@ class Checkpoint:
 
     @property
     def recipe(self) -> ReidRecipe:
-        """The recipe that made it. Raises UserError where this version does not know it."""
+        """The recipe of the training. Raises UserError if this version cannot read it."""
         try:
             return ReidRecipe.model_validate(self.metadata["recipe"])
         except ValidationError as error:
-            raise UserError(f"{self.path}: made by another version, whose recipe is not understood here") from error
+            raise UserError(
+                f"{self.path}: written by another version with a recipe that this one cannot read"
+            ) from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify a checkpoint. Raises UserError where it is missing, damaged, or something else."""
+    """Read and verify a checkpoint. Raises UserError if it is missing, damaged or something else."""
     tensors, metadata, sha256 = load_tensors(path, f"delete {path.parent} and train again, or name another run")
-    if metadata.get("kind") != "re-identification" or not _TOLD <= set(metadata):
+    if metadata.get("kind") != "re-identification" or not set(metadata) >= REQUIRED:
         raise UserError(f"{path}: no checkpoint of a re-identification network")
     return Checkpoint(path, tensors, metadata, sha256)
 
 
 def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> PGAN:
-    """Return the network as it is before training; the same recipe gives the same weights.
+    """Return the network before training; the same recipe gives the same weights.
 
-    `pretrained=False` leaves the trunk random, for a checkpoint that fills it anyway.
+    `pretrained=False` leaves the backbone random, for a checkpoint that replaces it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        trunk = build_trunk(recipe.trunk, recipe.trunk_weights if pretrained else None, tell=pretrained)
+        backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None)
+        if pretrained:
+            weights = "random weights" if recipe.trunk_weights is None else f"weights from {recipe.trunk_weights}"
+            log.info(f"backbone {recipe.trunk}: {weights}")
         return PGAN(
-            trunk,
+            backbone,
             vehicles=vehicles,
             attention=recipe.attention,
             features=recipe.features,
@@ -64,11 +72,14 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
 
 
 def trained_network(checkpoint: Checkpoint) -> PGAN:
-    """Return the checkpoint's network, in evaluation mode. Raises UserError where it holds another than it says."""
+    """Return the checkpoint's network in evaluation mode.
+
+    Raises UserError if its tensors are not those of the network that its recipe describes.
+    """
     recipe, state, vehicles = checkpoint.recipe, network_state(checkpoint), checkpoint.metadata["vehicles"]
-    if not isinstance(vehicles, int) or not 0 < vehicles < MOST_VEHICLES:
+    if not isinstance(vehicles, int) or not 0 < vehicles < MAX_VEHICLES:
         raise UserError(f"{checkpoint.path}: holds no network ({short_repr(vehicles)} vehicles)")
-    with torch.device("meta"):  # shapes alone: one with absurd sizes is refused before anything of that size is made
+    with torch.device("meta"):  # compare shapes before memory of a possibly absurd size is allocated
         network = build_network(recipe, vehicles, pretrained=False)
     differences = weight_differences(state, network.state_dict())
     if differences is not None or not set(network.state_dict()) <= set(state):
@@ -78,16 +89,30 @@ def trained_network(checkpoint: Checkpoint) -> PGAN:
 
 
 def network_tensors(network: PGAN) -> dict[str, Tensor]:
-    """Return the network's part of a checkpoint to be written; `network_state` is the way back."""
+    """Return the network's tensors under their names in a checkpoint; the inverse of `network_state`."""
     return {PREFIX + name: value for name, value in network.state_dict().items()}
 
 
 def network_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the network's part of a checkpoint, under the network's own names."""
+    """Return the network's state dict from a checkpoint."""
     return {name.removeprefix(PREFIX): value for name, value in checkpoint.tensors.items() if name.startswith(PREFIX)}
 
 
-def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, PGAN | PooledTrunk]:
-    """Return what training starts from: the whole network, and its trunk alone, pooled."""
+class PooledBackbone(nn.Module):
+    """The pooled backbone map as the feature, which is what pretraining alone gives; same interface as `PGAN`."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        """Keep the backbone."""
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> PGANOutput:
+        """images (B, 3, H, W) -> feature (B, C); the boxes are ignored."""
+        pooled = global_average_pool(self.backbone(images))
+        return PGANOutput(pooled, pooled, None, None, pooled, present.new_zeros(present.shape, dtype=torch.float32))
+
+
+def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, PGAN | PooledBackbone]:
+    """Return the networks before training: the whole network, and its pooled backbone under the name "trunk"."""
     network = build_network(recipe, vehicles).eval()
-    return {"untrained": network, "trunk": PooledTrunk(network.trunk).eval()}
+    return {"untrained": network, "trunk": PooledBackbone(network.trunk).eval()}

@@ -1,12 +1,9 @@
-"""The network that the authors of PGAN published (github.com/zhangxinyu-xyz/PGAN-VehicleRe-ID), translated into ours.
+"""The network that the authors of PGAN published (github.com/zhangxinyu-xyz/PGAN-VehicleRe-ID), loaded as our `PGAN`.
 
-`base` is torchvision's ResNet, `attention` PAM with `weight_g` and `weight_v` of torch's older weight norm, `refine_*`
-SE block (`fc`) and residual block (`bn1` to `conv4`), `bottleneck` the BN neck. The first 0 behind each but `base`
-counts levels: the paper's network has one.
-
-Their file `model_best.pth` is a state dict. Its network is Section 3 as `reid.model.pgan` builds it, under other names:
-a ResNet with last stride 1, PAM with one norm over each weight matrix and a softmax of temperature 10, refine
-blocks of an SE block (reduction 8) and a pre-activation residual block. Sizes are read from the shapes.
+Their `model_best.pth` is a state dict of the network of Section 3 under other names: `base` is torchvision's ResNet
+with last stride 1; `attention` is PAM, with `weight_g` and `weight_v` of torch's old weight norm; each `refine_*` is an
+SE block (`fc`) and a residual block (`bn1` to `conv4`); `bottleneck` is the BN neck. The first 0 in all names but
+`base` is a level; the paper's network has one. Backbone and sizes are read from names and shapes.
 """
 
 import logging
@@ -28,17 +25,17 @@ from reid.recipes import ReidRecipe
 
 log = logging.getLogger(__name__)
 
-OF_FUSION = ("bottleneck.0.weight", "bottleneck.0.running_mean", "refine_concat.0.1.conv3.weight")  # of length 2C'
+CLASSIFIER = "classifier.0.weight"
 NO_CLASSIFIER = "it holds no classifier: the features are the authors', the logits mean nothing (one vehicle, always 0)"
-RESNETS = {  # (bottleneck blocks or basic ones, blocks in each layer): He et al., Table 1
+FUSION_SIZED = ("bottleneck.0.weight", "bottleneck.0.running_mean", "refine_concat.0.1.conv3.weight")  # length 2C'
+RESNETS = {  # (bottleneck blocks?, blocks per layer): He et al., Table 1
     (False, (2, 2, 2, 2)): "resnet18",
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",
     (True, (3, 4, 23, 3)): "resnet101",
     (True, (3, 8, 36, 3)): "resnet152",
 }
-CLASSIFIER = "classifier.0.weight"
-_TRUNK = {  # a `Trunk` counts its layers
+_BACKBONE = {  # `Backbone` numbers its layers
     "trunk.0.": "base.conv1.",
     "trunk.1.": "base.bn1.",
     "trunk.4.": "base.layer1.",
@@ -65,9 +62,9 @@ _INSIDE_REFINE = {
     "1.shortcut.": "1.conv4.",
 }
 _PREFIXES = {
-    **_TRUNK,
+    **_BACKBONE,
     **_ATTENTION,
-    **{ours + part: theirs + of for ours, theirs in _REFINE.items() for part, of in _INSIDE_REFINE.items()},
+    **{ours + inner: theirs + name for ours, theirs in _REFINE.items() for inner, name in _INSIDE_REFINE.items()},
     "neck.": "bottleneck.0.",
     "classifier.": "classifier.0.",
 }
@@ -85,9 +82,9 @@ def their_name(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class OfficialNetwork:
-    """The network in evaluation mode, the paper's recipe with the trunk and the 2C' of the file, and what it held.
+    """The authors' network in evaluation mode, and its recipe: the paper's, with the file's backbone and 2C'.
 
-    `vehicles` is None where there is no classifier; `used` counts the tensors of the file, each of which has its place.
+    `vehicles` is None if the file has no classifier; `used` counts the tensors of the file, all of which are used.
     """
 
     network: PGAN
@@ -98,10 +95,10 @@ class OfficialNetwork:
 
 
 def load_official_weights(path: Path) -> PGAN:
-    """Return the authors' network in evaluation mode, from their `model_best.pth` or from the same as safetensors.
+    """Return the authors' network in evaluation mode, from their `model_best.pth` or the same as safetensors.
 
-    Where the classifier is missing, which their own loader skips, that is said, and the logits are one column of 0.
-    Raises UserError where the file is missing, damaged, would run code, or does not hold exactly that network.
+    Without a classifier, which the authors' own loader skips, the logits are one column of 0 and a message says so.
+    Raises UserError if the file is missing, damaged, would run code, or holds anything but that network.
     """
     official = read_official(path)
     for remark in official.remarks:
@@ -110,57 +107,54 @@ def load_official_weights(path: Path) -> PGAN:
 
 
 def read_official(path: Path) -> OfficialNetwork:
-    """Read the authors' network, and what its file tells of it; see `load_official_weights`."""
+    """Read the authors' network and the facts about its file; see `load_official_weights`."""
     state = _state(path)
     recipe = _recipe(path, state)
     vehicles = _length(state, CLASSIFIER)
-    with torch.device("meta"):  # shapes alone: a file with absurd ones is refused before anything of that size is made
+    with torch.device("meta"):  # compare shapes before memory of a possibly absurd size is allocated
         network = build_network(recipe, vehicles or 1, pretrained=False)
     own = network.state_dict()
-    wanted = {their_name(name): value for name, value in own.items()}
+    expected = {their_name(name): value for name, value in own.items()}
     if CLASSIFIER not in state:
-        del wanted[CLASSIFIER]
-    differences = weight_differences(state, wanted)
+        del expected[CLASSIFIER]
+    differences = weight_differences(state, expected)
     if differences is not None:
         raise UserError(f"{path}: not PGAN's official weights on {recipe.trunk}: {differences}")
     network.to_empty(device="cpu").load_state_dict({name: _value(state, name, own[name]) for name in own})
-    return OfficialNetwork(network.eval(), recipe, vehicles, len(state), tuple(_remarks(state, wanted)))
+    return OfficialNetwork(network.eval(), recipe, vehicles, len(state), tuple(_remarks(state, expected)))
 
 
 def _state(path: Path) -> dict[str, Tensor]:
     state = read_state_dict(path)
     if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
         state = {name.removeprefix("module."): value for name, value in state.items()}
-    levels = max(
-        (int(found[1]) + 1 for name in state if (found := re.match(r"attention\.(\d{1,3})\.", name))), default=1
-    )
-    if levels > 1:
+    levels = [int(match[1]) + 1 for name in state if (match := re.match(r"attention\.(\d{1,3})\.", name))]
+    if max(levels, default=1) > 1:
         raise UserError(
-            f"{path}: a network of {levels} levels (attention.{levels - 1}; the authors' MULTI_NUMS {levels}), "
-            "only the paper's of one level can be read"
+            f"{path}: a network of {max(levels)} levels (attention.{max(levels) - 1}; the authors' MULTI_NUMS "
+            f"{max(levels)}), only the paper's network of one level can be read"
         )
     return state
 
 
 def _recipe(path: Path, state: Mapping[str, Tensor]) -> ReidRecipe:
-    features = next((length for name in OF_FUSION if (length := _length(state, name)) is not None), 512)
+    features = next((length for name in FUSION_SIZED if (length := _length(state, name)) is not None), 512)
     try:
-        return ReidRecipe.model_validate({"trunk": _trunk(path, state), "features": features})
+        return ReidRecipe.model_validate({"trunk": _backbone(path, state), "features": features})
     except ValidationError as error:
-        raise UserError(f"{path}: 2C' is {features} there: {error.errors()[0]['msg']}") from error
+        raise UserError(f"{path}: 2C' is {features}: {error.errors()[0]['msg']}") from error
 
 
-def _trunk(path: Path, state: Mapping[str, Tensor]) -> str:
-    found = [match for name in state if (match := re.match(r"base\.layer([1-4])\.(\d{1,3})\.(conv3)?", name))]
-    blocks = [max((int(match[2]) + 1 for match in found if match[1] == layer), default=0) for layer in "1234"]
-    bottleneck = any(match[3] for match in found)
-    for (kind, depths), name in RESNETS.items():
-        if kind == bottleneck and list(depths) == blocks:
-            return name
-    raise UserError(
-        f"{path}: not PGAN's official weights: base.layer1 to base.layer4 hold {', '.join(map(str, blocks))} blocks, "
-        f"which is none of {', '.join(RESNETS.values())}"
-    )
+def _backbone(path: Path, state: Mapping[str, Tensor]) -> str:
+    matches = [match for name in state if (match := re.match(r"base\.layer([1-4])\.(\d{1,3})\.(conv3)?", name))]
+    blocks = tuple(max((int(match[2]) + 1 for match in matches if match[1] == layer), default=0) for layer in "1234")
+    bottleneck = any(match[3] for match in matches)
+    if (bottleneck, blocks) not in RESNETS:
+        raise UserError(
+            f"{path}: not PGAN's official weights: base.layer1 to base.layer4 have {', '.join(map(str, blocks))} "
+            f"blocks, which fits none of {', '.join(RESNETS.values())}"
+        )
+    return RESNETS[bottleneck, blocks]
 
 
 def _length(state: Mapping[str, Tensor], name: str) -> int | None:
@@ -168,11 +162,12 @@ def _length(state: Mapping[str, Tensor], name: str) -> int | None:
 
 
 def _value(state: Mapping[str, Tensor], name: str, own: Tensor) -> Tensor:
-    """Return a tensor of the file, or 0 for what it may lack: the classifier, counters of batch norm."""
+    """Return a tensor of the file, or zeros for what the file may lack: the classifier, counters of batch norm."""
     return state[their_name(name)] if their_name(name) in state else torch.zeros_like(own, device="cpu")
 
 
-def _remarks(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    counters = sum(name.endswith(COUNTER) and name not in state for name in wanted)
-    told = [] if CLASSIFIER in state else [NO_CLASSIFIER]
-    return told + ([f"it lacks {counters} counters of batch norm (num_batches_tracked), unused"] if counters else [])
+def _remarks(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    remarks = [] if CLASSIFIER in state else [NO_CLASSIFIER]
+    if counters := sum(name.endswith(COUNTER) and name not in state for name in expected):
+        remarks.append(f"it lacks {counters} counters of batch norm (num_batches_tracked), which are not used")
+    return remarks

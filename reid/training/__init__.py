@@ -1,1 +1,1 @@
-"""Training: losses, loop, state, validation, log."""
+"""Training: losses, loop, checkpoints, validation, log."""

@@ -1,4 +1,4 @@
-"""What a training tells of its epochs: log.jsonl, curves.png, and TensorBoard's files where they are asked for."""
+"""The log of a training, one entry per epoch: log.jsonl, curves.png, and optionally TensorBoard's files."""
 
 import json
 from collections.abc import Mapping
@@ -9,27 +9,31 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import append_json_line, read_json_lines, write_atomically
 from data_cache.images.plots import draw_curves
 
-LOSSES = {"loss": "total", "identity": "identity", "fusion": "triplet, fusion", "global": "triplet, global"}
-
-
-LOSSES |= {"part": "triplet, part", "loss_cls": "classes", "loss_bbox": "boxes"}
-
-
-VALIDATION = {"validation_mAP": "mAP", "validation_cmc1": "CMC@1"}
 LOG, CURVES, TENSORBOARD = "log.jsonl", "curves.png", "tensorboard"
+LOSSES = {
+    "loss": "total",
+    "identity": "identity",
+    "fusion": "triplet, fusion",
+    "global": "triplet, global",
+    "part": "triplet, part",
+}
+VALIDATION = {"validation_mAP": "mAP", "validation_cmc1": "CMC@1"}
 
 
 def keep_until(folder: Path, epoch: int) -> None:
-    """Drop the lines of epochs that a killed run logged but did not save. Raises UserError where the log is damaged."""
-    told = read_json_lines(folder / LOG)
-    if not all(isinstance(line.get("epoch"), int) for line in told):
+    """Drop the lines of later epochs, which a killed run logged but did not save.
+
+    Raises UserError if the log is damaged.
+    """
+    lines = read_json_lines(folder / LOG)
+    if not all(isinstance(line.get("epoch"), int) for line in lines):
         raise UserError(f"{folder / LOG}: damaged log (a line without an epoch); delete it")
-    lines = [line for line in told if line["epoch"] <= epoch]
-    write_atomically(folder / LOG, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    kept = [json.dumps(line).encode() + b"\n" for line in lines if line["epoch"] <= epoch]
+    write_atomically(folder / LOG, b"".join(kept))
 
 
 def log_epoch(folder: Path, line: Mapping[str, float], *, tensorboard: bool) -> None:
-    """Add an epoch's line to the log, and draw the curves anew."""
+    """Append an epoch's line to the log and draw the curves again."""
     append_json_line(folder / LOG, line)
     draw_curves(folder / LOG, folder / CURVES, {"loss": LOSSES, "held-out vehicles": VALIDATION})
     if tensorboard:
@@ -37,13 +41,13 @@ def log_epoch(folder: Path, line: Mapping[str, float], *, tensorboard: bool) -> 
 
 
 def require_tensorboard() -> None:
-    """Raise UserError where TensorBoard is not installed."""
+    """Raise UserError if TensorBoard is not installed."""
     if find_spec("tensorboard") is None:
         raise UserError("--tensorboard: it is not installed; pip install '.[tensorboard]'")
 
 
 def _write_summary(folder: Path, line: Mapping[str, float]) -> None:
-    """Write a file of one epoch's values; `purge_step` lets it take the place of what a killed run wrote of it."""
+    """Write a file with one epoch's values; `purge_step` makes it replace what a killed run wrote for that epoch."""
     from torch.utils.tensorboard import SummaryWriter
 
     epoch = int(line["epoch"])

@@ -1,4 +1,4 @@
-"""The state of training, and its way into a checkpoint and back."""
+"""The state of a training, saved to checkpoints and restored from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,23 +16,24 @@ from reid.distributed import rank_count
 from reid.model.checkpoint import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
-from reid.runs import BEST, LAST, PREVIOUS
+from reid.runs import BEST, LAST, PREVIOUS, checkpoint_to_continue
 from reid.training.losses import Criterion, Objective
+
+MOMENTS = "optimiser."  # prefix of the optimizer's tensors in a checkpoint
 
 
 @dataclass
 class State:
-    """What changes while training. All other randomness is a function of (seed, epoch, position), so this is all.
+    """Everything that changes during training; all randomness is a function of (seed, epoch, position).
 
-    `objective` runs `network`, compiled where that is asked for, and its loss; among several processes it averages
-    their gradients.
+    `objective` runs `network`, possibly compiled, and the loss; with several processes it averages their gradients.
     """
 
     network: PGAN
     objective: nn.Module
     optimizer: torch.optim.Adam
-    epoch: int = 0  # epochs done
-    best: float = -1.0  # mAP on the held-out vehicles
+    epoch: int = 0  # finished epochs
+    best: float = -1.0  # best mAP on the held-out vehicles
 
 
 def start_state(
@@ -40,9 +41,9 @@ def start_state(
 ) -> State:
     """Return the state before the first epoch; `vehicles` is the number of classes.
 
-    A `resumed` one has a random trunk, which a checkpoint is to fill: the file of its first weights may be gone.
-    Processes that train together average their gradients, and on GPUs the statistics of batch norms; on CPUs, where
-    torch has no such batch norm, each normalises its own share, and the first one's running statistics are kept.
+    If `resumed`, the backbone is random and a checkpoint must replace it: the pretrained weights may be gone by then.
+    With several processes, gradients are averaged, and on GPUs the statistics of batch norm too. torch has no such
+    batch norm for CPUs: there each process normalises its own share, and the first one's running statistics are saved.
     """
     network = build_network(recipe, vehicles, pretrained=not resumed).to(device).to(memory_format=torch.channels_last)
     if rank_count() > 1 and device == "cuda":
@@ -50,31 +51,31 @@ def start_state(
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
-    runs: Any = torch.compile(network) if compiled else network
-    objective: nn.Module = Objective(runs, criterion)
+    forward: Any = torch.compile(network) if compiled else network
+    objective: nn.Module = Objective(forward, criterion)
     if rank_count() > 1:
-        objective = DistributedDataParallel(objective, find_unused_parameters=_leaves_out(recipe))
+        objective = DistributedDataParallel(objective, find_unused_parameters=_has_unused_parameters(recipe))
     return State(network, objective, optimizer)
 
 
-def _leaves_out(recipe: ReidRecipe) -> bool:
-    """Whether the loss depends on only a part of the network: a branch without triplets, PAM without parts."""
+def _has_unused_parameters(recipe: ReidRecipe) -> bool:
+    """Return whether the loss ignores a part of the network: a branch without triplets, or PAM without parts."""
     if recipe.attention == "none":
         return False
     return not {"global", "part"} <= set(recipe.triplets) or (recipe.attention == "parts" and recipe.parts == 0)
 
 
 def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimizer: bool = False) -> None:
-    """Write the state as one whole file; `identity` tells recipe and data."""
+    """Write the state to a checkpoint; `identity` describes recipe and data."""
     tensors = network_tensors(state.network)
     if with_optimizer:
         for number, values in state.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in values.items()}
+            tensors |= {f"{MOMENTS}{number}.{name}": value for name, value in values.items()}
     save_tensors(path, tensors, {**identity, "epoch": state.epoch, "best": state.best})
 
 
 def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write what training goes on from; the one of the epoch before is kept, should this one be damaged."""
+    """Write the checkpoint to resume from; the one before is kept, in case this one gets damaged."""
     try:
         if (folder / LAST).exists():
             (folder / LAST).replace(folder / PREVIOUS)
@@ -84,19 +85,17 @@ def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
 
 
 def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
-    """Return the last checkpoint in `folder`, if any. Raises UserError where recipe or data were others."""
+    """Return the last checkpoint in `folder`, or None. Raises UserError if it is of another recipe or other data."""
     remedy = f"delete {folder} to train anew, or choose another --runs folder, with --parts for the boxes"
-    path = folder / LAST
-    if not path.exists():
-        path = folder / PREVIOUS  # killed between the two
-        if not path.exists():
-            _require_own_best(folder, identity, remedy)
-            return None
+    path = checkpoint_to_continue(folder)
+    if path is None:
+        _require_own_best(folder, identity, remedy)
+        return None
     try:
         checkpoint = read_checkpoint(path)
     except UserError as error:
         if path.name == LAST and (folder / PREVIOUS).exists():
-            raise UserError(f"{error}; or delete {path}, to go on from the epoch before it") from error
+            raise UserError(f"{error}; or delete {path} to resume from the epoch before") from error
         raise
     found = {name: checkpoint.metadata.get(name) for name in identity}
     # the recipe first: another seed also means other training images
@@ -106,31 +105,31 @@ def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoin
 
 
 def _require_own_best(folder: Path, identity: Mapping[str, Any], remedy: str) -> None:
-    """Raise UserError where the best epoch there, alone, is not one that a training of this identity left: imported."""
+    """Raise UserError if a best checkpoint without a last one was not left by this training, but imported."""
     if (folder / BEST).exists():
-        told = read_metadata(folder / BEST, f"delete {folder}")
-        wanted = {**identity, "source": None}
-        require_fingerprint({name: told.get(name) for name in wanted}, wanted, folder / BEST, remedy)
+        metadata = read_metadata(folder / BEST, f"delete {folder}")
+        expected = {**identity, "source": None}
+        require_fingerprint({name: metadata.get(name) for name in expected}, expected, folder / BEST, remedy)
 
 
 def restore(state: State, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's tensors and counters into `state`. Raises UserError where they are of another network."""
+    """Load a checkpoint's tensors and counters into `state`. Raises UserError if they do not fit the network."""
     try:
         state.network.load_state_dict(network_state(checkpoint))
         state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": _moments(checkpoint)})
         state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])
     except (RuntimeError, ValueError, TypeError) as error:
         reason = printable(error)[:200]
-        raise UserError(f"{checkpoint.path}: cannot be gone on from ({reason}); delete it to train anew") from error
+        raise UserError(f"{checkpoint.path}: cannot be resumed from ({reason}); delete it to train anew") from error
 
 
 def _moments(checkpoint: Checkpoint) -> dict[int, dict[str, Tensor]]:
     """Return the optimizer's tensors by the number of their parameter."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors.items():
-        if name.startswith("optimiser."):
+        if name.startswith(MOMENTS):
             _, number, kind = name.split(".")
-            # in the order of memory that the parameters have, as in a run that was not stopped
+            # the memory format of the parameters, as in a run that was not interrupted
             layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
             moments.setdefault(int(number), {})[kind] = value.contiguous(memory_format=layout)
     return moments

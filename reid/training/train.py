@@ -1,4 +1,4 @@
-"""Training, stage two: plain torch, resumable to the bit, the best epoch chosen on held-out vehicles."""
+"""Training of stage two: resumable to the bit, with the best epoch chosen on held-out vehicles."""
 
 import logging
 from contextlib import ExitStack
@@ -10,12 +10,11 @@ from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_strays, sha256_of_names, write_json
 from data_cache.base.locks import run_lock
 from data_cache.datasets.dataset import Dataset
-from data_cache.datasets.findings import faults
+from data_cache.datasets.problems import list_problems
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.source_files import made_by
-from reid.data.decoding import decoded_training_images
-from reid.data.holdout import Vehicles, split_vehicles
-from reid.data.loader import training_loader
+from reid.data.decoded import decoded_training_images
+from reid.data.loader import TrainingSplit, split_vehicles, training_loader
 from reid.distributed import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
@@ -41,63 +40,70 @@ def train(
     tensorboard: bool = False,
     decoded: Path | None = None,
 ) -> Path:
-    """Train on the train split and return the best checkpoint; a finished run is kept, a killed one goes on.
+    """Train on the train split and return the best checkpoint; an interrupted run resumes, a finished one is kept.
 
-    Under `torchrun`, inside `joined_ranks`, the processes share every batch; the first one writes. `compiled` runs
-    the network by torch.compile, `tensorboard` writes its files besides the log, `decoded` is where images lie decoded.
+    Under `torchrun`, inside `joined_ranks`, the processes share every batch and the first one writes. `compiled` uses
+    torch.compile, `tensorboard` also writes TensorBoard's files, `decoded` is the path of the decoded images.
 
-    Raises UserError for faults of the data set, a run of another recipe in `folder`, or a loss that is not finite.
+    Raises UserError for problems of the data set, a run of another recipe in `folder`, or a loss that is not finite.
     """
-    with worker_death_as_user_error(), ExitStack() as held:
+    with worker_death_as_user_error(), ExitStack() as stack:
         with first_rank_first():
             if tensorboard:
                 require_tensorboard()
-            vehicles = _vehicles(recipe, dataset)
-            identity = _identity(recipe, dataset, parts, vehicles)
+            _require_sound(dataset)
+            split = split_vehicles(dataset, recipe)
+            identity = _identity(recipe, dataset, parts, split)
             if not own_rank():
-                held.enter_context(run_lock(folder))
+                stack.enter_context(run_lock(folder))
                 remove_strays(*(folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES)))
             checkpoint = checkpoint_to_resume(folder, identity)
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
                 if not (folder / BEST).exists():
-                    raise UserError(f"{folder / BEST}: gone, though all epochs are done; delete {folder} to train anew")
+                    raise UserError(
+                        f"{folder / BEST}: missing, though all epochs are done; delete {folder} to train anew"
+                    )
                 log.info(f"{folder}: already trained, {recipe.epochs} epochs")
                 return folder / BEST
-            kept = None
+            pixels = None
             if decoded is not None:
-                kept = decoded_training_images(decoded, dataset, recipe.image_size, workers=workers)
-            loader = training_loader(recipe, dataset, parts, vehicles, device=device, workers=workers, decoded=kept)
+                pixels = decoded_training_images(decoded, dataset, recipe.image_size, workers=workers)
+            loader = training_loader(recipe, dataset, parts, split, device=device, workers=workers, decoded=pixels)
             holdout = (
-                Holdout(dataset, vehicles.held_out, parts, recipe, device, workers, kept) if recipe.holdout else None
+                Holdout(dataset, split.held_out, parts, recipe, device, workers, pixels) if recipe.holdout else None
             )
         resumed = checkpoint is not None
-        state = start_state(recipe, len(vehicles.trained), device, compiled=compiled, resumed=resumed)
+        state = start_state(recipe, len(split.vehicle_ids), device, compiled=compiled, resumed=resumed)
         if not own_rank():
             write_json(folder / RECIPE, identity["recipe"])
         if checkpoint is not None:
             restore(state, checkpoint)
             log.info(f"resuming after epoch {state.epoch} of {recipe.epochs}")
-        ranks = f", {rank_count()} processes" if rank_count() > 1 else ""
-        counts = f"{len(vehicles.images)} images of {len(vehicles.trained)} vehicles"
-        numbers = "" if has_bfloat16(device) else ", in float32"
-        log.info(f"training on {counts}, {describe_device(device)}{numbers}{ranks}")
+        log.info(f"training on {_described(split, device)}")
         run_epochs(state, recipe, loader, holdout, folder, identity, tensorboard=tensorboard)
     return folder / BEST
 
 
-def _vehicles(recipe: ReidRecipe, dataset: Dataset) -> Vehicles:
-    found = faults(dataset)
-    if found:
-        raise UserError(f"{dataset.root}: {'; '.join(found)}; `python cli.py check` shows them")
-    return split_vehicles(dataset, recipe)
+def _require_sound(dataset: Dataset) -> None:
+    errors = list_problems(dataset).errors
+    if errors:
+        raise UserError(f"{dataset.root}: {'; '.join(errors)}; `python cli.py check` shows them")
 
 
-def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, vehicles: Vehicles) -> dict[str, Any]:
+def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, split: TrainingSplit) -> dict[str, Any]:
+    """Return what determines the weights besides the epoch: recipe, images, and the origin of the parts."""
     return {
         "kind": "re-identification",
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.name,
-        "images": sha256_of_names(vehicles.images[["name", "vehicle_id"]].to_numpy().tolist()),
+        "images": sha256_of_names(split.train[["name", "vehicle_id"]].to_numpy().tolist()),
         "parts": made_by(parts),
-        "vehicles": len(vehicles.trained),
+        "vehicles": len(split.vehicle_ids),
     }
+
+
+def _described(split: TrainingSplit, device: str) -> str:
+    counts = f"{len(split.train)} images of {len(split.vehicle_ids)} vehicles"
+    numbers = "" if has_bfloat16(device) else ", in float32"
+    ranks = f", {rank_count()} processes" if rank_count() > 1 else ""
+    return f"{counts}, {describe_device(device)}{numbers}{ranks}"

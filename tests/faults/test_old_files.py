@@ -20,10 +20,10 @@ from data_cache.parts.cache import read_parts
 from data_cache.parts.names import PART_NAMES
 from detect.model.weights import load_weights, read_recipe
 from detect.recipes import DetectorRecipe
-from fixtures.make_fixtures import ANSWERS, DETECTOR, FEATURES, HERE, IDENTITY, PARTS, RECIPE, answers, small_trunk
+from fixtures.make_fixtures import ANSWERS, DETECTOR, FEATURES, HERE, IDENTITY, PARTS, RECIPE, answers, small_backbone
 from reid.features import file as features_file
 from reid.features.file import read_features
-from reid.model.backbones import TRUNKS
+from reid.model.backbones import BACKBONES
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, LAST
 from reid.training.state import checkpoint_to_resume, restore, start_state
@@ -103,7 +103,7 @@ def test_training_goes_on_from_one(tmp_path: Path) -> None:
     told = read_checkpoint(tmp_path / LAST).metadata
     found = checkpoint_to_resume(tmp_path, {name: told[name] for name in IDENTITY})
     assert found is not None
-    with patch.dict(TRUNKS, resnet18=small_trunk):
+    with patch.dict(BACKBONES, resnet18=small_backbone):
         state = start_state(RECIPE, 3, "cpu")
         restore(state, found)
     assert (state.epoch, state.best) == (2, 0.5)

@@ -56,7 +56,7 @@ def rounding(toy: Toy, size: int, batches: Sequence[int]) -> dict[int, float]:
     recipe = PRESETS["pgan"].model_copy(update={"trunk_weights": None, "image_size": size, "parts": 2})
     torch.manual_seed(0)
     network, names = build_network(recipe, 8), toy.dataset.names()[: Variation().batch]
-    images = vehicle_images(toy.dataset, toy.parts, names, depth=recipe.parts, size=size)
+    images = vehicle_images(toy.dataset, toy.parts, names, top_d=recipe.parts, size=size)
 
     def features(batch: int) -> NDArray[np.float32]:
         with applied(Variation(batch=batch)):

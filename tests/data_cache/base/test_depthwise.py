@@ -8,7 +8,7 @@ from torchvision import models
 from data_cache.base.depthwise import StridedDepthwise, with_fast_depthwise
 from detect.model.ssd import build_network
 from detect.recipes import PRESETS
-from reid.model.backbones import build_trunk
+from reid.model.backbones import build_backbone
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 17)])
@@ -34,7 +34,7 @@ def test_the_detour_of_strided_depthwise_convolutions_gives_the_same(
 
 def test_the_trunk_of_stage_two_takes_it_for_its_three_strided_layers_and_draws_the_same_weights() -> None:
     torch.manual_seed(5)
-    trunk = build_trunk("mobilenet_v2", None)
+    trunk = build_backbone("mobilenet_v2", None)
     drawn = torch.rand(1)
     assert [layer.stride for layer in trunk.modules() if isinstance(layer, StridedDepthwise)] == [(2, 2)] * 3
     torch.manual_seed(5)

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from data_cache.base.files import read_json_lines
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import read_parts
 from data_cache.parts.import_coco import import_coco
 from data_cache.parts.shards import shard_is_finished
 from detect.training import train as training
 from helpers.toy.annotations import TINY as DETECTOR
-from reid.data.decoded import open_decoded
+from reid.data.pixel_file import open_pixels
 from reid.evaluation.metrics_file import read_metrics
 from reid.features.blocks import FeatureBlocks
 from reid.features.file import read_features
-from reid.report.curves import read_log
 from reid.runs import BEST, LAST, PREVIOUS
 from reid.training.state import checkpoint_to_resume
 from soak.inputs import ours, texts
@@ -105,7 +105,7 @@ KINDS: dict[str, Kind] = {
     "decoded images": Kind(
         "d.safetensors",
         ours.decoded_bytes,
-        lambda folder: open_decoded(folder / "d.safetensors", ours.MADE_FROM),
+        lambda folder: open_pixels(folder / "d.safetensors", ours.MADE_FROM),
         "`train --decoded-cache` makes it again",
     ),
     "recipe": Kind("pgan.yaml", _file(texts.recipe_files(), "pgan.yaml"), texts.recipe_read, "", sealed=False),
@@ -119,7 +119,7 @@ KINDS: dict[str, Kind] = {
     "log": Kind(
         "log.jsonl",
         _file(texts.log_lines(), "log.jsonl"),
-        lambda folder: read_log(folder / "log.jsonl"),
+        lambda folder: read_json_lines(folder / "log.jsonl"),
         "",
         sealed=False,
     ),

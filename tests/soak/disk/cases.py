@@ -25,10 +25,10 @@ from helpers.toy.annotations import TINY as DETECTOR
 from helpers.toy.annotations import toy_set as annotated_set
 from helpers.toy.vehicles import TINY_OPTIONS
 from helpers.toy.voc import write_picture, write_voc
-from reid.model.backbones import TRUNKS
+from reid.model.backbones import BACKBONES
 from soak.inputs.trees import Tree, read_tree
 
-RESNET18 = TRUNKS["resnet18"]  # the real one: the authors' weights fit no other
+RESNET18 = BACKBONES["resnet18"]  # the real one: the authors' weights fit no other
 
 ON = "--dataset folder --data-root {data} --runs {runs}"
 HERE = f"{ON} --device cpu --workers 0"
@@ -143,7 +143,7 @@ class Place:
             shutil.rmtree(words[0])
             return Ended(0, "")
         trunks = {"resnet18": RESNET18} if command == "import-weights" else {}
-        with patch.dict(TRUNKS, trunks), patch.object(tempfile, "tempdir", str(self.work / "tmp")):
+        with patch.dict(BACKBONES, trunks), patch.object(tempfile, "tempdir", str(self.work / "tmp")):
             result = CliRunner().invoke(main, [command, *words])
         escaped = "" if isinstance(result.exception, SystemExit | None) else f"Traceback: {result.exception!r}"
         return Ended(result.exit_code, result.output + escaped)

@@ -27,13 +27,13 @@ from detect.model.weights import load_weights, read_recipe, write_weights
 from detect.recipes import PRESETS as DETECTORS
 from detect.training import runner
 from detect.training.runner import QuietRunner
-from helpers.toy.vehicles import TINY, packed, tiny_trunk
-from reid.data import decoded
-from reid.data.decoded import digest_of, header_of, open_decoded
+from helpers.toy.vehicles import TINY, packed, tiny_backbone
+from reid.data import pixel_file
+from reid.data.pixel_file import digest_of, header_of, open_pixels
 from reid.features import file as features_file
 from reid.features.file import Features, read_features, write_features
 from reid.model import checkpoint as network
-from reid.model.backbones import TRUNKS
+from reid.model.backbones import BACKBONES
 from reid.model.checkpoint import read_checkpoint, trained_network
 from reid.runs import BEST, LAST
 from reid.training import state as training_state
@@ -142,7 +142,7 @@ def written(write: Any, *arguments: Any) -> bytes:
 
 @cache
 def checkpoint_bytes() -> bytes:
-    with patch.dict(TRUNKS, resnet18=tiny_trunk), TemporaryDirectory() as folder:
+    with patch.dict(BACKBONES, resnet18=tiny_backbone), TemporaryDirectory() as folder:
         state = start_state(TINY, 4, "cpu")
         save_state(state, Path(folder) / LAST, IDENTITY, with_optimizer=True)
         return (Path(folder) / LAST).read_bytes()
@@ -150,14 +150,14 @@ def checkpoint_bytes() -> bytes:
 
 def network_of_best(folder: Path) -> None:
     """Read a checkpoint as `evaluate` does."""
-    with patch.dict(TRUNKS, resnet18=tiny_trunk):
+    with patch.dict(BACKBONES, resnet18=tiny_backbone):
         trained_network(read_checkpoint(folder / BEST))
 
 
 def network_read(folder: Path) -> None:
     """Read a checkpoint as `evaluate` does, and as `train` does that goes on from it."""
     network_of_best(folder)
-    with patch.dict(TRUNKS, resnet18=tiny_trunk):
+    with patch.dict(BACKBONES, resnet18=tiny_backbone):
         found = checkpoint_to_resume(folder, IDENTITY)
         if found is not None:
             restore(start_state(TINY, 4, "cpu"), found)
@@ -228,8 +228,8 @@ TARGETS = {
     ),
     "decoded images": Target(
         lambda: {"d.safetensors": decoded_bytes()},
-        lambda folder: open_decoded(folder / "d.safetensors", MADE_FROM),
-        (decoded,),
+        lambda folder: open_pixels(folder / "d.safetensors", MADE_FROM),
+        (pixel_file,),
     ),
     "weights of a detector": Target(
         lambda: {"w.safetensors": detector_bytes()}, detector_read, (weights, tensors), spoil_tensors
