@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
-from data_cache.datasets.csv_file import MARK, is_rendered
+from data_cache.datasets.csv_file import RENDERING_FILE, is_rendered
 
 RENDERER_VERSION = 2  # raise it whenever the same settings give different pictures or boxes
 MAX_CAMERAS = 99  # two digits in file names
@@ -65,7 +65,7 @@ def describe_rendering(root: Path) -> str | None:
 
     It is "fleets480 (renderer 2)" for a set in FIXED, "30 vehicles, seed 7 (renderer 2)" for others.
     """
-    mark = read_json(root / MARK) if is_rendered(root) else None
+    mark = read_json(root / RENDERING_FILE) if is_rendered(root) else None
     recorded = mark.get("settings") if isinstance(mark, dict) else None
     if not isinstance(recorded, dict):
         return None

@@ -19,7 +19,7 @@ import numpy as np
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, matching, read_json, write_atomically, write_json
 from data_cache.base.progress import track
-from data_cache.datasets.csv_file import MARK
+from data_cache.datasets.csv_file import RENDERING_FILE
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.dataset.atomic_folder import atomic_folder, remove_leftovers
 from data_cache.synthetic.dataset.benchmark_layouts import SYNTHETIC
@@ -84,12 +84,12 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
         write_json(folder / "parts_train.json", _coco([image for image in images if image.file.split == "train"]))
         write_json(folder / "parts_test.json", _coco([image for image in images if image.file.split != "train"]))
         mark = {"layout": layout.dataset, "settings": settings.to_dict(), "images": len(images)}
-        write_json(folder / MARK, mark)
+        write_json(folder / RENDERING_FILE, mark)
     return root
 
 
 def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> bool:
-    mark = root / MARK
+    mark = root / RENDERING_FILE
     if not is_there(mark):
         return False
     content = read_json(mark)

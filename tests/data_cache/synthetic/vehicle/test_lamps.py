@@ -1,4 +1,4 @@
-"""Lamps: every style has its light within its cover, on every body, and only a lit lens shines."""
+"""Lamps: lights are within their covers for every style and body, and only lit lenses emit light."""
 
 from dataclasses import replace
 
@@ -12,62 +12,52 @@ from data_cache.synthetic.geometry.atlas import Material
 from data_cache.synthetic.geometry.camera import look_at
 from data_cache.synthetic.scene.light import sample_light
 from data_cache.synthetic.scene.shading import shade_vehicle
+from data_cache.synthetic.vehicle import lamps
 from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
-from data_cache.synthetic.vehicle.lamps import (
-    HEADS,
-    TAILS,
-    head_lamp,
-    paint_fog_lamp,
-    paint_head_lamp,
-    paint_tail_lamp,
-    tail_lamp,
-)
 from data_cache.synthetic.vehicle.model import build_model
 
 VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 
 
-def _canvas(body: str = "sedan", head: int = 0, tail: int = 0, clear: int = 0) -> Canvas:
-    design = VEHICLE.design
-    lamps = replace(design.lamps, head=head, tail=tail, clear=clear)
-    return new_canvas(replace(VEHICLE, design=replace(design, body=BODIES[body], lamps=lamps)))
+def _canvas(body: str = "sedan", **style: int) -> Canvas:
+    design = replace(VEHICLE.design, body=BODIES[body], lamps=replace(VEHICLE.design.lamps, **style))
+    return new_canvas(replace(VEHICLE, design=design))
 
 
-def test_every_style_that_is_drawn_has_a_shape() -> None:
-    assert (len(HEADS), len(TAILS)) == (HEAD_LAMPS, TAIL_LAMPS)
+def test_every_style_has_a_shape() -> None:
+    assert (len(lamps.HEADS), len(lamps.TAILS)) == (HEAD_LAMPS, TAIL_LAMPS)
 
 
 @pytest.mark.parametrize("body", list(BODIES))
-def test_lights_lie_within_their_covers(body: str) -> None:
+def test_lights_are_within_their_covers(body: str) -> None:
     for style in range(TAIL_LAMPS):
         canvas = _canvas(body, head=style % HEAD_LAMPS, tail=style)
-        for outline, light in (head_lamp(canvas), tail_lamp(canvas)):
+        for outline, light in (lamps.head_lamp(canvas), lamps.tail_lamp(canvas)):
             cover, inner = np.array(outline), np.array(light)
             assert (inner >= cover.min(axis=0) - 1e-9).all() and (inner <= cover.max(axis=0) + 1e-9).all()
             assert cover[:, 0].max() <= canvas.body.width / 2
             assert 0.2 < cover[:, 1].min() < cover[:, 1].max() < canvas.body.height
 
 
-@pytest.mark.parametrize("clear", range(CLEAR_SECTIONS))
 @pytest.mark.parametrize("style", range(TAIL_LAMPS))
-def test_cover_and_light_are_painted_on_both_sides(style: int, clear: int) -> None:
-    canvas = _canvas(tail=style, clear=clear)
-    skin = canvas.skin("rear")
-    for side in (1, -1):
-        cover, light = paint_tail_lamp(canvas, skin, side)
-        for number in (cover, light):
-            columns = np.nonzero(skin.part == number)[1] - skin.view.columns / 2
-            assert len(columns) > 20
-            assert (side * columns > 0).all()
-        shining = skin.material[skin.part == light]
-        assert (shining == Material.TAIL).mean() > 0.3
+def test_covers_and_lights_are_painted_on_both_sides(style: int) -> None:
+    for clear in range(CLEAR_SECTIONS):
+        canvas = _canvas(tail=style, clear=clear)
+        skin = canvas.skin("rear")
+        for side in (1, -1):
+            cover, light = lamps.paint_tail_lamp(canvas, skin, side)
+            for number in (cover, light):
+                columns = np.nonzero(skin.part == number)[1] - skin.view.columns / 2
+                assert len(columns) > 20
+                assert (side * columns > 0).all()
+            assert (skin.material[skin.part == light] == Material.TAIL).mean() > 0.3
 
 
 def test_head_and_fog_lamps_are_parts() -> None:
     canvas = _canvas()
     skin = canvas.skin("front")
-    paint_head_lamp(canvas, skin, 1)
-    paint_fog_lamp(canvas, skin, -1)
+    lamps.paint_head_lamp(canvas, skin, 1)
+    lamps.paint_fog_lamp(canvas, skin, -1)
     assert set(np.unique(skin.part)) == {0, 1, 2, 3, 4}
 
 

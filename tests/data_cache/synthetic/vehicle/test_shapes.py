@@ -1,4 +1,4 @@
-"""Solids and body shells: closed, turned outwards, and of the right size."""
+"""Solids and body shells: closed, facing outwards, and of the right size."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from data_cache.synthetic.vehicle.shell import loft
 
 
 def _volume(solid: Solid) -> float:
-    """The divergence theorem: positive where the triangles face outwards."""
+    """Return the enclosed volume by the divergence theorem, positive if the triangles face outwards."""
     first, second, third = (solid.corners[:, i] for i in range(3))
     return float(np.einsum("tc,tc->", first, np.cross(second, third)) / 6)
 
 
 def _agreement(solid: Solid) -> float:
-    """Share of triangles whose normals lie on the side that their corners turn to."""
+    """Return the share of triangles whose normals are on the side that their corners face."""
     face = np.cross(solid.corners[:, 1] - solid.corners[:, 0], solid.corners[:, 2] - solid.corners[:, 0])
     size = np.linalg.norm(face, axis=1)
     agree = np.einsum("tc,tc->t", face, solid.normals.mean(axis=1)) > 0
@@ -40,17 +40,16 @@ def test_solids_are_closed_and_face_outwards(solid: Solid, volume: float) -> Non
 
 
 @pytest.mark.parametrize("name", list(BODIES))
-def test_shells_are_closed_symmetric_and_as_large_as_told(name: str) -> None:
+def test_shells_are_closed_symmetric_and_of_the_right_size(name: str) -> None:
     body = BODIES[name]
-    shell = loft(body)
-    points = shell.solid.corners.reshape(-1, 3)
-    np.testing.assert_allclose(points[:, 0].max() - points[:, 0].min(), body.length, atol=0.01)
-    np.testing.assert_allclose(points[:, 1].max() - points[:, 1].min(), body.width, atol=0.01)
+    solid = loft(body).solid
+    points = solid.corners.reshape(-1, 3)
+    np.testing.assert_allclose(np.ptp(points, axis=0)[:2], [body.length, body.width], atol=0.01)
     assert points[:, 2].max() == pytest.approx(body.height, abs=0.03)
-    assert 0.3 < _volume(shell.solid) / (body.length * body.width * body.height) < 0.8
-    assert _agreement(shell.solid) > 0.9
-    here = {tuple(point) for point in np.round(points, 4) + 0.0}
-    assert here == {tuple(point) for point in np.round(points * [1, -1, 1], 4) + 0.0}
+    assert 0.3 < _volume(solid) / (body.length * body.width * body.height) < 0.8
+    assert _agreement(solid) > 0.9
+    rounded = {tuple(point) for point in np.round(points, 4) + 0.0}
+    assert rounded == {tuple(point) for point in np.round(points * [1, -1, 1], 4) + 0.0}
 
 
 @pytest.mark.parametrize("name", list(BODIES))
@@ -62,14 +61,14 @@ def test_wheel_arches_leave_room_for_the_wheels(name: str) -> None:
         assert distance.min() > body.wheel_radius
 
 
-def test_scaling_stretches_every_measure() -> None:
-    body = BODIES["pickup"].scaled(1.1, 1.05, 1.2)
+def test_scaling_a_body() -> None:
     original = BODIES["pickup"]
+    body = original.scaled(1.1, 1.05, 1.2)
     assert body.length == pytest.approx(1.1 * original.length)
     assert body.half_width_at(2.5) == pytest.approx(1.05 * float(original.half_width_at(2.5 / 1.1)), rel=0.01)
     assert body.height - body.sill == pytest.approx(1.2 * (original.height - original.sill))
 
 
-def test_a_mesh_refuses_arrays_that_do_not_belong_together() -> None:
+def test_a_mesh_refuses_inconsistent_arrays() -> None:
     with pytest.raises(ValueError, match="normals must have shape"):
         Mesh(np.zeros((2, 3, 3)), np.zeros((1, 3, 3)), np.zeros((2, 3, 2)), np.zeros(2, np.uint8))

@@ -1,4 +1,4 @@
-"""Wheels: every rim its own, on a tyre that stays a tyre; four parts on every body."""
+"""Wheels: every rim looks different and ends at its radius, and four wheels stand on the road."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -28,7 +28,7 @@ def _face(rim: int, style: WheelStyle = STYLE) -> Bytes:
     return skin.colour[: skin.view.rows, : skin.view.columns].copy()
 
 
-def test_every_rim_differs_from_every_other() -> None:
+def test_all_rims_look_different() -> None:
     assert len(SPOKES) == RIMS
     faces = [_face(rim).astype(int) for rim in range(RIMS)]
     for one, other in combinations(faces, 2):

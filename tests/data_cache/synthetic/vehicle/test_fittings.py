@@ -1,4 +1,4 @@
-"""Roofs: carriers are parts, everything else up there is none."""
+"""Roofs: a carrier is a part, all other equipment is not."""
 
 from dataclasses import replace
 
@@ -14,14 +14,14 @@ from data_cache.synthetic.vehicle.fittings import build_carrier, build_roof_equi
 VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 
 
-def _canvas(carrier: str, thing: str, spoiler: bool) -> Canvas:
-    roof = replace(VEHICLE.design.roof, thing=thing, spoiler=spoiler)
+def _canvas(carrier: str, equipment: str, spoiler: bool) -> Canvas:
+    roof = replace(VEHICLE.design.roof, equipment=equipment, spoiler=spoiler)
     individual = replace(VEHICLE.individual, carrier=carrier)
     return new_canvas(replace(VEHICLE, design=replace(VEHICLE.design, roof=roof), individual=individual))
 
 
 @pytest.mark.parametrize("kind", CARRIERS)
-def test_a_carrier_is_one_part_or_nothing(kind: str) -> None:
+def test_a_carrier_is_one_part(kind: str) -> None:
     canvas = _canvas(kind, "none", False)
     meshes = build_carrier(canvas)
     assert [part.label for part in canvas.parts] == [PART_NAMES.index("carrier")] * (kind != "none")
@@ -30,11 +30,11 @@ def test_a_carrier_is_one_part_or_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("spoiler", [True, False])
-@pytest.mark.parametrize("thing", ROOF_EQUIPMENT)
-def test_nothing_else_on_the_roof_is_a_part(thing: str, spoiler: bool) -> None:
-    canvas = _canvas("none", thing, spoiler)
+@pytest.mark.parametrize("equipment", ROOF_EQUIPMENT)
+def test_equipment_is_on_the_roof_and_not_a_part(equipment: str, spoiler: bool) -> None:
+    canvas = _canvas("none", equipment, spoiler)
     meshes = build_roof_equipment(canvas)
-    assert len(meshes) == spoiler + (thing != "none")
+    assert len(meshes) == spoiler + (equipment != "none")
     assert not canvas.parts
     for mesh in meshes:
         assert not mesh.part.any()
@@ -42,6 +42,6 @@ def test_nothing_else_on_the_roof_is_a_part(thing: str, spoiler: bool) -> None:
         assert np.abs(mesh.corners[..., 1]).max() < canvas.body.width / 2
 
 
-def test_a_box_leaves_no_room_for_a_hatch() -> None:
+def test_a_carrier_box_excludes_a_hatch() -> None:
     assert build_roof_equipment(_canvas("box", "hatch", False)) == []
     assert len(build_roof_equipment(_canvas("box", "fin", False))) == 1
