@@ -25,9 +25,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _remove_empty(path, target)
             _clear(unfinished)
             try:
-                _create(tree)
+                with _os_error_as_user_error(tree):
+                    tree.mkdir()
                 yield tree
-                _move(tree, target)
+                with _os_error_as_user_error(target):  # also if it is no longer absent or empty
+                    tree.rename(target)
             finally:
                 _clear(unfinished)
     finally:
@@ -66,15 +68,9 @@ def _remove_empty(path: Path, target: Path) -> None:
         ) from error
 
 
-def _create(tree: Path) -> None:
+@contextmanager
+def _os_error_as_user_error(folder: Path) -> Iterator[None]:
     try:
-        tree.mkdir()
+        yield
     except OSError as error:
-        raise UserError(f"{tree}: cannot be created ({error.strerror}); delete {tree.parent}") from error
-
-
-def _move(tree: Path, target: Path) -> None:
-    try:
-        tree.rename(target)  # fails if the target is no longer absent or empty
-    except OSError as error:
-        raise UserError(f"{target}: cannot be created ({error.strerror}); nothing there was changed") from error
+        raise UserError(f"{folder}: cannot be created ({error.strerror}); nothing there was changed") from error

@@ -25,10 +25,6 @@ def _synthetic_images(shots: Sequence[Shot]) -> list[ImageFile]:
     return [ImageFile(shot, shot.name, shot.split) for shot in shots]
 
 
-def _synthetic_lists(files: Sequence[ImageFile], vehicles: Mapping[int, Vehicle]) -> ListFiles:
-    return {}  # images.csv, which every layout has, is enough
-
-
 def _vehicleid_images(shots: Sequence[Shot]) -> list[ImageFile]:
     return [
         ImageFile(shot, f"image/{number:07d}.jpg", "train" if shot.split == "train" else "test")
@@ -127,7 +123,7 @@ def _veriwild_record(file: ImageFile, vehicle: Vehicle) -> str:
     return ";".join([_veriwild_key(file), *map(str, columns)])
 
 
-SYNTHETIC = Layout("synthetic", ("synthetic",), _synthetic_images, _synthetic_lists)
+SYNTHETIC = Layout("synthetic", ("synthetic",), _synthetic_images, lambda files, vehicles: {})  # images.csv is enough
 LAYOUTS: dict[str, Layout] = {
     layout.dataset: layout
     for layout in (

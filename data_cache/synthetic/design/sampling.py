@@ -101,6 +101,9 @@ def _sample_body(name: str, rng: np.random.Generator) -> BodyModel:
 
 def sample_individual(design: Design, rng: np.random.Generator) -> Individual:
     """Sample the traits of one vehicle."""
+    body = design.body.name
+    carriers = (0.78, 0.06, 0.08, 0.02, 0.06) if body in ("sedan", "pickup") else (0.60, 0.18, 0.09, 0.07, 0.06)
+    top_windows = (0.85, 0.15, 0.0) if body in ("pickup", "minibus", "van") else (0.5, 0.33, 0.17)
     ornaments = int(rng.choice(4, p=(0.3, 0.35, 0.25, 0.1)))
     return Individual(
         annual_signs=_annual_signs(rng),
@@ -112,8 +115,8 @@ def sample_individual(design: Design, rng: np.random.Generator) -> Individual:
         ),
         tissue_box=CabinItem(rng.uniform(-0.6, 0.15), 0, _vivid(rng)) if rng.random() < 0.4 else None,
         safe_belt=rng.random() < 0.65,
-        carrier=_carrier(design.body.name, rng),
-        top_window=_top_window(design.body.name, rng),
+        carrier=str(rng.choice(CARRIERS, p=carriers)),
+        top_window=str(rng.choice(TOP_WINDOWS, p=top_windows)),
         rim=design.wheels.rim if rng.random() < 0.65 else int(rng.integers(RIMS)),
         plate=str(rng.choice(list(PLATES), p=(0.28, 0.14, 0.10, 0.30, 0.18))),
         plate_text="".join(str(letter) for letter in rng.choice(list(PLATE_LETTERS), 6)),
@@ -169,16 +172,6 @@ def _body_stickers(
         )
         for _ in range(count)
     )
-
-
-def _carrier(body: str, rng: np.random.Generator) -> str:
-    shares = (0.78, 0.06, 0.08, 0.02, 0.06) if body in ("sedan", "pickup") else (0.60, 0.18, 0.09, 0.07, 0.06)
-    return str(rng.choice(CARRIERS, p=shares))
-
-
-def _top_window(body: str, rng: np.random.Generator) -> str:
-    shares = (0.85, 0.15, 0.0) if body in ("pickup", "minibus", "van") else (0.5, 0.33, 0.17)
-    return str(rng.choice(TOP_WINDOWS, p=shares))
 
 
 def _damage(rng: np.random.Generator) -> Damage:

@@ -45,14 +45,15 @@ class Solid:
     def tilted(self, angle: float) -> "Solid":
         """Return the solid turned by `angle` radians about the lateral (y) axis through the origin."""
         cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
-        return Solid(self.corners @ turn, self.normals @ turn)
+        return self._turned([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
 
     def rolled(self, angle: float) -> "Solid":
         """Return the solid turned by `angle` radians about the longitudinal (x) axis through the origin."""
         cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
-        return Solid(self.corners @ turn, self.normals @ turn)
+        return self._turned([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
+
+    def _turned(self, rotation: Sequence[Sequence[float]]) -> "Solid":
+        return Solid(self.corners @ np.array(rotation), self.normals @ np.array(rotation))
 
 
 def join_meshes(meshes: Sequence[Mesh]) -> Mesh:

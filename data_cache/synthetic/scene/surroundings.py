@@ -52,7 +52,7 @@ def sample_surroundings(rng: np.random.Generator) -> Surroundings:
         wear=rng.uniform(0.0, 0.14),
         shaded_from=side * (rng.uniform(1.2, 4.0) if rng.random() < SHADED else FARTHEST_M),
         line_at=float(rng.choice((-1, 1)) * rng.uniform(1.3, 2.3)),
-        dashed=bool(rng.random() < 0.5),
+        dashed=rng.random() < 0.5,
         zebra_at=rng.uniform(-6, 3) if rng.random() < 0.12 else None,
         kerb_at=side * kerb,
         pavement=rng.uniform(0.15, 0.42) * rng.uniform(0.9, 1.1, 3),

@@ -1,16 +1,16 @@
 """The state shared by the painters and builders of one vehicle: its texture atlas and its list of parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from data_cache.parts.names import PART_NAMES
-from data_cache.synthetic.design.bodies import NOSE_LIFT, BodyModel
-from data_cache.synthetic.design.traits import Design, Individual, Sticker, Vehicle
+from data_cache.synthetic.design.bodies import NOSE_LIFT
+from data_cache.synthetic.design.traits import Sticker, Vehicle
 from data_cache.synthetic.geometry.arrays import Floats
-from data_cache.synthetic.geometry.atlas import Atlas, Colour, Material, Point, Skin, View, new_atlas, rectangle
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, View, new_atlas, rectangle
 from data_cache.synthetic.geometry.mesh import Mesh, Solid
 
 BLACK: Colour = (22, 22, 24)
@@ -36,38 +36,29 @@ class Part:
         return float(np.linalg.norm(normals.sum(axis=0))) / 2
 
 
-@dataclass
 class Canvas:
-    """A vehicle under construction; part number n is `parts[n - 1]`."""
+    """A vehicle under construction: its blank textures, and its parts; part number n is `parts[n - 1]`."""
 
-    vehicle: Vehicle
-    atlas: Atlas
-    parts: list[Part] = field(default_factory=list)
+    def __init__(self, vehicle: Vehicle) -> None:
+        self.design, self.individual, self.body = vehicle.design, vehicle.individual, vehicle.design.body
+        self.parts: list[Part] = []
+        width, length, height = self.body.width + 0.2, self.body.length + 0.1, self.body.height + 0.1
+        end = View(-width / 2, height, width, height, TEXEL_M)
+        side = View(-length / 2, height, length, height, SIDE_TEXEL_M)
+        top = View(-length / 2, width / 2, length, width, SIDE_TEXEL_M)
+        wheel = View(-1.0, 1.0, 2.0, 2.0, 0.016)  # in wheel radii
+        views = {"front": end, "rear": end, "left": side, "right": side, "top": top, "wheel": wheel}
+        self.atlas = new_atlas(views)
 
-    @property
-    def body(self) -> BodyModel:
-        """The shape of the body."""
-        return self.vehicle.design.body
-
-    @property
-    def design(self) -> Design:
-        """The traits shared by the fleet."""
-        return self.vehicle.design
-
-    @property
-    def individual(self) -> Individual:
-        """The traits of this vehicle."""
-        return self.vehicle.individual
+    def skin(self, name: str) -> Skin:
+        """Return a skin: front, rear, left, right, top or wheel."""
+        return self.atlas.skins[name]
 
     def add_part(self, name: str, outline: Sequence[Sequence[float]] | None = None) -> int:
         """Register a part and return its number."""
         extent = None if outline is None else np.asarray(outline, dtype=np.float64)
         self.parts.append(Part(PART_NAMES.index(name), extent))
         return len(self.parts)
-
-    def skin(self, name: str) -> Skin:
-        """Return a skin: front, rear, left, right, top or wheel."""
-        return self.atlas.skins[name]
 
     def flat(self, solid: Solid, colour: Colour, material: Material = Material.MATTE, part: int = 0) -> Mesh:
         """Return the solid as a mesh of one colour, material and part."""
@@ -82,46 +73,27 @@ class Canvas:
         half = GLASS_SHARE * float(self.body.edge_at(s))
         return self.body.ahead(s), across * half, float(self.body.top_at(s)) - 0.01
 
+    def nose_height(self, share: float) -> float:
+        """Return z on the nose: `share` 0 is the bumper's lower edge, 1 the bonnet's front edge."""
+        low = self.body.sill + NOSE_LIFT
+        return low + share * (float(self.body.top_at(0.05)) - low)
 
-def new_canvas(vehicle: Vehicle) -> Canvas:
-    """Return a blank canvas with skins of the size of the vehicle's body."""
-    body = vehicle.design.body
-    wide, long, tall = body.width + 0.2, body.length + 0.1, body.height + 0.1
-    end = View(-wide / 2, tall, wide, tall, TEXEL_M)
-    side = View(-long / 2, tall, long, tall, SIDE_TEXEL_M)
-    views = {
-        "front": end,
-        "rear": end,
-        "left": side,
-        "right": side,
-        "top": View(-long / 2, wide / 2, long, wide, SIDE_TEXEL_M),
-        "wheel": View(-1.0, 1.0, 2.0, 2.0, 0.016),
-    }
-    return Canvas(vehicle, new_atlas(views))
+    def tail_height(self, share: float) -> float:
+        """Return z on the tail: `share` 0 is the bumper's lower edge, 1 the upper edge of the tail panel."""
+        body = self.body
+        if body.bed is not None:
+            top = body.length - 0.03
+        elif body.length - body.rear_glass[1] > 0.4:  # a boot lid
+            top = body.length - 0.05
+        else:
+            top = max(body.length - 0.10, body.rear_glass[1] + 0.02)
+        low = body.sill + body.tail_lift
+        return low + share * (float(body.top_at(top)) - low)
 
 
 def sticker_outline(sticker: Sticker) -> list[Point]:
     """Return the corners of a sticker relative to its centre, in metres."""
     return rectangle((0.0, 0.0), (sticker.width, sticker.height), sticker.lean)
-
-
-def nose_height(canvas: Canvas, share: float) -> float:
-    """Return z on the nose: `share` 0 is the bumper's lower edge, 1 the bonnet's front edge."""
-    low = canvas.body.sill + NOSE_LIFT
-    return low + share * (float(canvas.body.top_at(0.05)) - low)
-
-
-def tail_height(canvas: Canvas, share: float) -> float:
-    """Return z on the tail: `share` 0 is the bumper's lower edge, 1 the upper edge of the tail panel."""
-    body = canvas.body
-    if body.bed is not None:
-        top = body.length - 0.03
-    elif body.length - body.rear_glass[1] > 0.4:  # a boot lid
-        top = body.length - 0.05
-    else:
-        top = max(body.length - 0.10, body.rear_glass[1] + 0.02)
-    low, high = body.sill + body.tail_lift, float(body.top_at(top))
-    return low + share * (high - low)
 
 
 def darker(colour: Colour, factor: float) -> Colour:

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_cache.synthetic.design.traits import Sticker
 from data_cache.synthetic.geometry.atlas import Material, Point, Skin, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, nose_height, sticker_outline
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline
 from data_cache.synthetic.vehicle.lamps import paint_fog_lamp, paint_head_lamp
 from data_cache.synthetic.vehicle.plates import paint_logo, paint_plate
 
@@ -19,8 +19,8 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
     if canvas.design.lamps.fog:
         for side in (1, -1):
             paint_fog_lamp(canvas, skin, side)
-    paint_logo(canvas, skin, (0.0, nose_height(canvas, 0.80)), 0.075, canvas.body.ahead(0.02), 1)
-    paint_plate(canvas, skin, (0.0, nose_height(canvas, 0.36)), canvas.body.ahead(0.0), 1)
+    paint_logo(canvas, skin, (0.0, canvas.nose_height(0.80)), 0.075, canvas.body.ahead(0.02), 1)
+    paint_plate(canvas, skin, (0.0, canvas.nose_height(0.36)), canvas.body.ahead(0.0), 1)
     _paint_windshield(canvas, skin)
     _paint_glass_stickers(canvas, skin)
     return lamps
@@ -28,24 +28,24 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
 
 def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     half = canvas.body.width / 2
-    low, high = nose_height(canvas, -0.3), nose_height(canvas, 0.5)
+    low, high = canvas.nose_height(-0.3), canvas.nose_height(0.5)
     if canvas.design.low_bumper:
         skin.polygon([(-half, low), (half, low), (half, high), (-half, high)], (46, 47, 50), Material.MATTE)
-    bottom, middle, top = (nose_height(canvas, share) for share in (0.03, 0.14, 0.24))
+    bottom, middle, top = (canvas.nose_height(share) for share in (0.03, 0.14, 0.24))
     intake = [(-0.62 * half, bottom), (0.62 * half, bottom), (0.50 * half, top), (-0.50 * half, top)]
     skin.polygon(intake, BLACK, Material.MATTE)
     skin.line([(-0.55 * half, middle), (0.55 * half, middle)], (60, 60, 62), 0.012)
     seam = darker(canvas.design.paint, 0.45)
     for side in (1, -1):
-        skin.line([(side * 0.50 * half, high), (side * half, nose_height(canvas, 0.52))], seam, 0.008)
-    edge = nose_height(canvas, 0.985)
+        skin.line([(side * 0.50 * half, high), (side * half, canvas.nose_height(0.52))], seam, 0.008)
+    edge = canvas.nose_height(0.985)
     skin.line([(-0.9 * half, edge), (0.9 * half, edge)], darker(canvas.design.paint, 0.5), 0.012)
 
 
 def _paint_grille(canvas: Canvas, skin: Skin) -> None:
     half, style = canvas.body.width / 2, canvas.design.grille
     foot, head = {3: (0.74, 0.93), 5: (0.12, 0.93), 6: (0.80, 0.90)}.get(style, (0.56, 0.93))
-    low, high = nose_height(canvas, foot), nose_height(canvas, head)
+    low, high = canvas.nose_height(foot), canvas.nose_height(head)
     wide = (0.46, 0.42, 0.34, 0.46, 0.30, 0.44, 0.40)[style] * half
     narrow = wide * (0.9, 0.8, 0.75, 1.0, 1.0, 0.7, 1.0)[style]
     outline: list[Point] = [(-narrow, low), (narrow, low), (wide, high), (-wide, high)]

@@ -37,7 +37,7 @@ class _Cabin:
     """Dimensions of one cabin, and builders for what is in it; s values are metres behind the front bumper."""
 
     def __init__(self, canvas: Canvas) -> None:
-        self.canvas, self.body = canvas, canvas.body
+        self.body, self.flat, self.add_part = canvas.body, canvas.flat, canvas.add_part
         self.glass_low, self.glass_high = self.body.windshield
         self.glass_run = self.glass_high - self.glass_low
         self.dash_top = float(self.body.top_at(self.glass_low)) - 0.05
@@ -69,12 +69,12 @@ class _Cabin:
         cloth = darker(self.shade, 1.25)
         seats = join_solids([seat for y in (DRIVER_Y, -DRIVER_Y) for seat in self._seat(y)])
         return [
-            self.canvas.flat(lining.inverted(), darker(self.shade, 0.7)),
-            self.canvas.flat(window, (168, 178, 184)),
-            self.canvas.flat(join_solids([dash, hood]), self.shade),
-            self.canvas.flat(wheel, (26, 26, 28)),
-            self.canvas.flat(mirror, (24, 24, 26)),
-            self.canvas.flat(seats, cloth),
+            self.flat(lining.inverted(), darker(self.shade, 0.7)),
+            self.flat(window, (168, 178, 184)),
+            self.flat(join_solids([dash, hood]), self.shade),
+            self.flat(wheel, (26, 26, 28)),
+            self.flat(mirror, (24, 24, 26)),
+            self.flat(seats, cloth),
         ]
 
     def _glass(self, s: float) -> float:
@@ -102,9 +102,9 @@ class _Cabin:
         head = ellipsoid(self._at(s - 0.02, y, self.crown - 0.12), (0.10, 0.085, 0.125), segments=12)
         hair = ellipsoid(self._at(s + 0.02, y, self.crown - 0.07), (0.11, 0.093, 0.10), segments=12)
         return [
-            self.canvas.flat(join_solids([torso, *arms]), (128, 128, 128), Material.SHIRT),
-            self.canvas.flat(head, SKIN_TONE),
-            self.canvas.flat(hair, (26, 20, 18)),
+            self.flat(join_solids([torso, *arms]), (128, 128, 128), Material.SHIRT),
+            self.flat(head, SKIN_TONE),
+            self.flat(hair, (26, 20, 18)),
         ]
 
     def safe_belt(self) -> Mesh:
@@ -114,57 +114,57 @@ class _Cabin:
         for ends in pairwise(BELT):
             corners = [(x + a, DRIVER_Y + b + side, self.crown + c) for a, b, c in ends for side in (0.035, -0.035)]
             strips.append(_double_sided(np.array(corners)))
-        part = self.canvas.add_part("safe belt")
-        return self.canvas.flat(join_solids(strips), (20, 20, 22), part=part)
+        part = self.add_part("safe belt")
+        return self.flat(join_solids(strips), (20, 20, 22), part=part)
 
     def tissue_box(self, item: CabinItem) -> list[Mesh]:
         """Return a box on the dashboard with a tissue sticking out."""
-        part = self.canvas.add_part("tissuebox")
+        part = self.add_part("tissuebox")
         s, y = self.glass_low + 0.24 + 0.22 * self.glass_run, item.across * 0.7
         case = box(self._at(s, y, self.dash_top + 0.055), (0.13, 0.25, 0.11))
         tissue = ellipsoid(self._at(s, y, self.dash_top + 0.13), (0.03, 0.06, 0.05), segments=8)
-        return [self.canvas.flat(case, item.colour, part=part), self.canvas.flat(tissue, (240, 240, 238), part=part)]
+        return [self.flat(case, item.colour, part=part), self.flat(tissue, (240, 240, 238), part=part)]
 
     def ornament(self, item: CabinItem) -> list[Mesh]:
         """Return an ornament on the dashboard: a figure, a ball, a bottle or a toy animal."""
-        part = self.canvas.add_part("lay ornament")
+        part = self.add_part("lay ornament")
         s, y, z = self.glass_low + 0.20 + 0.22 * self.glass_run, item.across * 0.72, self.dash_top
         low, high = self._at(s, y, z + 0.05), self._at(s, y, z + 0.13)
         second: Colour = (240, 226, 160)
         if item.kind == 0:
             return [
-                self.canvas.flat(ellipsoid(low, (0.05, 0.06, 0.06)), item.colour, part=part),
-                self.canvas.flat(ellipsoid(high, (0.04, 0.042, 0.042), segments=8), second, part=part),
+                self.flat(ellipsoid(low, (0.05, 0.06, 0.06)), item.colour, part=part),
+                self.flat(ellipsoid(high, (0.04, 0.042, 0.042), segments=8), second, part=part),
             ]
         if item.kind == 1:
-            return [self.canvas.flat(ellipsoid(self._at(s, y, z + 0.06), (0.07, 0.075, 0.07)), item.colour, part=part)]
+            return [self.flat(ellipsoid(self._at(s, y, z + 0.06), (0.07, 0.075, 0.07)), item.colour, part=part)]
         if item.kind == 2:
             case = box(self._at(s, y, z + 0.05), (0.06, 0.08, 0.12))
             lid = box(self._at(s, y, z + 0.125), (0.05, 0.06, 0.03))
-            return [self.canvas.flat(case, item.colour, part=part), self.canvas.flat(lid, second, part=part)]
+            return [self.flat(case, item.colour, part=part), self.flat(lid, second, part=part)]
         head = ellipsoid(self._at(s, y + 0.07, z + 0.10), (0.05, 0.05, 0.05), segments=8)
         return [
-            self.canvas.flat(ellipsoid(low, (0.05, 0.09, 0.05)), item.colour, part=part),
-            self.canvas.flat(head, darker(item.colour, 0.8), part=part),
+            self.flat(ellipsoid(low, (0.05, 0.09, 0.05)), item.colour, part=part),
+            self.flat(head, darker(item.colour, 0.8), part=part),
         ]
 
     def hanging(self, item: CabinItem) -> list[Mesh]:
         """Return what hangs from the inside mirror: a gourd, a knot with a tassel, or a card."""
-        part = self.canvas.add_part("hanging")
+        part = self.add_part("hanging")
         s = self.glass_high + 0.02
         top = self._glass(self.glass_high - 0.12) - 0.09
         cord = bar(self._at(s, 0, top), self._at(s, 0, top - 0.07), 0.014)
-        meshes = [self.canvas.flat(cord, item.colour, part=part)]
+        meshes = [self.flat(cord, item.colour, part=part)]
         if item.kind == 0:
             upper = ellipsoid(self._at(s, 0, top - 0.08), (0.03, 0.03, 0.03), segments=8)
             lower = ellipsoid(self._at(s, 0, top - 0.14), (0.045, 0.045, 0.045), segments=8)
-            return [*meshes, self.canvas.flat(join_solids([upper, lower]), item.colour, part=part)]
+            return [*meshes, self.flat(join_solids([upper, lower]), item.colour, part=part)]
         if item.kind == 1:
             knot = box((0, 0, 0), (0.02, 0.075, 0.075)).rolled(np.pi / 4).moved(self._at(s, 0, top - 0.10))
             tassel = box(self._at(s, 0, top - 0.20), (0.02, 0.035, 0.12))
-            return [*meshes, self.canvas.flat(join_solids([knot, tassel]), item.colour, part=part)]
+            return [*meshes, self.flat(join_solids([knot, tassel]), item.colour, part=part)]
         card = box(self._at(s, 0, top - 0.13), (0.01, 0.09, 0.13))
-        return [*meshes, self.canvas.flat(card, item.colour, part=part)]
+        return [*meshes, self.flat(card, item.colour, part=part)]
 
 
 def _double_sided(corners: Floats) -> Solid:

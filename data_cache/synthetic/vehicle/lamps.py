@@ -6,7 +6,7 @@ import numpy as np
 
 from data_cache.synthetic.design.styles import HATCHED
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, shrunk
-from data_cache.synthetic.vehicle.canvas import Canvas, nose_height, tail_height
+from data_cache.synthetic.vehicle.canvas import Canvas
 
 ROUND = tuple(ellipse((0.5, 0.5), (0.5, 0.5)))
 AMBER: Colour = (226, 130, 40)
@@ -60,17 +60,17 @@ COLUMN, STEEP = 7, ("van", "minibus")  # the tail lamp that extends beside the r
 def head_lamp(canvas: Canvas) -> tuple[list[Point], list[Point]]:
     """Return the outlines (y, z) of cover and light of the left head lamp, without its wrap around the corner."""
     shape = HEADS[canvas.design.lamps.head]
-    return _outlines(shape, canvas, nose_height(canvas, shape.low), nose_height(canvas, shape.high), shape.inner)
+    return _outlines(shape, canvas, canvas.nose_height(shape.low), canvas.nose_height(shape.high), shape.inner)
 
 
 def tail_lamp(canvas: Canvas) -> tuple[list[Point], list[Point]]:
     """Return the outlines (|y|, z) of cover and light of a tail lamp, without its wrap around the corner."""
     style = canvas.design.lamps.tail
     shape = TAILS[style]
-    low, high, inner = tail_height(canvas, shape.low), tail_height(canvas, shape.high), shape.inner
+    low, high, inner = canvas.tail_height(shape.low), canvas.tail_height(shape.high), shape.inner
     upright = canvas.body.name in HATCHED or canvas.body.bed is not None
     if upright and style <= 3:  # narrow and tall
-        low, inner = tail_height(canvas, 0.45), 0.76
+        low, inner = canvas.tail_height(0.45), 0.76
         high += 0.12 if style in (1, 3) and canvas.body.bed is None else 0.0
     if style == COLUMN and canvas.body.name in STEEP:
         high += 0.55 * (canvas.body.height - high)
@@ -119,7 +119,7 @@ def paint_head_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
 
 def paint_fog_lamp(canvas: Canvas, skin: Skin, side: int) -> None:
     """Paint a fog lamp on the front bumper."""
-    spot = (side * 0.66 * canvas.body.width / 2, nose_height(canvas, 0.17))
+    spot = (side * 0.66 * canvas.body.width / 2, canvas.nose_height(0.17))
     ahead = canvas.body.ahead(0.05)
     ring, light = ellipse(spot, (0.085, 0.062)), ellipse(spot, (0.048, 0.044))
     cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in ring])

@@ -8,7 +8,7 @@ from data_cache.synthetic.design.traits import Vehicle
 from data_cache.synthetic.geometry.arrays import Booleans, Floats
 from data_cache.synthetic.geometry.atlas import Atlas, Material
 from data_cache.synthetic.geometry.mesh import Mesh, flat_normals, join_meshes
-from data_cache.synthetic.vehicle.canvas import Canvas, Part, new_canvas
+from data_cache.synthetic.vehicle.canvas import Canvas, Part
 from data_cache.synthetic.vehicle.fittings import build_fittings
 from data_cache.synthetic.vehicle.front import paint_front
 from data_cache.synthetic.vehicle.interior import build_interior
@@ -32,7 +32,7 @@ class Model:
 
 def build_model(vehicle: Vehicle) -> Model:
     """Build the model of a vehicle; this step is deterministic."""
-    canvas = new_canvas(vehicle)
+    canvas = Canvas(vehicle)
     lamps = paint_front(canvas) | paint_rear(canvas)
     paint_sides(canvas, lamps)
     paint_top(canvas)

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_cache.synthetic.design.styles import PLATE_SIZES
 from data_cache.synthetic.geometry.atlas import Colour, Material, Skin, mirrored, rectangle, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline, tail_height
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline
 from data_cache.synthetic.vehicle.lamps import paint_tail_lamp
 from data_cache.synthetic.vehicle.plates import paint_logo, paint_plate
 
@@ -18,16 +18,16 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     _paint_window(canvas, skin)
     _paint_bumper(canvas, skin)
     if canvas.design.lamps.band:
-        middle, wide = tail_height(canvas, 0.82), 1.5 * canvas.body.width / 2
+        middle, wide = canvas.tail_height(0.82), 1.5 * canvas.body.width / 2
         skin.polygon(rectangle((0.0, middle), (wide, 0.05)), (60, 12, 16), Material.LENS)
     lamps = {"rear right": paint_tail_lamp(canvas, skin, 1), "rear left": paint_tail_lamp(canvas, skin, -1)}
     _paint_lid(canvas, skin)
     ahead = canvas.body.ahead(canvas.body.length)
-    paint_logo(canvas, skin, (0.0, tail_height(canvas, 0.90)), 0.062, ahead, -1)
+    paint_logo(canvas, skin, (0.0, canvas.tail_height(0.90)), 0.062, ahead, -1)
     level = 0.22
     if canvas.design.plate_height > 0:
         level = 0.57 if PLATE_SIZES[canvas.design.plates.rear][1] > 0.16 else 0.64
-    paint_plate(canvas, skin, (0.0, tail_height(canvas, level)), ahead, -1)
+    paint_plate(canvas, skin, (0.0, canvas.tail_height(level)), ahead, -1)
     _paint_trim(canvas, skin)
     return lamps
 
@@ -65,7 +65,7 @@ def _paint_heating(canvas: Canvas, skin: Skin) -> None:
 def _paint_lid(canvas: Canvas, skin: Skin) -> None:
     """Paint the seams of boot lid or tailgate, also across the lamps."""
     half, seam = canvas.body.width / 2, darker(canvas.design.paint, 0.45)
-    edge, top = tail_height(canvas, 0.40), tail_height(canvas, 0.99)
+    edge, top = canvas.tail_height(0.40), canvas.tail_height(0.99)
     for side in (1, -1):
         skin.line([(side * 0.74 * half, edge), (side * 0.74 * half, top)], seam, 0.009)
     skin.line([(-0.74 * half, top), (0.74 * half, top)], seam, 0.009)
@@ -73,16 +73,16 @@ def _paint_lid(canvas: Canvas, skin: Skin) -> None:
 
 def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     half = canvas.body.width / 2
-    edge, low = tail_height(canvas, 0.40), tail_height(canvas, -0.25)
+    edge, low = canvas.tail_height(0.40), canvas.tail_height(-0.25)
     if canvas.design.low_bumper:
         skin.polygon([(-half, low), (half, low), (half, edge), (-half, edge)], (48, 49, 52), Material.MATTE)
-    inset = tail_height(canvas, 0.1)
+    inset = canvas.tail_height(0.1)
     skin.polygon(
         [(-0.7 * half, low), (0.7 * half, low), (0.62 * half, inset), (-0.62 * half, inset)], BLACK, Material.MATTE
     )
     skin.line([(-half, edge), (half, edge)], darker(canvas.design.paint, 0.4), 0.012)
     for side in (1, -1):
-        skin.polygon(rectangle((side * 0.72 * half, tail_height(canvas, 0.15)), (0.14, 0.035)), RED, Material.LENS)
+        skin.polygon(rectangle((side * 0.72 * half, canvas.tail_height(0.15)), (0.14, 0.035)), RED, Material.LENS)
     if canvas.design.chrome and canvas.design.low_bumper:  # a bright skid plate
         guard = [(-0.62 * half, low), (0.62 * half, low), (0.5 * half, inset), (-0.5 * half, inset)]
         skin.polygon(guard, (176, 178, 180), Material.METAL)
@@ -92,10 +92,10 @@ def _paint_trim(canvas: Canvas, skin: Skin) -> None:
     """Paint the badge strip, the model name and the stickers."""
     half = canvas.body.width / 2
     if canvas.design.chrome:
-        z = tail_height(canvas, 0.80)
+        z = canvas.tail_height(0.80)
         skin.polygon(rectangle((0.0, z), (0.62 * half, 0.035)), CHROME, Material.METAL)
-    skin.text("ABCDEFGHJKLMNPR"[canvas.design.wheels.rim :][:4], (0.30 * half, tail_height(canvas, 0.84)), 0.04, CHROME)
-    low, high = tail_height(canvas, 0.48), tail_height(canvas, 1.25)
+    skin.text("ABCDEFGHJKLMNPR"[canvas.design.wheels.rim :][:4], (0.30 * half, canvas.tail_height(0.84)), 0.04, CHROME)
+    low, high = canvas.tail_height(0.48), canvas.tail_height(1.25)
     for sticker in canvas.individual.rear_stickers:
         centre = ((sticker.across * 1.3 - 0.65) * half, low + sticker.up * (high - low))
         outline = [(centre[0] + a, centre[1] + b) for a, b in sticker_outline(sticker)]

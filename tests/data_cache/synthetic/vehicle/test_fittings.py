@@ -8,7 +8,7 @@ import pytest
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.design.sampling import CARRIERS, sample_vehicles
 from data_cache.synthetic.design.styles import ROOF_EQUIPMENT
-from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.fittings import build_carrier, build_roof_equipment
 
 VEHICLE = sample_vehicles(2, 1, seed=3)[0]
@@ -17,7 +17,7 @@ VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 def _canvas(carrier: str, equipment: str, spoiler: bool) -> Canvas:
     roof = replace(VEHICLE.design.roof, equipment=equipment, spoiler=spoiler)
     individual = replace(VEHICLE.individual, carrier=carrier)
-    return new_canvas(replace(VEHICLE, design=replace(VEHICLE.design, roof=roof), individual=individual))
+    return Canvas(replace(VEHICLE, design=replace(VEHICLE.design, roof=roof), individual=individual))
 
 
 @pytest.mark.parametrize("kind", CARRIERS)

@@ -13,7 +13,7 @@ from data_cache.synthetic.geometry.camera import look_at
 from data_cache.synthetic.scene.light import sample_light
 from data_cache.synthetic.scene.shading import shade_vehicle
 from data_cache.synthetic.vehicle import lamps
-from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.model import build_model
 
 VEHICLE = sample_vehicles(2, 1, seed=3)[0]
@@ -21,7 +21,7 @@ VEHICLE = sample_vehicles(2, 1, seed=3)[0]
 
 def _canvas(body: str = "sedan", **style: int) -> Canvas:
     design = replace(VEHICLE.design, body=BODIES[body], lamps=replace(VEHICLE.design.lamps, **style))
-    return new_canvas(replace(VEHICLE, design=design))
+    return Canvas(replace(VEHICLE, design=design))
 
 
 def test_every_style_has_a_shape() -> None:

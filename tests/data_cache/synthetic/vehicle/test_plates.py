@@ -11,7 +11,7 @@ from data_cache.synthetic.design.styles import PLATE_FRAMES, PLATE_SIZES
 from data_cache.synthetic.design.traits import PLATES
 from data_cache.synthetic.geometry.arrays import Booleans
 from data_cache.synthetic.geometry.atlas import Material
-from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.plates import paint_plate
 
 VEHICLE = sample_vehicles(2, 1, seed=3)[0]
@@ -21,7 +21,7 @@ def _paint(shape: str, frame: int, colour: str = "white") -> tuple[Canvas, Boole
     """Return the canvas and the texels (rows, columns) of the plate."""
     design = replace(VEHICLE.design, plates=replace(VEHICLE.design.plates, front=shape, frame=frame))
     individual = replace(VEHICLE.individual, plate=colour, plate_text="AB1234")
-    canvas = new_canvas(replace(VEHICLE, design=design, individual=individual))
+    canvas = Canvas(replace(VEHICLE, design=design, individual=individual))
     skin = canvas.skin("front")
     skin.fill((90, 20, 120), Material.PAINT)
     paint_plate(canvas, skin, (0.0, 0.7), 2.0, 1)

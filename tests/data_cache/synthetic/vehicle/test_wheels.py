@@ -11,7 +11,7 @@ from data_cache.synthetic.design.bodies import BODIES
 from data_cache.synthetic.design.sampling import sample_vehicles
 from data_cache.synthetic.design.styles import RIM_TONES, RIMS, WheelStyle
 from data_cache.synthetic.geometry.arrays import Bytes
-from data_cache.synthetic.vehicle.canvas import Canvas, new_canvas
+from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.wheels import SPOKES, build_wheels, paint_wheel
 
 VEHICLE = sample_vehicles(2, 1, seed=3)[0]
@@ -19,7 +19,7 @@ STYLE = WheelStyle(0, 0.7, RIM_TONES[0], (30, 30, 31))
 
 
 def _canvas(body: str = "sedan") -> Canvas:
-    return new_canvas(replace(VEHICLE, design=replace(VEHICLE.design, body=BODIES[body])))
+    return Canvas(replace(VEHICLE, design=replace(VEHICLE.design, body=BODIES[body])))
 
 
 def _face(rim: int, style: WheelStyle = STYLE) -> Bytes:
