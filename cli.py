@@ -1,20 +1,18 @@
 """The command line: every command parses options, calls one function and prints."""
 
 import os
-import shutil
 import sys
-from pathlib import Path
 
 import click
 
 from data_cache.base.errors import UserError, out_of_memory_as_user_error, printable
-from data_cache.base.options import json_option
 from data_cache.base.progress import is_first_rank, show_messages
 from data_cache.base.signals import Terminated, sigterm_raises
 from data_cache.commands.cache import cache
 from data_cache.commands.check import check
 from data_cache.commands.synth import synth
 from detect.commands.detect import detect
+from detect.commands.doctor import doctor
 from detect.commands.parts import parts
 from reid.commands.ablate import ablate_command
 from reid.commands.evaluate import evaluate_command, features_command
@@ -65,26 +63,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-@main.command("doctor")
-@json_option
-def doctor(as_json: bool) -> None:
-    """Check versions, device, operators and conflicting packages; exit 1 if something does not work."""
-    import json
-
-    from detect.commands.doctor import Check, detector_checks, system_checks
-
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    checks = [*system_checks(), *detector_checks(), Check("free disk", f"{free:.0f} GiB here", free >= 1)]
-    if as_json:
-        click.echo(json.dumps([vars(found) for found in checks]))
-    else:
-        for found in checks:
-            click.echo(f"{'ok  ' if found.ok else 'FAIL'}  {found.name}: {found.detail}")
-    if not all(found.ok for found in checks):
-        raise UserError("a check failed, see above")
-
-
 for command in (
+    doctor,
     synth,
     check,
     cache,

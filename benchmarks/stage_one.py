@@ -66,8 +66,8 @@ def bare_network(detector: Detector, job: DetectionJob) -> Callable[[], object]:
     """
     plan = plan_shards(job.names[:FEW], detector.images_at_once)
     batches = read_batches(plan, job.root, job.recipe.input_size, 0)
-    inputs = [detector.normalised(batch.pixels) for batch in batches]
-    return lambda: in_streams(detector.raw, inputs * (len(job.names) // FEW))
+    inputs = [detector.normalise(batch.pixels) for batch in batches]
+    return lambda: in_streams(detector.forward, inputs * (len(job.names) // FEW))
 
 
 def network_as_built(network: nn.Module, job: DetectionJob) -> Callable[[], object]:
@@ -90,12 +90,22 @@ def mmdetection(network: nn.Module, job: DetectionJob) -> Callable[[], object]:
         from mmcv.transforms import Compose, LoadImageFromFile
         from mmdet.apis import inference_detector
         from mmdet.datasets.transforms import PackDetInputs, Resize
+        from mmengine.config import ConfigDict
 
     side = job.recipe.input_size
     told = ("ori_shape", "img_shape", "scale_factor")
     steps = Compose([LoadImageFromFile(), Resize(scale=(side, side), keep_ratio=False), PackDetInputs(meta_keys=told)])
     files = [str(job.root / name) for name in job.names[:FEW]]
     theirs: Any = copy.deepcopy(network).eval()
+    theirs.bbox_head.loss_cls = None  # `predict` asks for it, but SSDHead never sets it (mmdetection 11063, 11305)
+    nms = {"type": "nms", "iou_threshold": job.recipe.nms_iou}
+    theirs.bbox_head.test_cfg = ConfigDict(
+        nms_pre=job.recipe.candidates,
+        nms=nms,
+        min_bbox_size=0,
+        score_thr=job.recipe.score_threshold,
+        max_per_img=job.recipe.top_k,
+    )
     theirs.cfg = None  # it is asked for, and not used where the steps are given
     return lambda: inference_detector(theirs, files, steps)
 

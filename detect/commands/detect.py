@@ -1,8 +1,9 @@
-"""The command `detect`: parses, calls one function and prints."""
+"""The command `detect`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +17,7 @@ from data_cache.base.options import (
     runs_option,
     workers_option,
 )
-from detect.commands.options import chosen_weights, detector_option, weights_option
-from detect.extraction.job import chosen_images
+from detect.commands.options import choose_weights, detector_option, weights_option
 
 if TYPE_CHECKING:
     from detect.extraction.run import DetectionSummary
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
     default=None,
     help="Part cache to write.  [default: RUNS/DATASET/parts.h5, or parts-first-N.h5]",
 )
-@click.option("--limit", type=click.IntRange(1), default=None, help="Only the first N images by name, to try things.")
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images at a time.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="Only the first N images by name, for a trial.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images per batch.")
 @click.option(
     "--shard-size",
     type=click.IntRange(1),
     default=None,
-    help="Images a shard: what a stop can cost, and what processes share.  [default: 256]",
+    help="Images per shard: the work that an interruption can cost, and the unit that processes share.  [default: 256]",
 )
 @click.option(
     "--max-failed",
     type=click.IntRange(0),
     default=None,
-    help="End with exit 1 if more images than this are unreadable; every image is looked at first, and has its row.",
+    help="Exit with 1 if more images than this are unreadable; the cache is written nevertheless.",
 )
 @device_option
 @workers_option
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and stop.")
 @json_option
 def detect(
     dataset: str,
@@ -73,8 +73,8 @@ def detect(
 ) -> None:
     """Find the parts of every image and write them to the part cache.
 
-    What is finished is kept: run it again after a stop. Under torchrun the images are shared out, and the cache is the
-    same, byte for byte.
+    An interrupted run resumes when run again. Under torchrun the processes share the images; the cache is the same,
+    byte for byte.
 
     \b
     Examples:
@@ -84,38 +84,45 @@ def detect(
       python cli.py detect --images photos --weights detector.safetensors
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
+    from data_cache.base.errors import UserError
     from data_cache.base.progress import is_first_rank
-    from detect.extraction.job import prepare_job
+    from detect.extraction.job import list_images, prepare_job
     from detect.extraction.run import detect_parts
 
-    name, root, names = chosen_images(dataset, data_root, images)
-    weights = chosen_weights(runs, recipe, weights, device)
+    name, root, names = list_images(dataset, data_root, images)
+    weights = choose_weights(runs, recipe, weights, device)
     output = output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5")
-    shards = {} if shard_size is None else {"shard_size": shard_size}
-    job = prepare_job(names, root, weights, output, dataset=name, limit=limit, **shards)
+    job = prepare_job(names, root, weights, output, dataset=name, limit=limit, shard_size=shard_size)
     if dry_run:
         if is_first_rank():
-            click.echo(json.dumps(job.plan().to_dict()) if as_json else job.plan().lines())
+            click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))
         return
     summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
-    if summary is not None:  # otherwise another process of torchrun tells
-        if as_json:
-            click.echo(json.dumps(summary.to_dict()))
-        else:
-            show_summary(summary)
-        require_few_failed(summary.statistics.failed, max_failed)
+    if summary is None:  # the first process of torchrun prints it
+        return
+    if as_json:
+        click.echo(json.dumps(summary.to_dict()))
+    else:
+        show_summary(summary)
+    failed = summary.statistics.failed
+    if max_failed is not None and failed > max_failed:
+        raise UserError(f"{failed} images failed, more than --max-failed {max_failed}; the cache names them")
 
 
-def require_few_failed(failed: int, most: int | None) -> None:
-    """Raise UserError where more images than `most` failed; None allows any number."""
-    from data_cache.base.errors import UserError
-
-    if most is not None and failed > most:
-        raise UserError(f"{failed} images failed, more than --max-failed {most}; the cache names them")
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """Return the plan of a detection run as text for the terminal."""
+    first = "" if plan["limit"] is None else f", the first {plan['limit']:,} by name"
+    side = plan["input_size"]
+    return (
+        f"images:   {plan['images']:,} of {plan['dataset']}{first}\n"
+        f"finished: {plan['finished']:,}; to do: {plan['images'] - plan['finished']:,}\n"
+        f"detector: {plan['weights']} ({plan['architecture']}, {side} x {side} pixels)\n"
+        f"output:   {plan['output']}"
+    )
 
 
 def show_summary(summary: "DetectionSummary") -> None:
-    """Print the cache in numbers as a table, then where it is and what was done."""
+    """Print the statistics of the cache, its path, and the work of this run."""
     from data_cache.base.errors import printable
     from data_cache.base.progress import print_tables
     from data_cache.parts.statistics import statistics_table
@@ -124,5 +131,5 @@ def show_summary(summary: "DetectionSummary") -> None:
     if summary.first_failure:
         click.echo(f"first failed: {printable(summary.first_failure)}")
     rate = summary.images_per_second
-    done = "nothing was left to do" if rate is None else f"{summary.made_now:,} images now, {rate:.1f} images/s"
-    click.echo(f"{summary.output}: {summary.statistics.images:,} images; {done}")
+    work = "nothing was left to do" if rate is None else f"{summary.made_now:,} images now, {rate:.1f} images/s"
+    click.echo(f"{summary.output}: {summary.statistics.images:,} images; {work}")

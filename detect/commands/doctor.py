@@ -1,49 +1,86 @@
-"""Health of what the detector needs, for `cli.py doctor`; loads nothing heavy unless it must be tried."""
+"""The command `doctor`: checks of the installation."""
 
+import json
 import platform
+import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+import click
+
+from data_cache.base.errors import UserError
+from data_cache.base.options import json_option
+
+PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pandas", "pillow", "safetensors", "pydantic")
 PINS = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"}
-CLASHES = (
+CONFLICTS = (  # distributions with the same import name overwrite each other's files
     ("mmengine", "onedl-mmengine"),
     ("mmcv", "onedl-mmcv"),
     ("mmcv-lite", "onedl-mmcv"),
     ("mmdet", "onedl-mmdetection"),
     ("opencv-python", "opencv-python-headless"),
 )
-REPAIR = "pip uninstall both, then `make setup`"
-PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pandas", "pillow", "safetensors", "pydantic")
-OLDEST_TORCH = (2, 10)  # older ones can be made to run code by a file (CVE-2026-24747), weights_only or not
+OLDEST_TORCH = (2, 10)  # in older ones a file can run code even with weights_only (CVE-2026-24747)
+INSTALL = "run `make setup`"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, and whether the system works with it."""
+    """One check: what was checked, the result, and whether it is good enough."""
 
     name: str
     detail: str
     ok: bool = True
 
 
-def system_checks() -> list[Check]:
-    """Return the checks of Python, the shared packages and the device."""
-    python = Check("Python", f"{platform.python_version()} on {platform.system()}", sys.version_info >= (3, 10))
-    return [python, *(_package(name) for name in PACKAGES), _torch()]
+@click.command("doctor")
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check versions, device, operators and conflicting packages; exit 1 if something does not work."""
+    checks = run_checks()
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in checks]))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    if not all(check.ok for check in checks):
+        raise UserError("a check failed, see above")
+
+
+def run_checks() -> list[Check]:
+    """Return all checks, in the order in which they are shown."""
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    return [
+        Check("Python", f"{platform.python_version()} on {platform.system()}", sys.version_info >= (3, 10)),
+        *(_package(name) for name in PACKAGES),
+        _torch(),
+        *(_package(name, pin) for name, pin in PINS.items()),
+        *(
+            Check(f"{first} and {second}", f"both are installed; `pip uninstall` both, then {INSTALL}", False)
+            for first, second in CONFLICTS
+            if installed(first) and installed(second)
+        ),
+        _opencv(),
+        _operators(),
+        Check("free disk", f"{free:.0f} GiB here", free >= 1),
+    ]
 
 
 def installed(package: str) -> str | None:
-    """Return the version of an installed distribution, None where it is absent."""
+    """Return the version of an installed distribution, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def _package(name: str) -> Check:
+def _package(name: str, pin: str | None = None) -> Check:
     found = installed(name)
-    return Check(name, found or "not installed; run `make setup`", found is not None)
+    if found is None:
+        return Check(name, f"not installed; {INSTALL}", False)
+    return Check(name, found if pin in (None, found) else f"{found} (tested with {pin})")
 
 
 def _torch() -> Check:
@@ -58,43 +95,18 @@ def _torch() -> Check:
     return Check("device", describe_device(choose_device("auto")) + hint, new_enough)
 
 
-def detector_checks() -> list[Check]:
-    """Return the checks of the detector's packages, operators and OpenCV, in the order in which they are shown."""
-    return [*_pinned(), *_clashes(), _opencv(), _operators()]
-
-
-def _pinned() -> list[Check]:
-    checks = []
-    for package, wanted in PINS.items():
-        found = installed(package)
-        detail = found or "not installed; run `make setup`"
-        if found and found != wanted:
-            detail += f" (made for {wanted})"
-        checks.append(Check(package, detail, found is not None))
-    return checks
-
-
-def _clashes() -> list[Check]:
-    """Two distributions with the same import name overwrite each other's files."""
-    return [
-        Check(f"{first} and {second}", f"both are installed and overwrite each other; {REPAIR}", False)
-        for first, second in CLASHES
-        if installed(first) and installed(second)
-    ]
-
-
 def _opencv() -> Check:
     try:
         import cv2
-    except ImportError as error:  # the flavour with windows needs libGL, which servers lack
+    except ImportError as error:  # opencv-python needs libGL, which servers lack
         return Check("OpenCV", f"cannot be imported ({error}); `pip install opencv-python-headless`", False)
     return Check("OpenCV", str(cv2.__version__))
 
 
 def _operators() -> Check:
-    from detect.model.mmcv_ops import operators_in_use
-
     try:
+        from detect.model.mmcv_ops import operators_in_use
+
         return Check("operators of MMCV", operators_in_use())
     except ImportError as error:
-        return Check("operators of MMCV", f"cannot be looked up ({error})", False)
+        return Check("operators of MMCV", f"cannot be checked ({error})", False)

@@ -1,4 +1,4 @@
-"""The commands `parts eval` and `parts preview`: how good a part detector is, in numbers and to the eye."""
+"""The commands `parts eval` and `parts preview`: check a part detector by numbers and by eye."""
 
 import json
 import logging
@@ -16,7 +16,13 @@ from data_cache.base.options import (
     runs_option,
     workers_option,
 )
-from detect.commands.options import annotated, annotated_options, chosen_weights, detector_option, weights_option
+from detect.commands.options import (
+    annotated_options,
+    choose_annotations,
+    choose_weights,
+    detector_option,
+    weights_option,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +34,12 @@ log = logging.getLogger(__name__)
 @detector_option
 @weights_option
 @annotated_options("parts_test.json")
-@click.option("--output", type=FOLDER, default=None, help="For metrics.json and figures; default: beside the weights.")
+@click.option(
+    "--output",
+    type=FOLDER,
+    default=None,
+    help="Folder for metrics.json and plots; default: eval-ANNOTATIONS beside the weights.",
+)
 @device_option
 @workers_option
 @json_option
@@ -45,10 +56,10 @@ def parts_eval(
     workers: int,
     as_json: bool,
 ) -> None:
-    """Measure a part detector: average precision in all, by part and by size; recall of the true parts by D boxes.
+    """Measure a part detector: average precision in total, by part and by size; recall by the D best boxes.
 
-    Images show more parts than the D boxes that the network takes, so judge the recall by its share of what D boxes can
-    reach. Numbers and figures are also written, into eval-ANNOTATIONS beside the weights.
+    Images show more parts than the D boxes that the network uses, so compare recall as a share of what D boxes can
+    reach. The metrics are also written to a file, with plots.
 
     \b
     Examples:
@@ -62,8 +73,8 @@ def parts_eval(
     from detect.model.detector import load_detector
 
     device = choose_device(device)
-    file, root = annotated(dataset, data_root, annotations, images, "parts_test.json")
-    used = chosen_weights(runs, recipe, weights, device)
+    file, root = choose_annotations(dataset, data_root, annotations, images, "parts_test.json")
+    used = choose_weights(runs, recipe, weights, device)
     metrics = evaluate_detector(load_detector(used, device), read_annotations(file, root), root, workers=workers)
     if as_json:
         click.echo(json.dumps(metrics.to_dict()))
@@ -79,16 +90,16 @@ def parts_eval(
 @runs_option
 @detector_option
 @weights_option
-@click.option("--cache", type=FILE, default=None, help="Show the boxes of this part cache; no detector is run.")
+@click.option("--cache", type=FILE, default=None, help="Show the boxes of this part cache; run no detector.")
 @click.option("--images", type=FOLDER, default=None, help="Folder of photographs, instead of a data set.")
-@click.option("--annotations", type=FILE, default=None, help="COCO JSON: its images, with the true parts dashed.")
+@click.option("--annotations", type=FILE, default=None, help="COCO JSON: show its images, with the true parts dashed.")
 @click.option("--output", type=FILE, default=None, help="PNG to write; default: RUNS/NAME/parts_preview.png.")
 @click.option("--count", type=click.IntRange(1, 200), default=24, show_default=True, help="Number of images.")
-@click.option("--names", "pattern", default=None, help="Only images whose whole name matches, as '*_cam1.jpg'.")
-@click.option("--seed", type=click.IntRange(0), default=None, help="Draw the images; default: evenly spaced by name.")
-@click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="Most confident boxes of an image.")
+@click.option("--names", "pattern", default=None, help="Only images whose whole name matches, e.g. '*_cam1.jpg'.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Choose images at random; default: evenly spaced.")
+@click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="Most confident boxes per image.")
 @click.option(
-    "--minimum-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Leave out boxes below."
+    "--minimum-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Lowest score of a box."
 )
 @device_option
 @workers_option
@@ -110,7 +121,7 @@ def parts_preview(
     device: str,
     workers: int,
 ) -> None:
-    """Write a contact sheet: images with the boxes found in them, the name of each part and its score.
+    """Write a contact sheet: images with the detected boxes, the name of each part and its score.
 
     \b
     Examples:
@@ -121,22 +132,28 @@ def parts_preview(
     """
     from data_cache.base.devices import choose_device
     from data_cache.parts.cache import read_parts
-    from detect.evaluation.preview import choose_names, find_parts, pictures_of, write_preview
+    from detect.evaluation.preview import choose_names, detect_images, find_images, write_preview
 
     if cache is not None and (weights or recipe):
-        raise click.UsageError("--cache shows what was found before: leave out --weights and --recipe, or --cache")
-    source = pictures_of(dataset, data_root, images, annotations)
+        raise click.UsageError("--cache cannot be combined with --weights or --recipe")
+    source = find_images(dataset, data_root, images, annotations)
     chosen = choose_names(source.names, count=count, pattern=pattern, seed=seed)
     if cache is not None:
-        title, found = f"part cache {cache}", read_parts(cache)
+        title, detected = f"part cache {cache}", read_parts(cache)
     else:
         device = choose_device(device)
-        used = chosen_weights(runs, recipe, weights, device)
-        title, found = f"detector {used}", find_parts(chosen, source.root, used, device=device, workers=workers)
+        used = choose_weights(runs, recipe, weights, device)
+        title = f"detector {used}"
+        detected = detect_images(chosen, source.root, used, device=device, workers=workers)
     target = output or runs / source.label / "parts_preview.png"
-    truth = source.truth
-    click.echo(
-        write_preview(
-            found, chosen, source.root, target, title=title, truth=truth, top=top, minimum_score=minimum_score
-        )
+    sheet = write_preview(
+        detected,
+        chosen,
+        source.root,
+        target,
+        title=title,
+        truth=source.truth,
+        top=top,
+        minimum_score=minimum_score,
     )
+    click.echo(sheet)

@@ -1,14 +1,15 @@
-"""Run a detector over annotated images and measure it."""
+"""Run a detector on annotated images and measure it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data_cache.base.errors import UserError
 from data_cache.base.progress import track
 from data_cache.parts.shards import plan_shards
-from detect.annotations.reading import AnnotatedImage
+from detect.annotations.images import AnnotatedImage
 from detect.evaluation.metrics import DetectorMetrics, measure
-from detect.evaluation.precision_recall import BOXES
+from detect.evaluation.precision_recall import MAX_DETECTIONS
+from detect.extraction.run import detect_batches
 from detect.model.detector import Detector
 from detect.model.reading import ReadBatch, read_batches
 
@@ -16,26 +17,25 @@ from detect.model.reading import ReadBatch, read_batches
 def evaluate_detector(
     detector: Detector, images: Sequence[AnnotatedImage], image_root: Path, *, workers: int
 ) -> DetectorMetrics:
-    """Return the metrics of `detector` on `images`.
+    """Return the metrics of `detector` on `images`, which are sorted by name.
 
-    Raises UserError for an image that cannot be read, or is of another size than its annotations say.
+    Raises UserError for an image that cannot be read, or whose size is not the annotated one.
     """
-    # COCO measures AP on up to 100 boxes an image; a crowded picture shows more parts than the cache keeps
-    detector = detector.keeping(BOXES)
     plan = plan_shards([image.name for image in images], detector.recipe.batch_size)
-    sizes = {image.name: (image.width, image.height) for image in images}
-    found = []
-    batches = read_batches(plan, image_root, detector.recipe.input_size, workers)
-    for batch in track(batches, "measuring the detector (batches)", len(plan)):
-        _require_as_annotated(batch, sizes)
-        found += detector.detect(batch.pixels, batch.sizes)
-    return measure(images, found)
+    loader = read_batches(plan, image_root, detector.recipe.input_size, workers)
+    batches = track(loader, "measuring the detector (batches)", len(plan))
+    # COCO's AP is over up to 100 boxes per image, more than the part cache keeps
+    detector = detector.with_top_k(MAX_DETECTIONS)
+    return measure(images, detect_batches(detector, _require_annotated_size(batches, images)))
 
 
-def _require_as_annotated(batch: ReadBatch, sizes: dict[str, tuple[int, int]]) -> None:
-    for name, failure, (width, height) in zip(batch.names, batch.failures, batch.sizes.tolist(), strict=True):
-        if failure:
-            raise UserError(failure)
-        if (width, height) != sizes[name]:
-            annotated = "{} x {}".format(*sizes[name])
-            raise UserError(f"{name}: {width} x {height} as stored, annotated as {annotated}; correct the annotations")
+def _require_annotated_size(batches: Iterable[ReadBatch], images: Sequence[AnnotatedImage]) -> Iterator[ReadBatch]:
+    annotated = {image.name: (image.width, image.height) for image in images}
+    for batch in batches:
+        for name, failure, (width, height) in zip(batch.names, batch.failures, batch.sizes.tolist(), strict=True):
+            if failure:
+                raise UserError(failure)
+            if (width, height) != annotated[name]:
+                size = "{} x {}".format(*annotated[name])
+                raise UserError(f"{name}: {width} x {height} as stored, annotated as {size}; correct the annotations")
+        yield batch

@@ -1,4 +1,4 @@
-"""How good a part detector is: COCO average precision, and the recall of true parts by the most confident D boxes."""
+"""Quality of a part detector: COCO average precision, and recall of the true parts by the D most confident boxes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,76 +8,42 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import PART_NAMES
-from detect.annotations.reading import AnnotatedImage
+from detect.annotations.images import AnnotatedImage
 from detect.evaluation.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
-from detect.model.nms import RawParts
 
-RECALL_DEPTH = 8  # the paper's D
-DEPTHS = range(1, 17)  # up to the boxes that a part cache holds
+TOP_D = range(1, 17)  # up to the number of boxes in a part cache
+REPORTED_D = 8  # as in the paper
 RECALL_IOU = 0.5
+NOT_FOUND = int(np.iinfo(np.int64).max)  # the rank of a part that no box finds
 
 Number = TypeVar("Number", int, float)
-NOT_FOUND = int(np.iinfo(np.int64).max)  # the rank of no box: deeper than every depth
-
-
-def matched_ranks(overlaps: NDArray[np.float32], minimum: float) -> NDArray[np.int64]:
-    """Return for each of M parts the rank of the box that finds it, (M,), from its IoU with N boxes, (M, N).
-
-    The boxes come by falling confidence: rank 0 is the most confident, NOT_FOUND is none. The two of a pair overlap by
-    `minimum` or more. No pairing finds more parts, at any depth: the first D boxes find as many as there are ranks
-    below D. (By COCO's rule a box takes the part that it overlaps most; so the box of a light cover may take the lamp
-    behind it, whose own box then finds nothing.)
-    """
-    ranks = np.full(len(overlaps), NOT_FOUND, dtype=np.int64)
-    best_first = np.argsort(-overlaps, axis=0, kind="stable")
-    wanted = [
-        [part for part in best_first[:, rank].tolist() if overlaps[part, rank] >= minimum]
-        for rank in range(overlaps.shape[1])
-    ]
-    for rank in range(len(wanted)):
-        _place(rank, wanted, ranks, set())
-    return ranks
-
-
-def _place(rank: int, wanted: list[list[int]], ranks: NDArray[np.int64], tried: set[int]) -> bool:
-    """Give a box one of the parts that it wants, moving the box that holds it where need be; tell whether it got one.
-
-    This is an augmenting path: no box that has a part is left without one, which makes every depth the best it can be.
-    """
-    for part in wanted[rank]:
-        if part in tried:
-            continue
-        tried.add(part)
-        if ranks[part] == NOT_FOUND or _place(int(ranks[part]), wanted, ranks, tried):
-            ranks[part] = rank
-            return True
-    return False
 
 
 @dataclass(frozen=True)
 class DepthRecall:
-    """Recall of the true parts by the `depth` most confident boxes of every image at IoU 0.5, all in [0, 1].
+    """Recall of the true parts by the `depth` (D) most confident boxes of every image at IoU 0.5, all in [0, 1].
 
-    Where images show more parts than `depth`, no detector reaches 1: `limit` is the highest recall that so many boxes
-    can reach, and the shares of it are the numbers to judge by.
+    If images show more than D parts, no detector reaches 1: `limit` is the highest recall that D boxes can reach, and
+    the shares of it are the numbers to compare. Field names are keys of metrics.json.
     """
 
     depth: int
     limit: float
     recall: float  # whatever the label of the box
     share: float  # recall / limit
-    recall_with_label: float  # the label being right
+    recall_with_label: float  # with the correct label
     share_with_label: float
 
 
 @dataclass(frozen=True)
 class DetectorMetrics:
-    """Scores over some annotated images, all in [0, 1]; a part or a size that never occurs has no entry.
+    """Scores on annotated images, all in [0, 1]; parts and sizes that never occur have no entry.
 
-    Only parts that occur in the images count. Boxes of other labels are left out first, so that they take no places in
-    the recall: a set in which only some of the parts are annotated does not punish a detector that finds more. Sizes
-    are shares of the image's area, see `detect.evaluation.precision_recall.SIZES`.
+    Boxes of labels that never occur are ignored, so that a data set with only some of the parts annotated does not
+    punish a detector that finds more. Sizes are shares of the image's area, see `precision_recall.SIZES`. Field names
+    are keys of metrics.json.
     """
 
     images: int
@@ -85,7 +51,7 @@ class DetectorMetrics:
     ap: float  # mean over parts and IoU 0.50:0.95, of the 100 most confident boxes of an image
     ap50: float
     ap75: float
-    recall: float  # of true parts by the top `recall_depth` boxes; see DepthRecall, which stands for all depths below
+    recall: float  # this and the next two are those of DepthRecall at D = recall_depth
     recall_with_label: float
     recall_limit: float
     recall_depth: int
@@ -98,16 +64,16 @@ class DetectorMetrics:
     curves: PrecisionRecall = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values, the curves apart."""
+        """Return the fields as plain JSON values, without the curves."""
         fields = {name: value for name, value in vars(self).items() if name != "curves"}
         return fields | {"recall_by_depth": [asdict(each) for each in self.recall_by_depth]}
 
 
-def measure(images: Sequence[AnnotatedImage], found: Sequence[RawParts]) -> DetectorMetrics:
-    """Return the metrics of the parts `found` in each of `images`, the most confident first."""
-    curves = precision_recall(images, found)
-    depths = recall_by_depth(images, [_only(curves.labels, parts) for parts in found])
-    chosen = depths[DEPTHS.index(RECALL_DEPTH)]
+def measure(images: Sequence[AnnotatedImage], detected: PartBoxes) -> DetectorMetrics:
+    """Return the metrics of the parts `detected` in `images`, one row per image in the same order."""
+    curves = precision_recall(images, detected)
+    recalls = recall_by_top_d(images, detected, curves.labels)
+    reported = recalls[TOP_D.index(REPORTED_D)]
     sizes = _parts_by_size(images)
     return DetectorMetrics(
         images=len(images),
@@ -115,68 +81,105 @@ def measure(images: Sequence[AnnotatedImage], found: Sequence[RawParts]) -> Dete
         ap=curves.average(),
         ap50=curves.average(iou=0.5),
         ap75=curves.average(iou=0.75),
-        recall=chosen.recall,
-        recall_with_label=chosen.recall_with_label,
-        recall_limit=chosen.limit,
-        recall_depth=RECALL_DEPTH,
-        ap_by_part=_named(curves.average_by_part()),
-        ap50_by_part=_named(curves.average_by_part(iou=0.5)),
-        parts_by_part=_named(Counter(int(label) for image in images for label in image.labels)),
+        recall=reported.recall,
+        recall_with_label=reported.recall_with_label,
+        recall_limit=reported.limit,
+        recall_depth=REPORTED_D,
+        ap_by_part=_by_name(curves.average_by_part()),
+        ap50_by_part=_by_name(curves.average_by_part(iou=0.5)),
+        parts_by_part=_by_name(Counter(int(label) for image in images for label in image.labels)),
         ap_by_size={size: curves.average(size=size) for size in sizes},
         parts_by_size=sizes,
-        recall_by_depth=depths,
+        recall_by_depth=recalls,
         curves=curves,
     )
 
 
-def recall_by_depth(images: Sequence[AnnotatedImage], found: Sequence[RawParts]) -> tuple[DepthRecall, ...]:
-    """Return the recall by the most confident 1 to 16 boxes `found` in each of `images`; 0 where no part is true."""
+def recall_by_top_d(
+    images: Sequence[AnnotatedImage], detected: PartBoxes, labels: Sequence[int]
+) -> tuple[DepthRecall, ...]:
+    """Return the recall by the 1 to 16 most confident boxes of each image, among those of the given labels."""
+    ranks, ranks_with_label = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for image, boxes, found in zip(images, detected.boxes, detected.labels, strict=True):
+        kept = np.isin(found, labels)
+        ranks.append(finding_ranks(image, boxes[kept]))
+        ranks_with_label.append(finding_ranks(image, boxes[kept], found[kept]))
+    any_label, right_label = np.concatenate(ranks), np.concatenate(ranks_with_label)
     counts = np.array([len(image.labels) for image in images], dtype=np.int64)
-    pairs = list(zip(images, found, strict=True))
-    ranks, ranks_with_label = (
-        np.array([rank for pair in pairs for rank in finding_ranks(*pair, with_label=with_label)], dtype=np.int64)
-        for with_label in (False, True)
-    )
     total = max(int(counts.sum()), 1)
     rows = []
-    for depth in DEPTHS:
-        reachable = int(np.minimum(counts, depth).sum())
-        hits, labelled = int((ranks < depth).sum()), int((ranks_with_label < depth).sum())
+    for top_d in TOP_D:
+        reachable = int(np.minimum(counts, top_d).sum())
+        hits, labelled = int((any_label < top_d).sum()), int((right_label < top_d).sum())
         shares = hits / max(reachable, 1), labelled / max(reachable, 1)
-        rows.append(DepthRecall(depth, reachable / total, hits / total, shares[0], labelled / total, shares[1]))
+        rows.append(DepthRecall(top_d, reachable / total, hits / total, shares[0], labelled / total, shares[1]))
     return tuple(rows)
 
 
-def finding_ranks(image: AnnotatedImage, found: RawParts, *, with_label: bool) -> NDArray[np.int64]:
-    """Return for every true part of an image the rank of the box that finds it, (M,); see `matched_ranks`."""
-    shared = overlaps(image.boxes, found.boxes)
-    if with_label:
-        shared = np.where(image.labels[:, None] == found.labels, shared, np.float32(0))
-    return matched_ranks(shared, RECALL_IOU)
+def finding_ranks(
+    image: AnnotatedImage, boxes: NDArray[np.float32], labels: NDArray[Any] | None = None
+) -> NDArray[np.int64]:
+    """Return for each true part of an image the rank of the box (N, 4) that finds it, (M,); see `matched_ranks`.
+
+    With `labels` (N,), a box finds only parts of its own label.
+    """
+    overlaps = box_iou(image.boxes, boxes)
+    if labels is not None:
+        overlaps = np.where(image.labels[:, None] == labels, overlaps, np.float32(0))
+    return matched_ranks(overlaps, RECALL_IOU)
 
 
-def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+def matched_ranks(overlaps: NDArray[np.float32], minimum: float) -> NDArray[np.int64]:
+    """Return for each of M parts the rank of the box that finds it, (M,), from their IoU with N boxes, (M, N).
+
+    Boxes are sorted by confidence: rank 0 is the most confident; NOT_FOUND means none. Matched pairs overlap by at
+    least `minimum`. The matching is the best one for every D: the first D boxes find as many parts as there are ranks
+    below D, and no matching finds more. (By COCO's rule a box takes the part that it overlaps most; so the box of a
+    light cover may take the lamp behind it, whose own box then finds nothing.)
+    """
+    ranks = np.full(len(overlaps), NOT_FOUND, dtype=np.int64)
+    best_first = np.argsort(-overlaps, axis=0, kind="stable")
+    candidates = [
+        [part for part in best_first[:, rank].tolist() if overlaps[part, rank] >= minimum]
+        for rank in range(overlaps.shape[1])
+    ]
+    for rank in range(len(candidates)):
+        _assign(rank, candidates, ranks, set())
+    return ranks
+
+
+def _assign(rank: int, candidates: list[list[int]], ranks: NDArray[np.int64], tried: set[int]) -> bool:
+    """Give a box one of its candidate parts, reassigning other boxes if necessary; return whether it got one.
+
+    This follows an augmenting path: no box that has a part loses it without another, so every D stays optimal.
+    """
+    for part in candidates[rank]:
+        if part in tried:
+            continue
+        tried.add(part)
+        if ranks[part] == NOT_FOUND or _assign(int(ranks[part]), candidates, ranks, tried):
+            ranks[part] = rank
+            return True
+    return False
+
+
+def box_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the intersection over union of boxes (M, 4) and (N, 4) xyxy, as (M, N)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = (high - low).clip(min=0).prod(axis=2)
+    intersection = (high - low).clip(min=0).prod(axis=2)
     area = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    union = area[0][:, None] + area[1][None] - shared
-    return np.asarray(shared / np.maximum(union, np.finfo(np.float32).tiny), dtype=np.float32)
+    union = area[0][:, None] + area[1][None] - intersection
+    return np.asarray(intersection / np.maximum(union, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
-def _only(labels: Sequence[int], parts: RawParts) -> RawParts:
-    kept = np.isin(parts.labels, labels)
-    return RawParts(parts.boxes[kept], parts.scores[kept], parts.labels[kept])
-
-
-def _named(by_label: Mapping[int, Number]) -> dict[str, Number]:
+def _by_name(by_label: Mapping[int, Number]) -> dict[str, Number]:
     return {PART_NAMES[label]: by_label[label] for label in sorted(by_label)}
 
 
 def _parts_by_size(images: Sequence[AnnotatedImage]) -> dict[str, int]:
-    """Return how many true parts each size has, without sizes that never occur; a limit belongs to both sides."""
-    shares = np.concatenate([np.zeros(0), *(relative_areas(image, image.boxes) for image in images)])
+    """Return the number of true parts by size, without sizes that never occur; a limit belongs to both its sides."""
+    areas = np.concatenate([np.zeros(0), *(relative_areas(image, image.boxes) for image in images)])
     limits = {size: ends for size, ends in SIZES.items() if size != "all"}
-    counts = {size: int(((shares >= low) & (shares <= high)).sum()) for size, (low, high) in limits.items()}
+    counts = {size: int(((areas >= low) & (areas <= high)).sum()) for size, (low, high) in limits.items()}
     return {size: count for size, count in counts.items() if count}

@@ -1,4 +1,4 @@
-"""What a measurement leaves in its folder: metrics.json, and figures of precision and recall."""
+"""What `parts eval` leaves behind: tables in the terminal, metrics.json, and plots of precision and recall."""
 
 from pathlib import Path
 from typing import Any
@@ -15,112 +15,108 @@ from detect.evaluation.metrics import RECALL_IOU, DetectorMetrics
 from detect.evaluation.precision_recall import RECALLS
 
 METRICS, PRECISION, RECALL = "metrics.json", "precision_recall.png", "recall_by_boxes.png"
-DRAWN_IOUS = (0.5, 0.75)
+PLOTTED_IOUS = (0.5, 0.75)
+TABLE_TOP_D = (4, 6, 8, 10, 16)
+SIZE_NAMES = {"small": "under 0.25 % of the image", "medium": "0.25 to 1 %", "large": "over 1 %"}
 QUIET = "#8a8f98"
 
 
 def write_quality(metrics: DetectorMetrics, folder: Path, *, weights: Path, annotations: Path) -> Path:
-    """Write metrics.json, with the hashes of the files that were measured, and the figures; return the folder.
+    """Write metrics.json, with hashes of the evaluated files, and the plots; return the folder.
 
-    precision_recall.png shows the mean curves and those of every part, recall_by_boxes.png the recall by 1 to 16 boxes
-    below the highest that so many can reach. Raises UserError where a file cannot be read or written.
+    precision_recall.png has the mean curves and those of every part; recall_by_boxes.png has the recall by 1 to 16
+    boxes and the limit that they can reach. Raises UserError if a file cannot be read or written.
     """
     files = {"weights": weights, "annotations": annotations}
     made_from = {name: {"file": str(path), "sha256": sha256_of_file(path)} for name, path in files.items()}
     write_json(folder / METRICS, made_from | metrics.to_dict())
-    _draw_precision(metrics, folder / PRECISION)
-    _draw_recall(metrics, folder / RECALL)
+    _plot_precision(metrics, folder / PRECISION)
+    _plot_recall(metrics, folder / RECALL)
     return folder
 
 
-def _draw_precision(metrics: DetectorMetrics, path: Path) -> None:
+def show_metrics(metrics: DetectorMetrics) -> None:
+    """Print tables of average precision in total and by size, of recall by number of boxes, and of AP by part."""
+    print_tables(_precision_table(metrics), _recall_table(metrics), _part_table(metrics))
+
+
+def _plot_precision(metrics: DetectorMetrics, path: Path) -> None:
     with figure_written_to(path, width=13.0, height=7.0) as figure:
         left, right = figure.subfigures(1, 2, width_ratios=(1, 1.7))
         axes = left.subplots()
-        _draw_curves(axes, metrics, None)
+        _plot_curves(axes, metrics, None)
         scores = {0.5: metrics.ap50, 0.75: metrics.ap75}
-        axes.legend([f"IoU {iou}: AP {scores[iou]:.3f}" for iou in DRAWN_IOUS], frameon=False, loc="best")
+        axes.legend([f"IoU {iou}: AP {scores[iou]:.3f}" for iou in PLOTTED_IOUS], frameon=False, loc="best")
         axes.set(title=f"mean over {len(metrics.ap_by_part)} parts: AP {metrics.ap:.3f}")
         axes.set(xlabel="recall", ylabel="precision")
         panels = right.subplots(4, 4, sharex=True, sharey=True)
         for label, (name, panel) in enumerate(zip(PART_NAMES, panels.flat, strict=True)):
-            _draw_part(panel, metrics, label, name)
+            _plot_part(panel, metrics, label, name)
         right.supxlabel("recall", fontsize="medium")
 
 
-def _draw_part(axes: Any, metrics: DetectorMetrics, label: int, name: str) -> None:
+def _plot_part(axes: Any, metrics: DetectorMetrics, label: int, name: str) -> None:
     if name not in metrics.ap50_by_part:
         axes.set_title(f"{name}\nno true part", fontsize="small", color=QUIET)
         return
-    _draw_curves(axes, metrics, label)
+    _plot_curves(axes, metrics, label)
     score, count = metrics.ap50_by_part[name], metrics.parts_by_part[name]
     axes.set_title(f"{name}\nAP50 {score:.3f}, {count:,} true", fontsize="small")
 
 
-def _draw_curves(axes: Any, metrics: DetectorMetrics, label: int | None) -> None:
-    for colour, iou in zip(COLOURS, DRAWN_IOUS, strict=False):
+def _plot_curves(axes: Any, metrics: DetectorMetrics, label: int | None) -> None:
+    for colour, iou in zip(COLOURS, PLOTTED_IOUS, strict=False):
         axes.plot(RECALLS, _reached(metrics.curves.curve(iou, label)), color=colour, linewidth=1.6, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
 
 
 def _reached(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the curve with NaN, which is not drawn, where a recall is not reached; the first 0 ends the line."""
-    reached = int((curve > 0).sum())  # no curve rises
+    """Return the falling curve up to its first 0, then NaN, which is not drawn: those recalls are not reached."""
+    reached = int((curve > 0).sum())
     return np.where(np.arange(len(curve)) <= reached, curve, np.nan)
 
 
-def _draw_recall(metrics: DetectorMetrics, path: Path) -> None:
-    depths = [row.depth for row in metrics.recall_by_depth]
-    drawn = {"whatever the label": ("recall", "share"), "label right": ("recall_with_label", "share_with_label")}
+def _plot_recall(metrics: DetectorMetrics, path: Path) -> None:
+    rows = metrics.recall_by_depth
+    top_d = [row.depth for row in rows]
+    lines = {"whatever the label": ("recall", "share"), "label right": ("recall_with_label", "share_with_label")}
     with figure_written_to(path, width=11.0, height=4.4) as figure:
         left, right = figure.subplots(1, 2, sharex=True)
-        limits = [row.limit for row in metrics.recall_by_depth]
-        left.plot(depths, limits, "--", color=QUIET, label="at most: so many boxes, a part each")
-        for colour, (name, (recall, share)) in zip(COLOURS, drawn.items(), strict=False):
-            left.plot(depths, [getattr(row, recall) for row in metrics.recall_by_depth], ".-", color=colour, label=name)
-            right.plot(depths, [getattr(row, share) for row in metrics.recall_by_depth], ".-", color=colour, label=name)
+        left.plot(top_d, [row.limit for row in rows], "--", color=QUIET, label="limit: every box finds a part")
+        for colour, (name, (recall, share)) in zip(COLOURS, lines.items(), strict=False):
+            left.plot(top_d, [getattr(row, recall) for row in rows], ".-", color=colour, label=name)
+            right.plot(top_d, [getattr(row, share) for row in rows], ".-", color=colour, label=name)
         left.set(title=f"recall of {metrics.parts:,} true parts at IoU {RECALL_IOU}", ylabel="share of all true parts")
-        right.set(title="the same, of what so many boxes can reach", ylabel="share of the highest recall")
+        right.set(title="recall as share of the limit", ylabel="share of the limit")
         for axes in (left, right):
-            axes.set(xlabel="boxes of an image, the most confident first", ylim=(0, 1.02), xticks=depths)
+            axes.set(xlabel="most confident boxes per image", ylim=(0, 1.02), xticks=top_d)
             axes.axvline(metrics.recall_depth, color=QUIET, linewidth=0.8, zorder=0)
             axes.legend(frameon=False, loc="lower right")
 
 
-SHOWN_DEPTHS = (4, 6, 8, 10, 16)
-SIZE_NAMES = {"small": "under 0.25 % of the image", "medium": "0.25 to 1 %", "large": "over 1 %"}
-
-
-def show_metrics(metrics: DetectorMetrics) -> None:
-    """Print average precision in all and by size, recall by the number of boxes, and average precision by part."""
-    print_tables(_precision(metrics), _recall(metrics), _parts(metrics))
-
-
-def _precision(metrics: DetectorMetrics) -> Table:
+def _precision_table(metrics: DetectorMetrics) -> Table:
     table = _table(f"{metrics.parts:,} true parts in {metrics.images:,} images", "average precision", "value", "parts")
-    whole = {"AP, mean over IoU 0.50 to 0.95": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75}
-    for name, value in whole.items():
+    total = {"AP, mean over IoU 0.50 to 0.95": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75}
+    for name, value in total.items():
         table.add_row(name, f"{value:.3f}", f"{metrics.parts:,}")
     for size, value in metrics.ap_by_size.items():
         table.add_row(f"AP {size}, {SIZE_NAMES[size]}", f"{value:.3f}", f"{metrics.parts_by_size[size]:,}")
     return table
 
 
-def _recall(metrics: DetectorMetrics) -> Table:
+def _recall_table(metrics: DetectorMetrics) -> Table:
     title = f"recall@D, by the D most confident boxes, IoU {RECALL_IOU}"
     table = _table(title, "D", "limit", "recall", "of limit", "label right", "of limit")
     for row in metrics.recall_by_depth:
-        if row.depth in SHOWN_DEPTHS:
+        if row.depth in TABLE_TOP_D:
             values = (row.limit, row.recall, row.share, row.recall_with_label, row.share_with_label)
             table.add_row(str(row.depth), *(f"{value:.3f}" for value in values))
-    each = metrics.parts / max(metrics.images, 1)
-    table.caption = (
-        f"An image shows {each:.1f} parts, a box finds one: no D boxes pass the limit. Judge by the share of it."
-    )
+    mean = metrics.parts / max(metrics.images, 1)
+    table.caption = f"Images show {mean:.1f} parts on average; no D boxes exceed the limit, so compare shares of it."
     return table
 
 
-def _parts(metrics: DetectorMetrics) -> Table:
+def _part_table(metrics: DetectorMetrics) -> Table:
     table = _table("by part", "part", "AP50", "AP", "parts")
     for name, count in metrics.parts_by_part.items():
         table.add_row(name, f"{metrics.ap50_by_part[name]:.3f}", f"{metrics.ap_by_part[name]:.3f}", f"{count:,}")

@@ -1,7 +1,8 @@
-"""The door to MMDetection: builds SSD networks of it from our recipes. Nothing outside `detect/` imports an mm package.
+"""The door to MMDetection: SSD networks built from our recipes, and pretrained weights for their backbones.
 
-MMEngine's own loaders run code found in YAML, Python configurations and pickles, so none is used here:
-networks are built from plain dictionaries and weights are put in with `load_state_dict`.
+Outside detect/model and detect/training, nothing imports an mm package. MMEngine's loaders run code found in
+YAML, Python configurations and pickles, so none is used: networks are built from plain dictionaries, and weights are
+loaded with `load_state_dict`.
 """
 
 import contextlib
@@ -19,31 +20,18 @@ from detect.recipes import DetectorRecipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
-VGG_EXTRA_PADDING = {300: (1, 1, 0, 0), 512: (1, 1, 1, 1, 1)}
-VGG_EXTRA_STRIDE = {300: (2, 2, 1, 1), 512: (2, 2, 2, 2, 1)}
 VGG_CHANNELS = {300: (512, 1024, 512, 256, 256, 256), 512: (512, 1024, 512, 256, 256, 256, 256)}
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Swallow warnings, standard output and the log lines of the mm packages; exceptions pass unchanged."""
-    captured = io.StringIO()
-    with without_library_messages(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
-        yield
-
-
-def missing_package(error: ImportError) -> UserError:
-    """Return what to tell a user whose mm packages are absent or broken."""
-    return UserError(f"the detector needs MMDetection ({error}); install it with `make setup`, see `cli.py doctor`")
+VGG_EXTRA_STRIDE = {300: (2, 2, 1, 1), 512: (2, 2, 2, 2, 1)}
+VGG_EXTRA_PADDING = {300: (1, 1, 0, 0), 512: (1, 1, 1, 1, 1)}
+TORCHVISION_NAMES = {"ssdlite_mobilenetv2": "mobilenet_v2", "ssd_vgg16": "vgg16", "ssd_resnet18": "resnet18"}
 
 
 def build_network(recipe: DetectorRecipe) -> "nn.Module":
-    """Return MMDetection's SSD for `recipe`, initialised from torch's global generator, in training mode, on the CPU.
+    """Return MMDetection's SSD for `recipe`: on the CPU, in training mode, initialised from torch's global generator.
 
-    Raises UserError where the mm packages are missing.
+    Raises UserError if the mm packages are missing.
     """
     from data_cache.base.depthwise import with_fast_depthwise
 
@@ -55,28 +43,57 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
             from mmengine.config import ConfigDict
             from mmengine.registry import DefaultScope
         except ImportError as error:
-            raise missing_package(error) from error
+            remedy = "install it with `make setup`, see `cli.py doctor`"
+            raise UserError(f"the detector needs MMDetection ({error}); {remedy}") from error
         with DefaultScope.overwrite_default_scope("mmdet"):
             network: nn.Module = MODELS.build(ConfigDict(network_config(recipe)))
         network.init_weights()  # type: ignore[operator]
-    return with_fast_depthwise(repair_head(network))
+    return with_fast_depthwise(network)
 
 
-def repair_head(network: "nn.Module") -> "nn.Module":
-    """Give the SSD head the `loss_cls` that `predict` asks for and SSDHead never sets.
+def load_backbone(weights: str, backbone: "nn.Module", architecture: str) -> list[str]:
+    """Load `weights` (see `pretrained_state`) into the backbone; return the names of tensors that they do not contain.
 
-    A fault of MMDetection (issues 11063, 11305, 11780), still in 3.5.1: without it `predict` raises AttributeError.
+    torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in the same order, so tensors are
+    paired by order, without the classifier's. Raises UserError unless every pair has the same shape.
     """
-    head: Any = network.bbox_head
-    if not hasattr(head, "loss_cls"):
-        head.loss_cls = None
-    return network
+    given = list(_backbone_tensors(pretrained_state(weights, TORCHVISION_NAMES[architecture])).values())
+    own = dict(backbone.state_dict())
+    paired = dict(zip(own, given, strict=False))
+    for name, tensor in paired.items():
+        if own[name].shape != tensor.shape:
+            raise UserError(
+                f"{weights}: does not fit the backbone at {name}: {tuple(tensor.shape)} given, "
+                f"{tuple(own[name].shape)} needed; give weights of the same network and width"
+            )
+    if not paired or len(given) > len(own):
+        remedy = "give weights of the same network"
+        raise UserError(f"{weights}: {len(given)} tensors for a backbone of {len(own)}; {remedy}")
+    backbone.load_state_dict(own | paired)
+    return [name for name in own if name not in paired]
+
+
+def _backbone_tensors(state: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """Return the tensors named "backbone.*" if there are any (a whole detector), otherwise all but the classifier."""
+    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    return backbone or {name: tensor for name, tensor in state.items() if not name.startswith(("classifier.", "fc."))}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings, output and log records of chatty libraries; exceptions pass."""
+    captured = io.StringIO()
+    with without_library_messages(), contextlib.redirect_stdout(captured), contextlib.redirect_stderr(captured):
+        yield
 
 
 def network_config(recipe: DetectorRecipe) -> dict[str, Any]:
-    """Return the network as the dictionary that MMDetection's registry builds from."""
-    build = {"ssdlite_mobilenetv2": _ssdlite, "ssd_vgg16": _ssd_vgg, "ssd_resnet18": _ssd_resnet}[recipe.architecture]
-    return build(recipe) | {
+    """Return the dictionary from which MMDetection's registry builds the network.
+
+    It has no test settings: inference is `detect.model.detector`, not MMDetection's `predict`.
+    """
+    config = {"ssdlite_mobilenetv2": _ssdlite, "ssd_vgg16": _ssd_vgg, "ssd_resnet18": _ssd_resnet}[recipe.architecture]
+    return config(recipe) | {
         "type": "SingleStageDetector",
         "data_preprocessor": {"type": "DetDataPreprocessor", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
         "train_cfg": {
@@ -94,13 +111,6 @@ def network_config(recipe: DetectorRecipe) -> dict[str, Any]:
             "pos_weight": -1,
             "neg_pos_ratio": 3,
             "debug": False,
-        },
-        "test_cfg": {
-            "nms_pre": recipe.candidates,
-            "nms": {"type": "nms", "iou_threshold": recipe.nms_iou},
-            "min_bbox_size": 0,
-            "score_thr": recipe.score_threshold,
-            "max_per_img": recipe.top_k,
         },
     }
 
@@ -152,20 +162,20 @@ def _ssd_vgg(recipe: DetectorRecipe) -> dict[str, Any]:
 
 
 def _ssdlite(recipe: DetectorRecipe) -> dict[str, Any]:
-    batch_norm = {"type": "BN", "eps": 1e-3, "momentum": 0.1}  # SSDLite's 0.03 is too slow for short trainings
-    trunk = (*(_mobilenet_width(width * recipe.widen_factor) for width in (32, 96)), 1280)
-    channels = trunk + recipe.extra_channels
+    batch_norm = {"type": "BN", "eps": 1e-3, "momentum": 0.1}  # SSDLite's 0.03 is too slow for short training runs
+    backbone_channels = (*(_mobilenet_width(width * recipe.widen_factor) for width in (32, 96)), 1280)
+    channels = backbone_channels + recipe.extra_channels
     extra = len(recipe.extra_channels)
     return {
         "backbone": {
             "type": "MobileNetV2",
             "widen_factor": recipe.widen_factor,
-            "out_indices": (2, 4, 7),  # strides 8, 16, 32; the usual SSDLite lacks stride 8, where most parts live
+            "out_indices": (2, 4, 7),  # strides 8, 16, 32; the usual SSDLite lacks stride 8, where most parts are found
             "norm_cfg": batch_norm,
         },
         "neck": {
             "type": "SSDNeck",
-            "in_channels": trunk,
+            "in_channels": backbone_channels,
             "out_channels": channels,
             "level_strides": (2,) * extra,
             "level_paddings": (1,) * extra,
@@ -179,7 +189,7 @@ def _ssdlite(recipe: DetectorRecipe) -> dict[str, Any]:
 
 
 def _ssd_resnet(recipe: DetectorRecipe) -> dict[str, Any]:
-    """A narrow ResNet-18 with a feature pyramid: dense convolutions, which a CPU likes, and context at stride 8."""
+    """Return a narrow ResNet-18 with a feature pyramid: dense convolutions, fast on a CPU, and context at stride 8."""
     base = round(64 * recipe.widen_factor)
     batch_norm = {"type": "BN"}
     channels = (base,) * len(recipe.strides)
@@ -206,36 +216,6 @@ def _ssd_resnet(recipe: DetectorRecipe) -> dict[str, Any]:
 
 
 def _mobilenet_width(width: float) -> int:
-    """Return MobileNetV2's channels for a scaled width: a multiple of 8, not below 90 % of it (MobileNetV2, code)."""
+    """Return the nearest multiple of 8 that is at least 90 % of `width`, as in the published code of MobileNetV2."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * width else rounded + 8
-
-
-NETWORKS = {"ssdlite_mobilenetv2": "mobilenet_v2", "ssd_vgg16": "vgg16", "ssd_resnet18": "resnet18"}  # torchvision's
-
-
-def load_trunk(weights: str, trunk: "nn.Module", architecture: str) -> list[str]:
-    """Put `weights` (see `pretrained_state`) into the `trunk` of an architecture of DetectorRecipe.
-
-    Returns the names of the trunk's tensors that the weights do not hold.
-    torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in one order, so tensors are
-    paired by order and every pair must agree in shape; the classifier is left out. Raises UserError where they do not.
-    """
-    given = list(_trunk_only(pretrained_state(weights, NETWORKS[architecture])).values())
-    own = dict(trunk.state_dict())
-    paired = dict(zip(own, given, strict=False))
-    for name, tensor in paired.items():
-        if own[name].shape != tensor.shape:
-            raise UserError(
-                f"{weights}: does not fit the trunk at {name}: {tuple(tensor.shape)} given, "
-                f"{tuple(own[name].shape)} needed; give weights of the same network and width"
-            )
-    if not paired or len(given) > len(own):
-        raise UserError(f"{weights}: {len(given)} tensors for a trunk of {len(own)}; give weights of the same network")
-    trunk.load_state_dict(own | paired)
-    return [name for name in own if name not in paired]
-
-
-def _trunk_only(state: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
-    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
-    return backbone or {name: tensor for name, tensor in state.items() if not name.startswith(("classifier.", "fc."))}

@@ -1,6 +1,5 @@
 """A command of cli.py on toy data, with what may be varied in a run: `python -m soak.varied VARIATION COMMAND ...`."""
 
-import functools
 import json
 import multiprocessing
 import os
@@ -53,11 +52,7 @@ def applied(variation: Variation) -> Iterator[None]:
         torch.set_num_threads(variation.threads)
         held.callback(multiprocessing.set_start_method, before, force=True)
         multiprocessing.set_start_method(variation.start, force=True)
-        patch.setattr(
-            detect.extraction.job,
-            "prepare_job",
-            functools.partial(detect.extraction.job.prepare_job, shard_size=variation.shard),
-        )
+        patch.setattr(detect.extraction.job, "SHARD_SIZE", variation.shard)
         patch.setitem(reid.features.extraction.BATCH, "cpu", variation.batch)
         yield
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, read_parts
 from data_cache.parts.shards import shards_folder
 from detect.model.detector import Detector
-from detect.model.nms import PartBatch, finish
+from detect.model.nms import PartBatch, postprocess
 from detect.model.ssd import build_network
 from detect.recipes import DetectorRecipe
 from helpers.faults.detection import here, one_line
@@ -53,13 +53,13 @@ ANSWERS: tuple[tuple[tuple[float, float, float, float], float, Callable[[float, 
 class Nonsense(StandIn):
     """Gives every picture all of `ANSWERS`, in an order of its own, each for another part."""
 
-    def find(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
+    def detect(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
         """Return what the post-processing makes of the answers."""
         order = torch.randperm(len(ANSWERS), generator=torch.Generator().manual_seed(int(sizes.sum())))
         boxes, scores = torch.tensor([box for box, _, _ in ANSWERS]), torch.tensor([score for _, score, _ in ANSWERS])
         labels = torch.arange(len(ANSWERS)) % 16
         found = PartBatch(*(values[order].expand(len(sizes), *values.shape) for values in (boxes, scores, labels)))
-        return finish(found, torch.from_numpy(np.asarray(sizes, dtype=np.float32)), self.recipe)
+        return postprocess(found, torch.from_numpy(np.asarray(sizes, dtype=np.float32)), self.recipe)
 
 
 class Broken(StandIn):
@@ -68,7 +68,7 @@ class Broken(StandIn):
     box: tuple[float, float, float, float] = (2, 3, 12, 13)
     score, label = 0.5, 3
 
-    def find(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
+    def detect(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
         """Return the box, past all post-processing."""
         shape = (len(sizes), self.recipe.top_k)
         found = PartBatch(torch.zeros(*shape, 4), torch.zeros(shape), torch.full(shape, -1))
@@ -145,9 +145,9 @@ class Failing(Detector):
         torch.manual_seed(0)
         super().__init__(build_network(recipe), recipe, "cpu")
 
-    def raw(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return logits and offsets, the first half of the channels of every second picture spoilt."""
-        levels = [[level.clone() for level in kind] for kind in super().raw(inputs)]
+        levels = [[level.clone() for level in kind] for kind in super().forward(inputs)]
         for level in (*levels[0], *levels[1]) if self.spoilt is not None else ():
             level[1::2, : level.shape[1] // 2] = self.spoilt
         return levels[0], levels[1]

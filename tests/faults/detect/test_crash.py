@@ -146,7 +146,7 @@ def test_a_reading_process_that_is_killed_ends_the_run_with_one_line(
     data: Path, calls: list[str], tmp_path: Path
 ) -> None:
     output = folder(tmp_path / "0")
-    ended = start(words(data, output, workers=2), tmp_path / "log", KillWorker(3, "find")).wait()
+    ended = start(words(data, output, workers=2), tmp_path / "log", KillWorker(3, "detect")).wait()
     assert ended.code == 1 and not output.exists()
     assert list(shards_folder(output).glob("*.h5"))
     assert here(words(data, output)).code == 0
@@ -161,7 +161,7 @@ def signalled(data: Path, place: Path, number: signal.Signals, *, group: bool) -
     With `group` its workers get the signal too, as from a terminal or a batch system, and have ended when it wakes.
     """
     output = folder(place)
-    run = start(words(data, output, workers=2), place / "log", Pause(5, "find", folder=place))
+    run = start(words(data, output, workers=2), place / "log", Pause(5, "detect", folder=place))
     wait_until((place / "paused").exists)
     if group:
         os.kill(run.process.pid, signal.SIGSTOP)

@@ -47,7 +47,7 @@ def assert_made_again(data: Path, output: Path, damaged: list[Path]) -> None:
     ended = here(words(data, output), watch)
     assert ended.code == 0, ended.told
     assert all(f"{path}: damaged" in ended.told for path in damaged)
-    assert f"going on: {IMAGES - images} of {IMAGES} images were finished before" in ended.told
+    assert f"resuming: {IMAGES - images} of {IMAGES} images were finished before" in ended.told
     assert len(watch.seen) == len(damaged) + 1  # and the cache
     assert output.read_bytes() == (data.parent / "whole.h5").read_bytes()
     assert leftovers(output) == []
@@ -86,7 +86,7 @@ def test_shards_that_changed_places_are_made_again(data: Path, unmerged: Path, t
     shards[0].write_bytes(second)
     shards[1].write_bytes(first)
     ended = here(words(data, output))
-    assert ended.code == 0 and f"going on: {IMAGES - 2 * SHARD} of {IMAGES}" in ended.told
+    assert ended.code == 0 and f"resuming: {IMAGES - 2 * SHARD} of {IMAGES}" in ended.told
     assert output.read_bytes() == (data.parent / "whole.h5").read_bytes()
 
 

@@ -30,7 +30,7 @@ class FailFrom(Fail):
     def __call__(self, name: str, arguments: Sequence[Any]) -> None:
         """Take a call about to be made."""
         self.seen.append(name)
-        if len(self.seen) >= self.at and name not in ("find", "rmtree"):  # what they call fails instead
+        if len(self.seen) >= self.at and name not in ("detect", "rmtree"):  # what they call fails instead
             self.act(name, arguments)
 
 
@@ -154,7 +154,7 @@ def test_a_folder_that_may_not_be_used_is_told_before_the_work(data: Path, tmp_p
     try:
         if os.access(tmp_path, os.W_OK):
             pytest.skip("this user may write everywhere")
-        watch = Watch(name="find")
+        watch = Watch(name="detect")
         one_line(here(words(data, tmp_path / "parts.h5"), watch), "parts.h5", os.strerror(errno.EACCES))
         assert not watch.seen
     finally:
@@ -182,7 +182,7 @@ def test_a_place_where_nothing_can_be_written_is_told_before_the_work(data: Path
         (tmp_path / file).write_bytes(b"mine")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = leftovers(tmp_path / name if "/" not in name else tmp_path / "none")
-    watch = Watch(name="find")
+    watch = Watch(name="detect")
     one_line(here(words(data, tmp_path / name), watch), name)
     assert not watch.seen
     assert sorted(path.name for path in tmp_path.iterdir()) == before

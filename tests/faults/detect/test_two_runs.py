@@ -46,7 +46,7 @@ def assert_whole(data: Path, output: Path) -> None:
 
 @pytest.mark.parametrize(
     ("at", "name", "workers"),
-    [(1, "find", 0), (4, "find", 2), (2, "write_bytes", 0), (SHARDS + 1, "mkstemp", 0), (2 * SHARDS + 1, "fsync", 0)],
+    [(1, "detect", 0), (4, "detect", 2), (2, "write_bytes", 0), (SHARDS + 1, "mkstemp", 0), (2 * SHARDS + 1, "fsync", 0)],
 )
 def test_a_second_run_is_refused_and_the_first_ends_as_if_alone(
     data: Path, tmp_path: Path, at: int, name: str, workers: int
@@ -55,7 +55,7 @@ def test_a_second_run_is_refused_and_the_first_ends_as_if_alone(
     with paused(data, tmp_path / "0", at, name, workers) as first:
         before = contents(output.parent)
         for more in ([], ["--limit", "20"], ["--batch-size", "1"]):
-            watch = Watch(name="find")
+            watch = Watch(name="detect")
             one_line(here(words(data, output, *more), watch), "another run", str(first.process.pid), "wait for it")
             assert not watch.seen
         assert contents(output.parent) == before
@@ -66,19 +66,19 @@ def test_a_second_run_is_refused_and_the_first_ends_as_if_alone(
 def test_a_second_run_finds_the_cache_finished_while_the_first_clears_up(data: Path, tmp_path: Path) -> None:
     output = tmp_path / "0/run/parts.h5"
     with paused(data, tmp_path / "0", 1, "rmtree") as first:
-        watch = Watch(name="find")
+        watch = Watch(name="detect")
         second = here(words(data, output), watch)
         assert second.code == 0 and "finished before" in second.told and not watch.seen
     assert first.wait().code == 0
     assert_whole(data, output)
 
 
-@pytest.mark.parametrize(("at", "name"), [(1, "mkdir"), (1, "open"), (1, "find")])
+@pytest.mark.parametrize(("at", "name"), [(1, "mkdir"), (1, "open"), (1, "detect")])
 def test_a_run_overtaken_by_another_ends_with_the_same_bytes(data: Path, tmp_path: Path, at: int, name: str) -> None:
     output = tmp_path / "0/run/parts.h5"
     with paused(data, tmp_path / "0", at, name) as slow:
         other = here(words(data, output))
-        if name == "find":  # it holds the lock by then
+        if name == "detect":  # it holds the lock by then
             one_line(other, "another run")
         else:
             assert other.code == 0, other.told

@@ -22,7 +22,7 @@ PATIENCE = 120.0  # seconds before a run that should have ended is called hangin
 WATCHED: tuple[tuple[Any, str], ...] = (
     *((Path, name) for name in ("mkdir", "write_bytes", "chmod", "replace", "unlink")),
     *((os, name) for name in ("open", "write", "fsync", "truncate", "rename", "replace", "mkdir", "unlink", "rmdir")),
-    *((tempfile, "mkstemp"), (shutil, "rmtree"), (StandIn, "find")),
+    *((tempfile, "mkstemp"), (shutil, "rmtree"), (StandIn, "detect")),
 )
 
 

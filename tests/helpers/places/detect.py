@@ -1,4 +1,4 @@
-"""A toy set with a detector in its run folder; apart from the set, which loads no torch."""
+"""A toy data set with a detector trained on it; in a file of its own, because it imports torch."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import torch
 
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
-from detect.training.train import METRICS, WEIGHTS
+from detect.training.runs import METRICS, WEIGHTS
 from helpers.toy.annotations import TINY, toy_set
 
 
-def toy_place(folder: Path) -> Path:
-    """Write toy data with a CSV, and under `runs` a detector named demo, of random weights; return `folder`."""
+def toy_workspace(folder: Path) -> Path:
+    """Write a toy set into `folder`/data, and a detector "demo" with random weights into `folder`/runs."""
     toy_set(folder / "data", 4)
     names = sorted(path.name for path in (folder / "data/images").iterdir())
     rows = [f"images/{name},{index // 2},0,train" for index, name in enumerate(names)]

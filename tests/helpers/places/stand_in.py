@@ -1,6 +1,5 @@
-"""A stand-in for the part detector's network, and pictures for it: the whole command in a tenth of a second."""
+"""A stand-in for the part detector, and images for it: the command `detect` in a tenth of a second."""
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,36 +32,34 @@ BATCH, SHARD = 3, 6  # images
 
 
 class StandIn(Detector):
-    """A detector that reads the parts off an image's first row of pixels: another image, other parts, at no cost."""
+    """A detector that derives the parts from an image's first row of pixels: other images give other parts."""
 
     def __init__(self, recipe: DetectorRecipe) -> None:
         self.recipe, self.device = recipe, "cpu"
 
-    def find(self, pixels: Tensor, sizes: NDArray[np.integer[Any]]) -> PartBatch:
-        """Return up to `top_k` parts of each image; its first byte tells how many."""
-        places = self.recipe.top_k
-        told = pixels[:, 0, :places].long()  # (B, K, 3)
-        own = torch.from_numpy(np.asarray(sizes, dtype=np.float32)).repeat(1, 2)[:, None]  # (B, 1, 4)
-        corners = torch.cat([told[..., :2] / 512, 0.75 + told[..., 1:] / 1024], dim=-1).float()
-        there = torch.arange(places) < told[:, :1, 0] % (places + 1)
-        scores = ((255 - torch.arange(places)) / 256).expand_as(there)
-        labels = torch.where(there, told[..., 2] % 16, -1)
-        return PartBatch(torch.where(there[..., None], corners * own, 0.0), torch.where(there, scores, 0.0), labels)
+    def detect(self, pixels: Tensor, sizes: NDArray[np.integer[Any]]) -> PartBatch:
+        """Return up to `top_k` parts of each image; the first byte decides how many."""
+        slots = self.recipe.top_k
+        row = pixels[:, 0, :slots].long()  # (B, K, 3)
+        limits = torch.from_numpy(np.asarray(sizes, dtype=np.float32)).repeat(1, 2)[:, None]  # (B, 1, 4)
+        corners = torch.cat([row[..., :2] / 512, 0.75 + row[..., 1:] / 1024], dim=-1).float()
+        used = torch.arange(slots) < row[:, :1, 0] % (slots + 1)
+        scores = ((255 - torch.arange(slots)) / 256).expand_as(used)
+        labels = torch.where(used, row[..., 2] % 16, -1)
+        return PartBatch(torch.where(used[..., None], corners * limits, 0.0), torch.where(used, scores, 0.0), labels)
 
 
 @contextmanager
 def stand_in(make: Callable[[DetectorRecipe], Detector] = StandIn) -> Iterator[None]:
-    """Put a stand-in where the network is loaded, and make small shards."""
+    """Load a stand-in instead of a detector, and make small shards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detect.model.detector, "load_detector", lambda weights, device: make(read_recipe(weights)))
-        patch.setattr(
-            detect.extraction.job, "prepare_job", functools.partial(detect.extraction.job.prepare_job, shard_size=SHARD)
-        )
+        patch.setattr(detect.extraction.job, "SHARD_SIZE", SHARD)
         yield
 
 
 def data_set(folder: Path, count: int, damaged: int | None = 5) -> Path:
-    """Write `count` small pictures, one of them cut short, images.csv, and weights that hold a recipe alone."""
+    """Write `count` small images, one of them truncated, images.csv, and weights of another network with RECIPE."""
     random = np.random.default_rng(0)
     (folder / "images").mkdir(parents=True)
     names = [f"images/{index:04d}.png" for index in range(count)]
@@ -72,18 +69,18 @@ def data_set(folder: Path, count: int, damaged: int | None = 5) -> Path:
     if damaged is not None:
         (folder / names[damaged]).write_bytes((folder / names[damaged]).read_bytes()[:200])
     write_list(folder, names)
-    write_weights(folder / "w.safetensors", nn.BatchNorm2d(1), RECIPE)  # the same numbers every time
+    write_weights(folder / "w.safetensors", nn.BatchNorm2d(1), RECIPE)  # no random numbers
     return folder
 
 
 def write_list(folder: Path, names: Sequence[str]) -> None:
-    """Write the CSV that makes these images a data set; every name is quoted."""
+    """Write images.csv, which makes these images a data set; names are quoted."""
     quoted = ('"' + name.replace('"', '""') + '",1,0,train' for name in names)
     (folder / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *quoted]) + "\n")
 
 
 def words(data: Path, output: Path, *more: str, workers: int = 0) -> list[str]:
-    """Return the command line of stage one over `data`."""
-    places = ["--data-root", str(data), "--weights", str(data / "w.safetensors"), "--output", str(output)]
+    """Return the arguments of `detect` on `data`."""
+    paths = ["--data-root", str(data), "--weights", str(data / "w.safetensors"), "--output", str(output)]
     options = ["--device", "cpu", "--batch-size", str(BATCH), "--workers", str(workers), *more]
-    return ["detect", "--dataset", "folder", *places, *options]
+    return ["detect", "--dataset", "folder", *paths, *options]
