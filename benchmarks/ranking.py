@@ -1,7 +1,7 @@
 """Ranking at the sizes of the four benchmarks: against the matrix product alone, a full argsort, other roundings."""
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,8 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measure import best_seconds
-from reid.retrieval.rank_counting import TIE
-from reid.retrieval.ranking import Labels, Matrix, full_precision, queries_at_once, rank_queries, rank_rows
+from reid.retrieval.ranking import (
+    TIE,
+    LabelledTrial,
+    Labels,
+    Matrix,
+    cosine_scores,
+    full_precision,
+    queries_at_once,
+    rank_queries,
+)
 
 ROUNDS = 2
 ARGSORTED, ROUNDED, RESIDENT = 500, 500, 512  # queries of a slice
@@ -57,12 +65,12 @@ class Sets:
 
     query: Matrix
     gallery: Matrix
-    query_labels: Labels
-    gallery_labels: Labels
+    trial: LabelledTrial
 
     def head(self, queries: int) -> "Sets":
         """Return the first queries, and the whole gallery."""
-        return Sets(self.query[:queries], self.gallery, self.query_labels.take(np.arange(queries)), self.gallery_labels)
+        labels = self.trial.query.take(np.arange(queries))
+        return Sets(self.query[:queries], self.gallery, replace(self.trial, query=labels))
 
 
 def random_sets(test: Test) -> Sets:
@@ -81,7 +89,7 @@ def random_sets(test: Test) -> Sets:
         return features, Labels(vehicle, camera)
 
     (query, query_labels), (gallery, gallery_labels) = side(test.queries), side(test.gallery)
-    return Sets(query, gallery, query_labels, gallery_labels)
+    return Sets(query, gallery, LabelledTrial(query_labels, gallery_labels, same_camera_is_junk=True))
 
 
 def _unit(matrix: Matrix) -> Matrix:
@@ -141,7 +149,7 @@ def _rounding_rows() -> list[Row]:
     precisions, scores = ranked(sets), sets.query @ sets.gallery.T
     rows = []
     for name, rounded in (("TF32", to_tf32), ("bfloat16", to_bfloat16)):
-        other = Sets(rounded(sets.query), rounded(sets.gallery), sets.query_labels, sets.gallery_labels)
+        other = Sets(rounded(sets.query), rounded(sets.gallery), sets.trial)
         error = np.abs(other.query @ other.gallery.T - scores).max()
         change = ranked(other) - precisions
         what = f"features rounded to {name}, {ROUNDED} queries of {VERI.name}"
@@ -152,15 +160,13 @@ def _rounding_rows() -> list[Row]:
 
 def ranked(sets: Sets, device: str = "cpu") -> Precisions:
     """Return each query's average precision as the project ranks it."""
-    chunk = queries_at_once(len(sets.gallery))
-    arrays = sets.query, sets.gallery, sets.query_labels, sets.gallery_labels
-    return rank_queries(*arrays, same_camera_is_junk=True, chunk=chunk, device=device).average_precision
+    return rank_queries(cosine_scores(sets.query, sets.gallery, device), sets.trial).average_precision
 
 
 def ranked_scores(sets: Sets, scores: Matrix) -> Precisions:
     """Return each query's average precision as the project ranks the scores (Q, G)."""
-    rows = enumerate(scores.copy())  # a row is overwritten
-    return rank_rows(rows, sets.query_labels, sets.gallery_labels, same_camera_is_junk=True).average_precision
+    blocks = (torch.from_numpy(row)[None] for row in scores.copy())  # a block is overwritten
+    return rank_queries(blocks, sets.trial).average_precision
 
 
 def products(sets: Sets, device: str) -> None:
@@ -173,7 +179,7 @@ def products(sets: Sets, device: str) -> None:
 
 def argsorted(sets: Sets, scores: Matrix) -> Precisions:
     """Return each query's average precision from its whole list, sorted, as evaluators commonly have it."""
-    asked, shown = sets.query_labels, sets.gallery_labels
+    asked, shown = sets.trial.query, sets.trial.gallery
     scores = scores.astype(np.float64)
     match = asked.vehicle[:, None] == shown.vehicle
     scores[match] -= TIE * (1 + 1e-6)  # no match is level with a wrong image when it has been put below its ties

@@ -8,16 +8,17 @@ import numpy as np
 
 from benchmarks.measure import best_seconds, peak_bytes
 from reid.retrieval.ranking import Matrix, Numbers
-from reid.retrieval.reranking import k_reciprocal_rows
+from reid.retrieval.reranking import k_reciprocal_scores
 
-QUERIES, GALLERY, CHANNELS, VEHICLES, CHUNK = 500, 2500, 512, 200, 256
+QUERIES, GALLERY, CHANNELS, VEHICLES = 500, 2500, 512, 200
 K1, K2, WEIGHT = 20, 6, 0.3
 
 
 def sparse(query: Matrix, gallery: Matrix) -> Matrix:
     """Scores as the project makes them, (Q, G)."""
-    rows = k_reciprocal_rows(query, gallery, k1=K1, k2=K2, weight=WEIGHT, chunk=CHUNK)
-    return np.stack([scores for _, scores in rows])
+    return np.concatenate(
+        [scores.numpy() for scores in k_reciprocal_scores(query, gallery, k1=K1, k2=K2, weight=WEIGHT)]
+    )
 
 
 def dense(query: Matrix, gallery: Matrix) -> Matrix:

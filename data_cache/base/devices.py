@@ -5,6 +5,7 @@ import functools
 import os
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 TRIM_THRESHOLD, MOST_MAPPINGS = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
 NEVER = 2**31 - 1
 MANY_FILES = 65_536
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where a run computes: "cpu" or "cuda", and the number of worker processes that read images."""
+
+    device: str
+    workers: int
 
 
 def choose_device(name: str) -> str:

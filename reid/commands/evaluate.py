@@ -1,6 +1,7 @@
-"""`evaluate` and `features`: retrieval under the data set's own protocol, by a trained network or by given features."""
+"""`evaluate` and `features`: retrieval metrics of a trained network, or of features from another system."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import click
 
 from data_cache.base.options import (
     FILE,
+    Command,
     data_root_option,
     dataset_option,
     device_option,
@@ -17,57 +19,62 @@ from data_cache.base.options import (
     seed_option,
     workers_option,
 )
-from reid.commands.options import RUN_HELP, parts_option
-from reid.runs import chosen_run
+from reid.commands.options import RUN_HELP, given_options, parts_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from data_cache.datasets.dataset import Dataset
-    from data_cache.parts.cache import PartBoxes
-    from reid.evaluation.evaluate import Evaluation, Transfer
-    from reid.model.checkpoint import Checkpoint
+    from reid.evaluation.evaluate import Evaluation
 
-splits_option = click.option(
-    "--split", default=None, help="Test to run: small, medium, large, test, track, or all; default: the largest."
-)
-trained_on_option = click.option(
-    "--trained-on",
-    default=None,
-    metavar="DATASET",
-    help="Take a run of this data set: direct transfer, without any training on --dataset.",
-)
+
+def run_and_tests_options(command: Command) -> Command:
+    """Add the options that choose the data set, the run and the tests."""
+    options = (
+        dataset_option,
+        data_root_option,
+        runs_option,
+        recipe_option(None, RUN_HELP),
+        click.option(
+            "--trained-on",
+            default=None,
+            metavar="DATASET",
+            help="Use a run on this data set: direct transfer, without any training on --dataset.",
+        ),
+        click.option(
+            "--split", default=None, help="Test: small, medium, large, test, track, or all; default: the largest."
+        ),
+        parts_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command("evaluate")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, RUN_HELP)
-@trained_on_option
-@splits_option
-@parts_option
+@run_and_tests_options
 @click.option(
     "--features",
-    "given",
+    "features_file",
     type=FILE,
     default=None,
     help="Score this feature file (.npz, .safetensors) instead of a run.",
 )
-@click.option("--draws", type=click.IntRange(1), default=10, show_default=True, help="Random galleries of VehicleID.")
+@click.option("--draws", type=click.IntRange(1), default=10, show_default=True, help="Random galleries on VehicleID.")
 @click.option(
     "--ap",
     "form",
     type=click.Choice(["step", "trapezoid"]),
     default="step",
     show_default=True,
-    help="Form of the average precision; trapezoid is that of VeRi-776's MATLAB code.",
+    help="Form of average precision; trapezoid is that of VeRi-776's MATLAB code.",
 )
-@click.option("--rerank", is_flag=True, help="Also score k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3), beside it.")
+@click.option("--rerank", is_flag=True, help="Add scores after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3).")
 @click.option(
-    "--expand", type=click.IntRange(0), default=0, help="Also score queries averaged with their best K images."
+    "--expand",
+    type=click.IntRange(0),
+    default=0,
+    help="Add scores of queries averaged with their K nearest gallery images.",
 )
-@click.option("--untrained", is_flag=True, help="Score the network before training, and its trunk alone, beside it.")
+@click.option("--untrained", is_flag=True, help="Add scores of the network before training, and of its backbone alone.")
 @seed_option
 @device_option
 @workers_option
@@ -80,14 +87,14 @@ def evaluate_command(
     trained_on: str | None,
     split: str | None,
     parts_file: Path | None,
-    given: Path | None,
+    features_file: Path | None,
     untrained: bool,
     device: str,
     workers: int,
     as_json: bool,
-    **scoring: Any,
+    **scoring_options: Any,
 ) -> None:
-    """Score a trained network by retrieval, under the data set's own protocol; or features that another system made.
+    """Score a trained network, or features from another system, by retrieval under the data set's own protocol.
 
     \b
     Examples:
@@ -97,35 +104,34 @@ def evaluate_command(
       python cli.py evaluate --dataset veri --features theirs.npz
       python cli.py evaluate --dataset vric --trained-on veri
     """
-    from data_cache.base.devices import choose_device
+    from data_cache.base.devices import Compute, choose_device
     from data_cache.datasets.catalogue import load_dataset
-    from reid.evaluation.evaluate import evaluate, evaluate_given
-    from reid.evaluation.scoring import Scoring
+    from reid.evaluation.evaluate import evaluate_external, evaluate_run, find_run
+    from reid.retrieval.scoring import Scoring
 
-    table, device = load_dataset(dataset, data_root), choose_device(device)
-    splits, how = chosen_splits(table, split), Scoring(**scoring)
-    if given is not None:
-        _refuse_options_of_a_run(
-            {"--recipe": recipe, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
-        )
-        folder = runs / table.name / f"given-{given.stem}"
-        found = evaluate_given(given, table, splits, how, folder, device=device)
+    loaded, compute = load_dataset(dataset, data_root), Compute(choose_device(device), workers)
+    splits, scoring, arguments = chosen_splits(loaded, split), Scoring(**scoring_options), given_options()
+    if features_file is None:
+        run = find_run(loaded, runs, recipe, trained_on, parts_file)
+        evaluations = evaluate_run(run, splits, scoring, compute, untrained=untrained, arguments=arguments)
     else:
-        boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)
-        found = evaluate(
-            table, boxes, run, splits, how, untrained=untrained, device=device, workers=workers, transfer=transfer
+        for name, value in (
+            ("--recipe", recipe),
+            ("--trained-on", trained_on),
+            ("--parts", parts_file),
+            ("--untrained", untrained),
+        ):
+            if value:
+                raise click.UsageError(f"{name} and --features cannot be combined")
+        folder = runs / loaded.name / f"given-{features_file.stem}"
+        evaluations = evaluate_external(
+            features_file, loaded, splits, scoring, folder, device=compute.device, arguments=arguments
         )
-    _print(found, as_json)
+    _print(evaluations, as_json)
 
 
 @click.command("features")
-@dataset_option
-@data_root_option
-@runs_option
-@recipe_option(None, RUN_HELP)
-@trained_on_option
-@splits_option
-@parts_option
+@run_and_tests_options
 @device_option
 @workers_option
 def features_command(
@@ -139,55 +145,33 @@ def features_command(
     device: str,
     workers: int,
 ) -> None:
-    """Extract the features that `evaluate` would, and print the file's name; a stopped extraction goes on.
+    """Extract the features that `evaluate` scores, and print the name of their file; a stopped extraction resumes.
 
-    Processes of torchrun share the work, and the file is the same, byte for byte.
+    The processes of torchrun share the work; the file is the same as that of one process, byte for byte.
 
     \b
     Examples:
       python cli.py features --dataset veriwild --split all --device cuda
       torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
     """
-    from data_cache.base.devices import choose_device
+    from data_cache.base.devices import Compute, choose_device
     from data_cache.base.progress import is_first_rank
     from data_cache.datasets.catalogue import load_dataset
     from reid.distributed import first_rank_first, joined_ranks
-    from reid.evaluation.evaluate import features_of_run
+    from reid.evaluation.evaluate import features_of_run, find_run
 
-    device = choose_device(device)
-    with joined_ranks(device):
+    compute = Compute(choose_device(device), workers)
+    with joined_ranks(compute.device):
         with first_rank_first():
-            table = load_dataset(dataset, data_root)
-            boxes, run, transfer = _inputs(table, runs, recipe, trained_on, parts_file)
-            splits = chosen_splits(table, split)
-        path, _ = features_of_run(table, boxes, run, splits, device=device, workers=workers, transfer=transfer)
+            loaded = load_dataset(dataset, data_root)
+            run, splits = find_run(loaded, runs, recipe, trained_on, parts_file), chosen_splits(loaded, split)
+        path, _ = features_of_run(run, splits, compute)
     if is_first_rank():
         click.echo(path)
 
 
-def _inputs(
-    dataset: "Dataset", runs: Path, recipe: str | None, trained_on: str | None, parts_file: Path | None
-) -> "tuple[PartBoxes, Checkpoint, Transfer | None]":
-    """Return the parts of the data set's images, the run's network, and whether it comes from another data set."""
-    from data_cache.datasets.catalogue import dataset_label
-    from reid.evaluation.evaluate import Transfer, require_trained_boxes
-    from reid.data.vehicle_images import part_cache
-    from reid.model.checkpoint import read_checkpoint
-    from reid.runs import BEST
-
-    source = dataset.name if trained_on is None else dataset_label(trained_on)
-    run = chosen_run(runs, source, recipe)
-    checkpoint = read_checkpoint(run / BEST)
-    boxes = part_cache(dataset, checkpoint.recipe, runs, parts_file)
-    if parts_file is None:  # otherwise other boxes are what is asked for; metrics.json tells which
-        require_trained_boxes(checkpoint, boxes)
-    if source == dataset.name:
-        return boxes, checkpoint, None
-    return boxes, checkpoint, Transfer(source, runs / dataset.name / f"from-{source}-{run.name}")
-
-
 def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:
-    """Return the tests that `--split` names: one, `all`, or by default the largest. Raises UserError for others."""
+    """Return the tests of `--split`: one, `all`, or by default the largest. Raises UserError for an unknown one."""
     from data_cache.base.config import unknown
 
     chosen = split or dataset.default_split()
@@ -196,18 +180,12 @@ def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:
     return list(dataset.splits) if chosen == "all" else [chosen]
 
 
-def _refuse_options_of_a_run(options: dict[str, object]) -> None:
-    for name, value in options.items():
-        if value:
-            raise click.UsageError(f"{name} is of a run, and --features scores none")
-
-
-def _print(found: "Sequence[Evaluation]", as_json: bool) -> None:
+def _print(evaluations: "Sequence[Evaluation]", as_json: bool) -> None:
     from data_cache.base.progress import print_tables
     from reid.evaluation.score_table import score_table
 
     if as_json:
-        metrics = [one.metrics for one in found]
+        metrics = [evaluation.metrics for evaluation in evaluations]
         click.echo(json.dumps(metrics[0] if len(metrics) == 1 else metrics, indent=2))
-        return
-    print_tables(*(score_table(one.scores) for one in found))
+    else:
+        print_tables(*(score_table(evaluation.scores) for evaluation in evaluations))

@@ -1,1 +1,1 @@
-"""Evaluation of a run on the protocol of a data set."""
+"""Evaluation: features of the test images, their scores under the protocol, metrics.json."""

@@ -1,170 +1,217 @@
-"""Evaluation: features of the test images, of a run or of another system, scored on the protocol's trials."""
+"""Evaluation of a trained network, or of features from another system, on the tests of a data set."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_strays, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import content_hash
+from data_cache.datasets.catalogue import dataset_label
 from data_cache.datasets.dataset import Dataset, is_stand_in
-from data_cache.parts.cache import PartBoxes, require_fingerprint
-from data_cache.parts.merging import OF_THE_IMAGES
-from data_cache.parts.source_files import made_by
-from reid.evaluation.metrics_file import METRICS, QUERIES, circumstances, protocol_record, write_queries
-from reid.evaluation.scoring import PLAIN, Results, Scoring
-from reid.features.external import read_given_features
-from reid.features.extraction import cached_features, features_if_true, features_provenance
+from data_cache.parts.cache import PartBoxes
+from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.merging import IMAGE_KEYS
+from data_cache.parts.source_files import run_fingerprint
+from reid.data.vehicle_images import part_cache
+from reid.evaluation.metrics_file import METRICS, QUERIES, environment, protocol_record, write_queries
+from reid.features.external import read_external_features
+from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features
-from reid.model.checkpoint import Checkpoint, trained_network, untrained_networks
-from reid.retrieval.scores import Scores, scores_of
+from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
+from reid.retrieval.metrics import Scores, mean_scores
+from reid.retrieval.scoring import PLAIN, Results, Scoring
+from reid.runs import BEST, chosen_run
 
 log = logging.getLogger(__name__)
 
-TRAINED, GIVEN = "trained", "given"
+TRAINED, EXTERNAL = "trained", "given"  # rows of metrics.json
 FEATURES, ALL = "features.safetensors", "all"
+NOT_THE_DETECTOR = (*IMAGE_KEYS, "limit", "versions")  # in a part cache's fingerprint
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one test by row: what is evaluated, and what it is compared with; and what went into `folder`."""
+    """The scores of one test by row, and the metrics.json with them, written to `folder`."""
 
     scores: dict[str, Scores]
     metrics: dict[str, Any]
     folder: Path
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """Direct transfer: a run that was trained on another data set, and the folder for its results on this one."""
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A trained network and the data set to evaluate it on: part boxes of its images, folder for the results."""
 
-    trained_on: str
+    dataset: Dataset
+    parts: PartBoxes
+    checkpoint: Checkpoint
     folder: Path
 
+    def source(self, splits: Sequence[str]) -> FeatureSource:
+        """Return the source of the features of all images of the tests."""
+        names = image_names(self.dataset, splits)
+        return FeatureSource(self.dataset, names, self.parts, self.checkpoint.recipe, self.checkpoint.sha256)
 
-def evaluate(
-    dataset: Dataset,
-    parts: PartBoxes,
-    checkpoint: Checkpoint,
+
+def find_run(
+    dataset: Dataset, runs: Path, recipe: str | None, trained_on: str | None, parts_file: Path | None
+) -> TrainedRun:
+    """Return a run to evaluate on a data set: that of a recipe, by default the newest.
+
+    With `trained_on` the run is one on that data set: direct transfer, with a results folder of its own. `parts_file`
+    replaces the data set's part cache. Raises UserError if run or part cache is missing, if the checkpoint was trained
+    on a third data set, or if the part cache is from another detector than in training.
+    """
+    source = dataset.name if trained_on is None else dataset_label(trained_on)
+    folder = chosen_run(runs, source, recipe)
+    checkpoint = read_checkpoint(folder / BEST)
+    remedy = f"run `python cli.py train --dataset {source}`"
+    require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": source}, checkpoint.path, remedy)
+    parts = part_cache(dataset, checkpoint.recipe, runs, parts_file)
+    if parts_file is None:  # --parts asks for other boxes; metrics.json records them
+        require_trained_boxes(checkpoint, parts)
+    if source != dataset.name:
+        folder = runs / dataset.name / f"from-{source}-{folder.name}"
+    return TrainedRun(dataset, parts, checkpoint, folder)
+
+
+def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
+    """Raise UserError, naming the first difference, if `parts` come from another detector than in training.
+
+    Other images and other package versions are no difference. Imported weights record no detector and pass.
+    """
+    trained = checkpoint.metadata.get("parts")
+    if trained is None:
+        return
+    if isinstance(trained, Mapping) and "control" in trained:
+        raise UserError(
+            f"{checkpoint.path}: was trained on boxes that the ablation chose; `python cli.py ablate` scores it"
+        )
+    remedy = "name its own boxes by --parts, or train it on these"
+    require_fingerprint(_detector(trained), _detector(parts.fingerprint), checkpoint.path, remedy)
+
+
+def _detector(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"parts.{name}": value for name, value in fingerprint.items() if name not in NOT_THE_DETECTOR}
+
+
+def evaluate_run(
+    run: TrainedRun,
     splits: Sequence[str],
     scoring: Scoring,
+    compute: Compute,
     *,
-    untrained: bool,
-    device: str,
-    workers: int,
-    transfer: Transfer | None = None,
+    untrained: bool = False,
+    arguments: Mapping[str, Any] | None = None,
 ) -> list[Evaluation]:
-    """Score a run's checkpoint on tests; metrics.json and queries.csv of each go into a folder of its name beside it.
+    """Score a run on tests; metrics.json and queries.csv of each test go into FOLDER/SPLIT.
 
-    One pass of features serves all tests; features that are up to date are used again. `untrained` adds the network
-    before training, and its trunk alone. Raises UserError where parts or features do not fit, where the checkpoint is
-    of a data set other than this one or `transfer`'s, and where another run writes the results.
+    One pass of features serves all tests, and features that are up to date are reused. `untrained` adds the network
+    before training, and its backbone alone. `arguments` of the command are stored in metrics.json. Raises UserError if
+    another run is writing the results.
     """
-    folder = _folder(checkpoint, transfer)
-    with _alone(folder, splits):
-        path, trained = features_of_run(
-            dataset, parts, checkpoint, splits, device=device, workers=workers, transfer=transfer
-        )
+    with _locked(run.folder, splits):
+        path, trained = features_of_run(run, splits, compute)
         features = {TRAINED: trained}
         if untrained:
-            before = untrained_networks(checkpoint.recipe, int(checkpoint.metadata["vehicles"]))
-            for row, network in before.items():
+            source = replace(run.source(splits), names=trained.names)
+            networks = untrained_networks(run.checkpoint.recipe, int(run.checkpoint.metadata["vehicles"]))
+            for row, network in networks.items():
                 features[row] = cached_features(
                     path.with_name(f"features-{row}.safetensors"),
                     network,
-                    dataset,
-                    trained.names,
-                    parts,
-                    checkpoint.recipe,
-                    content_hash(network.state_dict(), {}),
-                    device=device,
-                    workers=workers,
+                    replace(source, weights=content_hash(network.state_dict(), {})),
+                    compute,
                 )
-        origin = {**_origin(checkpoint, parts), "features": path.relative_to(folder).as_posix()}
-        return [_evaluated(features, dataset, split, scoring, folder, origin, device) for split in splits]
+        origin = {**_origin(run), "features": path.relative_to(run.folder).as_posix(), **_stored(arguments)}
+        return [
+            _evaluate_test(features, run.dataset, split, scoring, run.folder, origin, compute.device)
+            for split in splits
+        ]
 
 
-def _folder(checkpoint: Checkpoint, transfer: Transfer | None) -> Path:
-    return transfer.folder if transfer else checkpoint.path.parent
-
-
-def _origin(checkpoint: Checkpoint, parts: PartBoxes) -> dict[str, Any]:
-    """Return what metrics.json tells of the network and its boxes; an epoch of None is not known (imported weights)."""
-    told = checkpoint.metadata
-    source = {"source": told["source"]} if "source" in told else {}
-    return {
-        "recipe_name": checkpoint.path.parent.name,
-        "recipe": checkpoint.recipe.model_dump(mode="json"),
-        "trained_on": told.get("dataset"),
-        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "epoch": told["epoch"], **source},
-        "parts": made_by(parts),
-    }
-
-
-def evaluate_given(
-    path: Path, dataset: Dataset, splits: Sequence[str], scoring: Scoring, folder: Path, *, device: str
-) -> list[Evaluation]:
-    """Score another system's feature file on tests, under the same protocols; what is told goes into `folder`/SPLIT.
-
-    Raises UserError for a file that is not understood, or that misses an image of the tests.
-    """
-    with _alone(folder, splits):
-        features = read_given_features(path, names_of(dataset, splits))
-        origin = {"features": dict(features.provenance)}
-        return [_evaluated({GIVEN: features}, dataset, split, scoring, folder, origin, device) for split in splits]
-
-
-@contextmanager
-def _alone(folder: Path, splits: Sequence[str]) -> Iterator[None]:
-    """Hold the locks of the folders that the results of these tests go to. Raises UserError as `run_lock`."""
-    with ExitStack() as held:
-        for split in splits:
-            held.enter_context(run_lock(folder / split))
-            remove_strays(*(folder / split / name for name in (METRICS, QUERIES)))
-        yield
-
-
-def features_of_run(
+def evaluate_external(
+    path: Path,
     dataset: Dataset,
-    parts: PartBoxes,
-    checkpoint: Checkpoint,
     splits: Sequence[str],
+    scoring: Scoring,
+    folder: Path,
     *,
     device: str,
-    workers: int,
-    transfer: Transfer | None = None,
-) -> tuple[Path, Features]:
-    """Return the features of all images of the tests, and their file, in the folder of the test (see `evaluate`).
+    arguments: Mapping[str, Any] | None = None,
+) -> list[Evaluation]:
+    """Score another system's feature file on tests, as `evaluate_run` does; the results go into FOLDER/SPLIT.
 
-    Several tests share the folder `all`, and one test takes what is up to date there. Raises UserError as `evaluate`.
+    Raises UserError if the file cannot be read or lacks an image of the tests.
     """
-    wanted = transfer.trained_on if transfer else dataset.name
-    remedy = f"run `python cli.py train --dataset {wanted}`"
-    require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": wanted}, checkpoint.path, remedy)
-    folder, made_with = _folder(checkpoint, transfer), (parts, checkpoint.recipe, checkpoint.sha256)
-    shared = folder / ALL / FEATURES
+    with _locked(folder, splits):
+        features = read_external_features(path, image_names(dataset, splits))
+        origin = {"features": dict(features.provenance), **_stored(arguments)}
+        return [
+            _evaluate_test({EXTERNAL: features}, dataset, split, scoring, folder, origin, device) for split in splits
+        ]
+
+
+def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) -> tuple[Path, Features]:
+    """Return the features of all images of the tests, and their file: in the folder of the test, or `all` for several.
+
+    A single test takes the features in `all` if they are up to date.
+    """
+    shared = run.folder / ALL / FEATURES
     if len(splits) == 1 and shared.exists():
-        provenance = features_provenance(dataset, names_of(dataset, list(dataset.splits)), *made_with)
-        found = features_if_true(shared, provenance)
-        if found is not None:
+        features = current_features(shared, run.source(list(run.dataset.splits)).provenance())
+        if features is not None:
             log.info(f"{shared}: features of all tests are up to date")
-            return shared, found
-    path = shared if len(splits) > 1 else folder / splits[0] / FEATURES
-    network, names = trained_network(checkpoint), names_of(dataset, splits)
-    return path, cached_features(path, network, dataset, names, *made_with, device=device, workers=workers)
+            return shared, features
+    path = shared if len(splits) > 1 else run.folder / splits[0] / FEATURES
+    return path, cached_features(path, trained_network(run.checkpoint), run.source(splits), compute)
 
 
-def names_of(dataset: Dataset, splits: Sequence[str]) -> list[str]:
-    """Return the names of all images that the tests use, whatever is drawn, sorted."""
+def image_names(dataset: Dataset, splits: Sequence[str]) -> list[str]:
+    """Return the names of all images of the tests, in any draw, sorted."""
     protocols = [dataset.protocol(split, draws=1) for split in splits]
     return sorted({name for protocol in protocols for name in dataset.table["name"].iloc[protocol.rows()]})
 
 
-def _evaluated(
+@contextmanager
+def _locked(folder: Path, splits: Sequence[str]) -> Iterator[None]:
+    """Hold the locks of the tests' folders. Raises UserError if another run holds one."""
+    with ExitStack() as stack:
+        for split in splits:
+            stack.enter_context(run_lock(folder / split))
+            remove_strays(*(folder / split / name for name in (METRICS, QUERIES)))
+        yield
+
+
+def _stored(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if arguments is None else {"arguments": dict(arguments)}
+
+
+def _origin(run: TrainedRun) -> dict[str, Any]:
+    """Return the entries of metrics.json on network and boxes; the epoch of imported weights is None."""
+    checkpoint, metadata = run.checkpoint, run.checkpoint.metadata
+    source = {"source": metadata["source"]} if "source" in metadata else {}
+    return {
+        "recipe_name": checkpoint.path.parent.name,
+        "recipe": checkpoint.recipe.model_dump(mode="json"),
+        "trained_on": metadata.get("dataset"),
+        "checkpoint": {
+            "file": checkpoint.path.name,
+            "sha256": checkpoint.sha256,
+            "epoch": metadata["epoch"],
+            **source,
+        },
+        "parts": run_fingerprint(run.parts),
+    }
+
+
+def _evaluate_test(
     features: Mapping[str, Features],
     dataset: Dataset,
     split: str,
@@ -173,48 +220,26 @@ def _evaluated(
     origin: Mapping[str, Any],
     device: str,
 ) -> Evaluation:
-    protocol = dataset.protocol(split, draws=scoring.draws, seed=scoring.seed)
+    protocol = scoring.protocol(dataset, split)
+    plain_only = replace(scoring, rerank=False, expand=0)
     results: dict[str, Results] = {}
     for row, values in features.items():
-        beside = scoring if row in (TRAINED, GIVEN) else scoring.alone()
-        found = beside.results(values, dataset.table, protocol, device=device)
-        results |= {row if way == PLAIN else f"{row}, {way}": one for way, one in found.items()}
-    scores = {row: scores_of(protocol, found, scoring.form) for row, found in results.items()}
+        options = scoring if row in (TRAINED, EXTERNAL) else plain_only
+        for way, found in options.results(values, dataset, protocol, device=device).items():
+            results[row if way == PLAIN else f"{row}, {way}"] = found
+    scores = {row: mean_scores(protocol, found, scoring.form) for row, found in results.items()}
     metrics = {
         "dataset": dataset.name,
         "rendered": dataset.rendered,
         "split": split,
-        "protocol": {**protocol_record(protocol, next(iter(scores.values()))), **scoring.extras()},
+        "protocol": protocol_record(protocol, scoring),
         **origin,
         "scores": {row: values.to_dict() for row, values in scores.items()},
-        **circumstances(device),
+        **environment(device),
     }
     write_queries(folder / split / QUERIES, dataset.table, protocol, results)
     write_json(folder / split / METRICS, metrics)
     if is_stand_in(dataset):
-        log.info(f"rendered vehicles in the layout of {dataset.name}: no figures of {dataset.name} itself")
+        log.info(f"rendered vehicles in the layout of {dataset.name}: these are not results on {dataset.name} itself")
     log.info(f"wrote {folder / split / METRICS} and {QUERIES} beside it")
     return Evaluation(scores, metrics, folder / split)
-
-
-NOT_THE_DETECTOR = (*OF_THE_IMAGES, "limit", "versions")  # in a fingerprint
-REMEDY = "name its own boxes by --parts, or train it on these"
-
-
-def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
-    """Raise UserError, with the first difference, where `parts` are another detector's than the network's.
-
-    Other images, and other versions of packages, make no difference; of imported weights nothing is known.
-    """
-    told = checkpoint.metadata.get("parts")
-    if told is None:
-        return
-    if isinstance(told, Mapping) and "control" in told:
-        raise UserError(
-            f"{checkpoint.path}: was trained on boxes that the ablation chose; `python cli.py ablate` scores it"
-        )
-    require_fingerprint(_detector(told), _detector(parts.fingerprint), checkpoint.path, REMEDY)
-
-
-def _detector(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"parts.{name}": value for name, value in fingerprint.items() if name not in NOT_THE_DETECTOR}

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: metrics.json, which tells where its figures come from, and queries.csv, a row a query."""
+"""The files of an evaluation: metrics.json with the scores and their origin, queries.csv with a row per query."""
 
 import json
 import subprocess
@@ -15,16 +15,17 @@ from data_cache.base.devices import describe_device
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json, write_atomically
 from data_cache.datasets.protocols import Protocol
-from reid.evaluation.scoring import Results
-from reid.retrieval.scores import FIGURES, Scores
+from reid.retrieval.metrics import METRIC_NAMES, Scores
+from reid.retrieval.reranking import K1, K2, WEIGHT
+from reid.retrieval.scoring import Results, Scoring
 
 METRICS, QUERIES = "metrics.json", "queries.csv"
-AGAIN = "run `python cli.py evaluate` again"
+REMEDY = "run `python cli.py evaluate` again"
 PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
 
 
-class _Made(BaseModel):
-    """What every reader of metrics.json relies on; what else is there is passed through."""
+class _Required(BaseModel):
+    """The entries of metrics.json that readers rely on; others are passed through."""
 
     dataset: str
     split: str
@@ -35,26 +36,42 @@ class _Made(BaseModel):
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Return what an evaluation wrote to `path`. Raises UserError where it is missing, damaged or of another form.
+    """Return the content of a metrics.json. Raises UserError if it is missing, damaged or of another version.
 
-    JSON has no checksum: a digit that has changed is another figure, and goes unseen.
+    The file has no checksum, so a changed digit goes unnoticed.
     """
     metrics = read_json(path)
     try:
-        made = _Made.model_validate_json(json.dumps(metrics), strict=True)
+        required = _Required.model_validate_json(json.dumps(metrics), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "metrics"
-        raise UserError(f"{path}: damaged, or of another version ({place}: {first['msg']}); {AGAIN}") from error
-    for row, scores in made.scores.items():
-        wrong = [figure for figure in FIGURES if not 0 <= getattr(scores, figure) <= 1]
+        key = ".".join(map(str, first["loc"])) or "metrics"
+        raise UserError(f"{path}: damaged, or of another version ({key}: {first['msg']}); {REMEDY}") from error
+    for row, scores in required.scores.items():
+        wrong = [name for name in METRIC_NAMES if not 0 <= getattr(scores, name) <= 1]
         if wrong:
-            raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {AGAIN}")
+            raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {REMEDY}")
     return dict(metrics)
 
 
-def circumstances(device: str) -> dict[str, Any]:
-    """Return where and with what figures are made: device, versions of packages, commit of this code, and the time."""
+def protocol_record(protocol: Protocol, scoring: Scoring) -> dict[str, Any]:
+    """Return the entry of metrics.json that reproduces the scoring: rules, draws and seed, form of AP, additions."""
+    record: dict[str, Any] = {
+        "same_camera_is_junk": protocol.same_camera_is_junk,
+        "draws": len(protocol.trials),
+        "seed": protocol.seed,
+        "precision": scoring.form,
+        "ranks": "images" if protocol.trials[0].tracks is None else "tracks",
+    }
+    if scoring.rerank:
+        record["rerank"] = {"k1": K1, "k2": K2, "lambda": WEIGHT}
+    if scoring.expand:
+        record["expand"] = scoring.expand
+    return record
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return the entries of metrics.json on the computation: device, package versions, commit of this code, time."""
     return {
         "device": describe_device(device),
         "versions": {package: version(package) for package in PACKAGES},
@@ -63,42 +80,33 @@ def circumstances(device: str) -> dict[str, Any]:
     }
 
 
-def protocol_record(protocol: Protocol, scores: Scores) -> dict[str, Any]:
-    """Return what repeats a protocol: junk rule, draws and their seed, form of precision, and what is ranked."""
-    return {
-        "same_camera_is_junk": protocol.same_camera_is_junk,
-        "draws": scores.trials,
-        "seed": scores.seed,
-        "precision": scores.precision,
-        "ranks": "images" if protocol.trials[0].tracks is None else "tracks",
-    }
-
-
 def write_queries(path: Path, table: pd.DataFrame, protocol: Protocol, results: Mapping[str, Results]) -> None:
-    """Write a row for each query of each trial and each of `results`; a query without a match has 0 for its figures."""
+    """Write a row per query of each trial and row of `results`; a query without a match has 0 for its metrics."""
     rows = [
-        table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].assign(row=row, draw=draw, **vars(found))
+        table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].assign(row=row, draw=draw, **vars(result))
         for row, trials in results.items()
-        for draw, (trial, found) in enumerate(zip(protocol.trials, trials, strict=True))
+        for draw, (trial, result) in enumerate(zip(protocol.trials, trials, strict=True))
     ]
-    everything = pd.concat(rows)
+    queries = pd.concat(rows)
     first = ["row", "draw", "name"]
-    columns = [*first, *(column for column in everything.columns if column not in first)]
-    write_atomically(path, everything.to_csv(columns=columns, index=False, lineterminator="\n").encode())
+    columns = [*first, *(column for column in queries.columns if column not in first)]
+    write_atomically(path, queries.to_csv(columns=columns, index=False, lineterminator="\n").encode())
 
 
 def commit_of(folder: Path) -> str | None:
-    """Return the commit of the code in a folder, with "-dirty" where files differ from it; None without git.
+    """Return the commit of the code in a folder, with "-dirty" if files differ from it; None if git does not track it.
 
-    An installed copy has none, though it may lie in somebody's repository, which does not hold it.
+    An installed copy has none, even inside another project's repository.
     """
-    held = _git(folder, "ls-files", "--", ".")
-    return _git(folder, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty") if held else None
+    tracked = _git(folder, "ls-files", "--", ".")
+    return _git(folder, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty") if tracked else None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10)
+        result = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return result.stdout.strip() or None

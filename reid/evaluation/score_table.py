@@ -1,33 +1,32 @@
-"""Scores as a table, for the terminal and as plain text; figures in percent, with what was counted below."""
+"""Scores as text and as a table for the terminal: metrics in percent, with the counts behind them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reid.retrieval.scores import FIGURES, Scores
+from reid.retrieval.metrics import Scores
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 HEADINGS = {"mAP": "mAP", "cmc1": "CMC@1", "cmc5": "CMC@5", "cmc10": "CMC@10", "mINP": "mINP"}
-TITLE = "percent"
 
 
-def percent(scores: Mapping[str, Any], figure: str) -> str:
-    """Return a figure of `Scores.to_dict()` as text: percent with one decimal, and ± the deviation where drawn.
+def percent(scores: Mapping[str, Any], metric: str) -> str:
+    """Return a metric of `Scores.to_dict()` in percent with one decimal, with ± its deviation over several draws.
 
     >>> percent({"cmc1": 0.7719, "deviation": {"cmc1": 0.0041}}, "cmc1")
     '77.2 ± 0.4'
     """
     deviation = scores.get("deviation")
-    spread = f" ± {100 * deviation[figure]:.1f}" if deviation else ""
-    return f"{100 * scores[figure]:.1f}{spread}"
+    spread = f" ± {100 * deviation[metric]:.1f}" if deviation else ""
+    return f"{100 * scores[metric]:.1f}{spread}"
 
 
-def counted(scores: Mapping[str, Any]) -> str:
-    """Return what stands behind `Scores.to_dict()`, as a sentence.
+def describe_counts(scores: Mapping[str, Any]) -> str:
+    """Return test, queries, gallery and draws of `Scores.to_dict()` as a sentence.
 
-    >>> counted({"split": "small", "queries": 5693, "queries_without_match": 0, "gallery": 800, "trials": 10, "seed": 0,
-    ...     "precision": "step"})
+    >>> describe_counts({"split": "small", "queries": 5693, "queries_without_match": 0, "gallery": 800, "trials": 10,
+    ...     "seed": 0, "precision": "step"})
     'small: 5,693 queries (0 without a match, left out), gallery 800; mean ± deviation of 10 draws, seed 0'
     """
     text = (
@@ -40,33 +39,14 @@ def counted(scores: Mapping[str, Any]) -> str:
 
 
 def score_table(rows: Mapping[str, Scores]) -> "Table":
-    """Return a table for the terminal, a row for each of `rows`."""
+    """Return a table for the terminal with a line for each of `rows`."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(TITLE, caption="\n".join(escape(line) for line in _counts(rows)), caption_justify="left")
+    counts = dict.fromkeys(describe_counts(scores.to_dict()) for scores in rows.values())
+    table = Table("percent", caption="\n".join(map(escape, counts)), caption_justify="left")
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right")
     for name, scores in rows.items():
-        table.add_row(escape(name), *_figures(scores))
+        table.add_row(escape(name), *(percent(scores.to_dict(), metric) for metric in HEADINGS))
     return table
-
-
-def score_text(rows: Mapping[str, Scores]) -> str:
-    """Return what `score_table` shows as plain text, for a log or a pipe."""
-    lines = [[TITLE, *HEADINGS.values()], *([name, *_figures(scores)] for name, scores in rows.items())]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    table = [
-        line[0].ljust(widths[0])
-        + "".join(f"  {cell.rjust(width)}" for cell, width in zip(line[1:], widths[1:], strict=True))
-        for line in lines
-    ]
-    return "\n".join([*table, *_counts(rows)])
-
-
-def _figures(scores: Scores) -> list[str]:
-    return [percent(scores.to_dict(), figure) for figure in FIGURES]
-
-
-def _counts(rows: Mapping[str, Scores]) -> list[str]:
-    return list(dict.fromkeys(counted(scores.to_dict()) for scores in rows.values()))

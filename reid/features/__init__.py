@@ -1,1 +1,1 @@
-"""Features of images: extraction, feature files, features of other systems."""
+"""Features of images: extraction, feature files, features from other systems."""

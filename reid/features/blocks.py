@@ -1,4 +1,4 @@
-"""Features that are being extracted: blocks of whole batches, put down one by one, so that a stopped run goes on."""
+"""Blocks of an unfinished feature file: each is written when it is complete, so that a stopped extraction resumes."""
 
 import logging
 import shutil
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_strays
 from data_cache.base.locks import run_lock
-from data_cache.parts.cache import require_fingerprint
+from data_cache.parts.fingerprints import require_fingerprint
 from reid.distributed import first_rank_first, own_rank
 from reid.features.file import Features, read_features, write_features
 
 log = logging.getLogger(__name__)
 
-BATCHES = 64  # in a block: what a stop can cost, against a file to sync after each
-REMEDY = "it is made again"
+BATCHES = 64  # per block: more lose more work at a stop, fewer write and sync more files
+REMEDY = "it is extracted again"
 Block = tuple[NDArray[np.float32], NDArray[np.float32]]  # features (n, C) and attention (n, D) of n images
 
 
 def cut(rows: range, size: int) -> list[range]:
-    """Cut consecutive rows into runs of `size`; the last may be shorter.
+    """Cut consecutive rows into ranges of `size`; the last may be shorter.
 
     >>> cut(range(5), 2)
     [range(0, 2), range(2, 4), range(4, 5)]
@@ -36,9 +36,9 @@ def cut(rows: range, size: int) -> list[range]:
 
 @dataclass(frozen=True)
 class FeatureBlocks:
-    """The finished blocks of a feature file `output`: each is a feature file too, of its own images, in OUTPUT.blocks.
+    """The finished blocks of the feature file `output`, in OUTPUT.blocks; each is a feature file of its own images.
 
-    names (N,) of all images. `provenance` is what decides the bits of a block: that of the file, device and batch.
+    names (N,) of all images. `provenance` determines a block bit for bit: that of the file, with device and batch size.
     """
 
     output: Path
@@ -47,29 +47,28 @@ class FeatureBlocks:
 
     @property
     def folder(self) -> Path:
-        """Where the blocks lie until the file is whole."""
+        """The folder of the blocks, which exists until the file is complete."""
         return self.output.with_name(self.output.name + ".blocks")
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Hold the lock of the folder, and keep finished blocks when interrupted.
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the folder; of the processes of `torchrun` the first one holds it.
 
-        Of several processes of torchrun the first holds it. Raises UserError where another run holds it,
-        and where a process that reads images has been killed.
+        Raises UserError if another run holds it, or if a loader worker is killed.
         """
-        with worker_death_as_user_error(), ExitStack() as held:
+        with worker_death_as_user_error(), ExitStack() as stack:
             with first_rank_first():
                 if not own_rank():
-                    held.enter_context(run_lock(self.folder))
+                    stack.enter_context(run_lock(self.folder))
             try:
                 yield
             except KeyboardInterrupt:
-                log.info(f"{self.output}: stopped; what is finished is kept, run it again to go on")
+                log.info(f"{self.output}: stopped; finished blocks are kept, run it again to resume")
                 raise
 
     def finished(self, plan: Sequence[range]) -> dict[range, Block]:
-        """Return the blocks of `plan`, ranges of rows, that are there and true; of the rest one line is said."""
-        found: dict[range, Block] = {}
+        """Return the valid blocks of `plan`; the message names the first invalid one and counts the rest."""
+        blocks: dict[range, Block] = {}
         faults = []
         for rows in plan:
             try:
@@ -78,34 +77,34 @@ class FeatureBlocks:
                 faults.append(str(error))
             else:
                 if block is not None:
-                    found[rows] = block
+                    blocks[rows] = block
         if faults:
             log.info(faults[0] + (f", and {len(faults) - 1:,} more" if len(faults) > 1 else ""))
-        if found:
-            log.info(f"going on: {sum(map(len, found)):,} of {len(self.names):,} images were finished before")
-        return found
+        if blocks:
+            log.info(f"resuming: {sum(map(len, blocks)):,} of {len(self.names):,} images were finished before")
+        return blocks
 
-    def made_by_another(self, rows: range) -> Block:
-        """Return a block that another process of this run has finished. Raises UserError where it is not there."""
+    def from_other_process(self, rows: range) -> Block:
+        """Return a block that another process of this run has written. Raises UserError if it is missing."""
         block = self._read(rows)
         if block is None:
-            raise UserError(f"{self._path(rows)}: another process should have made it; all of them need one folder")
+            raise UserError(f"{self._path(rows)}: missing, although another process wrote it; all need the same folder")
         return block
 
-    def keep(self, rows: range, block: Block) -> None:
-        """Put a finished block down, whole. Raises UserError, naming the image, where a feature is not finite."""
+    def write(self, rows: range, block: Block) -> None:
+        """Write a finished block atomically. Raises UserError, naming the image, if a feature is not finite."""
         write_features(self._path(rows), Features(self._names(rows), *block, self.provenance))
 
-    def clear_up(self) -> None:
-        """Remove what the making of a finished file left: its blocks, and temporary files of killed runs."""
-        remove_strays(self.output)  # first, as the folder tells that there may be any
+    def remove(self) -> None:
+        """Remove the blocks of a complete file, and temporary files of killed runs."""
+        remove_strays(self.output)  # first: while the folder exists, `remove_leftovers` looks for them again
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def clear_up_leftovers(self) -> None:
-        """Clear up after a run that was killed when the file was whole; blocks of a run that is at work stay."""
+    def remove_leftovers(self) -> None:
+        """Remove what a run left that was killed after the file was complete, unless another run is writing blocks."""
         if self.folder.exists():
             with suppress(UserError), run_lock(self.folder):
-                self.clear_up()
+                self.remove()
 
     def _read(self, rows: range) -> Block | None:
         path = self._path(rows)
@@ -114,7 +113,7 @@ class FeatureBlocks:
         block = read_features(path, REMEDY)
         require_fingerprint(block.provenance, self.provenance, path, REMEDY)
         if block.names != self._names(rows):
-            raise UserError(f"{path}: holds other images than its place says; {REMEDY}")
+            raise UserError(f"{path}: does not hold the images of its file name; {REMEDY}")
         return block.matrix, block.attention
 
     def _path(self, rows: range) -> Path:

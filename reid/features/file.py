@@ -1,8 +1,9 @@
-"""The feature file: one unit vector an image, with what the attention gave to each part, in one safetensors file."""
+"""The feature file: a unit vector and the attention over the parts for each image, in one safetensors file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from data_cache.base.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
 REMEDY = "delete it and run `python cli.py evaluate` again"
-MOST_OF_NAMES = 99_000_000  # bytes of all names as JSON: they stand in the file's header, which may have 100 million
+MOST_NAME_BYTES = 99_000_000  # of all names as JSON: they are in the file's header, which is limited to 100 million
 LENGTH_TOLERANCE = 1e-3
 COLLAPSED_VARIANCE = 1e-6  # of unit vectors, summed over the channels: all images within about 0.001 of their mean
 
@@ -23,8 +24,8 @@ COLLAPSED_VARIANCE = 1e-6  # of unit vectors, summed over the channels: all imag
 class Features:
     """Features of N images.
 
-    names (N,) unique; matrix (N, C) float32, rows of length 1; attention (N, D) float32, the weight of each part place
-    (the D most confident boxes of the part cache, in its order), 0 where no part is; D may be 0. `provenance` is JSON.
+    names (N,) unique; matrix (N, C) float32, rows of length 1; attention (N, D) float32, the weight of each part slot
+    (the D most confident boxes of the part cache, in its order), 0 for an empty slot; D may be 0. `provenance` is JSON.
     """
 
     names: tuple[str, ...]
@@ -33,64 +34,70 @@ class Features:
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse what breaks the contract above, naming the first image at fault. Raises UserError."""
+        """Raise UserError, naming the first image at fault, if the contract above is broken."""
         count = len(self.names)
         for name, array in (("matrix", self.matrix), ("attention", self.attention)):
             if array.ndim != 2 or len(array) != count or array.dtype != np.float32:
                 raise UserError(f"features: {name} is {array.dtype} {array.shape}, expected float32 ({count}, ...)")
         if not count or not self.matrix.shape[1]:
             raise UserError("features: there are none")
-        if len(set(self.names)) != count:
+        if len(self._row_of) != count:
             raise UserError("features: an image is named twice")
-        length = np.asarray(np.linalg.norm(self.matrix, axis=1))
-        self._refuse("a feature is not finite", np.asarray(~np.isfinite(self.matrix).all(axis=1)))
-        self._refuse("a feature has not length 1", np.asarray(np.abs(length - 1) > LENGTH_TOLERANCE))
-        self._refuse("an attention weight is not in [0, 1]", ~self._weights_are_sound())
+        length = np.linalg.norm(self.matrix, axis=1)
+        weights_in_range = (self.attention >= 0) & (self.attention <= 1 + LENGTH_TOLERANCE)
+        for reason, wrong in (
+            ("feature is not finite", ~np.isfinite(self.matrix).all(axis=1)),
+            ("feature does not have length 1", np.abs(length - 1) > LENGTH_TOLERANCE),
+            ("attention weight is not in [0, 1]", ~weights_in_range.all(axis=1)),
+        ):
+            if wrong.any():
+                first = self.names[int(wrong.argmax())]
+                raise UserError(f"features: {first}: {reason} ({int(wrong.sum())} of {count} images)")
 
-    def _weights_are_sound(self) -> NDArray[np.bool_]:
-        return np.asarray(((self.attention >= 0) & (self.attention <= 1 + LENGTH_TOLERANCE)).all(axis=1))
-
-    def _refuse(self, reason: str, wrong: NDArray[np.bool_]) -> None:
-        if wrong.any():
-            first = self.names[int(wrong.argmax())]
-            raise UserError(f"features: {first}: {reason} ({int(wrong.sum())} of {len(wrong)} images)")
-
-    def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return the row of each name, (M,). Raises UserError, telling how many and the first, where any is missing."""
-        place = {name: row for row, name in enumerate(self.names)}
-        missing = [name for name in names if name not in place]
+    def rows(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Return the row of each name, (M,). Raises UserError if any is missing."""
+        names = list(names)
+        missing = [name for name in names if name not in self._row_of]
         if missing:
             raise UserError(
                 f"features: {len(missing)} of {len(names)} images have none, first {missing[0]}; "
                 "run `python cli.py evaluate` again"
             )
-        return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
+        return np.array([self._row_of[name] for name in names], dtype=np.int64)
+
+    def of(self, names: Iterable[str]) -> NDArray[np.float32]:
+        """Return the features of the named images, (M, C). Raises UserError if any is missing."""
+        return self.matrix[self.rows(names)]
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
 
 
-def require_room(path: Path, names: Sequence[str]) -> None:
-    """Raise UserError where a feature file at `path` has no room for that many names: before hours go into it."""
-    size = len(json.dumps(json.dumps(list(names))))  # twice: metadata of safetensors are texts
-    if size > MOST_OF_NAMES:
-        most = len(names) * MOST_OF_NAMES // size
+def require_names_fit(path: Path, names: Sequence[str]) -> None:
+    """Raise UserError if a feature file cannot hold so many names; checked before hours of extraction."""
+    size = len(json.dumps(json.dumps(list(names))))  # twice: safetensors stores metadata as text
+    if size > MOST_NAME_BYTES:
+        most = len(names) * MOST_NAME_BYTES // size
         raise UserError(
             f"{path}: a feature file holds the names of about {most:,} such images, not of {len(names):,}; "
-            "cut the list into several data sets"
+            "split the list into several data sets"
         )
 
 
 def require_spread(matrix: NDArray[np.float32]) -> None:
-    """Raise UserError where all rows of `matrix` (N, C), unit vectors, are nearly the same: a collapsed network."""
+    """Raise UserError if all rows of `matrix` (N, C), unit vectors, are nearly equal: the network has collapsed."""
     mean = matrix.mean(axis=0, dtype=np.float64)
     variance = 1.0 - float(mean @ mean)
     if len(matrix) > 1 and variance < COLLAPSED_VARIANCE:
         raise UserError(
             f"the features have collapsed: {len(matrix)} images share one feature (variance {variance:.1e}); "
-            "train again, with a smaller learning rate"
+            "train again with a smaller learning rate"
         )
 
 
 def write_features(path: Path, features: Features) -> None:
-    """Write the feature file as a whole or not at all; the same features give the same bytes."""
+    """Write the feature file atomically; the same features give the same bytes."""
     import torch
 
     arrays = {"features": features.matrix, "attention": features.attention}
@@ -99,10 +106,7 @@ def write_features(path: Path, features: Features) -> None:
 
 
 def read_features(path: Path, remedy: str = REMEDY) -> Features:
-    """Read a feature file.
-
-    Raises UserError, ending with `remedy`, where it is missing, damaged (by one bit, even) or of another schema.
-    """
+    """Read a feature file. Raises UserError, ending with `remedy`, if it is missing, damaged or of another schema."""
     tensors, contents, _ = load_tensors(path, remedy)
     if contents.get("schema") != SCHEMA:
         raise UserError(
@@ -111,5 +115,5 @@ def read_features(path: Path, remedy: str = REMEDY) -> Features:
     try:
         arrays = tensors["features"].numpy(), tensors["attention"].numpy()
         return Features(tuple(contents["names"]), *arrays, dict(contents["provenance"]))
-    except (UserError, LookupError, TypeError, ValueError) as error:  # whoever wrote it, its hash is right
+    except (UserError, LookupError, TypeError, ValueError) as error:  # written elsewhere, with a valid hash
         raise UserError(f"{path}: holds no features ({error}); {remedy}") from error

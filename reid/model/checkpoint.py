@@ -104,11 +104,11 @@ class PooledBackbone(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         """Keep the backbone."""
         super().__init__()
-        self.backbone = backbone
+        self.trunk = backbone  # its name enters the weights' hash in feature files
 
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> PGANOutput:
         """images (B, 3, H, W) -> feature (B, C); the boxes are ignored."""
-        pooled = global_average_pool(self.backbone(images))
+        pooled = global_average_pool(self.trunk(images))
         return PGANOutput(pooled, pooled, None, None, pooled, present.new_zeros(present.shape, dtype=torch.float32))
 
 

@@ -18,7 +18,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.tensors import read_state_dict
 from data_cache.images.loading import load_image
 from data_cache.parts import cache as parts
-from reid.features.external import read_given_features
+from reid.features.external import read_external_features
 from soak.inputs import ours, texts
 
 MIB = 1 << 20
@@ -91,7 +91,7 @@ def bombs() -> Iterator[tuple[str, Bomb]]:
     images: Callable[[Path], object] = lambda folder: load_image(folder / "a")  # noqa: E731
     state: Callable[[Path], object] = lambda folder: read_state_dict(folder / "w.pth")  # noqa: E731
     cache: Callable[[Path], object] = lambda folder: parts.read_parts(folder / "p")  # noqa: E731
-    given: Callable[[Path], object] = lambda folder: read_given_features(next(folder.glob("f.*")), ["a"])  # noqa: E731
+    given: Callable[[Path], object] = lambda folder: read_external_features(next(folder.glob("f.*")), ["a"])  # noqa: E731
     yield "PNG of 4 x 10^9 pixels", ("a", png(65_000, 65_000), images)
     yield "JPEG of 4 x 10^9 pixels", ("a", jpeg(65_000), images)
     for kind in (b"zTXt", b"iCCP"):

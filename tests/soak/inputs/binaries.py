@@ -22,9 +22,8 @@ from data_cache.base.tensors import read_state_dict
 from data_cache.images import loading as images
 from data_cache.images.loading import image_size, load_image
 from helpers.toy.masks import npy, rectangles
-from reid.features import external as given_features
-from reid.features import external as given_files
-from reid.features.external import read_given_features
+from reid.features import external as external_features
+from reid.features.external import read_external_features
 from soak.inputs.mutation import spoil_bytes, spoil_value
 from soak.inputs.target import Target
 
@@ -53,7 +52,7 @@ def spoil_header(data: bytes, other: bytes, random: Random) -> bytes:
 
 
 def given(name: str, folder: Path) -> None:
-    read_given_features(folder / name, NAMES[:2])
+    read_external_features(folder / name, NAMES[:2])
 
 
 def masks_read(folder: Path) -> None:
@@ -105,15 +104,15 @@ def pickled() -> bytes:
 
 TARGETS = {
     ".npz of features": Target(
-        lambda: {"f.npz": archive(packed=False)}, partial(given, "f.npz"), (given_features, given_files)
+        lambda: {"f.npz": archive(packed=False)}, partial(given, "f.npz"), (external_features,)
     ),
     "packed .npz of features": Target(
-        lambda: {"f.npz": archive(packed=True)}, partial(given, "f.npz"), (given_features, given_files)
+        lambda: {"f.npz": archive(packed=True)}, partial(given, "f.npz"), (external_features,)
     ),
     "safetensors of features": Target(
         lambda: {"f.safetensors": save({"features": FEATURES}, {"names": json.dumps(NAMES)})},
         partial(given, "f.safetensors"),
-        (given_features, given_files),
+        (external_features,),
         spoil_header,
     ),
     ".npy of masks": Target(lambda: {"m.npy": npy(rectangles(3))}, masks_read, (mask_files,)),
