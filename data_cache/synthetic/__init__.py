@@ -1,6 +1,6 @@
-"""Renders a re-identification data set: fleets of look-alike vehicles seen by road-side cameras, with exact part boxes.
+"""Render a re-identification data set: fleets of look-alike vehicles seen by road-side cameras, with exact part boxes.
 
-Each room uses only the rooms above it:
+Each subpackage imports only those above it:
 
 - geometry: meshes, texture atlas, cameras, rasterisation; knows nothing about vehicles
 - design: samples what a vehicle looks like; a fleet shares its Design, each vehicle has its own Individual traits
@@ -8,9 +8,9 @@ Each room uses only the rooms above it:
 - scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes)
 - dataset: plans the shots, renders them in parallel and writes them in the layout of a benchmark
 
-`sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every random stream is
-seeded by the data set's seed with the fleet, vehicle or shot it belongs to, so the number of workers never matters.
-Raise RENDERER_VERSION if the same settings no longer give the same bytes.
+`sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every fleet, vehicle and
+picture has its own random stream, so the bytes do not depend on the number of workers. Raise RENDERER_VERSION if the
+same settings no longer give the same bytes.
 """
 
 from data_cache.synthetic.dataset.benchmark_layouts import LAYOUTS

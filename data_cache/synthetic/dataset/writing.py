@@ -1,4 +1,4 @@
-"""Writes a synthetic data set: renders the pictures in parallel, then writes lists, CSV, part boxes and its mark."""
+"""Write a synthetic data set: render the pictures in parallel, then write lists, CSV, part boxes and the mark."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Samples fleets and vehicles from a seed, so that any two vehicles of a fleet differ in several traits."""
+"""Sample fleets and vehicles from a seed, so that any two vehicles of a fleet differ in several traits."""
 
 import numpy as np
 

@@ -15,7 +15,7 @@ TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)  # display valu
 
 @dataclass(frozen=True)
 class GBuffer:
-    """The visible surface of a mesh at N pixels; vector components lie along the first axis, for speed."""
+    """The visible surface of a mesh at N pixels; vector components are on the first axis, for speed."""
 
     pixel: Integers  # (N,) row-major, ascending
     normal: Floats  # (3, N) unit vectors

@@ -1,4 +1,4 @@
-"""Renders one picture: samples the pose, the light and everything around the vehicle, and finds the part boxes."""
+"""Render one picture: sample the pose, the light and the surroundings, shade the vehicle and find its part boxes."""
 
 from dataclasses import dataclass, replace
 

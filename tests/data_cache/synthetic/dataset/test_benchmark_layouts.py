@@ -107,11 +107,11 @@ def test_vehicleid_names_and_attributes(sets: Sets) -> None:
     vehicle_of = dict(_columns(dataset.root, "attribute/img2vid.txt"))
     assert vehicle_of == {row.name.removeprefix("image/").removesuffix(".jpg"): row.vehicle for row in rows}
     assert sorted(vehicle_of) == [f"{number:07d}" for number in range(1, len(rows) + 1)]
-    drawn = _design_columns(dataset.root)
+    designs = _design_columns(dataset.root)
     for attribute, names, column in (("model_attr", "model_names", "body"), ("color_attr", "color_names", "colour")):
         meaning = {number: name for name, number in _columns(dataset.root, f"attribute/{names}.txt")}
         for vehicle, number in _columns(dataset.root, f"attribute/{attribute}.txt"):
-            assert meaning[number] == drawn[vehicle][column].replace("grey", "gray")
+            assert meaning[number] == designs[vehicle][column].replace("grey", "gray")
 
 
 def test_veriwild_lists(sets: Sets) -> None:
@@ -127,9 +127,9 @@ def test_veriwild_lists(sets: Sets) -> None:
     assert {f"images/{key}.jpg": camera for key, camera, *_ in records} == {
         row.name: str(row.shot.camera) for row in rows
     }
-    drawn = _design_columns(dataset.root)
+    designs = _design_columns(dataset.root)
     for key, *_, body, colour in records:
-        vehicle = drawn[str(int(key.split("/")[0]))]
+        vehicle = designs[str(int(key.split("/")[0]))]
         assert (body, colour) == (vehicle["body"], vehicle["colour"])
 
 

@@ -72,13 +72,13 @@ def test_labels_are_gb2312_with_colour_and_type(veri: Written, part: str) -> Non
     assert items is not None and items.get("number") == str(len(items))
     assert [item.get("imageName") for item in items] == _lines(root, f"name_{part}.txt")
     head, *rows = [line.split(",") for line in _lines(root, "images.csv")]
-    drawn = {row[0].split("/")[1]: dict(zip(head, row, strict=True)) for row in rows}
+    designs = {row[0].split("/")[1]: dict(zip(head, row, strict=True)) for row in rows}
     for item in items:
         name = str(item.get("imageName"))
         assert (item.get("vehicleID"), item.get("cameraID")) == tuple(name.split("_")[:2])
         for attribute, listing, column in (("colorID", "color", "colour"), ("typeID", "type", "body")):
             meaning = dict(line.split() for line in _lines(root, f"list_{listing}.txt"))
-            word = drawn[name][column]
+            word = designs[name][column]
             assert meaning[str(item.get(attribute))] == OFFICIAL_NAMES.get(word, word)
 
 

@@ -120,19 +120,6 @@ def test_a_second_folder_of_a_data_set_is_refused(tmp_path: Path, layout: str, e
     assert [path.name for path in tmp_path.iterdir()] == [existing]
 
 
-def test_a_failed_run_leaves_nothing(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise UserError("disk full")
-
-    root = tmp_path / "synthetic"
-    with monkeypatch.context() as patch, pytest.raises(UserError, match="disk full"):
-        patch.setattr(writing, "_csv", fail)
-        write_synthetic(SMALL, root, workers=0)
-    assert list(tmp_path.iterdir()) == []
-    write_synthetic(SMALL, root, workers=0)
-    assert _contents(root) == _contents(written)
-
-
 def test_workers_of_a_killed_run_exit(written: Path, tmp_path: Path) -> None:
     root = tmp_path / "synthetic"
     options = ["synth", "--data-root", str(tmp_path), "--vehicles", "300", "--image-size", "48", "--workers", "2"]
