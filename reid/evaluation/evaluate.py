@@ -9,23 +9,23 @@ from typing import Any
 
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_strays, write_json
+from data_cache.base.files import remove_strays
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.catalogue import dataset_label
-from data_cache.datasets.dataset import Dataset, is_stand_in
+from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.merging import IMAGE_KEYS
 from data_cache.parts.source_files import run_fingerprint
 from reid.data.vehicle_images import part_cache
-from reid.evaluation.metrics_file import METRICS, QUERIES, environment, protocol_record, write_queries
+from reid.evaluation.metrics_file import METRICS, QUERIES, write_evaluation
 from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
-from reid.retrieval.metrics import Scores, mean_scores
-from reid.retrieval.scoring import PLAIN, Results, Scoring
+from reid.retrieval.metrics import Scores
+from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, chosen_run
 
 log = logging.getLogger(__name__)
@@ -130,10 +130,7 @@ def evaluate_run(
                     compute,
                 )
         origin = {**_origin(run), "features": path.relative_to(run.folder).as_posix(), **_stored(arguments)}
-        return [
-            _evaluate_test(features, run.dataset, split, scoring, run.folder, origin, compute.device)
-            for split in splits
-        ]
+        return _score(features, run.dataset, splits, scoring, run.folder, origin, compute.device)
 
 
 def evaluate_external(
@@ -153,9 +150,7 @@ def evaluate_external(
     with _locked(folder, splits):
         features = read_external_features(path, image_names(dataset, splits))
         origin = {"features": dict(features.provenance), **_stored(arguments)}
-        return [
-            _evaluate_test({EXTERNAL: features}, dataset, split, scoring, folder, origin, device) for split in splits
-        ]
+        return _score({EXTERNAL: features}, dataset, splits, scoring, folder, origin, device)
 
 
 def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) -> tuple[Path, Features]:
@@ -211,35 +206,18 @@ def _origin(run: TrainedRun) -> dict[str, Any]:
     }
 
 
-def _evaluate_test(
+def _score(
     features: Mapping[str, Features],
     dataset: Dataset,
-    split: str,
+    splits: Sequence[str],
     scoring: Scoring,
     folder: Path,
     origin: Mapping[str, Any],
     device: str,
-) -> Evaluation:
-    protocol = scoring.protocol(dataset, split)
-    plain_only = replace(scoring, rerank=False, expand=0)
-    results: dict[str, Results] = {}
-    for row, values in features.items():
-        options = scoring if row in (TRAINED, EXTERNAL) else plain_only
-        for way, found in options.results(values, dataset, protocol, device=device).items():
-            results[row if way == PLAIN else f"{row}, {way}"] = found
-    scores = {row: mean_scores(protocol, found, scoring.form) for row, found in results.items()}
-    metrics = {
-        "dataset": dataset.name,
-        "rendered": dataset.rendered,
-        "split": split,
-        "protocol": protocol_record(protocol, scoring),
-        **origin,
-        "scores": {row: values.to_dict() for row, values in scores.items()},
-        **environment(device),
-    }
-    write_queries(folder / split / QUERIES, dataset.table, protocol, results)
-    write_json(folder / split / METRICS, metrics)
-    if is_stand_in(dataset):
-        log.info(f"rendered vehicles in the layout of {dataset.name}: these are not results on {dataset.name} itself")
-    log.info(f"wrote {folder / split / METRICS} and {QUERIES} beside it")
-    return Evaluation(scores, metrics, folder / split)
+) -> list[Evaluation]:
+    evaluations = []
+    for split in splits:
+        test = scoring.score(features, dataset, split, device=device)
+        metrics = write_evaluation(folder / split, dataset, test, scoring, origin, device)
+        evaluations.append(Evaluation(test.scores, metrics, folder / split))
+    return evaluations

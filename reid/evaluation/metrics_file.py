@@ -1,6 +1,7 @@
-"""The files of an evaluation: metrics.json with the scores and their origin, queries.csv with a row per query."""
+"""The files of an evaluation: metrics.json with the scores and their origin, queries.csv with a line per query."""
 
 import json
+import logging
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -13,11 +14,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from data_cache.base.devices import describe_device
 from data_cache.base.errors import UserError
-from data_cache.base.files import read_json, write_atomically
-from data_cache.datasets.protocols import Protocol
+from data_cache.base.files import read_json, write_atomically, write_json
+from data_cache.datasets.dataset import Dataset, is_stand_in
 from reid.retrieval.metrics import METRIC_NAMES, Scores
 from reid.retrieval.reranking import K1, K2, WEIGHT
-from reid.retrieval.scoring import Results, Scoring
+from reid.retrieval.scoring import ScoredTest, Scoring
+
+log = logging.getLogger(__name__)
 
 METRICS, QUERIES = "metrics.json", "queries.csv"
 REMEDY = "run `python cli.py evaluate` again"
@@ -54,8 +57,14 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return dict(metrics)
 
 
-def protocol_record(protocol: Protocol, scoring: Scoring) -> dict[str, Any]:
-    """Return the entry of metrics.json that reproduces the scoring: rules, draws and seed, form of AP, additions."""
+def write_evaluation(
+    folder: Path, dataset: Dataset, test: ScoredTest, scoring: Scoring, origin: Mapping[str, Any], device: str
+) -> dict[str, Any]:
+    """Write metrics.json and queries.csv of a test into `folder`; return the content of metrics.json.
+
+    `origin` are the entries on what was scored: network, part boxes, features.
+    """
+    protocol = test.protocol
     record: dict[str, Any] = {
         "same_camera_is_junk": protocol.same_camera_is_junk,
         "draws": len(protocol.trials),
@@ -67,7 +76,35 @@ def protocol_record(protocol: Protocol, scoring: Scoring) -> dict[str, Any]:
         record["rerank"] = {"k1": K1, "k2": K2, "lambda": WEIGHT}
     if scoring.expand:
         record["expand"] = scoring.expand
-    return record
+    metrics = {
+        "dataset": dataset.name,
+        "rendered": dataset.rendered,
+        "split": protocol.split,
+        "protocol": record,
+        **origin,
+        "scores": {row: scores.to_dict() for row, scores in test.scores.items()},
+        **environment(device),
+    }
+    _write_queries(folder / QUERIES, dataset.table, test)
+    write_json(folder / METRICS, metrics)
+    if is_stand_in(dataset):
+        log.info(f"rendered vehicles in the layout of {dataset.name}: these are not results on {dataset.name} itself")
+    log.info(f"wrote {folder / METRICS} and {QUERIES} beside it")
+    return metrics
+
+
+def _write_queries(path: Path, table: pd.DataFrame, test: ScoredTest) -> None:
+    """Write a line per query, trial and row of metrics.json; a query without a match has 0 for its metrics."""
+    trials = test.protocol.trials
+    lines = [
+        table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].assign(row=row, draw=draw, **vars(results))
+        for row, by_trial in test.results.items()
+        for draw, (trial, results) in enumerate(zip(trials, by_trial, strict=True))
+    ]
+    queries = pd.concat(lines)
+    first = ["row", "draw", "name"]
+    columns = [*first, *(column for column in queries.columns if column not in first)]
+    write_atomically(path, queries.to_csv(columns=columns, index=False, lineterminator="\n").encode())
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -78,19 +115,6 @@ def environment(device: str) -> dict[str, Any]:
         "commit": commit_of(Path(__file__).parent),
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-def write_queries(path: Path, table: pd.DataFrame, protocol: Protocol, results: Mapping[str, Results]) -> None:
-    """Write a row per query of each trial and row of `results`; a query without a match has 0 for its metrics."""
-    rows = [
-        table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].assign(row=row, draw=draw, **vars(result))
-        for row, trials in results.items()
-        for draw, (trial, result) in enumerate(zip(protocol.trials, trials, strict=True))
-    ]
-    queries = pd.concat(rows)
-    first = ["row", "draw", "name"]
-    columns = [*first, *(column for column in queries.columns if column not in first)]
-    write_atomically(path, queries.to_csv(columns=columns, index=False, lineterminator="\n").encode())
 
 
 def commit_of(folder: Path) -> str | None:

@@ -1,6 +1,6 @@
 """Scoring of features under a data set's protocol: plain cosine and, on request, re-ranking and query expansion."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,14 +9,22 @@ from torch import Tensor
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from reid.features.file import Features, require_spread
-from reid.retrieval.metrics import PrecisionForm, QueryResults
+from reid.retrieval.metrics import PrecisionForm, QueryResults, Scores, mean_scores
 from reid.retrieval.neighbours import expanded_queries
 from reid.retrieval.ranking import Matrix, cosine_scores, labelled_trials, rank_queries
 from reid.retrieval.reranking import k_reciprocal_scores
 
-PLAIN, RERANKED, EXPANDED = "plain", "re-ranked", "expanded queries"
-Results = list[QueryResults]  # one per trial
+RERANKED, EXPANDED = "re-ranked", "expanded queries"
 Scorer = Callable[[Matrix, Matrix], Iterable[Tensor]]  # queries, gallery -> blocks of scores, see `rank_queries`
+
+
+@dataclass(frozen=True)
+class ScoredTest:
+    """A test with the results of its queries, one `QueryResults` per trial, and their means, by row of metrics.json."""
+
+    protocol: Protocol
+    results: dict[str, list[QueryResults]]
+    scores: dict[str, Scores]
 
 
 @dataclass(frozen=True)
@@ -34,32 +42,42 @@ class Scoring:
     expand: int = 0
 
     def protocol(self, dataset: Dataset, split: str) -> Protocol:
-        """Return the trials of a test. Raises UserError for a split that the data set does not have."""
+        """Return the trials of a test. Raises UserError for an unknown split."""
         return dataset.protocol(split, draws=self.draws, seed=self.seed)
 
-    def results(self, features: Features, dataset: Dataset, protocol: Protocol, *, device: str) -> dict[str, Results]:
-        """Return the results of each trial, `PLAIN` first, then what is added. No label reaches a scorer.
+    def score(self, features: Mapping[str, Features], dataset: Dataset, split: str, *, device: str) -> ScoredTest:
+        """Score features, by row, on a test; the added scores are for the first row only, in rows of their own.
 
-        Raises UserError for images without a feature, and for collapsed features.
+        Raises UserError for an unknown split, an image without a feature, collapsed features, or no query with a match.
         """
-        require_spread(features.of(dataset.table["name"].iloc[protocol.rows()]))
-        scorers: dict[str, Scorer] = {PLAIN: partial(cosine_scores, device=device)}
+        protocol = self.protocol(dataset, split)
+        results: dict[str, list[QueryResults]] = {}
+        for row, values in features.items():
+            require_spread(values.of(dataset.table["name"].iloc[protocol.rows()]))
+            added = {} if results else self._added_scorers(row, device)
+            scorers: dict[str, Scorer] = {row: partial(cosine_scores, device=device), **added}
+            for name, scorer in scorers.items():
+                results[name] = rank_protocol(values, dataset, protocol, scorer, self.form)
+        scores = {row: mean_scores(protocol, trials, self.form) for row, trials in results.items()}
+        return ScoredTest(protocol, results, scores)
+
+    def _added_scorers(self, row: str, device: str) -> dict[str, Scorer]:
+        scorers: dict[str, Scorer] = {}
         if self.rerank:
-            scorers[RERANKED] = partial(k_reciprocal_scores, device=device)
+            scorers[f"{row}, {RERANKED}"] = partial(k_reciprocal_scores, device=device)
         if self.expand:
-            scorers[EXPANDED] = partial(_expanded_scores, k=self.expand, device=device)
-        return {name: rank_protocol(features, dataset, protocol, scorer, self.form) for name, scorer in scorers.items()}
+            scorers[f"{row}, {EXPANDED}"] = partial(_expanded_scores, k=self.expand, device=device)
+        return scorers
 
 
 def rank_protocol(
     features: Features, dataset: Dataset, protocol: Protocol, scorer: Scorer, form: PrecisionForm = "step"
-) -> Results:
-    """Rank each trial by the scores that `scorer` gives to its queries and gallery."""
+) -> list[QueryResults]:
+    """Rank each trial by the scores that `scorer`, which sees no label, gives to its queries and gallery."""
     names = dataset.table["name"]
-    labelled = labelled_trials(dataset.table, protocol)
     return [
         rank_queries(scorer(features.of(names.iloc[trial.query]), features.of(names.iloc[trial.gallery])), labels, form)
-        for trial, labels in zip(protocol.trials, labelled, strict=True)
+        for trial, labels in zip(protocol.trials, labelled_trials(dataset.table, protocol), strict=True)
     ]
 
 
