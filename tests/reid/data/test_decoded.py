@@ -1,17 +1,21 @@
-"""Decoded images are the same items without a pixel copied, and what has changed in their file is found."""
+"""Decoded images are made whole or not at all, again when not true, and change nothing in training but the time."""
 
-import pickle
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from safetensors import safe_open
+from click.testing import CliRunner
 
+from cli import main
 from data_cache.base.errors import UserError
-from data_cache.base.tensors import save_tensors
+from data_cache.base.locks import run_lock
+from data_cache.parts.cache import write_parts
 from helpers.toy.decoded import (
     REMEDY,
     SIZE,
@@ -24,8 +28,12 @@ from helpers.toy.decoded import (
     needed,
     repaint,
 )
-from helpers.toy.vehicles import Toy
-from reid.data.decoded import MappedPixels, open_decoded
+from helpers.toy.vehicles import HELD, TINY_OPTIONS, Toy, assert_same_run, train_toy
+from reid.data import decoded
+from reid.data.decoded import open_decoded
+from reid.data.vehicle_images import ResizedFiles
+from reid.runs import BEST
+from reid.training.train import train
 
 
 @pytest.fixture(autouse=True)
@@ -33,120 +41,165 @@ def several_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     few_rows(monkeypatch)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_items_are_the_same_with_and_without_it(toy: Toy, tmp_path: Path, workers: int) -> None:
-    kept = made(toy, tmp_path / "decoded.safetensors", workers=workers)
-    assert files_in(tmp_path) == ["decoded.safetensors"]
-    assert_same_items(items(toy, kept), items(toy, None), workers)
-    some = names_of(toy)[::-3]  # neither all of them nor in their order
-    assert_same_items(items(toy, kept, some), items(toy, None, some), workers)
-
-
-def test_any_reader_of_safetensors_finds_the_resized_pictures(toy: Toy, tmp_path: Path) -> None:
-    path = tmp_path / "decoded.safetensors"
-    made(toy, path)
-    with safe_open(path, "numpy") as file:
-        pixels = file.get_tensor("pixels")
-    names = names_of(toy)
-    assert pixels.shape == (len(names), SIZE, SIZE, 3) and pixels.dtype == np.uint8
-    for name, row in zip(names, pixels, strict=True):
-        with Image.open(toy.dataset.root / name) as picture:
-            np.testing.assert_array_equal(row, picture.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-
-
-def test_the_pixels_stay_behind_when_the_data_set_is_pickled(toy: Toy, tmp_path: Path) -> None:
-    path = tmp_path / "decoded.safetensors"
-    images = items(toy, made(toy, path))
-    assert_same_items(images, items(toy, None))  # they are mapped now
-    sent = pickle.dumps(images)
-    assert len(sent) < path.stat().st_size / 10
-    assert_same_items(pickle.loads(sent), items(toy, None))
-    assert_same_items(images, items(toy, None))
-
-
-def test_the_pixels_cannot_be_written_to(toy: Toy, tmp_path: Path) -> None:
-    images = items(toy, made(toy, tmp_path / "decoded.safetensors"))
-    with pytest.raises(ValueError, match="read-only"):
-        images.pixels(0)[0, 0] = 0
-
-
-def test_a_file_replaced_in_use_goes_unnoticed_where_it_is_mapped_and_is_refused_elsewhere(
-    own_toy: Toy, tmp_path: Path
+def test_a_replaced_image_is_seen_and_all_is_made_again(
+    own_toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "decoded.safetensors"
-    images = items(own_toy, made(own_toy, path))
-    before, sent = [images[number][0] for number in range(len(images))], pickle.dumps(images)
-    repaint(own_toy, 1)
     made(own_toy, path)
-    assert all(torch.equal(images[number][0], before[number]) for number in range(len(images)))
-    with pytest.raises(UserError, match=r"decoded\.safetensors: another run has made it anew .* run this one again"):
-        pickle.loads(sent)[0]
+    image = repaint(own_toy, 2)
+    wanted = items(own_toy, None)
+    assert wanted[2][0][1].min() > 250
+    with pytest.raises(UserError, match=rf"made with images\..*00-2\.jpg = .*{image.stat().st_size}.*; {REMEDY}"):
+        open_decoded(path, needed(own_toy))
+    capsys.readouterr()
+    assert_same_items(items(own_toy, made(own_toy, path)), wanted)
+    assert "00-2.jpg" in capsys.readouterr().err
+    content, stat = image.read_bytes(), image.stat()
+    image.write_bytes(content[::-1])  # of the same size
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    with pytest.raises(UserError, match="00-2"):
+        open_decoded(path, needed(own_toy))
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"size": 32}, "size = 48, this run needs 32"),
-        ({"dataset": "veri"}, "dataset = folder, this run needs veri"),
-        ({"resampling": "bicubic"}, "resampling = bilinear, this run needs bicubic"),
-        ({"decoder": "Pillow 1"}, "decoder = Pillow .*, this run needs Pillow 1"),
-        ({"format": 2}, "format = 1, this run needs 2"),
-    ],
-)
-def test_a_file_made_otherwise_is_refused_with_the_difference(
-    toy: Toy, tmp_path: Path, change: dict[str, Any], words: str
-) -> None:
+def test_other_names_or_another_size_are_made_again(own_toy: Toy, toy: Toy, tmp_path: Path) -> None:
     path = tmp_path / "decoded.safetensors"
-    made(toy, path)
-    with pytest.raises(UserError, match=rf"decoded\.safetensors: made with {words}; {REMEDY}"):
-        open_decoded(path, needed(toy) | change)
-
-
-def test_a_file_cut_short_or_grown_is_named_and_made_again(toy: Toy, tmp_path: Path) -> None:
-    path = tmp_path / "decoded.safetensors"
-    made(toy, path)
-    whole = path.read_bytes()
-    header = int.from_bytes(whole[:8], "little")
-    for length in (0, 4, 8, 8 + header // 2, 8 + header, len(whole) // 2, len(whole) - 1, len(whole) + 1):
-        path.write_bytes((whole + b"\0")[:length])
-        with pytest.raises(UserError, match=rf"decoded\.safetensors: damaged.*; {REMEDY}"):
-            open_decoded(path, needed(toy))
-    assert_same_items(items(toy, made(toy, path)), items(toy, None))
-    assert path.read_bytes() == whole
-
-
-def test_every_flipped_bit_is_found(own_toy: Toy, tmp_path: Path) -> None:
-    path, made_from = tmp_path / "decoded.safetensors", needed(own_toy)
-    made(own_toy, path, size=SIZE)
-    whole = path.read_bytes()
-    begin = 8 + int.from_bytes(whole[:8], "little")
-    rows = [begin + row * SIZE * SIZE * 3 for row in range(12)]
-    for place in (*range(0, begin, 7), *rows, *(row - 1 for row in rows[1:]), len(whole) - 1):
-        harmed = bytearray(whole)
-        harmed[place] ^= 1 << (place % 8)
-        path.write_bytes(harmed)
-        with pytest.raises(UserError, match=rf"decoded\.safetensors: .*{REMEDY}") as caught:
-            open_decoded(path, made_from, threads=2)
-        if place >= begin:
-            first = (place - begin) // (SIZE * SIZE * 3) // 5 * 5
-            span = f"{names_of(own_toy)[first]} to {names_of(own_toy)[min(first + 4, 11)]}"
-            assert f"damaged, the pixels of {span} have changed" in str(caught.value)
+    kept = made(toy, path)
+    with pytest.raises(UserError, match=r"made with images\..*, this run needs"):
+        open_decoded(path, needed(own_toy))
+    with pytest.raises(UserError, match=rf"1 images are not in it, first other\.jpg; {REMEDY}"):
+        kept.of([names_of(toy)[0], "other.jpg"])
     assert_same_items(items(own_toy, made(own_toy, path)), items(own_toy, None))
+    assert made(own_toy, path, size=32).pixels.shape == (12, 32, 32, 3)
 
 
-def test_what_is_no_such_file_is_named(toy: Toy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bad_image_is_named_and_nothing_is_left(own_toy: Toy, tmp_path: Path, workers: int) -> None:
+    runs = tmp_path / "runs"
+    made(own_toy, runs / "decoded.safetensors")
+    before = (runs / "decoded.safetensors").read_bytes()
+    damaged = own_toy.dataset.root / names_of(own_toy)[7]
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    for path in (runs / "decoded.safetensors", runs / "other.safetensors"):
+        with pytest.raises(UserError, match="damaged image") as caught:
+            made(own_toy, path, workers=workers)
+        assert str(caught.value).startswith(str(damaged)) and "\n" not in str(caught.value)
+    assert files_in(runs) == ["decoded.safetensors"]
+    assert (runs / "decoded.safetensors").read_bytes() == before  # as it was, should the image come back
+    damaged.unlink()
+    with pytest.raises(UserError, match=r"1 images are missing, first .*\.jpg"):
+        made(own_toy, runs / "other.safetensors")
+
+
+def test_too_little_disk_is_told_before_the_work(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=32 * SIZE * SIZE * 3)  # the pixels alone would fit
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(ResizedFiles, "__call__", lambda *_: pytest.fail("an image was decoded"))
+    with pytest.raises(UserError, match=r"take 0\.00 GB, 0\.00 GB are free; free some, choose another --runs"):
+        made(toy, tmp_path / "decoded.safetensors")
+    assert files_in(tmp_path) == []
+
+
+@pytest.fixture
+def files_end_at_50_kb() -> Iterator[None]:
+    """The system refuses to write further, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("files_end_at_50_kb")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_disk_that_fills_up_is_one_line_and_nothing_is_left(toy: Toy, tmp_path: Path, workers: int) -> None:
+    with pytest.raises(UserError, match=r"cannot be written \(File too large\); free some space") as caught:
+        made(toy, tmp_path / "decoded.safetensors", workers=workers)
+    assert "\n" not in str(caught.value) and files_in(tmp_path) == []
+
+
+def test_a_killed_making_leaves_nothing_under_the_name(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read, calls = tmp_path / "decoded.safetensors", ResizedFiles.__call__, []
+
+    def killing(self: ResizedFiles, index: int) -> Any:
+        calls.append(index)
+        if len(calls) == 12:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResizedFiles, "__call__", killing)
+        process = get_context("fork").Process(target=made, args=(toy, path))
+        process.start()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    left = files_in(tmp_path)
+    assert "decoded.safetensors" not in left and len(left) == 2  # the lock and the unfinished file
+    assert_same_items(items(toy, made(toy, path)), items(toy, None))
+    assert files_in(tmp_path) == ["decoded.safetensors"]
+
+
+def test_a_killed_process_that_decodes_is_one_line(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ResizedFiles, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(UserError, match="a process that reads images has ended"):
+        made(toy, tmp_path / "decoded.safetensors", workers=1)
+    assert files_in(tmp_path) == []
+
+
+def test_two_runs_do_not_make_it_at_once(toy: Toy, tmp_path: Path) -> None:
+    with run_lock(tmp_path), pytest.raises(UserError, match="another run"):
+        made(toy, tmp_path / "decoded.safetensors")
+
+
+def test_too_many_images_are_refused_before_the_work(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoded, "MAX_HEADER", 1000)
+    with pytest.raises(UserError, match="32 images are too many for one file"):
+        made(toy, tmp_path / "decoded.safetensors")
+    assert files_in(tmp_path) == []
+
+
+def test_a_file_that_is_true_is_used_as_it_is(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "decoded.safetensors"
-    with pytest.raises(UserError, match=r"decoded\.safetensors: no such file"):
-        open_decoded(path, needed(toy))
-    save_tensors(path, {"weight": torch.zeros(3)}, {"epoch": 1})
-    with pytest.raises(UserError, match="not a file of decoded images"):
-        open_decoded(path, needed(toy))
-    path.write_bytes(b"\xff" * 4000)
-    with pytest.raises(UserError, match=r"a header of .* bytes"):
-        open_decoded(path, needed(toy))
+    made(toy, path)
+    assert "32 images decoded at 48 x 48 take 0.00 GB" in capsys.readouterr().err
+    before = path.stat()
+    with run_lock(tmp_path):  # reading needs no lock
+        made(toy, path, workers=2)
+    assert path.stat() == before and capsys.readouterr().err == ""
 
 
-def test_the_map_begins_where_it_is_told(tmp_path: Path) -> None:
-    path, pixels = tmp_path / "pixels", np.arange(2 * 2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 2, 3)
-    path.write_bytes(b"header" + pixels.tobytes())
-    np.testing.assert_array_equal(MappedPixels(path, 6, pixels.shape).rows(), pixels)
+@pytest.mark.usefixtures("tiny_network")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_is_the_same_to_the_bit_with_and_without_it(toy: Toy, tmp_path: Path, workers: int) -> None:
+    path = tmp_path / "decoded.safetensors"
+    train_toy(HELD, toy, tmp_path / "without")
+    train(HELD, toy.dataset, toy.parts, tmp_path / "with", device="cpu", workers=workers, decoded=path)
+    assert_same_run(tmp_path / "with", tmp_path / "without")
+    path.unlink()
+    train(HELD, toy.dataset, toy.parts, tmp_path / "with", device="cpu", workers=workers, decoded=path)
+    assert not path.exists()  # a finished run needs no images
+
+
+@pytest.mark.usefixtures("tiny_network")
+def test_training_reads_every_image_from_there(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the held-out vehicles too."""
+    path = tmp_path / "decoded.safetensors"
+    made(toy, path, HELD.image_size)
+    monkeypatch.setattr(ResizedFiles, "__call__", lambda *_: pytest.fail("an image was decoded"))
+    train(HELD, toy.dataset, toy.parts, tmp_path / "run", device="cpu", workers=0, decoded=path)
+
+
+@pytest.mark.usefixtures("tiny_network")
+def test_the_option_keeps_it_beside_the_part_cache(toy: Toy, tmp_path: Path) -> None:
+    write_parts(tmp_path / "folder" / "parts.h5", toy.parts)
+    where = ["--dataset", "folder", "--data-root", str(toy.dataset.root), "--runs", str(tmp_path), "--device", "cpu"]
+    command = ["train", *where, "--workers", "0", "--recipe", "pgan_small", *TINY_OPTIONS, "--set", "epochs=1"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert files_in(tmp_path / "folder") == ["parts.h5", "pgan_small"]
+    plain = (tmp_path / "folder" / "pgan_small").rename(tmp_path / "plain")
+    result = CliRunner().invoke(main, [*command, "--decoded-cache"])
+    assert result.exit_code == 0 and "32 images decoded at 64 x 64" in result.stderr, result.output
+    assert result.stdout.strip() == str(tmp_path / "folder" / "pgan_small" / BEST)
+    assert files_in(tmp_path / "folder") == ["decoded-64.safetensors", "parts.h5", "pgan_small"]
+    assert_same_run(tmp_path / "folder" / "pgan_small", plain)
