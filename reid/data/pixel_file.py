@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from data_cache.base.errors import UserError
 from data_cache.base.files import open_regular
 from data_cache.base.progress import track
-from data_cache.parts.cache import require_fingerprint
+from data_cache.parts.fingerprints import require_fingerprint
 
 ROWS = 64  # images per hash, and per piece of work of a process: 10 MB at 224 pixels
 MAX_HEADER = 100_000_000  # bytes, also the limit of safetensors; enough for a million images

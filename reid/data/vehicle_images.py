@@ -25,8 +25,8 @@ from data_cache.base.errors import UserError, last_line
 from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
-from data_cache.parts.cache import STATUS_FAILED, PartBoxes, no_parts, read_parts
-from data_cache.parts.verification import require_data_set
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_parts
+from data_cache.parts.verification import require_dataset
 from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
 from reid.data.pixel_file import PixelFile
 from reid.data.sampler import Sample
@@ -97,10 +97,10 @@ class VehicleImages(TorchDataset[Item]):
 def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
     """Return the part cache at `path`, by default the data set's own; an empty one if the recipe uses no parts."""
     if not recipe.uses_parts:
-        return no_parts(dataset.names())
+        return empty_cache(dataset.names())
     path = path or parts_path(runs, dataset.name)
     parts = read_parts(path)
-    require_data_set(parts, dataset, path)
+    require_dataset(parts, dataset, path)
     return parts
 
 
@@ -133,7 +133,7 @@ def part_arrays(parts: PartBoxes, names: Sequence[str], top_d: int) -> tuple[Box
     """Return the `top_d` most confident boxes of each name, (N, D, 4) in [0, 1] of the image, and present, (N, D).
 
     Raises UserError if a name is not in the cache or failed, or if the cache holds fewer than `top_d` slots per image.
-    An empty cache (`no_parts`) has no slots and fits every `top_d`.
+    A cache from `empty_cache` has no slots and fits every `top_d`.
     """
     slots = parts.labels.shape[1]
     if 0 < slots < top_d:

@@ -13,10 +13,10 @@ from data_cache.base.files import read_json
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import write_parts
-from data_cache.parts.verification import require_data_set
+from data_cache.parts.verification import require_dataset
 from helpers.places.reid import ONE_EPOCH, Place, assert_error
 from helpers.toy.features import counting, extracted, names_of
-from helpers.toy.vehicles import HELD, Toy
+from helpers.toy.vehicles import TINY_HOLDOUT, Toy
 from reid.data.vehicle_images import require_size
 from reid.runs import LAST, PREVIOUS
 from reid.training.train import train
@@ -51,7 +51,7 @@ def test_training_refuses_an_image_of_another_size_than_its_boxes_were_found_on(
 
 
 def test_training_on_decoded_images_refuses_it_before_the_first_batch(own_toy: Toy, tmp_path: Path) -> None:
-    recipe = HELD.model_copy(update={"holdout": 0.0, "vehicles_per_batch": 3})
+    recipe = TINY_HOLDOUT.model_copy(update={"holdout": 0.0, "vehicles_per_batch": 3})
     replaced = enlarge(image_of(own_toy, "train"))
     with pytest.raises(UserError, match=rf"{replaced}: 120 x 80 pixels, 96 x 72 when its parts were detected"):
         train(recipe, *own_toy, tmp_path / "run", device="cpu", workers=0, decoded=tmp_path / "d.safetensors")
@@ -182,7 +182,7 @@ def test_a_list_that_has_grown_is_told_with_the_first_image_that_is_new(own_plac
 def test_a_cache_of_another_of_the_named_data_sets_is_refused(toy: Toy, tmp_path: Path) -> None:
     def of(name: str | None) -> object:
         made = dataclasses.replace(toy.parts, fingerprint={"dataset": name})
-        return require_data_set(made, named, tmp_path / "parts.h5")
+        return require_dataset(made, named, tmp_path / "parts.h5")
 
     named: Dataset = dataclasses.replace(toy.dataset, name="veri")
     words = r"parts\.h5: made with dataset = vehicleid, this run needs veri; run `python cli\.py detect --dataset veri`"

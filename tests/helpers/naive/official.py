@@ -1,6 +1,6 @@
-"""The network of PGAN's authors under their own names: random weights in its layout, and its forward pass from them.
+"""The network of PGAN's authors under their own names: random weights, and the forward pass.
 
-Written from what their code computes, call by call, with part masks given; nothing of `reid` is used.
+Written from the authors' code, call by call, with part masks as input; it uses nothing of `reid`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 
 
 class Weights:
-    """A state dict in the making: every entry random, batch norm's statistics and affine values too."""
+    """Builds a state dict of random values, including the statistics and affine values of batch norm."""
 
     def __init__(self, seed: int) -> None:
         self.random = torch.Generator().manual_seed(seed)
@@ -49,7 +49,7 @@ class Weights:
                 for place, (rows, columns, side) in enumerate(shapes, start=1):
                     self.matrix(f"{name}.conv{place}.weight", rows, columns, side, side)
                     self.batch_norm(f"{name}.bn{place}", rows)
-                self.state[f"{name}.bn{len(shapes)}.weight"] *= 0.3  # else the sums grow from block to block
+                self.state[f"{name}.bn{len(shapes)}.weight"] *= 0.3  # otherwise the sums grow from block to block
                 if block == 0 and (number > 1 or layers >= 50):
                     self.matrix(f"{name}.downsample.0.weight", result, channels, 1, 1, gain=1)
                     self.batch_norm(f"{name}.downsample.1", result)
@@ -70,14 +70,16 @@ class Weights:
 
 
 def official_state(layers: int = 18, *, embed: int = 16, vehicles: int = 7, seed: int = 0) -> dict[str, Tensor]:
-    """A random checkpoint on ResNet-`layers`, with EMBED_NUM `embed` (C')."""
+    """Return a random checkpoint on ResNet-`layers`; `embed` is C', the authors' EMBED_NUM."""
     weights = Weights(seed)
     channels = weights.resnet(layers)
     weights.refine("refine_concat.0", 2 * channels, 2 * embed)
     weights.refine("refine_prop.0", channels, embed)
     weights.refine("refine_base.0", channels, embed)
     for name, rows, columns in (("linear1", channels // 4, channels), ("linear2", channels, channels // 4)):
-        weights.state[f"attention.0.{name}.weight_g"] = torch.tensor(12 * rows**0.5)  # attention far from equal
+        weights.state[f"attention.0.{name}.weight_g"] = torch.tensor(
+            12 * rows**0.5
+        )  # so that the attention is far from equal
         weights.matrix(f"attention.0.{name}.weight_v", rows, columns, gain=0.6)
     weights.affine("attention.0.ln1", channels // 4)
     weights.batch_norm("bottleneck.0", 2 * embed)
@@ -99,7 +101,7 @@ def normed(x: Tensor, state: State, name: str) -> Tensor:
 
 
 def base_map(images: Tensor, state: State) -> Tensor:
-    """The trunk; layers 2 and 3 halve the map, the last does not."""
+    """The backbone; layers 2 and 3 halve the map, layer 4 does not."""
     x = normed(convolved(images, state, "base.conv1", 2), state, "base.bn1").relu()
     x = functional.max_pool2d(x, 3, 2, 1)
     for layer, stride in ((1, 1), (2, 2), (3, 2), (4, 1)):
@@ -112,7 +114,7 @@ def base_map(images: Tensor, state: State) -> Tensor:
 
 def residual_block(x: Tensor, state: State, name: str, stride: int) -> Tensor:
     three = f"{name}.conv3.weight" in state
-    strides = (1, stride, 1) if three else (stride, 1)  # as torchvision: the first of the 3 x 3
+    strides = (1, stride, 1) if three else (stride, 1)  # on the first 3 x 3 convolution, as in torchvision
     y = x
     for place, step in enumerate(strides, start=1):
         y = normed(convolved(y, state, f"{name}.conv{place}", step), state, f"{name}.bn{place}")
@@ -123,7 +125,7 @@ def residual_block(x: Tensor, state: State, name: str, stride: int) -> Tensor:
 
 
 def attention_weights(base: Tensor, masks: Tensor, state: State) -> Tensor:
-    """(B, C, h, w) and masks (B, D, h, w) to (B, D)."""
+    """(B, C, h, w), masks (B, D, h, w) -> (B, D)."""
     pooled = (base[:, None] * masks[:, :, None]).sum((-2, -1)) / masks.sum((-2, -1))[..., None]
     for layer in ("linear1", "linear2"):
         gain, direction = state[f"attention.0.{layer}.weight_g"], state[f"attention.0.{layer}.weight_v"]
@@ -138,7 +140,7 @@ def attention_weights(base: Tensor, masks: Tensor, state: State) -> Tensor:
 
 
 def refined(x: Tensor, state: State, name: str) -> Tensor:
-    """(B, C, h, w) to (B, features)."""
+    """(B, C, h, w) -> (B, features)."""
     gate = (x.mean((-2, -1)) @ state[f"{name}.0.fc.0.weight"].t()).relu() @ state[f"{name}.0.fc.2.weight"].t()
     x = normed(x * gate.sigmoid()[..., None, None], state, f"{name}.1.bn1").relu()
     y = normed(convolved(x, state, f"{name}.1.conv1"), state, f"{name}.1.bn2").relu()
@@ -147,7 +149,7 @@ def refined(x: Tensor, state: State, name: str) -> Tensor:
 
 
 def official_output(state: State, images: Tensor, masks: Tensor) -> dict[str, Tensor]:
-    """Their evaluation of images (B, 3, H, W) with masks (B, D, H/16, W/16), none of them empty."""
+    """Return the output in evaluation mode for images (B, 3, H, W) and masks (B, D, H/16, W/16), none empty."""
     base = base_map(images, state)
     weights = attention_weights(base, masks, state)
     prop = (masks * weights[..., None, None]).sum(1, keepdim=True) * base + base

@@ -1,4 +1,4 @@
-"""Section 3 of the paper built literally, image by image and pixel by pixel, in float64: the network's measure."""
+"""Section 3 of the paper built literally, image by image and pixel by pixel, in float64."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def numbers(module: nn.Module) -> dict[str, Array]:
 
 
 def cells_touched(low: float, high: float, cells: int) -> set[int]:
-    """The cells whose inside a box's side reaches by more than epsilon; if none, the one where it starts."""
+    """The cells that a side of a box enters by more than epsilon; if none, the cell where it starts."""
     low, high = low * cells, high * cells
     touched = {cell for cell in range(cells) if cell + 1 > low + EPSILON and cell < high - EPSILON}
     inside = min(max(int(np.floor(low + EPSILON)), 0), cells - 1)
@@ -54,18 +54,18 @@ def literal_psi(pooled: Array, state: Mapping[str, Array], prefix: str = "attent
     return float((expand @ np.maximum(hidden, 0)).mean())
 
 
-def literal_attention(trunk_map: Array, masks: list[Array], state: Mapping[str, Array], temperature: float) -> Array:
-    """Eq. 4 over the parts that there are."""
-    psi = [literal_psi(literal_average(mask * trunk_map, mask), state) for mask in masks]
+def literal_attention(global_map: Array, masks: list[Array], state: Mapping[str, Array], temperature: float) -> Array:
+    """Eq. 4 over the present parts, whose masks are given."""
+    psi = [literal_psi(literal_average(mask * global_map, mask), state) for mask in masks]
     exponentials = np.exp(temperature * (np.array(psi) - max(psi)))
     return exponentials / exponentials.sum()
 
 
-def literal_part_map(trunk_map: Array, masks: list[Array], weights: Array) -> Array:
-    """Eq. 2 and 3: Fp = sum of w_i F_i, F_i = M_i * Fg, plus Fg."""
-    part_map = trunk_map.copy()
+def literal_part_map(global_map: Array, masks: list[Array], weights: Array) -> Array:
+    """Eq. 2 and 3: Fp = sum of w_i F_i + Fg with F_i = M_i * Fg."""
+    part_map = global_map.copy()
     for weight, mask in zip(weights, masks, strict=True):
-        part_map += weight * (mask[None] * trunk_map)
+        part_map += weight * (mask[None] * global_map)
     return part_map
 
 
@@ -108,24 +108,24 @@ def literal_refine(x: Array, state: Mapping[str, Array], name: str) -> Array:
     return np.array([channel.mean() for channel in refined])
 
 
-def literal_output(network: PGAN, trunk_map: Array, boxes: Array, present: NDArray[np.bool_]) -> dict[str, Array]:
-    """Section 3 for one image, from Fg on; absent parts are simply not there."""
-    state, (height, width) = numbers(network), trunk_map.shape[1:]
+def literal_output(network: PGAN, global_map: Array, boxes: Array, present: NDArray[np.bool_]) -> dict[str, Array]:
+    """Section 3 for one image, from Fg on; absent parts are left out."""
+    state, (height, width) = numbers(network), global_map.shape[1:]
     if network.attention_kind == "grid":
         masks = list(np.eye(height * width).reshape(-1, height, width))
     else:
-        masks = [literal_mask(box, height, width) for box, is_there in zip(boxes, present, strict=True) if is_there]
+        masks = [literal_mask(box, height, width) for box in boxes[present]]
     output = {}
     if network.attention_kind == "none":
-        output["fusion"] = literal_refine(trunk_map, state, "refine_fusion")
+        output["fusion"] = literal_refine(global_map, state, "refine_fusion")
     else:
         weights = np.full(len(masks), 1 / max(1, len(masks)))
         if network.attention_kind != "equal" and masks:
-            weights = literal_attention(trunk_map, masks, state, network.attention.temperature)
-        part_map = literal_part_map(trunk_map, masks, weights)
+            weights = literal_attention(global_map, masks, state, network.attention.temperature)
+        part_map = literal_part_map(global_map, masks, weights)
         output["attention"] = weights
-        output["fusion"] = literal_refine(np.concatenate([trunk_map, part_map]), state, "refine_fusion")
-        output["global_"] = literal_refine(trunk_map, state, "refine_global")
+        output["fusion"] = literal_refine(np.concatenate([global_map, part_map]), state, "refine_fusion")
+        output["global_"] = literal_refine(global_map, state, "refine_global")
         output["part"] = literal_refine(part_map, state, "refine_part")
     centred = output["fusion"] - state["neck.running_mean"]
     output["feature"] = centred / np.sqrt(state["neck.running_var"] + 1e-5) * state["neck.weight"] + state["neck.bias"]

@@ -1,4 +1,4 @@
-"""Decoded images of the toy set, and what must be the same with and without them."""
+"""Decoded images of the toy set, and the comparison with images read from their files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,20 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from helpers.toy.vehicles import Toy
-from reid.data import decoded
-from reid.data import decoding as decoded_making
+from reid.data import decoded, pixel_file
 from reid.data.augmentation import Augmentation
-from reid.data.decoded import DecodedImages
-from reid.data.decoding import decoded_training_images, describe
+from reid.data.decoded import decoded_training_images, describe
+from reid.data.pixel_file import PixelFile
 from reid.data.sampler import Sample
 from reid.data.vehicle_images import VehicleImages, collate, image_paths, vehicle_images
 
 SIZE = 48
-REMEDY = "`train --decoded-cache` makes it again"
 
 
-def few_rows(patch: pytest.MonkeyPatch) -> None:
-    """Put five images under a hash, so that a small set has several pieces and a last one that is not full."""
+def five_rows_per_piece(patch: pytest.MonkeyPatch) -> None:
+    """Hash every five images, so that a small set has several pieces and an incomplete last one."""
+    patch.setattr(pixel_file, "ROWS", 5)
     patch.setattr(decoded, "ROWS", 5)
-    patch.setattr(decoded_making, "ROWS", 5)
 
 
 def names_of(toy: Toy) -> list[str]:
@@ -34,30 +32,39 @@ def names_of(toy: Toy) -> list[str]:
     return sorted(table["name"][table["split"] == "train"])
 
 
-def made(toy: Toy, path: Path, size: int = SIZE, workers: int = 0) -> DecodedImages:
-    """Return the decoded training images in `path`, made there if need be."""
+def made(toy: Toy, path: Path, size: int = SIZE, workers: int = 0) -> PixelFile:
+    """Return the decoded training images at `path`, made if necessary."""
     return decoded_training_images(path, toy.dataset, size, workers=workers)
 
 
-def needed(toy: Toy, size: int = SIZE) -> dict[str, Any]:
-    """Return what a run on the set as it lies there needs the file to be made from."""
+def description(toy: Toy, size: int = SIZE) -> dict[str, Any]:
+    """Return what the file must have been made from, given the image files as they are now."""
     names = names_of(toy)
     return describe(toy.dataset.name, names, image_paths(toy.dataset, names), size)
 
 
-def items(toy: Toy, kept: DecodedImages | None, names: list[str] | None = None) -> VehicleImages:
-    """Return the training images, or those of that name, to be augmented: from `kept`, or from their files."""
-    images = vehicle_images(toy.dataset, toy.parts, names or names_of(toy), depth=2, size=SIZE, decoded=kept)
-    images.augmentation, images.seed = Augmentation(), 4
-    return images
+def images_of(toy: Toy, pixels: PixelFile | None, names: list[str] | None = None) -> VehicleImages:
+    """Return augmentable training images, by default all, from `pixels` or from their files."""
+    return vehicle_images(
+        toy.dataset,
+        toy.parts,
+        names or names_of(toy),
+        top_d=2,
+        size=SIZE,
+        decoded=pixels,
+        augmentation=Augmentation(),
+        seed=4,
+    )
 
 
-def assert_same_items(found: VehicleImages, wanted: VehicleImages, workers: int = 0) -> None:
-    """Plain and augmented, every image, in an order of its own, by so many processes."""
-    order = np.random.default_rng(0).permutation(len(wanted)).tolist()
+def assert_same_items(found: VehicleImages, expected: VehicleImages, workers: int = 0) -> None:
+    """Assert that all items are the same, plain and augmented, in shuffled order."""
+    order = np.random.default_rng(0).permutation(len(expected)).tolist()
     plan: list[list[Any]] = [order[start : start + 5] for start in range(0, len(order), 5)]
-    plan += [[Sample(epoch, place, index) for place, index in enumerate(order)] for epoch in range(2)]
-    loaders = (DataLoader(one, batch_sampler=plan, num_workers=workers, collate_fn=collate) for one in (found, wanted))
+    plan += [[Sample(epoch, position, image) for position, image in enumerate(order)] for epoch in range(2)]
+    loaders = (
+        DataLoader(images, batch_sampler=plan, num_workers=workers, collate_fn=collate) for images in (found, expected)
+    )
     for one, other in zip(*loaders, strict=True):
         for name in ("images", "boxes", "present", "index"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name
@@ -68,8 +75,8 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def repaint(toy: Toy, number: int) -> Path:
-    """Put another picture in the place of a training image."""
+def replace_image(toy: Toy, number: int) -> Path:
+    """Replace a training image by a green one of the same size."""
     path = toy.dataset.root / names_of(toy)[number]
     Image.new("RGB", (96, 72), (0, 255, 0)).save(path)
     return path

@@ -1,4 +1,4 @@
-"""A toy set for stage two: painted boxes that pass for vehicles, two of each colour, told apart by a mark alone."""
+"""A toy data set of stage two: painted boxes for vehicles, two of each colour that differ by a mark only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +18,18 @@ from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
-from reid.model.backbones import TRUNKS, Trunk
+from reid.model.backbones import BACKBONES, Backbone
 from reid.model.checkpoint import read_checkpoint
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
-from reid.training.train import train
+from reid.training.log import LOG
+from reid.training.train import RECIPE, train
 
 WIDTH, HEIGHT = 96, 72
-PLACES = 3  # K: the mark, the window, and one that is always empty
+SLOTS = 3  # K: the mark, the window, and one that is always empty
 COLOURS = ((190, 40, 40), (40, 160, 60), (50, 70, 190), (200, 190, 60), (150, 60, 170), (60, 180, 190))
 TINY = ReidRecipe(
-    trunk="resnet18",  # in `tiny_scale` this is `tiny_trunk`
+    trunk="resnet18",  # within `tiny_scale`, the tiny backbone
     trunk_weights=None,
     features=32,
     parts=2,
@@ -41,13 +42,13 @@ TINY = ReidRecipe(
     holdout=0.0,
     validate_every=1,
 )
-HELD = TINY.model_copy(update={"holdout": 0.25, "seed": 3, "learning_rate": 0.03})  # holds out two of eight, twins
+TINY_HOLDOUT = TINY.model_copy(update={"holdout": 0.25, "seed": 3, "learning_rate": 0.03})  # two of the eight vehicles
 TINY_SETTINGS = [f"{name}={value}" for name, value in TINY.model_dump(exclude_defaults=True, mode="json").items()]
 TINY_OPTIONS = [word for setting in TINY_SETTINGS for word in ("--set", setting.replace("None", "null"))]
 
 
 class Toy(NamedTuple):
-    """A data set on disk and the boxes of its parts."""
+    """A data set on disk and its part boxes."""
 
     dataset: Dataset
     parts: PartBoxes
@@ -59,25 +60,28 @@ def train_toy(recipe: ReidRecipe, toy: Toy, folder: Path, workers: int = 0) -> P
 
 
 def toy_set(root: Path, *, trained: int = 8, tested: int = 4, images: int = 4) -> Toy:
-    """Write a set of the kind `folder`: `images` pictures of every vehicle, by two cameras in turn."""
+    """Write a data set of kind `folder`: `images` per vehicle, by two cameras in turn; one image in seven has no part.
+
+    `trained` and `tested` are numbers of vehicles.
+    """
     (root / "images").mkdir(parents=True)
     random = np.random.default_rng(0)
     rows, boxes = [], []
     for vehicle in range(trained + tested):
         for number in range(images):
             name = f"images/{vehicle:02d}-{number}.jpg"
-            pixels, found = picture(vehicle, number % 2, random)
+            pixels, found = draw(vehicle, number % 2, random)
             Image.fromarray(pixels).save(root / name, quality=95)
             split = "train" if vehicle < trained else "query" if number == 0 else "gallery"
             rows.append((name, f"v{vehicle:02d}", number % 2, split))
-            boxes.append(found if len(boxes) % 7 else found[:0])  # a picture in seven has no part
+            boxes.append(found if len(boxes) % 7 else found[:0])
     table = pd.DataFrame(rows, columns=["name", "vehicle_id", "camera_id", "split"])
-    table.sample(frac=1, random_state=0).to_csv(root / "images.csv", index=False)  # in no order
+    table.sample(frac=1, random_state=0).to_csv(root / "images.csv", index=False)  # unsorted
     return Toy(load_dataset("folder", root), packed([row[0] for row in rows], boxes))
 
 
-def picture(vehicle: int, camera: int, random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return pixels (72, 96, 3) and the boxes of mark and window; vehicles 2n and 2n + 1 differ by their mark alone."""
+def draw(vehicle: int, camera: int, random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return pixels (72, 96, 3) and the boxes of mark and window; vehicles 2n and 2n + 1 differ by the mark only."""
     pixels = random.integers(70, 150, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     x, y = int(random.integers(0, 24)), int(random.integers(0, 20))
     mark, window = (x + 8, y + 26, x + 28, y + 46), (x + 40, y + 6, x + 64, y + 22)
@@ -89,10 +93,10 @@ def picture(vehicle: int, camera: int, random: np.random.Generator) -> tuple[NDA
 
 
 def packed(names: list[str], boxes: list[NDArray[np.float32]]) -> PartBoxes:
-    """Return the part cache of pictures with at most two boxes each."""
+    """Return the part cache of images with at most two boxes each."""
     count = len(names)
-    packed_boxes = np.zeros((count, PLACES, 4), np.float32)
-    scores, labels = np.zeros((count, PLACES), np.float32), np.full((count, PLACES), -1, np.int8)
+    packed_boxes = np.zeros((count, SLOTS, 4), np.float32)
+    scores, labels = np.zeros((count, SLOTS), np.float32), np.full((count, SLOTS), -1, np.int8)
     for row, found in enumerate(boxes):
         packed_boxes[row, : len(found)] = found
         scores[row, : len(found)], labels[row, : len(found)] = (0.9, 0.6)[: len(found)], (9, 15)[: len(found)]
@@ -109,16 +113,16 @@ def packed(names: list[str], boxes: list[NDArray[np.float32]]) -> PartBoxes:
     )
 
 
-def tiny_trunk(weights: str | None) -> Trunk:
-    """Return a trunk of stride 16 that trains in a moment; to be put in the place of a real one in `TRUNKS`."""
+def tiny_backbone(weights: str | None) -> Backbone:
+    """Return a backbone of stride 16 that trains in a moment, to replace a real one in `BACKBONES`."""
     layers = [nn.Conv2d(3, 16, 4, stride=4), nn.BatchNorm2d(16), nn.ReLU()]
     layers += [nn.Conv2d(16, 32, 4, stride=4), nn.BatchNorm2d(32), nn.ReLU()]
-    return Trunk(nn.Sequential(*layers), 32)
+    return Backbone(nn.Sequential(*layers), 32)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread: to share out work this small takes longer than to do it."""
+    """Limit torch to one thread, which is faster for such small work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -129,21 +133,20 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def tiny_scale() -> Iterator[None]:
-    """Put the tiny trunk in the place of ResNet-18, and use one thread."""
+    """Replace ResNet-18 by the tiny backbone, and use one thread."""
     with one_thread(), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TRUNKS, "resnet18", tiny_trunk)
+        patch.setitem(BACKBONES, "resnet18", tiny_backbone)
         yield
 
 
-def assert_same_run(found: Path, wanted: Path) -> None:
-    """To the bit; the files' bytes may differ, because safetensors puts its metadata in any order."""
+def assert_same_run(found: Path, expected: Path) -> None:
+    """Assert that two runs have the same checkpoints, to the bit, and the same logs except for speed."""
     for name in (LAST, BEST):
-        one, other = read_checkpoint(found / name), read_checkpoint(wanted / name)
+        one, other = read_checkpoint(found / name), read_checkpoint(expected / name)
         assert one.metadata == other.metadata and set(one.tensors) == set(other.tensors)
         differing = [key for key, value in one.tensors.items() if not torch.equal(value, other.tensors[key])]
         assert not differing, f"{name}: {differing}"
         assert one.sha256 == other.sha256
-    logs = [read_json_lines(folder / "log.jsonl") for folder in (found, wanted)]
-    one_log, other_log = ([line | {"images_per_second": 0} for line in log] for log in logs)
-    assert one_log == other_log
-    assert (found / "recipe.json").read_bytes() == (wanted / "recipe.json").read_bytes()
+    logs = ([line | {"images_per_second": 0} for line in read_json_lines(run / LOG)] for run in (found, expected))
+    assert next(logs) == next(logs)
+    assert (found / RECIPE).read_bytes() == (expected / RECIPE).read_bytes()

@@ -1,4 +1,4 @@
-"""The authors' weights give the authors' features, by a second derivation from their names."""
+"""The authors' weights give the authors' features; compared with a second implementation under their names."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +11,9 @@ from torch import Tensor
 from helpers.naive.official import official_output, official_state
 from helpers.toy.vehicles import one_thread
 from reid.model.official import load_official_weights, read_official
-from reid.model.pgan import PGAN, PGANOutput
+from reid.model.pgan import PGAN
 
 State = dict[str, Tensor]
-NAMES = PGANOutput._fields
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -25,19 +24,13 @@ def single_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def whole() -> State:
-    """A checkpoint on ResNet-18; not to be changed."""
+    """A checkpoint on ResNet-18, shared by the tests: do not modify."""
     return official_state()
 
 
 @pytest.fixture
-def state(whole: State) -> State:
-    """A copy of the names, to be spoilt."""
-    return dict(whole)
-
-
-@pytest.fixture
 def load(tmp_path: Path) -> Callable[[object], PGAN]:
-    """Write a value as model_best.pth, and load that."""
+    """Return a function that writes a value as model_best.pth and loads the network."""
 
     def written(value: object) -> PGAN:
         torch.save(value, tmp_path / "model_best.pth")
@@ -46,8 +39,8 @@ def load(tmp_path: Path) -> Callable[[object], PGAN]:
     return written
 
 
-def some_input(size: int, parts: int = 4, count: int = 2, seed: int = 3) -> tuple[Tensor, Tensor, Tensor]:
-    """Images, boxes on the borders of cells, and their masks by a loop."""
+def random_input(size: int, parts: int = 4, count: int = 2, seed: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, boxes on borders of cells, and their masks by a loop."""
     random, grid = torch.Generator().manual_seed(seed), size // 16
     low = torch.randint(0, grid, (count, parts, 2), generator=random)
     high = (low + torch.randint(1, grid + 1, (count, parts, 2), generator=random)).clamp(max=grid)
@@ -60,42 +53,42 @@ def some_input(size: int, parts: int = 4, count: int = 2, seed: int = 3) -> tupl
 
 
 def outputs(network: PGAN, size: int = 64, count: int = 2) -> dict[str, Tensor]:
-    images, boxes, masks = some_input(size, count=count)
+    images, boxes, masks = random_input(size, count=count)
     with torch.no_grad():
         found = network(images.to(network.classifier.weight.dtype), boxes, masks.sum((2, 3)) > 0)
     return {name: value.clone() for name, value in found._asdict().items()}
 
 
-def as_doubles(state: State) -> State:
+def in_float64(state: State) -> State:
     return {name: value.double() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def distance(found: Tensor, wanted: Tensor) -> float:
-    return float((found - wanted).abs().max() / wanted.abs().max())
+def distance(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
 
 
 @pytest.mark.parametrize(
     ("layers", "size", "embed", "vehicles"), [(18, 224, 16, 7), (34, 64, 24, 3), (50, 64, 16, 576)], ids=str
 )
-def test_the_output_is_the_authors(
+def test_the_output_is_that_of_the_authors_network(
     load: Callable[[object], PGAN], layers: int, size: int, embed: int, vehicles: int
 ) -> None:
     state = official_state(layers, embed=embed, vehicles=vehicles, seed=layers)
     network = load(state)
-    images, _, masks = some_input(size)
-    wanted = official_output(state, images, masks)
-    assert wanted["feature"].shape == (2, 2 * embed) and wanted["logits"].shape == (2, vehicles)
-    assert wanted["attention"].std() > 0.01
+    images, _, masks = random_input(size)
+    expected = official_output(state, images, masks)
+    assert expected["feature"].shape == (2, 2 * embed) and expected["logits"].shape == (2, vehicles)
+    assert expected["attention"].std() > 0.01
     for name, value in outputs(network, size).items():
-        assert distance(value, wanted[name]) < 1e-4, name
-    exact = official_output(as_doubles(state), images.double(), masks.double())
+        assert distance(value, expected[name]) < 1e-4, name
+    exact = official_output(in_float64(state), images.double(), masks.double())
     for name, value in outputs(network.double(), size).items():
-        # the softmax is taken in float32; what does not pass through it is exact
+        # only the softmax is computed in float32
         assert distance(value, exact[name]) < (1e-12 if name == "global_" else 1e-6), name
 
 
 @pytest.mark.parametrize("layers", [50, 101, 152])
-def test_the_trunk_and_the_sizes_are_told_by_names_and_shapes(tmp_path: Path, layers: int) -> None:
+def test_backbone_and_sizes_are_read_from_names_and_shapes(tmp_path: Path, layers: int) -> None:
     state = official_state(layers, embed=8, vehicles=5)
     hollow = {name: torch.zeros(1, dtype=value.dtype).squeeze().expand(value.shape) for name, value in state.items()}
     torch.save(hollow, tmp_path / "w.pth")
@@ -105,23 +98,21 @@ def test_the_trunk_and_the_sizes_are_told_by_names_and_shapes(tmp_path: Path, la
     assert official.network.trunk.channels == 2048
 
 
-def test_every_tensor_of_the_file_has_one_place_and_every_place_its_tensor(
-    whole: State, load: Callable[[object], PGAN]
-) -> None:
-    arrived = {(*value.shape, value.numpy().tobytes()) for value in load(whole).state_dict().values()}
-    sent = {(*value.shape, value.numpy().tobytes()) for value in whole.values()}
-    assert len(sent) == len(whole) and arrived == sent
+def test_the_tensors_of_the_network_are_exactly_those_of_the_file(whole: State, load: Callable[[object], PGAN]) -> None:
+    loaded = {(*value.shape, value.numpy().tobytes()) for value in load(whole).state_dict().values()}
+    saved = {(*value.shape, value.numpy().tobytes()) for value in whole.values()}
+    assert len(saved) == len(whole) and loaded == saved
 
 
-LEFT_OUT = ("trunk.4", "trunk.5.1", "trunk.6", "trunk.7.0")  # layers like others
+SKIPPED = ("trunk.4", "trunk.5.1", "trunk.6", "trunk.7.0")  # layers like others, to save time
 
 
 def test_every_kind_of_tensor_changes_the_output(whole: State, load: Callable[[object], PGAN]) -> None:
-    """As every tensor of the file arrives, every one of the file matters; batch norm's counters do not."""
+    """Together with the test above: no tensor of the file is ignored, except the counters of batch norm."""
     network = load(whole)
     before = outputs(network, 32, 1)
     for name, value in network.state_dict().items():
-        if name.endswith("num_batches_tracked") or name.startswith(LEFT_OUT):
+        if name.endswith("num_batches_tracked") or name.startswith(SKIPPED):
             continue
         kept = value.clone()
         value.add_(0.5 * torch.randn(value.shape, generator=torch.Generator().manual_seed(5)).abs())
@@ -132,56 +123,46 @@ def test_every_kind_of_tensor_changes_the_output(whole: State, load: Callable[[o
     assert all(torch.equal(value, before[field]) for field, value in outputs(network, 32, 1).items())
 
 
-def test_wrappers_and_formats_hold_the_same_network(whole: State, tmp_path: Path) -> None:
+def test_all_wrappers_and_formats_give_the_same_network(whole: State, tmp_path: Path) -> None:
     parallel = {f"module.{name}": value for name, value in whole.items()}
-    doubles = as_doubles(whole)
-    forms: dict[str, object] = {"plain": whole, "parallel": parallel, "doubles": doubles}
+    forms: dict[str, object] = {"plain": whole, "parallel": parallel, "float64": in_float64(whole)}
     forms |= {"wrapped": {"state_dict": whole, "epoch": 130}, "both": {"state_dict": parallel}}
     for name, value in forms.items():
         torch.save(value, tmp_path / f"{name}.pth")
     torch.save(whole, tmp_path / "old.pth", _use_new_zipfile_serialization=False)  # what torch 1.0 wrote
     save_file(whole, tmp_path / "safe.safetensors")
-    wanted = outputs(load_official_weights(tmp_path / "plain.pth"))
+    expected = outputs(load_official_weights(tmp_path / "plain.pth"))
     for path in tmp_path.iterdir():
         network = load_official_weights(path)
-        assert all(torch.equal(value, wanted[name]) for name, value in outputs(network).items()), path.name
+        assert all(torch.equal(value, expected[name]) for name, value in outputs(network).items()), path.name
 
 
-def test_counters_may_be_missing_and_that_is_said(
+def test_missing_counters_are_remarked(
     whole: State, load: Callable[[object], PGAN], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = outputs(load(whole))
+    expected = outputs(load(whole))
     assert capsys.readouterr().err == ""
     counters = [name for name in whole if name.endswith("num_batches_tracked")]
     network = load({name: value for name, value in whole.items() if name not in counters})
     assert f"it lacks {len(counters)} counters of batch norm" in capsys.readouterr().err
-    assert all(torch.equal(value, wanted[name]) for name, value in outputs(network).items())
+    assert all(torch.equal(value, expected[name]) for name, value in outputs(network).items())
     assert all(value == 0 for name, value in network.state_dict().items() if name.endswith("num_batches_tracked"))
 
 
-def test_the_classifier_may_be_missing_and_that_is_said(
-    state: State, load: Callable[[object], PGAN], capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_missing_classifier_is_remarked(
+    whole: State, load: Callable[[object], PGAN], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    wanted = outputs(load(state))
-    del state["classifier.0.weight"]
+    expected = outputs(load(whole))
+    state = {name: value for name, value in whole.items() if name != "classifier.0.weight"}
     found = outputs(load(state))
     assert capsys.readouterr().err.count("it holds no classifier: the features are the authors'") == 1
     assert torch.equal(found.pop("logits"), torch.zeros(2, 1))
-    assert all(torch.equal(value, wanted[name]) for name, value in found.items())
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
     official = read_official(tmp_path / "model_best.pth")
     assert official.vehicles is None and official.used == len(state)
 
 
-def test_the_network_is_in_evaluation_mode_and_stays_as_it_is(whole: State, load: Callable[[object], PGAN]) -> None:
+def test_the_network_is_in_evaluation_mode(whole: State, load: Callable[[object], PGAN]) -> None:
     network = load(whole)
     assert not any(module.training for module in network.modules())
-    images, boxes, masks = some_input(32)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    with torch.inference_mode():
-        both = network(images, boxes, masks.sum((2, 3)) > 0)
-        alone = network(images[:1], boxes[:1], masks[:1].sum((2, 3)) > 0)
-    for name in NAMES:
-        found = getattr(alone, name)
-        assert not found.requires_grad and found.isfinite().all()
-        torch.testing.assert_close(found, getattr(both, name)[:1], rtol=1e-4, atol=1e-5)  # no statistics of the batch
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(torch.isfinite(value).all() for value in outputs(network).values())

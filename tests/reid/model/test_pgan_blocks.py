@@ -1,4 +1,4 @@
-"""The parts of the network: masks, MGAP, PAM and the blocks of Refine against their literal forms."""
+"""The building blocks of the network against their literal forms: masks, MGAP, PAM, SE and residual block."""
 
 import numpy as np
 import pytest
@@ -16,43 +16,46 @@ from reid.model.pgan import (
     part_masks,
 )
 
-CHANNELS, FEATURES, HEIGHT, WIDTH = 16, 16, 3, 5  # of the grid: not square, so that no axis is swapped
+CHANNELS, FEATURES = 16, 16
+HEIGHT, WIDTH = 3, 5  # of the feature map; not square, so that swapped axes are found
+PRESENT = torch.tensor([[True, True, True, True], [True, False, True, False], [False] * 4, [False, False, False, True]])
 
 
-def some_boxes(count: int, parts: int, seed: int = 2) -> Tensor:
+def random_boxes(count: int, parts: int, seed: int = 2) -> Tensor:
     random = np.random.default_rng(seed)
     corners = np.sort(random.uniform(0, 1, (count, parts, 2, 2)), axis=2)
     return torch.from_numpy(corners.reshape(count, parts, 4).astype(np.float32))
 
 
-PRESENT = torch.tensor([[True, True, True, True], [True, False, True, False], [False] * 4, [False, False, False, True]])
-
-
 @pytest.mark.parametrize(("height", "width"), [(14, 14), (3, 5), (1, 1), (7, 2)])
 def test_masks_are_those_of_eq_1_pixel_by_pixel(height: int, width: int) -> None:
     random = np.random.default_rng(3)
-    boxes = random.uniform(-0.2, 1.2, (6, 40, 4)).astype(np.float32)  # some are outside, some turned inside out
+    boxes = random.uniform(-0.2, 1.2, (6, 40, 4)).astype(np.float32)  # some outside, some with swapped corners
     boxes[3:] = np.sort(boxes[3:].reshape(3, 40, 2, 2), axis=2).reshape(3, 40, 4)
-    nearly = random.integers(0, 15, (6, 10, 4)) + random.uniform(-5e-5, 5e-5, (6, 10, 4))  # on the borders of cells
-    on_border = nearly / np.array([width, height, width, height])
-    boxes = np.concatenate([boxes, on_border.astype(np.float32)], axis=1)
+    near_border = random.integers(0, 15, (6, 10, 4)) + random.uniform(-5e-5, 5e-5, (6, 10, 4))
+    near_border = near_border / np.array([width, height, width, height])  # of cells
+    boxes = np.concatenate([boxes, near_border.astype(np.float32)], axis=1)
     present = random.random((6, 50)) < 0.8
     masks = part_masks(torch.from_numpy(boxes), torch.from_numpy(present), height, width)
     assert masks.dtype == torch.float32
     for image in range(6):
         for part in range(50):
-            wanted = literal_mask(boxes[image, part].astype(np.float64), height, width) * present[image, part]
-            np.testing.assert_array_equal(masks[image, part], wanted, err_msg=str(boxes[image, part]))
+            expected = literal_mask(boxes[image, part].astype(np.float64), height, width) * present[image, part]
+            np.testing.assert_array_equal(masks[image, part], expected, err_msg=str(boxes[image, part]))
 
 
 @pytest.mark.parametrize(
     ("box", "rows", "columns"),
     [
         ((0, 0, 1, 1), range(14), range(14)),  # everything
-        ((2 / 14, 3 / 14, 5 / 14, 4 / 14), range(3, 4), range(2, 5)),  # on borders: the neighbours stay out
-        ((2.0001 / 14, 0, 4.9 / 14, 1), range(14), range(2, 5)),  # a cell that is cut is in
+        (
+            (2 / 14, 3 / 14, 5 / 14, 4 / 14),
+            range(3, 4),
+            range(2, 5),
+        ),  # on borders of cells: the next cells are not touched
+        ((2.0001 / 14, 0, 4.9 / 14, 1), range(14), range(2, 5)),  # partly covered cells are touched
         ((2.5 / 14, 2.5 / 14, 2.5 / 14, 2.5 / 14), range(2, 3), range(2, 3)),  # no area
-        ((1, 1, 1, 1), range(13, 14), range(13, 14)),  # no area, in the last corner
+        ((1, 1, 1, 1), range(13, 14), range(13, 14)),  # no area, in the last cell
         ((0, 0, 0, 0), range(1), range(1)),
         ((1.5, -2, 3, -1), range(1), range(13, 14)),  # outside: the nearest cell
         ((-5, -5, 6, 6), range(14), range(14)),
@@ -64,28 +67,21 @@ def test_worked_masks(box: tuple[float, ...], rows: range, columns: range) -> No
     assert found == {(row, column) for row in rows for column in columns}
 
 
-def test_an_absent_part_has_no_mask_whatever_its_box() -> None:
+def test_an_absent_part_has_no_mask() -> None:
     boxes = torch.tensor([[[0, 0, 1, 1], [np.nan] * 4, [np.inf] * 4]])
     assert part_masks(boxes, torch.zeros(1, 3, dtype=torch.bool), 4, 4).sum() == 0
 
 
-def test_masks_of_mirrored_boxes_are_mirrored() -> None:
-    boxes = some_boxes(3, 50)
-    mirrored = torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], dim=-1)
-    present = torch.ones(3, 50, dtype=torch.bool)
-    assert torch.equal(part_masks(mirrored, present, 14, 14), part_masks(boxes, present, 14, 14).flip(-1))
-
-
-def test_masked_average_is_the_mean_over_the_mask_and_0_without_one() -> None:
-    trunk_map, boxes = torch.randn(4, CHANNELS, HEIGHT, WIDTH).double(), some_boxes(4, 4)
-    pooled = masked_average(trunk_map, part_masks(boxes, PRESENT, HEIGHT, WIDTH))
+def test_masked_average_is_the_mean_over_the_mask_and_0_for_an_empty_mask() -> None:
+    feature_map, boxes = torch.randn(4, CHANNELS, HEIGHT, WIDTH).double(), random_boxes(4, 4)
+    pooled = masked_average(feature_map, part_masks(boxes, PRESENT, HEIGHT, WIDTH))
     for image in range(4):
         for part in range(4):
-            wanted = np.zeros(CHANNELS)
+            expected = np.zeros(CHANNELS)
             if PRESENT[image, part]:
                 mask = literal_mask(boxes[image, part].double().numpy(), HEIGHT, WIDTH)
-                wanted = literal_average(mask * trunk_map[image].numpy(), mask)
-            np.testing.assert_allclose(pooled[image, part], wanted, atol=1e-12)
+                expected = literal_average(mask * feature_map[image].numpy(), mask)
+            np.testing.assert_allclose(pooled[image, part], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 10.0])
@@ -97,11 +93,11 @@ def test_part_attention_is_eq_4_over_the_parts_present(temperature: float) -> No
     pooled = torch.randn(4, 4, CHANNELS).double()
     weights = module(pooled, PRESENT)
     for image in range(4):
-        there = PRESENT[image].numpy()
-        psi = np.array([literal_psi(vector, numbers(module), "") for vector in pooled[image].numpy()[there]])
+        present = PRESENT[image].numpy()
+        psi = np.array([literal_psi(vector, numbers(module), "") for vector in pooled[image].numpy()[present]])
         exponentials = np.exp(temperature * psi)
-        np.testing.assert_allclose(weights[image].detach()[there], exponentials / exponentials.sum(), atol=1e-6)
-        assert (weights[image].detach().numpy()[~there] == 0).all()
+        np.testing.assert_allclose(weights[image].detach()[present], exponentials / exponentials.sum(), atol=1e-6)
+        assert (weights[image].detach().numpy()[~present] == 0).all()
 
 
 def test_weights_sum_to_1_over_the_parts_present_and_are_0_elsewhere() -> None:
@@ -113,7 +109,7 @@ def test_weights_sum_to_1_over_the_parts_present_and_are_0_elsewhere() -> None:
     np.testing.assert_allclose(masked_softmax(logits, PRESENT)[0], [1, 0, 0, 0])
 
 
-def test_blocks_are_what_their_names_say() -> None:
+def test_se_and_residual_block_are_their_literal_forms() -> None:
     torch.manual_seed(5)
     x = torch.randn(2, CHANNELS, HEIGHT, WIDTH).double()
     for block, literal in (
@@ -124,5 +120,5 @@ def test_blocks_are_what_their_names_say() -> None:
         for name, value in block.named_buffers():
             if value.is_floating_point():
                 value.uniform_(0.2, 2) if name.endswith("var") else value.normal_()
-        wanted = np.stack([literal(image, numbers(block), "") for image in x.numpy()])
-        np.testing.assert_allclose(block(x.clone()).detach(), wanted, atol=1e-10)
+        expected = np.stack([literal(image, numbers(block), "") for image in x.numpy()])
+        np.testing.assert_allclose(block(x.clone()).detach(), expected, atol=1e-10)
