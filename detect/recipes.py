@@ -1,4 +1,4 @@
-"""Recipes of the part detector: every setting of its training and of its inference."""
+"""Recipes of the part detector: all settings of its training and inference, and the presets."""
 
 from typing import Annotated, Literal
 
@@ -15,49 +15,51 @@ ALL_RATIOS = (2.0, 3.0)
 
 
 class DetectorRecipe(Recipe):
-    """One detector. Anchor sizes are fractions of the input's side; ratios r stand for r and 1/r, beside 1."""
+    """A detector. Anchor sizes are fractions of the input size; a ratio r means r and 1/r, in addition to 1."""
 
     architecture: Literal["ssdlite_mobilenetv2", "ssd_vgg16", "ssd_resnet18"]
-    input_size: int = Field(ge=64, le=1024, description="side of the square that every image is resized to, in pixels")
+    input_size: int = Field(ge=64, le=1024, description="side in pixels of the square to which every image is resized")
     widen_factor: float = Field(
-        default=1.0, ge=1 / 16, le=2, description="width of MobileNetV2 or ResNet-18, of its usual one"
+        default=1.0, ge=1 / 16, le=2, description="width of MobileNetV2 or ResNet-18, relative to the original"
     )
-    extra_channels: tuple[Channels, ...] = Field((), description="SSDLite's levels after the trunk's three")
-    strides: tuple[Pixels, ...] = Field(description="of every level, in input pixels")
-    anchor_sizes: tuple[Positive, ...] = Field(description="smallest size of every level, then the largest of the last")
+    extra_channels: tuple[Channels, ...] = Field((), description="of SSDLite's levels after the three of the backbone")
+    strides: tuple[Pixels, ...] = Field(description="of each level, in input pixels")
+    anchor_sizes: tuple[Positive, ...] = Field(description="smallest size of each level, then the largest of the last")
     anchor_ratios: tuple[tuple[Positive, ...], ...]
-    positive_iou: Fraction = Field(0.5, description="an anchor is a part's from this overlap on")
+    positive_iou: Fraction = Field(0.5, description="least IoU of an anchor and the part it is assigned to")
 
     score_threshold: float = Field(default=0.02, ge=0, lt=1)
     nms_iou: Fraction = 0.45
-    candidates: int = Field(default=400, ge=1, description="boxes of an image that enter NMS")
+    candidates: int = Field(default=400, ge=1, description="boxes per image before NMS")
     top_k: int = Field(default=16, ge=1, le=127)
-    minimum_side: float = Field(default=1.0, gt=0, description="of a box, in pixels of the stored image")
+    minimum_side: float = Field(default=1.0, gt=0, description="of a box, in pixels of the original image")
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=16, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0, description="highest; linear warm-up before, cosine to 0 after")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="highest; after a linear warm-up, before a cosine decay"
+    )
     weight_decay: float = Field(default=1e-4, ge=0)
     warm_up_fraction: float = Field(default=0.05, ge=0, lt=1, description="of all steps")
-    clip_gradient: float = Field(default=10.0, gt=0, description="largest norm")
+    clip_gradient: float = Field(default=10.0, gt=0, description="largest gradient norm")
     zoom_out: float = Field(default=0.25, ge=0, le=1, description="probability of a view larger than the image")
     zoom_in: float = Field(default=0.5, ge=0, le=1, description="probability of a crop")
     flip: float = Field(default=0.5, ge=0, le=1)
     colour_jitter: float = Field(
-        default=0.35, ge=0, lt=1, description="largest change of brightness, contrast, saturation"
+        default=0.35, ge=0, lt=1, description="largest change of brightness, contrast and saturation"
     )
-    hue_jitter: float = Field(default=0.05, ge=0, le=0.5, description="largest turn, of the colour circle")
-    grey: float = Field(default=0.05, ge=0, le=1, description="probability of losing the colour")
+    hue_jitter: float = Field(default=0.05, ge=0, le=0.5, description="largest rotation, fraction of the colour circle")
+    grey: float = Field(default=0.05, ge=0, le=1, description="probability of removing the colour")
     degrade: float = Field(
-        default=0.3, ge=0, le=1, description="probability of blur, noise, fewer pixels or JPEG's blocks"
+        default=0.3, ge=0, le=1, description="probability of blur, noise, low resolution or JPEG artefacts"
     )
     trunk_weights: str | None = Field(
-        None, description="imagenet, another name of torchvision's, a file, or null for random"
+        None, description="of the backbone: imagenet, another torchvision weights name, a file, or null for random"
     )
-    validate_every: int = Field(default=5, ge=1, description="epochs between two measurements on the held-out images")
+    validate_every: int = Field(default=5, ge=1, description="epochs between measurements on the held-out images")
     held_out: float = Field(
-        default=0.1, ge=0, lt=1, description="share of vehicles kept for the metrics; 0: metrics on all"
+        default=0.1, ge=0, lt=1, description="fraction of vehicles kept for the metrics; 0 trains and measures on all"
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
 
@@ -67,15 +69,15 @@ class DetectorRecipe(Recipe):
         if len(self.anchor_ratios) != levels or len(self.anchor_sizes) != levels + 1:
             raise ValueError(f"{levels} strides need {levels} anchor_ratios and {levels + 1} anchor_sizes")
         if any(small >= large for small, large in zip(self.anchor_sizes, self.anchor_sizes[1:], strict=False)):
-            raise ValueError("anchor_sizes must grow")
+            raise ValueError("anchor_sizes must increase")
         if self.architecture == "ssd_vgg16" and (self.input_size, levels) not in ((300, 6), (512, 7)):
-            raise ValueError("ssd_vgg16 comes with input_size 300 and 6 levels, or 512 and 7")
+            raise ValueError("ssd_vgg16 needs input_size 300 and 6 levels, or 512 and 7")
         if self.architecture == "ssd_vgg16" and (self.widen_factor != 1 or self.extra_channels):
-            raise ValueError("ssd_vgg16 has one width, and no extra_channels")
+            raise ValueError("ssd_vgg16 has no widen_factor and no extra_channels")
         if self.architecture == "ssdlite_mobilenetv2" and 3 + len(self.extra_channels) != levels:
-            raise ValueError("ssdlite_mobilenetv2 has three levels of its trunk plus one for each of extra_channels")
+            raise ValueError("ssdlite_mobilenetv2 has three backbone levels plus one per entry of extra_channels")
         if self.architecture == "ssd_resnet18" and (levels < 3 or self.extra_channels):
-            raise ValueError("ssd_resnet18 has three levels or more, and no extra_channels")
+            raise ValueError("ssd_resnet18 needs at least three levels, and no extra_channels")
         return self
 
 
@@ -139,12 +141,12 @@ PRESETS: dict[str, DetectorRecipe] = {
         zoom_out=0.0,
         zoom_in=0.3,
         colour_jitter=0.2,
-        degrade=0.0,  # nine epochs are too few to gain by it
+        degrade=0.0,  # nine epochs are too few to benefit
         validate_every=3,
     ),
 }
 
 
 def default_recipe(device: str) -> str:
-    """Return the preset for "cuda" (the paper's detector) or "cpu" (one that a CPU carries)."""
+    """Return the preset for "cuda" (the paper's detector) or "cpu" (one that is fast enough there)."""
     return "ssd300_vgg16" if device == "cuda" else "ssd320_resnet18"

@@ -1,4 +1,4 @@
-"""Commands of annotations: `parts convert` and `parts check`."""
+"""The commands `parts convert` and `parts check`, for annotations."""
 
 import json
 import re
@@ -15,29 +15,36 @@ if TYPE_CHECKING:
     from detect.annotations.summary import AnnotationSummary
 
 
-def _one_group(_: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+def _pattern_with_one_group(_: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
     try:
         pattern = None if value is None else re.compile(value)
     except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression ({error})", param=parameter) from error
+        raise click.BadParameter(f"{value!r} is not a regular expression ({error})", param=parameter) from error
     if pattern is not None and pattern.groups != 1:
         raise click.BadParameter(f"{value!r} has {pattern.groups} groups; it needs one, the vehicle", param=parameter)
     return pattern
 
 
 @click.command("convert")
-@click.option("--voc", type=FOLDER, default=None, help="Folder of Pascal VOC XML files, searched with its subfolders.")
-@click.option("--coco", type=FILE, default=None, help="COCO JSON whose categories have other names than the parts.")
-@click.option("--images", type=FOLDER, default=None, help="Folder of the images; default: where the annotations are.")
+@click.option("--voc", type=FOLDER, default=None, help="Folder with Pascal VOC XML files, in it or its subfolders.")
+@click.option("--coco", type=FILE, default=None, help="COCO JSON with other category names than the parts.")
+@click.option(
+    "--images", type=FOLDER, default=None, help="Folder of the images; default: the folder of the annotations."
+)
 @click.option("--output", type=FILE, required=True, help="COCO JSON to write.")
-@click.option("--map", "map_file", type=FILE, default=None, help="JSON: label to part, or to null to drop it.")
+@click.option("--map", "map_file", type=FILE, default=None, help="JSON object: label to part, or to null to drop it.")
 @click.option(
     "--first-pixel",
     type=click.IntRange(0, 1),
     default=None,
-    help="Of the VOC files: 1 is VOC's own counting, 0 that of LabelImg and CVAT; default: 1.",
+    help="First pixel in VOC files: 1 as in Pascal VOC, 0 as in LabelImg and CVAT; default: 1.",
 )
-@click.option("--vehicle-pattern", callback=_one_group, default=None, help="Finds the vehicle in an image's name.")
+@click.option(
+    "--vehicle-pattern",
+    callback=_pattern_with_one_group,
+    default=None,
+    help="Regular expression whose group is the vehicle.",
+)
 @json_option
 def convert(
     voc: Path | None,
@@ -49,15 +56,15 @@ def convert(
     vehicle_pattern: re.Pattern[str] | None,
     as_json: bool,
 ) -> None:
-    """Write the annotations that `parts train` reads from Pascal VOC files, or from COCO JSON with other labels.
+    """Convert Pascal VOC files, or COCO JSON with other labels, to the annotations that `parts train` reads.
 
-    Labels are compared without case, spaces, underscores and hyphens: Back_Mirror is "back mirror". VAC21's labels are
-    known; its vehicle styles (car, trunk, tricycle, train, bus) are dropped. For others --map takes a JSON file such as
-    {"headlight": "car light", "bumper": null}, whose entries come before VAC21's. Objects marked difficult are kept.
-    With any fault nothing is written, and every fault is listed.
+    Labels are compared ignoring case, spaces, underscores and hyphens: Back_Mirror is "back mirror". The labels of
+    VAC21 are known; its vehicle styles (car, trunk, tricycle, train, bus) are dropped. --map takes a JSON file with
+    other labels, such as {"headlight": "car light", "bumper": null}, which overrides VAC21. Objects marked difficult
+    are kept. If there is any fault, all are listed and nothing is written.
 
-    --vehicle-pattern keeps the images of a vehicle together when some are held out: a regular expression whose one
-    group is the vehicle, looked for in the path of an image below --images.
+    --vehicle-pattern is searched in image paths below --images. With it, all images of a vehicle are either trained on
+    or held out.
 
     \b
     Examples:
@@ -77,19 +84,22 @@ def convert(
         elif coco is not None and voc is None and first_pixel is None:
             done = convert_coco(coco, images or coco.parent, output, mapping, vehicle_pattern=vehicle_pattern)
         else:
-            raise click.UsageError("give either --voc FOLDER or --coco FILE; --first-pixel goes with --voc alone")
+            raise click.UsageError("give either --voc FOLDER or --coco FILE; --first-pixel needs --voc")
     except AnnotationFaults as error:
         click.echo(json.dumps({"faults": error.faults}) if as_json else "\n".join(error.faults))
         raise
-    show_conversion(done, as_json)
+    if as_json:
+        click.echo(json.dumps(done.to_dict()))
+    else:
+        _show_conversion(done)
 
 
 @click.command("check")
 @click.option("--annotations", type=FILE, required=True, help="COCO JSON.")
-@click.option("--images", type=FOLDER, default=None, help="Folder of its images; default: where the JSON is.")
+@click.option("--images", type=FOLDER, default=None, help="Folder of its images; default: the folder of the JSON.")
 @json_option
 def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> None:
-    """List every fault of annotations, wrong sizes of images included; where there is none, count the parts.
+    """List all faults of annotations, including wrong image sizes; if there are none, count the parts.
 
     \b
     Example:
@@ -113,23 +123,19 @@ def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> 
         raise UserError(f"{annotations}: {counted(len(faults), 'fault')}; correct them before training")
 
 
-def show_conversion(done: "Conversion", as_json: bool) -> None:
-    """Print what became of the labels and what was written, as a table or as JSON."""
+def _show_conversion(done: "Conversion") -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from data_cache.base.progress import print_tables
 
-    if as_json:
-        click.echo(json.dumps(done.to_dict()))
-        return
     table = Table("label", "part", "objects", title="labels")
     for use in done.labels:
         table.add_row(escape(printable(use.label)), use.part or "dropped", f"{use.objects:,}")
     print_tables(table)
     _show_counts(done.output, done.written)
     if done.difficult:
-        click.echo(f"{done.difficult:,} of the parts are marked difficult; they were kept")
+        click.echo(f"{done.difficult:,} of the parts are marked difficult and were kept")
 
 
 def _show_parts(annotations: Path, summary: "AnnotationSummary") -> None:
@@ -151,4 +157,4 @@ def _show_counts(path: Path, summary: "AnnotationSummary") -> None:
         f"{path}: {summary.parts:,} parts in {summary.images:,} images of {sizes} pixels, "
         f"{summary.images_without_part:,} without a part"
     )
-    click.echo(f"{summary.vehicles:,} vehicles; {summary.images_without_vehicle:,} images of no known vehicle")
+    click.echo(f"{summary.vehicles:,} vehicles; {summary.images_without_vehicle:,} images without vehicle")

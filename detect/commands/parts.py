@@ -1,4 +1,4 @@
-"""The command group `parts` and `parts train`; a command parses, calls one function and prints."""
+"""The command group `parts`, and `parts train`."""
 
 import logging
 from pathlib import Path
@@ -17,7 +17,7 @@ from data_cache.base.options import (
     workers_option,
 )
 from detect.commands.convert import check_annotations, convert
-from detect.commands.options import RECIPES, annotated, annotated_options
+from detect.commands.options import RECIPES, annotated_options, choose_annotations
 from detect.commands.quality import parts_eval, parts_preview
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @click.group("parts")
 def parts() -> None:
-    """Train and measure the part detector, and look at what it finds."""
+    """Train, measure and preview the part detector; check and convert annotations."""
 
 
 @parts.command("train")
@@ -37,7 +37,9 @@ def parts() -> None:
 @show_recipe_option
 @annotated_options("parts_train.json")
 @click.option(
-    "--trunk-weights", default=None, help="imagenet, another name of torchvision's, a file, or none; default: recipe's."
+    "--trunk-weights",
+    default=None,
+    help="Of the backbone: imagenet, another torchvision weights name, a file, or none; default: the recipe's.",
 )
 @recipe_seed_option
 @device_option
@@ -56,9 +58,9 @@ def parts_train(
     device: str,
     workers: int,
 ) -> None:
-    """Train a part detector on annotated images; a stopped training goes on where it was.
+    """Train a part detector on annotated images; an interrupted training resumes.
 
-    The weights kept are those of the epoch with the highest AP on held-out vehicles; curves.png shows the training.
+    The weights of the epoch with the highest AP on held-out vehicles are kept; curves.png shows losses and AP.
 
     \b
     Examples:
@@ -67,26 +69,26 @@ def parts_train(
       python cli.py parts train --recipe ssd300_vgg16 --show-recipe > mine.yaml
       python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
     """
-    from data_cache.base.config import recipe_label, recipe_text, resolve_recipe
+    from data_cache.base.config import recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+    from detect.training.runs import detector_folder
     from detect.training.train import train_detector
 
     keep_freed_memory()
     allow_many_files()
     device = choose_device(device)
     name = recipe or default_recipe(device)
-    given = [] if seed is None else [f"seed={seed}"]
+    options = [] if seed is None else [f"seed={seed}"]
     if trunk_weights is not None:
-        given.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
-    settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *given])
+        options.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
+    settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *options])
     if show_recipe:
         click.echo(recipe_text(settings, name), nl=False)
         return
-    file, root = annotated(dataset, data_root, annotations, images, "parts_train.json")
-    label = recipe_label(name)
-    log.info(f"detector {label} on {describe_device(device)}")
-    folder = runs / "detector" / label
+    file, root = choose_annotations(dataset, data_root, annotations, images, "parts_train.json")
+    folder = detector_folder(runs, name)
+    log.info(f"detector {folder.name} on {describe_device(device)}")
     click.echo(train_detector(settings, file, root, folder, device=device, workers=workers))
 
 

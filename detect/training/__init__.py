@@ -1,1 +1,1 @@
-"""Training a part detector on MMEngine."""
+"""Training of the part detector, with MMEngine."""

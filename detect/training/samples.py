@@ -1,4 +1,4 @@
-"""Training samples in MMDetection's form; each draws from (seed, epoch, index), so workers do not matter."""
+"""Training samples in MMDetection's form; randomness depends only on (seed, epoch, index), not on the workers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +10,15 @@ from torch.utils.data import Dataset, Sampler
 
 from data_cache.base.errors import UserError
 from data_cache.images.loading import load_image, path_inside
-from detect.annotations.reading import AnnotatedImage
+from detect.annotations.images import AnnotatedImage
 from detect.recipes import DetectorRecipe
-from detect.training.augment import degrade, draw_view, jitter_colour, visible
+from detect.training.augment import augment
 
 
 class PartSamples(Dataset[dict[str, Any]]):
-    """Augmented images with their parts; index epoch * len + i is image i as drawn in that epoch."""
+    """Augmented images with their parts; position epoch * len + i is image i as augmented in that epoch."""
 
-    metainfo: dict[str, Any] = {}  # noqa: RUF012 - MMEngine's loop asks for it and warns where it is absent
+    metainfo: dict[str, Any] = {}  # noqa: RUF012 - without it MMEngine's loop warns
 
     def __init__(self, images: tuple[AnnotatedImage, ...], root: Path, recipe: DetectorRecipe) -> None:
         self.images, self.root, self.recipe = images, root, recipe
@@ -27,36 +27,34 @@ class PartSamples(Dataset[dict[str, Any]]):
         return len(self.images)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        """Return `inputs` (3, S, S) uint8 and `data_samples` with the parts. Raises UserError for a bad image."""
+        """Return `inputs` (3, S, S) uint8 and `data_samples` with the parts.
+
+        Raises UserError if the image cannot be used or has another size than annotated.
+        """
         epoch, index = divmod(position, len(self.images))
         random = np.random.default_rng((self.recipe.seed, epoch, index))
-        record, size = self.images[index], self.recipe.input_size
+        record = self.images[index]
         image = load_image(path_inside(self.root, record.name))
         if image.shape[:2] != (record.height, record.width):
             raise UserError(
                 f"{record.name}: {image.shape[1]} x {image.shape[0]} as stored, annotated as "
-                f"{record.width} x {record.height}"
+                f"{record.width} x {record.height}; correct the annotations"
             )
-        view = draw_view(record.width, record.height, record.boxes, self.recipe, random)
-        pixels = view.pixels(image, size)
-        if random.random() < self.recipe.degrade:
-            pixels = degrade(pixels, random)
-        pixels = jitter_colour(pixels, self.recipe.colour_jitter, self.recipe.hue_jitter, self.recipe.grey, random)
-        boxes, kept = visible(view.boxes(record.boxes, size), size)
+        pixels, boxes, visible = augment(image, record.boxes, self.recipe, random)
         return {
             "inputs": torch.from_numpy(pixels.transpose(2, 0, 1).copy()),
-            "data_samples": _data_sample(boxes[kept], record.labels[kept], size),
+            "data_samples": _data_sample(boxes[visible], record.labels[visible], self.recipe.input_size),
         }
 
 
 class EpochSampler(Sampler[int]):
-    """Every image once an epoch in an order drawn from (seed, epoch); MMEngine's hook tells the epoch."""
+    """Every image once per epoch, in an order drawn from (seed, epoch); MMEngine calls `set_epoch`."""
 
     def __init__(self, length: int, seed: int) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order and draws come next."""
+        """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -67,8 +65,8 @@ class EpochSampler(Sampler[int]):
         return self.length
 
 
-def as_lists(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Collate as MMDetection wants it: a list an entry, nothing stacked."""
+def collate_lists(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Collate as MMDetection expects: one list per key, nothing stacked."""
     return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 

@@ -1,3 +1,5 @@
+"""Detector recipes: presets, and values that are refused."""
+
 import pytest
 from pydantic import ValidationError
 
@@ -7,12 +9,12 @@ from detect.recipes import PRESETS, DetectorRecipe, default_recipe
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_the_default_of_every_device_is_a_preset(device: str) -> None:
+def test_default_recipe_is_a_preset(device: str) -> None:
     assert default_recipe(device) in PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_smallest_anchor_of_a_preset_suits_small_parts(name: str) -> None:
+def test_smallest_anchor_of_a_preset_fits_small_parts(name: str) -> None:
     assert PRESETS[name].anchor_sizes[0] <= 0.05
 
 
@@ -20,20 +22,20 @@ def test_the_smallest_anchor_of_a_preset_suits_small_parts(name: str) -> None:
     ("change", "reason"),
     [
         ({"strides": (8, 16)}, "2 strides need 2 anchor_ratios"),
-        ({"anchor_sizes": (0.1, 0.1, 0.3, 0.5, 0.8)}, "must grow"),
-        ({"architecture": "ssdlite_mobilenetv2"}, "three levels of its trunk"),
+        ({"anchor_sizes": (0.1, 0.1, 0.3, 0.5, 0.8)}, "must increase"),
+        ({"architecture": "ssdlite_mobilenetv2"}, "three backbone levels"),
         ({"extra_channels": (64,)}, "no extra_channels"),
-        ({"architecture": "ssd_vgg16"}, "ssd_vgg16 comes with input_size 300"),
+        ({"architecture": "ssd_vgg16"}, "ssd_vgg16 needs input_size 300"),
         ({"learning_rate": 0}, "greater than 0"),
         ({"learning_rat": 1}, "Extra inputs"),
     ],
 )
-def test_a_recipe_that_cannot_work_is_refused(change: dict[str, object], reason: str) -> None:
+def test_inconsistent_recipe_is_refused(change: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         DetectorRecipe(**(PRESETS["demo"].model_dump() | change))
 
 
-def test_a_misspelt_override_names_the_right_one() -> None:
+def test_misspelt_override_suggests_the_right_name() -> None:
     with pytest.raises(UserError, match="did you mean epochs"):
         resolve_recipe(DetectorRecipe, PRESETS, "demo", ["epoch=3"])
 
@@ -52,9 +54,9 @@ def test_a_misspelt_override_names_the_right_one() -> None:
         {"seed": 2**63},
     ],
 )
-def test_sizes_that_no_network_has_are_refused_before_it_is_built(change: dict[str, object]) -> None:
-    """A file of weights brings its recipe: what it says must not take the memory."""
-    sound = PRESETS["ssdlite320_mobilenetv2"].model_dump()
-    DetectorRecipe.model_validate(sound)
+def test_unreasonable_sizes_are_refused_before_a_network_is_built(change: dict[str, object]) -> None:
+    """Weights files contain a recipe; a malicious one must not exhaust the memory."""
+    valid = PRESETS["ssdlite320_mobilenetv2"].model_dump()
+    DetectorRecipe.model_validate(valid)
     with pytest.raises(ValidationError):
-        DetectorRecipe.model_validate(sound | change)
+        DetectorRecipe.model_validate(valid | change)

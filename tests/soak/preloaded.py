@@ -20,5 +20,5 @@ for name in (
 ):
     __import__(name)
 build_network(PRESETS["demo"])  # MMDetection, with what it imports when a network is made
-for name in ("detect.training.runner", "detect.training.validation"):
+for name in ("detect.training.runner", "detect.training.hooks"):
     __import__(name)

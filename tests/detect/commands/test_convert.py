@@ -1,11 +1,10 @@
-"""`parts convert` and `parts check` as a user meets them: tables, JSON, every fault a line, the right exit code."""
+"""`parts convert` and `parts check`: tables, JSON, one line per fault, exit codes."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -29,7 +28,7 @@ def voc(folder: Path, label: str = "back_mirror") -> Path:
     return folder / "xml"
 
 
-def test_voc_is_converted_and_the_labels_are_told(tmp_path: Path) -> None:
+def test_voc_is_converted_and_label_uses_are_shown(tmp_path: Path) -> None:
     output, where = tmp_path / "out/parts.json", ["--voc", voc(tmp_path), "--images", tmp_path / "images"]
     result = run("convert", *where, "--output", output, "--vehicle-pattern", r"(\d+)_c\d")
     assert result.exit_code == 0, result.output
@@ -40,16 +39,16 @@ def test_voc_is_converted_and_the_labels_are_told(tmp_path: Path) -> None:
     assert image.vehicle == "7" and image.boxes.tolist() == [[0, 0, 9, 9], [10, 2, 20, 8]]
 
 
-def test_the_first_pixel_and_the_folder_of_images_are_options(tmp_path: Path) -> None:
+def test_first_pixel_0_and_json_output(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     write_voc(tmp_path / "a.xml", "a.png", [("logo", (1, 2, 9, 9))])
     result = run("convert", "--voc", tmp_path, "--first-pixel", 0, "--output", tmp_path / "parts.json", "--json")
-    told = json.loads(result.stdout)
-    assert told["written"]["parts"] == 1 and told["labels"] == [{"label": "logo", "part": "logo", "objects": 1}]
+    printed = json.loads(result.stdout)
+    assert printed["written"]["parts"] == 1 and printed["labels"] == [{"label": "logo", "part": "logo", "objects": 1}]
     assert read_annotations(tmp_path / "parts.json", tmp_path)[0].boxes.tolist() == [[1, 2, 9, 9]]
 
 
-def test_coco_is_converted_by_a_map(tmp_path: Path) -> None:
+def test_coco_is_converted_with_a_mapping_file(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 4)
     path.write_text(path.read_text().replace('"wheel"', '"tyre"'))
     (tmp_path / "map.json").write_text('{"tyre": "wheel"}')
@@ -60,7 +59,7 @@ def test_coco_is_converted_by_a_map(tmp_path: Path) -> None:
     assert run("check", "--annotations", output).exit_code == 0
 
 
-def test_every_fault_of_a_conversion_is_a_line(tmp_path: Path) -> None:
+def test_every_fault_of_a_conversion_is_one_line(tmp_path: Path) -> None:
     where = ["--voc", voc(tmp_path, label="[red]mirror"), "--output", tmp_path / "parts.json"]
     result = run("convert", *where)
     faults = result.stdout.splitlines()
@@ -71,20 +70,14 @@ def test_every_fault_of_a_conversion_is_a_line(tmp_path: Path) -> None:
     assert json.loads(run("convert", *where, "--json").stdout) == {"faults": faults}
 
 
-def test_labels_are_shown_as_they_are_written(tmp_path: Path) -> None:
+def test_labels_are_not_rendered_as_markup(tmp_path: Path) -> None:
     (tmp_path / "map.json").write_text('{"[red]mirror": "back mirror"}')
-    where = [
-        "--voc",
-        voc(tmp_path, label="[red]mirror"),
-        "--images",
-        tmp_path / "images",
-        "--map",
-        tmp_path / "map.json",
-    ]
-    assert "[red]mirror" in run("convert", *where, "--output", tmp_path / "parts.json").stdout
+    where = ["--voc", voc(tmp_path, label="[red]mirror"), "--images", tmp_path / "images"]
+    result = run("convert", *where, "--map", tmp_path / "map.json", "--output", tmp_path / "parts.json")
+    assert "[red]mirror" in result.stdout
 
 
-def test_every_fault_of_a_map_is_a_line(tmp_path: Path) -> None:
+def test_every_fault_of_a_mapping_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "map.json").write_text('{"a": "b", "c": 1}')
     where = ["--voc", voc(tmp_path), "--map", tmp_path / "map.json", "--output", tmp_path / "parts.json"]
     result = run("convert", *where)
@@ -97,41 +90,41 @@ def test_every_fault_of_a_map_is_a_line(tmp_path: Path) -> None:
     [
         ([], "give either --voc FOLDER or --coco FILE"),
         (["--voc", ".", "--coco", "a.json"], "give either --voc FOLDER or --coco FILE"),
-        (["--coco", "a.json", "--first-pixel", "1"], "--first-pixel goes with --voc alone"),
+        (["--coco", "a.json", "--first-pixel", "1"], "--first-pixel needs --voc"),
         (["--voc", ".", "--first-pixel", "2"], "is not in the range"),
-        (["--voc", ".", "--vehicle-pattern", "("], "is no regular expression"),
+        (["--voc", ".", "--vehicle-pattern", "("], "is not a regular expression"),
         (["--voc", ".", "--vehicle-pattern", r"\d+"], "has 0 groups; it needs one"),
     ],
 )
-def test_wrong_usage_is_exit_2(words: list[str], reason: str) -> None:
+def test_wrong_usage_exits_with_2(words: list[str], reason: str) -> None:
     result = run("convert", *words, "--output", "out.json")
     assert result.exit_code == 2 and reason in " ".join(result.output.replace("│", " ").split())
 
 
-def test_a_sound_file_is_counted(tmp_path: Path) -> None:
+def test_check_counts_the_parts_of_a_valid_file(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 6)
     result = run("check", "--annotations", path)
     assert result.exit_code == 0 and f"{path}: 24 parts in 6 images of 160 x 120 to 160 x 120" in result.stdout
-    assert "3 vehicles; 0 images of no known vehicle" in result.stdout and "wind-shield glass" in result.stdout
-    told = json.loads(run("check", "--annotations", path, "--images", tmp_path, "--json").stdout)
-    assert told["faults"] == [] and told["summary"]["parts"] == 24
-    assert sum(part["boxes"] for part in told["summary"]["by_part"]) == 24
+    assert "3 vehicles; 0 images without vehicle" in result.stdout and "wind-shield glass" in result.stdout
+    printed = json.loads(run("check", "--annotations", path, "--images", tmp_path, "--json").stdout)
+    assert printed["faults"] == [] and printed["summary"]["parts"] == 24
+    assert sum(part["boxes"] for part in printed["summary"]["by_part"]) == 24
 
 
-def test_every_fault_of_a_file_is_a_line(tmp_path: Path) -> None:
+def test_check_prints_one_line_per_fault(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 3)
     path.write_text(path.read_text().replace('"width": 160', '"width": 161').replace('"iscrowd": 0', '"iscrowd": 1', 1))
     result = run("check", "--annotations", path)
     faults = result.stdout.splitlines()
     assert result.exit_code == 1 and len(faults) == 4
-    assert faults[0].startswith(f"{path}: annotation 1: `iscrowd` marks a group")
+    assert faults[0].startswith(f"{path}: annotations[0] (id 1): `iscrowd` marks a group")
     assert all(line.endswith("160 x 120 as stored, annotated as 161 x 120") for line in faults[1:])
     assert result.stderr == f"Error: {path}: 4 faults; correct them before training\n"
-    told = json.loads(run("check", "--annotations", path, "--json").stdout)
-    assert told == {"annotations": str(path), "faults": faults, "summary": None}
+    printed = json.loads(run("check", "--annotations", path, "--json").stdout)
+    assert printed == {"annotations": str(path), "faults": faults, "summary": None}
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_missing_file_is_reported_in_one_line(tmp_path: Path) -> None:
     for words in (
         ["check", "--annotations", tmp_path / "no.json"],
         ["convert", "--coco", tmp_path / "no.json", "--output", "x"],
@@ -140,7 +133,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         assert result.exit_code == 1 and result.stderr == f"Error: {tmp_path}/no.json: no such file\n"
 
 
-def test_help_shows_examples_and_loads_nothing_heavy() -> None:
+def test_help_shows_examples_without_heavy_imports() -> None:
     code = (
         "import sys; from click.testing import CliRunner\n"
         "from detect.commands.convert import check_annotations, convert\n"
@@ -150,4 +143,3 @@ def test_help_shows_examples_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for command in ("parts convert --voc", "parts convert --coco", "parts check --annotations"):
         assert f"python cli.py {command}" in done.stdout
-    assert isinstance(convert, click.Command) and (convert.name, check_annotations.name) == ("convert", "check")

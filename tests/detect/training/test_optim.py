@@ -1,4 +1,4 @@
-"""The detector's learning rate over a whole training: up to the recipe's, and down again, however few its steps are."""
+"""The learning rate of a whole training rises to the recipe's and decays, for any number of steps."""
 
 import pytest
 import torch
@@ -7,27 +7,27 @@ from detect.training.optim import make_optimizer, make_schedules
 from helpers.toy.annotations import TINY
 
 
-def rates(fraction: float, steps: int) -> list[float]:
-    """Return the rate of every step, as MMEngine's runner goes through them."""
-    recipe = TINY.model_copy(update={"warm_up_fraction": fraction, "learning_rate": 1.0})
+def learning_rates(warm_up: float, steps: int) -> list[float]:
+    """Return the learning rate of each step, as MMEngine's runner applies them."""
+    recipe = TINY.model_copy(update={"warm_up_fraction": warm_up, "learning_rate": 1.0})
     optimizer = make_optimizer(recipe, torch.nn.Linear(2, 2), "cpu")
     schedules = make_schedules(recipe, optimizer, steps)
-    found = []
+    rates = []
     for _ in range(steps):
-        found.append(optimizer.get_lr()["lr"][0])
+        rates.append(optimizer.get_lr()["lr"][0])
         optimizer.optimizer.step()
         for schedule in schedules:
             schedule.step()
-    return found
+    return rates
 
 
-@pytest.mark.parametrize("fraction", [0, 0.01, 0.05, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("warm_up", [0, 0.01, 0.05, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("steps", [1, 2, 3, 24, 30, 200])
-def test_the_rate_rises_to_the_recipes_and_falls(fraction: float, steps: int) -> None:
-    found = rates(fraction, steps)
-    top = found.index(max(found))
-    assert max(found) == pytest.approx(1, abs=0.02)
-    assert found[:top] == sorted(found[:top]) and found[top:] == sorted(found[top:], reverse=True)
-    assert all(rate > 0 for rate in found)
+def test_learning_rate_rises_to_the_recipes_and_decays(warm_up: float, steps: int) -> None:
+    rates = learning_rates(warm_up, steps)
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1, abs=0.02)
+    assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert all(rate > 0 for rate in rates)
     if steps == 200:
-        assert top == pytest.approx(fraction * steps, abs=2) and (fraction > 0.9 or found[-1] < 0.03)
+        assert top == pytest.approx(warm_up * steps, abs=2) and (warm_up > 0.9 or rates[-1] < 0.03)

@@ -1,3 +1,5 @@
+"""Training samples and their order."""
+
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from data_cache.base.errors import UserError
 from detect.annotations.reading import read_annotations
 from detect.model.mmcv_ops import supply_operators
 from detect.training.samples import EpochSampler, PartSamples
-from helpers.toy.annotations import TINY, toy_set
+from helpers.toy.annotations import TINY, changed, toy_set
 
 RECIPE = TINY.model_copy(update={"zoom_in": 0.5, "flip": 0.5, "colour_jitter": 0.3})
 
@@ -18,14 +20,14 @@ def samples(tmp_path: Path) -> PartSamples:
     return PartSamples(read_annotations(toy_set(tmp_path, 4), tmp_path), tmp_path, RECIPE)
 
 
-def test_a_sample_is_the_same_whoever_draws_it_and_differs_between_epochs(samples: PartSamples) -> None:
+def test_sample_is_reproducible_and_differs_between_epochs(samples: PartSamples) -> None:
     first, again, later = samples[2], samples[2], samples[2 + len(samples)]
     assert torch.equal(first["inputs"], again["inputs"])
     assert torch.equal(first["data_samples"].gt_instances.bboxes, again["data_samples"].gt_instances.bboxes)
     assert not torch.equal(first["inputs"], later["inputs"])
 
 
-def test_a_sample_has_the_input_size_and_boxes_inside_it(samples: PartSamples) -> None:
+def test_sample_has_the_input_size_and_boxes_inside(samples: PartSamples) -> None:
     for position in range(40):
         sample = samples[position]
         boxes = sample["data_samples"].gt_instances.bboxes
@@ -33,14 +35,13 @@ def test_a_sample_has_the_input_size_and_boxes_inside_it(samples: PartSamples) -
         assert len(boxes) and (boxes >= 0).all() and (boxes <= 96).all() and (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-def test_an_image_of_another_size_than_annotated_is_refused(tmp_path: Path) -> None:
-    path = toy_set(tmp_path, 2)
-    path.write_text(path.read_text().replace('"width": 160', '"width": 161'))
+def test_image_of_another_size_than_annotated_is_refused(tmp_path: Path) -> None:
+    path = changed(toy_set(tmp_path, 1), lambda document: document["images"][0].update(width=161))
     with pytest.raises(UserError, match="160 x 120 as stored, annotated as 161 x 120"):
         PartSamples(read_annotations(path, tmp_path), tmp_path, RECIPE)[0]
 
 
-def test_an_epoch_is_a_permutation_that_its_number_decides() -> None:
+def test_epoch_is_a_permutation_that_depends_on_its_number() -> None:
     sampler = EpochSampler(10, seed=1)
     first = list(sampler)
     assert sorted(first) == list(range(10)) and list(sampler) == first

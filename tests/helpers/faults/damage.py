@@ -11,7 +11,7 @@ from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import read_parts
 from data_cache.parts.import_coco import import_coco
 from data_cache.parts.shards import shard_is_finished
-from detect.training import train as training
+from detect.training.runs import require_same_training
 from helpers.toy.annotations import TINY as DETECTOR
 from reid.data.pixel_file import open_pixels
 from reid.evaluation.metrics_file import read_metrics
@@ -98,7 +98,7 @@ KINDS: dict[str, Kind] = {
     "recipe of a detector": Kind(
         "recipe.json",
         lambda: json.dumps(MADE_FROM).encode(),
-        lambda folder: training._require_same(folder / "recipe.json", MADE_FROM),
+        lambda folder: require_same_training(folder, MADE_FROM),
         "",
         sealed=False,  # an option of no value is as good as a missing one, whatever its name has become
     ),

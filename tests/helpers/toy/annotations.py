@@ -1,4 +1,4 @@
-"""A toy set for the detector's tests: coloured rectangles on noise, one colour a part, as COCO JSON; and a tiny SSD."""
+"""Toy data for the detector: coloured rectangles on noise, one colour per part, as COCO JSON; and a tiny SSD."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ TINY = DetectorRecipe(
     validate_every=20,
     held_out=0.0,
 )
-QUARTERS = ((0, 0), (80, 0), (0, 60), (80, 60))  # one part in each, so that none hides another
+QUARTERS = ((0, 0), (80, 0), (0, 60), (80, 60))  # one part in each, so that none covers another
 
 
 def toy_set(folder: Path, count: int, seed: int = 0) -> Path:
@@ -65,14 +65,14 @@ def toy_set(folder: Path, count: int, seed: int = 0) -> Path:
 def find(
     data: Path, output: Path, weights: str = "w.safetensors", *, workers: int = 0, limit: int | None = None
 ) -> DetectionSummary | None:
-    """Run stage one over the toy images of `data` with weights that lie there, four images a shard."""
+    """Run stage one on the toy images of `data` with the `weights` there, four images per shard."""
     names = [path.relative_to(data).as_posix() for path in data.glob("images/*.png")]
     job = prepare_job(names, data, data / weights, output, dataset="toy", limit=limit, shard_size=4)
     return detect_parts(job, device="cpu", workers=workers, batch_size=3)
 
 
 def changed(path: Path, *changes: Callable[[dict[str, Any]], object]) -> Path:
-    """Apply the changes to the JSON document in `path`; return the path."""
+    """Apply `changes` to the JSON document in `path`; return the path."""
     document = json.loads(path.read_text())
     for change in changes:
         change(document)

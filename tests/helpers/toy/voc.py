@@ -1,4 +1,4 @@
-"""Pascal VOC files for the tests, written as text, and pictures to go with them."""
+"""Pascal VOC files for the tests, written as text, and images for them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ def voc_object(label: str, edges: Sequence[object], more: str = "") -> str:
 
 
 def voc_xml(filename: str, size: tuple[object, object] | None, objects: str) -> str:
-    """Return an annotation without an XML declaration."""
+    """Return the text of a VOC file, without XML declaration."""
     sides = "" if size is None else f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
     return f"<annotation><folder>x</folder><filename>{filename}</filename>{sides}{objects}</annotation>\n"
 
@@ -26,13 +26,13 @@ def voc_xml(filename: str, size: tuple[object, object] | None, objects: str) -> 
 def write_voc(
     path: Path, filename: str, entries: Sequence[Entry], size: tuple[object, object] | None = (160, 120)
 ) -> None:
-    """Write an annotation of those objects."""
+    """Write a VOC file with an object per entry."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = voc_xml(filename, size, "".join(voc_object(label, edges) for label, edges in entries))
     path.write_text(text, encoding="utf-8")
 
 
-def write_picture(path: Path, width: int = 160, height: int = 120) -> None:
-    """Write a grey picture."""
+def write_picture(path: Path) -> None:
+    """Write a grey image of 160 x 120."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((height, width), 90, np.uint8)).save(path)
+    Image.fromarray(np.full((120, 160), 90, np.uint8)).save(path)
