@@ -1,6 +1,6 @@
-"""The Python API of the whole system: a trained run as an object, and galleries to search in.
+"""The Python API: `VehicleReID`, a trained run, and `Gallery`, a searchable collection of images.
 
-It is what the commands use. Of the packages it alone sees both stages; see docs/python-api.md.
+The commands use the same classes; see docs/python-api.md.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ __all__ = ["Gallery", "VehicleReID"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch and what needs it when a name is first asked for, so that `cli.py --help` is fast."""
+    """Import torch and the rest on first use only, so that `cli.py --help` stays fast."""
     if name == "VehicleReID":
         from vehicle_reid.model import VehicleReID
 

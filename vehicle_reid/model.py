@@ -1,21 +1,30 @@
-"""A trained run, ready to look at images: the network of stage two, and the detector that made its part boxes."""
+"""`VehicleReID`: a trained run as an object, with the network of stage two and the detector of its part boxes."""
 
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, sha256_of_file
-from data_cache.parts.cache import PartBoxes, no_parts, read_parts, require_fingerprint
-from detect.training.train import WEIGHTS
+from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
+from data_cache.parts.fingerprints import require_fingerprint
+from detect.training.runs import WEIGHTS
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
 from reid.runs import BEST
-from vehicle_reid.embedding import embed_images, find_parts
+from vehicle_reid.embedding import (
+    WorkFolder,
+    compute_features,
+    compute_features_resumable,
+    find_parts,
+    find_parts_resumable,
+)
+from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.search import ExactSearch, search
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
 from vehicle_reid.tables import embeddings_table, matches_table, parts_of_table, parts_table
@@ -23,21 +32,21 @@ from vehicle_reid.tables import embeddings_table, matches_table, parts_of_table,
 if TYPE_CHECKING:
     from detect.model.detector import Detector
 
-DETECTORS = "detector"
+DETECTORS = "detector"  # folder in RUNS
 Parts = PartBoxes | pd.DataFrame
 
 
 class VehicleReID:
-    """A trained network with its part detector; `load` makes one of a run's folder.
+    """A trained network with its part detector; use `load`.
 
-    `fingerprint` tells what decides a feature: SHA-256 of the checkpoint's content, and of the file of the detector's
-    weights, None where the network looks at no parts or the detector is not known.
+    `fingerprint` identifies what determines a feature: the SHA-256 of the checkpoint's content and of the detector's
+    weights file, None if the network uses no parts or the detector is unknown.
     """
 
     def __init__(
         self, checkpoint: Checkpoint, *, detector: Path | None, detector_sha256: str | None, device: str
     ) -> None:
-        """Keep a checkpoint's network; `detector` is where its detector's weights lie, None where that is not known."""
+        """Build the checkpoint's network; `detector` is the weights file of its part detector, None if unknown."""
         self.run, self.recipe, self.device = checkpoint.path.parent, checkpoint.recipe, device
         self.network = trained_network(checkpoint)
         self._weights = detector
@@ -47,100 +56,147 @@ class VehicleReID:
     def load(cls, run: Path | str, *, detector: Path | str | None = None, device: str = "auto") -> "VehicleReID":
         """Return the network trained in the folder `run`, RUNS/DATASET/RECIPE, on `device` (auto | cpu | cuda).
 
-        Parts are found by the detector that made the part cache of the run, looked for in RUNS/detector; `detector` is
-        the weights file of another. Raises UserError where there is no trained network, or a file is damaged.
+        Parts are found by the detector that made the run's part cache, from RUNS/detector; `detector` is another
+        weights file to use instead. Raises UserError if there is no trained network or a file is damaged.
         """
         checkpoint = read_checkpoint(Path(run) / BEST)
         weights = None if detector is None else Path(detector)
-        wanted = None
-        if checkpoint.recipe.looks_at_parts:
-            wanted = _detector_of(checkpoint) if weights is None else sha256_of_file(weights)
-            weights = weights or _weights_of(checkpoint.path.parent, wanted)
-        return cls(checkpoint, detector=weights, detector_sha256=wanted, device=choose_device(device))
+        sha256 = None
+        if checkpoint.recipe.uses_parts:
+            sha256 = _detector_of_run(checkpoint) if weights is None else sha256_of_file(weights)
+            weights = weights or _find_weights(checkpoint.path.parent, sha256)
+        return cls(checkpoint, detector=weights, detector_sha256=sha256, device=choose_device(device))
 
     @property
-    def depth(self) -> int:
-        """How many boxes of an image the network looks at, D."""
-        return self.recipe.parts if self.recipe.looks_at_parts else 0
+    def top_d(self) -> int:
+        """The number of boxes per image that the network uses, D."""
+        return self.recipe.parts if self.recipe.uses_parts else 0
 
     @cached_property
     def detector(self) -> "Detector":
-        """The part detector, loaded when it is first needed. Raises UserError as `weights`."""
+        """The part detector, loaded on first use. Raises UserError as `weights`."""
         from detect.model.detector import load_detector
 
         return load_detector(self.weights(), self.device)
 
     def weights(self) -> Path:
-        """Return the file of the detector's weights. Raises UserError, with the remedy, where it is not there."""
+        """Return the detector's weights file. Raises UserError, with the remedy, if it is missing."""
         if self._weights is not None:
             return self._weights
-        made_by = self.fingerprint["detector"]
-        why = "no detector is known that made its part boxes"
-        if made_by is not None:
-            why = f"its part boxes are of a detector with weights {made_by[:12]}, which is not in RUNS/{DETECTORS}"
-        raise UserError(f"{self.run}: {why}; name a weights file with --detector (detector=), or give the parts")
+        sha256 = self.fingerprint["detector"]
+        problem = "the detector of its part boxes is unknown"
+        if sha256 is not None:
+            problem = f"the detector of its part boxes (weights {sha256[:12]}) is missing in RUNS/{DETECTORS}"
+        raise UserError(f"{self.run}: {problem}; name a weights file with --detector (detector=), or give the parts")
 
     def parts(self, images: Images) -> pd.DataFrame:
-        """Find the parts of images, as `detect` does: a table as of `tables.parts_table`, in the order given.
+        """Return the parts of images as `detect` finds them, in the order given: a `tables.parts_table`.
 
-        Raises UserError for an image that cannot be used.
+        Raises UserError if an image cannot be used.
         """
         named = named_images(images)
-        found = find_parts(self.detector, named.by_name()) if len(named) else no_parts(())
-        failures = [reason for reason in found.failure if reason]
+        parts = find_parts(self.detector, named.sorted_by_name()) if len(named) else empty_cache(())
+        failures = [reason for reason in parts.failure if reason]
         if failures:
             raise UserError(f"{len(failures)} of {len(named)} images cannot be read, first {failures[0]}")
-        return parts_table(found, named.names)
+        return parts_table(parts, named.names)
 
     def embed(self, images: Images, parts: Parts | None = None, *, cameras: Cameras | None = None) -> pd.DataFrame:
-        """Return a unit vector for each image, with its boxes and their attention: `tables.embeddings_table`.
+        """Return a unit vector for each image, with its boxes and their attention: a `tables.embeddings_table`.
 
-        `parts` holds the boxes of all images: a table as of `parts`, or a part cache; without it they are detected. The
-        same images give the bits that `features` writes, given all at once; other batches differ by rounding. Raises
-        UserError for an image that cannot be used, and for a cache that another detector made.
+        `parts` has the boxes of all images, as a table of `parts` or a part cache; by default they are detected. All
+        images of a test in one call give the features of `features` bit for bit; other batches differ by rounding.
+        Raises UserError if an image cannot be used or another detector made the cache.
         """
         named = named_images(images, cameras)
-        entries = embed_images(self, named, self.part_boxes(parts))
+        entries = self.entries(named, self.part_boxes(parts))
         return embeddings_table(entries).iloc[entries.rows(named.names)].reset_index(drop=True)
 
     def compare(self, first: Images, second: Images) -> pd.DataFrame:
-        """Return how alike each image of `first` is to each of `second`, best first: `tables.matches_table`."""
-        asked, shown = named_images(first), embed_images(self, named_images(second))
-        found = search(ExactSearch(shown.features), self.features(asked), max(1, len(shown)))
-        return matches_table(asked.names, shown, found)
+        """Return the similarity of each image of `first` to each of `second`, best first: a `tables.matches_table`."""
+        queries, gallery = named_images(first), self.entries(named_images(second))
+        matches = search(ExactSearch(gallery.features), self.features(queries), max(1, len(gallery)))
+        return matches_table(queries.names, gallery, matches)
 
     def features(self, images: NamedImages) -> Matrix:
         """Return the unit vectors of images, (N, C), in the order given. Raises UserError as `embed`."""
-        found = embed_images(self, images)
-        return found.features[found.rows(images.names)]
+        entries = self.entries(images)
+        return entries.features[entries.rows(images.names)]
 
     def part_boxes(self, parts: Parts | None) -> PartBoxes | None:
-        """Return given parts as a part cache. Raises UserError where another detector than this model's made it."""
-        if parts is None or not self.recipe.looks_at_parts:
+        """Return given parts as a part cache. Raises UserError if another detector than this model's made it."""
+        if parts is None or not self.recipe.uses_parts:
             return None
         if isinstance(parts, pd.DataFrame):
-            return parts_of_table(parts, self.depth)
+            return parts_of_table(parts, self.top_d)
         made_by = {"detector": parts.fingerprint.get("weights_sha256")}
-        wanted = {"detector": self.fingerprint["detector"]}
-        require_fingerprint(made_by, wanted, Path("the part cache"), "detect anew, or name that detector")
+        needed = {"detector": self.fingerprint["detector"]}
+        require_fingerprint(made_by, needed, Path("the part cache"), "detect the parts again, or name that detector")
         return parts
 
+    def entries(
+        self,
+        images: NamedImages,
+        parts: PartBoxes | None = None,
+        *,
+        first_id: int = 0,
+        work: WorkFolder | None = None,
+        skip_unreadable: bool = False,
+    ) -> Entries:
+        """Return the gallery entries of images, sorted by name, with ids from `first_id` on.
 
-def _detector_of(checkpoint: Checkpoint) -> str | None:
-    """Return the SHA-256 of the detector that made the part cache of a run; imported weights tell of none.
+        Without `parts` they are detected. With `work` the images must be files in one folder, and a stopped call
+        resumes. Raises UserError if an image cannot be read, unless `skip_unreadable`.
+        """
+        if work is not None and len(images):
+            images.dataset()  # raises before any work
+        images = images.sorted_by_name()
+        if not self.recipe.uses_parts:
+            images = images.readable(images.decoding_errors(), skip=True) if skip_unreadable else images
+            parts = empty_cache(images.names)
+        elif len(images):
+            parts = self._find_parts(images, work) if parts is None else parts
+            errors = [parts.failure[row] for row in parts.rows(images.names).tolist()]
+            images = images.readable(errors, skip=skip_unreadable)
+        if parts is None or not len(images):
+            return Entries.empty(self.recipe.features, self.top_d)
+        features, attention = self._compute_features(images, parts, work)
+        rows = parts.rows(images.names)
+        boxes, labels = parts.boxes[rows, : self.top_d], parts.labels[rows, : self.top_d]
+        ids = np.arange(first_id, first_id + len(images), dtype=np.int64)
+        return Entries(images.names, ids, images.cameras, features, boxes, labels, attention)
 
-    Theirs is the data set's own cache, as for `evaluate`.
+    def _find_parts(self, images: NamedImages, work: WorkFolder | None) -> PartBoxes:
+        if work is None:
+            return find_parts(self.detector, images)
+        return find_parts_resumable(self.weights(), images, work, self.device)
+
+    def _compute_features(
+        self, images: NamedImages, parts: PartBoxes, work: WorkFolder | None
+    ) -> tuple[Matrix, Matrix]:
+        if work is None:
+            return compute_features(self.network, self.recipe, images, parts, self.device)
+        checkpoint = str(self.fingerprint["checkpoint"])
+        return compute_features_resumable(self.network, self.recipe, checkpoint, images, parts, work, self.device)
+
+
+def _detector_of_run(checkpoint: Checkpoint) -> str | None:
+    """Return the SHA-256 of the detector that made a run's part cache; None if unknown.
+
+    Imported weights do not record it: they use the data set's part cache, as in `evaluate`.
     """
     cache = checkpoint.path.parents[1] / "parts.h5"
-    made = checkpoint.metadata.get("parts")
-    if made is None and is_there(cache):
-        made = read_parts(cache).fingerprint
-    found = (made or {}).get("weights_sha256")
-    return found if isinstance(found, str) else None
+    fingerprint = checkpoint.metadata.get("parts")
+    if fingerprint is None and is_there(cache):
+        fingerprint = read_parts(cache).fingerprint
+    sha256 = (fingerprint or {}).get("weights_sha256")
+    return sha256 if isinstance(sha256, str) else None
 
 
-def _weights_of(run: Path, sha256: str | None) -> Path | None:
-    """Return the weights file of that hash in RUNS/detector; None where there is none. RUNS holds the run's folder."""
-    above = run.resolve().parents[1:3]  # RUNS/DATASET/RECIPE, or RUNS/DATASET/ablation/NAME
-    found = [path for runs in above for path in sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}"))]
-    return next((path for path in found if sha256 and sha256_of_file(path) == sha256), None)
+def _find_weights(run: Path, sha256: str | None) -> Path | None:
+    """Return the weights file with that hash in RUNS/detector, None if there is none."""
+    if sha256 is None:
+        return None
+    possible_runs = run.resolve().parents[1:3]  # of RUNS/DATASET/RECIPE, or RUNS/DATASET/ablation/NAME
+    paths = [path for runs in possible_runs for path in sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}"))]
+    return next((path for path in paths if sha256_of_file(path) == sha256), None)

@@ -1,4 +1,4 @@
-"""What the API answers with: pandas tables, a row an image, arrays in the cells of boxes, attention and features."""
+"""The API's results as pandas tables, one row per image or match, with arrays in the cells."""
 
 from collections.abc import Sequence
 
@@ -11,44 +11,44 @@ from data_cache.base.files import sha256_of_bytes
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
 from vehicle_reid.gallery.entries import Entries
-from vehicle_reid.gallery.search import Nearest
+from vehicle_reid.gallery.search import Matches
 
 PARTS_COLUMNS = ("name", "width", "height", "boxes", "parts", "scores")
-OF_AN_ENTRY = ("name", "camera", "boxes", "parts", "attention")
+ENTRY_COLUMNS = ("name", "camera", "boxes", "parts", "attention")
 MATCHES_COLUMNS = ("query", "rank", "name", "score", "camera", "boxes", "parts", "attention")
 
 
-def parts_table(found: PartBoxes, names: Sequence[str]) -> pd.DataFrame:
-    """Return the parts of the named images, a row an image, the most confident part first.
+def parts_table(parts: PartBoxes, names: Sequence[str]) -> pd.DataFrame:
+    """Return the parts of the named images, one row per image, the most confident part first.
 
     Columns: name; width, height; boxes (M, 4) float32 xyxy in pixels; parts, M names; scores (M,) float32.
     """
     rows = []
-    for name, row in zip(names, found.rows(names).tolist(), strict=True):
-        there = found.labels[row] >= 0
-        width, height = found.image_size[row].tolist()
-        boxes, parts = found.boxes[row, there], part_names(found.labels[row])
-        rows.append((name, width, height, boxes, parts, found.scores[row, there]))
+    for name, row in zip(names, parts.rows(names).tolist(), strict=True):
+        present = parts.labels[row] >= 0
+        width, height = parts.image_size[row].tolist()
+        part_names = _part_names(parts.labels[row])
+        rows.append((name, width, height, parts.boxes[row, present], part_names, parts.scores[row, present]))
     return pd.DataFrame(rows, columns=list(PARTS_COLUMNS))
 
 
-def parts_of_table(table: pd.DataFrame, depth: int) -> PartBoxes:
-    """Return a table of `parts_table` as a part cache with room for `depth` parts an image or more.
+def parts_of_table(table: pd.DataFrame, top_d: int) -> PartBoxes:
+    """Return a table of `parts_table` as a part cache with at least `top_d` slots per image.
 
-    Raises UserError where a column is missing, a part has another name, or a box lies outside its image.
+    Raises UserError if a column is missing, a part name is unknown, or a box is not inside its image.
     """
     missing = [column for column in PARTS_COLUMNS if column not in table]
     if missing:
-        raise UserError(f"parts: column {missing[0]} is missing; a table as of `parts` has {', '.join(PARTS_COLUMNS)}")
+        raise UserError(f"parts: column {missing[0]} is missing; a table of `parts` has {', '.join(PARTS_COLUMNS)}")
     table = table.sort_values("name")
-    count, places = len(table), max([depth, *map(len, table["parts"])])
-    boxes, scores = np.zeros((count, places, 4), np.float32), np.zeros((count, places), np.float32)
-    labels = np.full((count, places), -1, np.int8)
+    count, slots = len(table), max([top_d, *map(len, table["parts"])])
+    boxes, scores = np.zeros((count, slots, 4), np.float32), np.zeros((count, slots), np.float32)
+    labels = np.full((count, slots), -1, np.int8)
     for row, (_, values) in enumerate(table.iterrows()):
-        found = len(values["parts"])
-        boxes[row, :found] = np.asarray(values["boxes"], np.float32).reshape(-1, 4)
-        scores[row, :found] = values["scores"]
-        labels[row, :found] = [_label(part) for part in values["parts"]]
+        used = len(values["parts"])
+        boxes[row, :used] = np.asarray(values["boxes"], np.float32).reshape(-1, 4)
+        scores[row, :used] = values["scores"]
+        labels[row, :used] = [_label(part) for part in values["parts"]]
     return PartBoxes(
         names=tuple(table["name"]),
         image_size=table[["width", "height"]].to_numpy(np.int32),
@@ -63,43 +63,43 @@ def parts_of_table(table: pd.DataFrame, depth: int) -> PartBoxes:
 
 
 def embeddings_table(entries: Entries) -> pd.DataFrame:
-    """Return entries as a table, a row an image.
+    """Return entries as a table, one row per image.
 
-    Columns: name; camera, -1 where it is not known; boxes (M, 4) float32 xyxy in pixels, of the M parts that the
-    network looked at; parts, their names; attention (M,) float32, or (h * w,) of a grid; feature (C,) float32.
+    Columns: name; camera, -1 if unknown; boxes (M, 4) float32 xyxy in pixels, of the M parts that the network used;
+    parts, their names; attention (M,) float32, or (h * w,) of a grid; feature (C,) float32.
     """
     rows = [(*_cells(entries, row), entries.features[row]) for row in range(len(entries))]
-    return pd.DataFrame(rows, columns=[*OF_AN_ENTRY, "feature"])
+    return pd.DataFrame(rows, columns=[*ENTRY_COLUMNS, "feature"])
 
 
-def matches_table(queries: Sequence[str], entries: Entries, found: Nearest) -> pd.DataFrame:
-    """Return what was found as a table, a row a match, the best of each query first.
+def matches_table(queries: Sequence[str], entries: Entries, matches: Matches) -> pd.DataFrame:
+    """Return matches as a table, one row per match, the best of each query first.
 
-    Columns: query, its name; rank, from 1; name; score, the cosine; then as of `embeddings_table`.
+    Columns: query, its name; rank, from 1; name; score, the cosine; then as in `embeddings_table`.
     """
     rows = []
-    for query, best, scores in zip(queries, found.rows.tolist(), found.scores.tolist(), strict=True):
+    for query, best, scores in zip(queries, matches.rows.tolist(), matches.scores.tolist(), strict=True):
         for rank, (row, score) in enumerate(zip(best, scores, strict=True), start=1):
             if row >= 0:
                 name, *rest = _cells(entries, row)
                 rows.append((query, rank, name, score, *rest))
     table = pd.DataFrame(rows, columns=list(MATCHES_COLUMNS))
-    return table.astype({"rank": "int64", "score": "float64", "camera": "int64"})  # where there is no row, too
-
-
-def part_names(labels: NDArray[np.int8]) -> tuple[str, ...]:
-    """Return the names of the parts that are there."""
-    return tuple(PART_NAMES[label] for label in labels.tolist() if label >= 0)
+    return table.astype({"rank": "int64", "score": "float64", "camera": "int64"})  # an empty table has these types too
 
 
 def _cells(entries: Entries, row: int) -> tuple[str, int, NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
+    """Return one image's values of `ENTRY_COLUMNS`."""
     labels, attention = entries.labels[row], entries.attention[row]
-    there = labels >= 0
-    weights = attention[there] if len(labels) else attention  # of a grid's cells
-    return entries.names[row], int(entries.cameras[row]), entries.boxes[row, there], part_names(labels), weights
+    present = labels >= 0
+    weights = attention[present] if len(labels) else attention  # without parts it is the attention of a grid
+    return entries.names[row], int(entries.cameras[row]), entries.boxes[row, present], _part_names(labels), weights
+
+
+def _part_names(labels: NDArray[np.int8]) -> tuple[str, ...]:
+    return tuple(PART_NAMES[label] for label in labels.tolist() if label >= 0)
 
 
 def _label(part: str) -> int:
     if part not in PART_NAMES:
-        raise UserError(f"parts: {part!r} is none of the {len(PART_NAMES)} part names")
+        raise UserError(f"parts: {part!r} is not one of the {len(PART_NAMES)} part names")
     return PART_NAMES.index(part)

@@ -1,4 +1,4 @@
-"""The command `export`: a trained network for others to use."""
+"""The command `export`: a trained network in a portable format."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 @click.command("export")
 @dataset_option
 @runs_option
-@recipe_option(None, "Run, or detector, to take; default: the newest run on the data set, the detector of `detect`.")
+@recipe_option(None, "Run, or detector, to export; default: the newest run on the data set, the detector of `detect`.")
 @click.option(
     "--what",
     type=click.Choice(["network", "detector"]),
     default="network",
     show_default=True,
-    help="network: PGAN as `train` made it; detector: what `parts train` made.",
+    help="network: PGAN from `train`; detector: from `parts train`.",
 )
 @click.option(
     "--format",
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 def export_command(
     dataset: str, runs: Path, recipe: str | None, what: str, kind: str, weights: Path | None, as_json: bool
 ) -> None:
-    """Write a trained network for others to use, into the folder `export` of its run.
+    """Export a trained network into the folder `export` of its run.
 
-    A program takes pixels and gives features (of a detector: boxes, doubles suppressed), for any number of images, in
-    float32; it is run beside PyTorch before it takes its name. Images are resized before they enter it. ONNX needs
+    A program takes pixels and returns features (a detector: boxes after NMS) for any number of images, in float32.
+    Resize images before passing them in. The program is compared with PyTorch before the file is kept. ONNX needs
     `pip install '.[onnx]'`.
 
     \b
@@ -49,15 +49,15 @@ def export_command(
       python cli.py export --what detector --format onnx
     """
     if weights is not None and what != "detector":
-        raise click.UsageError("--weights is of a detector; add --what detector")
+        raise click.UsageError("--weights needs --what detector")
     if what == "detector":
-        found = _detector(runs, recipe, weights, kind)
+        exported = _export_detector(runs, recipe, weights, kind)
     else:
-        found = _network(runs, dataset, recipe, kind)
-    click.echo(json.dumps(found.to_dict()) if as_json else found.lines())
+        exported = _export_network(runs, dataset, recipe, kind)
+    click.echo(json.dumps(exported.to_dict()) if as_json else exported.lines())
 
 
-def _network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Exported":
+def _export_network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Exported":
     from data_cache.datasets.catalogue import dataset_label
     from reid.model.checkpoint import read_checkpoint
     from reid.publish.model_card import export_weights
@@ -68,11 +68,11 @@ def _network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Export
     return export_weights(checkpoint) if kind == "safetensors" else export_program(checkpoint, kind)
 
 
-def _detector(runs: Path, recipe: str | None, weights: Path | None, kind: str) -> "Exported":
-    from detect.commands.options import chosen_weights
+def _export_detector(runs: Path, recipe: str | None, weights: Path | None, kind: str) -> "Exported":
+    from detect.commands.options import choose_weights
     from detect.model.export import export_detector
 
-    weights = chosen_weights(runs, recipe, weights, "cpu")
+    weights = choose_weights(runs, recipe, weights, "cpu")
     if kind == "safetensors":
-        raise click.UsageError(f"--format safetensors: {weights} is that file already, with its recipe inside")
+        raise click.UsageError(f"--format safetensors: {weights} already is that file, with its recipe inside")
     return export_detector(weights, kind)

@@ -1,69 +1,25 @@
-"""The commands `gallery build | add | remove | search`. Every command parses, calls one function and prints."""
+"""The commands `gallery build | add | remove | search`."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.base.options import (
-    FILE,
-    FOLDER,
-    data_root_option,
-    dataset_option,
-    device_option,
-    json_option,
-    recipe_option,
-    runs_option,
-    workers_option,
-)
-from reid.commands.options import RUN_HELP, parts_option
-from vehicle_reid.commands.printing import show, tell
+from data_cache.base.options import FILE, json_option
+from vehicle_reid.commands.options import add_arguments, images_options, model_options, selected_model
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vehicle_reid.gallery.gallery import Gallery
     from vehicle_reid.model import VehicleReID
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-GALLERY = "gallery.safetensors"
-
-
-def model_options(command: Command) -> Command:
-    """Add what chooses a trained run, its detector, and the gallery."""
-    gallery_option = click.option(
-        "--gallery", "path", type=FILE, default=None, help=f"Gallery file; default: {GALLERY} in the run's folder."
-    )
-    detector = click.option(
-        "--detector", type=FILE, default=None, help="Weights of a part detector; default: the run's own."
-    )
-    for option in (device_option, detector, recipe_option(None, RUN_HELP), gallery_option, runs_option, dataset_option):
-        command = option(command)
-    return command
-
-
-def images_options(command: Command) -> Command:
-    """Add what chooses the images to embed, and how."""
-    listed = click.option(
-        "--list", "listed", type=FILE, default=None, help="File of images, line `image` or `image camera`."
-    )
-    options = (
-        workers_option,
-        click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and tell them."),
-        click.option("--camera", type=click.IntRange(0), default=None, help="Camera that took all of the images."),
-        parts_option,
-        click.option("--split", default=None, help="Test whose gallery is taken; default: largest."),
-        listed,
-        click.option("--images", "folder", type=FOLDER, default=None, help="Folder of photographs."),
-        data_root_option,
-    )
-    for option in options:
-        command = option(command)
-    return command
 
 
 @click.group("gallery")
 def gallery() -> None:
-    """Search a collection of vehicles: embed it once, then ask for the images most like a query."""
+    """Search a collection of vehicle images: embed it once, then find the images most similar to a query."""
 
 
 @gallery.command("build")
@@ -74,7 +30,7 @@ def gallery() -> None:
     type=click.Choice(["exact", "flat", "ivf", "ivfpq"]),
     default="exact",
     show_default=True,
-    help="How it is searched; all but exact need faiss, ivf and ivfpq are for millions of images.",
+    help="Search index; all but exact need faiss, ivf and ivfpq are for millions of images.",
 )
 @json_option
 def build_command(index: str, as_json: bool, **options: Any) -> None:
@@ -86,79 +42,76 @@ def build_command(index: str, as_json: bool, **options: Any) -> None:
       python cli.py gallery build --dataset veri --images photos --camera 3
       python cli.py gallery build --dataset veriwild --index ivfpq
     """
-    model, path = chosen(options)
-    made = build_gallery(model, path, options, index)
-    told = {"recall_at_10": made.recall()} if index != "exact" else {}
-    tell(path, made, as_json, **told)
+    model, path = selected_model(options)
+    built = build_gallery(model, path, options, index)
+    _print_summary(path, built, as_json, recall=built.recall() if index != "exact" else None)
 
 
 @gallery.command("add")
 @model_options
 @images_options
-@click.option("--only-new", is_flag=True, help="Leave out images whose names are there already.")
+@click.option("--only-new", is_flag=True, help="Skip images whose names are already in the gallery.")
 @json_option
 def add_command(only_new: bool, as_json: bool, **options: Any) -> None:
-    """Embed more images into a gallery; those that are there stay as they are.
+    """Embed more images into a gallery; existing ones are kept as they are.
 
     \b
     Example:
       python cli.py gallery add --dataset veri --images photos --only-new
     """
-    from vehicle_reid.gallery.file import writing
+    from vehicle_reid.gallery.file import gallery_lock
     from vehicle_reid.gallery.gallery import Gallery
 
-    model, path = chosen(options)
-    with writing(path) as work:
-        found = Gallery.load(path, model)
-        more = embedding(options)
+    model, path = selected_model(options)
+    with gallery_lock(path) as work:
+        existing = Gallery.load(path, model)
+        arguments = add_arguments(options)
         if only_new:
-            there = set(found.names)
-            more["images"] = more["images"].take(
-                [i for i, name in enumerate(more["images"].names) if name not in there]
-            )
-        found.add(**more, work=work)
-        found.save(path)
-    tell(path, found, as_json)
+            names, images = set(existing.names), arguments["images"]
+            arguments["images"] = images.take([row for row, name in enumerate(images.names) if name not in names])
+        existing.add(**arguments, work=work)
+        existing.save(path)
+    _print_summary(path, existing, as_json)
 
 
 @gallery.command("remove")
 @model_options
 @click.argument("names", nargs=-1)
-@click.option("--list", "listed", type=FILE, default=None, help="File of names to remove, one a line.")
+@click.option("--list", "listed", type=FILE, default=None, help="File with one name per line.")
 @json_option
 def remove_command(names: tuple[str, ...], listed: Path | None, as_json: bool, **options: Any) -> None:
-    """Remove images from a gallery by their names.
+    """Remove images from a gallery by name.
 
     \b
     Example:
       python cli.py gallery remove --dataset veri image_test/0002_c002_00030600_0.jpg
     """
     from data_cache.datasets.lists import list_text
-    from vehicle_reid.gallery.file import writing
+    from vehicle_reid.gallery.file import gallery_lock
     from vehicle_reid.gallery.gallery import Gallery
 
     if not names and listed is None:
         raise click.UsageError("name the images to remove, or give --list")
-    more = [] if listed is None else [line for line in list_text(listed).split("\n") if line]
-    model, path = chosen(options)
-    with writing(path):
-        found = Gallery.load(path, model)
-        found.remove([*names, *more])
-        found.save(path)
-    tell(path, found, as_json)
+    listed_names = [] if listed is None else [line for line in list_text(listed).split("\n") if line]
+    model, path = selected_model(options)
+    with gallery_lock(path):
+        existing = Gallery.load(path, model)
+        existing.remove([*names, *listed_names])
+        existing.save(path)
+    _print_summary(path, existing, as_json)
 
 
 @gallery.command("search")
 @model_options
 @click.argument("queries", nargs=-1, required=True, type=FILE)
-@click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Images to find for each query.")
+@click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Matches per query.")
 @click.option("--camera", "cameras", type=int, multiple=True, help="Only images by this camera; repeatable.")
 @click.option("--without-camera", "without", type=int, multiple=True, help="No images by this camera; repeatable.")
 @json_option
 def search_command(
     queries: tuple[Path, ...], k: int, cameras: tuple[int, ...], without: tuple[int, ...], as_json: bool, **options: Any
 ) -> None:
-    """Show the images of a gallery that are most like each query.
+    """Find the images of a gallery that are most similar to each query image.
 
     \b
     Example:
@@ -166,52 +119,58 @@ def search_command(
     """
     from vehicle_reid.gallery.gallery import Gallery
 
-    model, path = chosen(options)
-    found = Gallery.load(path, model)
-    matches = found.search(queries, k, cameras=cameras or None, without_cameras=without)
-    show(matches, as_json)
+    model, path = selected_model(options)
+    matches = Gallery.load(path, model).search(queries, k, cameras=cameras or None, without_cameras=without)
+    _print_matches(matches, as_json)
 
 
 def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], index: str = "exact") -> "Gallery":
-    """Build the gallery of the images that the options name, and save it. Raises UserError where one is there."""
+    """Build the gallery of the images that `images_options` select, and save it. Raises UserError if it exists."""
     from data_cache.base.errors import UserError
     from data_cache.base.files import is_there
-    from vehicle_reid.gallery.file import writing
+    from vehicle_reid.gallery.file import gallery_lock
     from vehicle_reid.gallery.gallery import Gallery
 
-    with writing(path) as work:
+    with gallery_lock(path) as work:
         if is_there(path):
-            raise UserError(f"{path}: there is a gallery already; `gallery add` adds to it, or delete it")
-        made = Gallery.build(model, **embedding(options), index=index, work=work)
-        made.save(path)
-    return made
+            raise UserError(f"{path}: the gallery already exists; use `gallery add`, or delete it")
+        built = Gallery.build(model, **add_arguments(options), index=index, work=work)
+        built.save(path)
+    return built
 
 
-def chosen(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
-    """Return the model that the options name, which are taken out of them, and the gallery's file."""
-    from data_cache.datasets.catalogue import dataset_label
-    from reid.runs import chosen_run
-    from vehicle_reid.model import VehicleReID
+def _print_summary(path: Path, gallery: "Gallery", as_json: bool, recall: float | None = None) -> None:
+    """Print the size and the index of a gallery, and its recall if measured."""
+    if as_json:
+        summary = {"gallery": str(path), "images": len(gallery), "index": gallery.index}
+        click.echo(json.dumps(summary if recall is None else {**summary, "recall_at_10": recall}))
+        return
+    measured = "" if recall is None else f", recall@10 {recall:.3f} against exact search"
+    click.echo(f"{path}: {len(gallery):,} images, index {gallery.index}{measured}")
 
-    run = chosen_run(options["runs"], dataset_label(options["dataset"]), options.pop("recipe"))
-    model = VehicleReID.load(run, detector=options.pop("detector"), device=options.pop("device"))
-    return model, options.pop("path") or run / GALLERY
+
+def _print_matches(matches: "pd.DataFrame", as_json: bool) -> None:
+    """Print matches as JSON, or as a table with the part of the highest attention."""
+    if as_json:
+        arrays = {name: [cell.tolist() for cell in matches[name]] for name in ("boxes", "attention")}
+        click.echo(json.dumps(matches.assign(**arrays).to_dict("records"), indent=2))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from data_cache.base.progress import print_tables
+
+    table = Table()
+    for heading in ("query", "rank", "image", "score", "camera", "top part"):
+        table.add_column(heading, overflow="fold")  # never cut a name short
+    for match in matches.to_dict("records"):
+        camera = "" if match["camera"] < 0 else str(match["camera"])
+        query, name, score = escape(match["query"]), escape(match["name"]), f"{match['score']:.3f}"
+        table.add_row(query, str(match["rank"]), name, score, camera, _top_part(match))
+    print_tables(table)
 
 
-def embedding(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Gallery.add` that the options stand for; a data set's images have its part cache."""
-    from data_cache.parts.cache import read_parts
-    from vehicle_reid.commands.sources import chosen_images
-
-    source = [options[name] for name in ("dataset", "data_root", "folder", "listed", "split")]
-    images = chosen_images(*source)
-    cache = options["parts_file"]
-    if cache is None and options["folder"] is None and options["listed"] is None and images.folder is not None:
-        own = options["runs"] / images.folder.label / "parts.h5"
-        cache = own if own.exists() else None
-    return {
-        "images": images.taken_by(options["camera"]),
-        "parts": None if cache is None else read_parts(cache),
-        "workers": options["workers"],
-        "skip_unreadable": options["skip_unreadable"],
-    }
+def _top_part(match: "Mapping[Hashable, Any]") -> str:
+    """Return the part with the highest attention and its weight, "" if there is no part."""
+    weights = match["attention"]
+    return f"{match['parts'][weights.argmax()]} {weights.max():.2f}" if match["parts"] else ""

@@ -1,4 +1,4 @@
-"""The command `serve`: a page on this machine to search a gallery in."""
+"""The command `serve`: a web page on this machine to search a gallery in."""
 
 import logging
 from pathlib import Path
@@ -8,116 +8,108 @@ import click
 
 from data_cache.base.options import FOLDER, data_root_option, workers_option
 from reid.commands.options import parts_option
-from vehicle_reid.commands.gallery import build_gallery, chosen, model_options
+from vehicle_reid.commands.gallery import build_gallery
+from vehicle_reid.commands.options import model_options, selected_model
 
 if TYPE_CHECKING:
     from vehicle_reid.gallery.gallery import Gallery
     from vehicle_reid.model import VehicleReID
     from vehicle_reid.web.finder import Finder
-    from vehicle_reid.web.page import About
+    from vehicle_reid.web.page import PageInfo
 
 log = logging.getLogger(__name__)
-
-MEGABYTE = 1_000_000
 
 
 @click.command("serve")
 @model_options
 @data_root_option
 @click.option(
-    "--images", "pictures", type=FOLDER, default=None, help="Folder of the gallery's images; default: the data set's."
+    "--images", "folder", type=FOLDER, default=None, help="Folder of the gallery's images; default: the data set's."
 )
-@click.option("--split", default=None, help="Test whose gallery is built where there is none; default: largest.")
+@click.option("--split", default=None, help="Test from which a missing gallery is built; default: the largest.")
 @parts_option
-@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read when it is built.")
+@click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read when a gallery is built.")
 @workers_option
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 is any that is free."
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for any free one."
 )
 @click.option(
-    "--max-upload", type=click.IntRange(1, 1000), default=20, show_default=True, help="Largest photo to take, in MB."
+    "--max-upload", type=click.IntRange(1, 1000), default=20, show_default=True, help="Largest upload, in MB."
 )
-def serve_command(pictures: Path | None, port: int, max_upload: int, **options: Any) -> None:
-    """Open a page to search in: drop a photo, see its parts and what they weigh, and the images most like it.
+def serve_command(folder: Path | None, port: int, max_upload: int, **options: Any) -> None:
+    """Open a search page: drop a photo, see its parts with their attention, and the most similar images.
 
-    It is at 127.0.0.1, for this machine alone; Ctrl-C ends it. A gallery that is not there yet is built first, of the
-    test's. Needs `pip install '.[demo]'`.
+    The page is at 127.0.0.1, for this machine only; press Ctrl-C to stop. If there is no gallery yet, it is built from
+    the test set. Needs `pip install '.[demo]'`.
 
     \b
     Examples:
       python cli.py serve --dataset synthetic --recipe demo
       python cli.py serve --dataset veri --gallery photos.safetensors --images photos --port 0
     """
-    require_server()
+    _require_server_packages()
 
-    from vehicle_reid.web.server import bound, serve
+    from vehicle_reid.web.server import listen, serve
 
-    with bound(port) as place:  # first: what is wrong with it is told at once
+    with listen(port) as listener:  # before anything slow: the port may be taken
         from vehicle_reid.web.finder import Finder
 
-        root, told = pictures_root(options["dataset"], options["data_root"], pictures)
-        model, found = _loaded(options)
-        finder = Finder(found, root)
-        problems = [*told, *missing_pictures(finder), *missing_detector(model)]
+        root, problems = _images_root(options["dataset"], options["data_root"], folder)
+        model, gallery = _load_or_build(options)
+        finder = Finder(gallery, root)
+        problems += [*_missing_images(finder), *_missing_detector(model)]
         for problem in problems:
-            log.info(problem)
-        about = _about(finder, max_upload * MEGABYTE, tuple(problems))
-        log.info("Ctrl-C ends it")
-        serve(finder, about, place, click.echo)
+            log.warning(problem)
+        log.info("press Ctrl-C to stop")
+        serve(finder, _page_info(finder, max_upload, problems), listener, click.echo)
 
 
-def require_server() -> None:
-    """Raise UserError where what the page is served with is not installed."""
+def _require_server_packages() -> None:
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
         from data_cache.base.errors import UserError
 
-        raise UserError(
-            f"{error.name} is not installed, which the page is served with; pip install '.[demo]'"
-        ) from error
+        raise UserError(f"{error.name} is not installed, `serve` needs it; pip install '.[demo]'") from error
 
 
-def _loaded(options: dict[str, Any]) -> "tuple[VehicleReID, Gallery]":
-    """Return the model and its gallery, which is built where none was named and none is there."""
+def _load_or_build(options: dict[str, Any]) -> "tuple[VehicleReID, Gallery]":
+    """Return the model and its gallery; the run's own is built if it is missing, one named by --gallery is not."""
     from data_cache.base.files import is_there
     from vehicle_reid.gallery.gallery import Gallery
 
     named = options["path"] is not None
-    model, path = chosen(options)
+    model, path = selected_model(options)
     if named or is_there(path):
         return model, Gallery.load(path, model)
-    log.info(f"{path}: no gallery there yet; it is built now, once")
-    more = {"folder": None, "listed": None, "camera": None}
-    return model, build_gallery(model, path, {**options, **more})
+    log.info(f"{path}: no gallery yet, building it from the test set")
+    return model, build_gallery(model, path, {**options, "folder": None, "listed": None, "camera": None})
 
 
-def pictures_root(dataset: str, data_root: Path, pictures: Path | None) -> tuple[Path, list[str]]:
-    """Return the folder below which a gallery's names are, and what is to be told of it."""
+def _images_root(dataset: str, data_root: Path, folder: Path | None) -> tuple[Path, list[str]]:
+    """Return the folder that the names of a gallery are relative to, and the problems with it."""
     from data_cache.base.errors import UserError
     from data_cache.datasets.catalogue import load_dataset
 
-    if pictures is not None:
-        return pictures, []
+    if folder is not None:
+        return folder, []
     try:
         return load_dataset(dataset, data_root).root, []
     except UserError as error:
         return data_root, [str(error)]
 
 
-def missing_pictures(finder: "Finder") -> list[str]:
-    """Return what is to be told where the gallery's first picture cannot be shown: most often, they lie elsewhere."""
-    problem = finder.look("g0")["problem"] if len(finder.gallery) else None
+def _missing_images(finder: "Finder") -> list[str]:
+    """Return a message if the first image of the gallery cannot be shown, probably because the folder is wrong."""
+    problem = finder.describe("g0")["problem"] if len(finder.gallery) else None
     if problem is None:
         return []
-    return [
-        f"pictures of the gallery cannot be shown: {problem}; where they lie elsewhere, name the folder by --images"
-    ]
+    return [f"images of the gallery cannot be shown: {problem}; if they are in another folder, give it with --images"]
 
 
-def missing_detector(model: "VehicleReID") -> list[str]:
-    """Load the part detector, where the model has need of one; return what is to be told where it is not there."""
+def _missing_detector(model: "VehicleReID") -> list[str]:
+    """Load the part detector if the network needs it; return a message if that fails."""
     from data_cache.base.errors import UserError
 
     if not model.recipe.looks_at_parts:
@@ -125,21 +117,21 @@ def missing_detector(model: "VehicleReID") -> list[str]:
     try:
         _ = model.detector
     except UserError as error:
-        return [f"photos that are uploaded cannot be looked at: {error}"]
+        return [f"uploaded photos cannot be searched with: {error}"]
     return []
 
 
-def _about(finder: "Finder", limit: int, problems: tuple[str, ...]) -> "About":
+def _page_info(finder: "Finder", max_upload: int, problems: list[str]) -> "PageInfo":
     from vehicle_reid.web.finder import PHOTO
-    from vehicle_reid.web.page import About
+    from vehicle_reid.web.page import MEGABYTE, PageInfo
 
-    run, count = finder.model.run, len(finder.gallery)
-    return About(
+    run = finder.model.run
+    return PageInfo(
         f"{run.parent.name}/{run.name}",
-        images=count,
+        images=len(finder.gallery),
         cameras=tuple(finder.cameras),
-        kinds=(PHOTO, *finder.heats),
-        weighs=finder.model.recipe.attention,
-        limit=limit,
-        problems=problems,
+        views=(PHOTO, *finder.heatmaps),
+        attention=finder.model.recipe.attention,
+        upload_limit=max_upload * MEGABYTE,
+        problems=tuple(problems),
     )

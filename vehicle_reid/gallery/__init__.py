@@ -1,1 +1,1 @@
-"""Galleries: embedded images on disk, exact and approximate search."""
+"""Galleries: embedded images in memory and on disk, with exact and approximate search."""

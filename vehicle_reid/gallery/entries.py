@@ -1,4 +1,4 @@
-"""What a gallery knows of its images: one unit vector each, with name, camera, part boxes and attention."""
+"""The arrays of a gallery: for each image a name, camera, unit feature vector, part boxes and attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ ARRAYS = ("ids", "cameras", "features", "boxes", "labels", "attention")
 class Entries:
     """N images.
 
-    names (N,), each once; ids (N,) int64, rising: what an index knows an image by; cameras (N,) int64, -1 where it is
-    not known; features (N, C) float32 of length 1; boxes (N, D, 4) float32 xyxy in the image's pixels and labels (N, D)
-    int8 of the D most confident parts, 0 and -1 where there is none; attention (N, A) float32, of the D parts, or of
-    the cells of a grid (then D is 0).
+    names (N,), unique; ids (N,) int64, ascending: the keys of an index; cameras (N,) int64, -1 if unknown; features
+    (N, C) float32 of length 1; boxes (N, D, 4) float32 xyxy in pixels of the image and labels (N, D) int8 of the D most
+    confident parts, 0 and -1 in empty slots; attention (N, A) float32 of the D parts, or of the cells of a grid (then
+    D is 0).
     """
 
     names: tuple[str, ...]
@@ -32,21 +32,28 @@ class Entries:
     attention: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        """Refuse what breaks the contract above. Raises UserError."""
-        count, places = self.labels.shape
-        shapes = {"ids": (count,), "cameras": (count,), "boxes": (count, places, 4)}
+        """Raise UserError if the arrays break the contract above."""
+        count, slots = self.labels.shape
+        shapes = {"ids": (count,), "cameras": (count,), "boxes": (count, slots, 4)}
         wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
         wrong += [name for name in ("features", "attention") if getattr(self, name).shape[:1] != (count,)]
         if wrong or len(self.names) != count or self.features.ndim != 2 or self.attention.ndim != 2:
             raise UserError(f"gallery: the arrays do not fit together ({', '.join(wrong) or 'names'})")
         if len(self._row_of) != count:
-            raise UserError("gallery: an image is named twice")
+            raise UserError("gallery: an image name occurs more than once")
         if (np.diff(self.ids) <= 0).any():
-            raise UserError("gallery: the ids do not rise")
-        length = np.einsum("nc,nc->n", self.features, self.features)  # no copy of all features, as `norm` makes
-        strange = ~(np.abs(length - 1) <= 2 * LENGTH_TOLERANCE)  # NaN compares false
-        if strange.any():
-            raise UserError(f"gallery: {self.names[int(strange.argmax())]}: its feature is not of length 1")
+            raise UserError("gallery: the ids are not ascending")
+        squared = np.einsum("nc,nc->n", self.features, self.features)  # np.linalg.norm would copy all features
+        wrong_length = ~(np.abs(squared - 1) <= 2 * LENGTH_TOLERANCE)  # NaN compares false
+        if wrong_length.any():
+            raise UserError(f"gallery: {self.names[int(wrong_length.argmax())]}: its feature is not of length 1")
+
+    @classmethod
+    def empty(cls, channels: int, top_d: int) -> "Entries":
+        """Return the entries of no image."""
+        ids = np.zeros(0, np.int64)
+        boxes, labels = np.zeros((0, top_d, 4), np.float32), np.zeros((0, top_d), np.int8)
+        return cls((), ids, ids, np.zeros((0, channels), np.float32), boxes, labels, np.zeros((0, 0), np.float32))
 
     def __len__(self) -> int:
         """Return N."""
@@ -56,12 +63,12 @@ class Entries:
     def _row_of(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names)}
 
-    def known(self, names: Sequence[str]) -> list[str]:
-        """Return which of `names` are here."""
+    def existing(self, names: Sequence[str]) -> list[str]:
+        """Return those of `names` that are present."""
         return [name for name in names if name in self._row_of]
 
     def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return the row of each name, (M,). Raises UserError for a name that is not here."""
+        """Return the row of each name, (M,). Raises UserError for a name that is missing."""
         missing = [name for name in names if name not in self._row_of]
         if missing:
             raise UserError(f"gallery: {len(missing)} of {len(names)} names are not in it, first {missing[0]}")
@@ -73,7 +80,7 @@ class Entries:
         return Entries(names, *(getattr(self, name)[rows] for name in ARRAYS))
 
     def without(self, names: Sequence[str]) -> "Entries":
-        """Return all other images. Raises UserError for a name that is not here."""
+        """Return all other images. Raises UserError for a name that is missing."""
         kept = np.ones(len(self), dtype=bool)
         kept[self.rows(names)] = False
         return self.take(np.flatnonzero(kept))
@@ -81,6 +88,6 @@ class Entries:
     def followed_by(self, more: "Entries") -> "Entries":
         """Return these images and then `more`."""
         if not len(self) or not len(more):
-            return more if len(more) else self  # without images it is not known how wide the attention is
+            return more if len(more) else self  # empty entries do not know the width of the attention
         arrays = (np.concatenate([getattr(self, name), getattr(more, name)]) for name in ARRAYS)
         return Entries(self.names + more.names, *arrays)

@@ -1,4 +1,4 @@
-"""A gallery: images that were embedded once, to be searched in, added to and removed from."""
+"""`Gallery`: images that are embedded once, then searched, added to and removed from."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ import pandas as pd
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from reid.retrieval.ranking import Matrix
-from vehicle_reid.embedding import Work, embed_images, no_entries
+from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.approximate import FaissSearch, require_index
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.file import make_index, read_gallery, write_gallery
-from vehicle_reid.gallery.search import ExactSearch, Mask, sample, search
+from vehicle_reid.gallery.search import ExactSearch, Mask, recall_sample, search
 from vehicle_reid.images import Cameras, Images, named_images
 from vehicle_reid.model import Parts, VehicleReID
 from vehicle_reid.tables import matches_table
 
 
 class Gallery:
-    """Images of vehicles, each with its feature, boxes and attention, and an index to search them by."""
+    """Images of vehicles with their features, boxes and attention, and an index over the features."""
 
     def __init__(self, model: VehicleReID, entries: Entries, index: ExactSearch | FaissSearch) -> None:
-        """Keep entries that `model` made, and their index; `build` and `load` make them."""
+        """Wrap entries that `model` made, and their index; use `build` or `load`."""
         self.model, self._entries, self._index = model, entries, index
-        self._done: list[Path] = []  # folders of work that is in the gallery, and not yet in its file
+        self._finished_work: list[Path] = []  # work folders that `save` removes
 
     @classmethod
     def build(
@@ -41,14 +41,14 @@ class Gallery:
         workers: int = 2,
         skip_unreadable: bool = False,
     ) -> "Gallery":
-        """Return a gallery of images; arguments as of `add`.
+        """Return a gallery of images; arguments as in `add`.
 
-        `index` is exact (one matrix product), or one of faiss's: flat, ivf (inverted lists) or ivfpq (with product
-        quantisers, the smallest and fastest), whose candidates are measured exactly; see `recall`. Raises UserError as
-        `add`, and where there are too few images for the index or faiss is not installed.
+        `index` is exact (one matrix product), or a faiss index: flat, ivf (inverted lists) or ivfpq (with compressed
+        vectors, the smallest and fastest), whose candidates are scored exactly; see `recall`. Raises UserError as
+        `add`, and if there are too few images for the index or faiss is not installed.
         """
         require_index(index)
-        empty = no_entries(model)
+        empty = model.entries(named_images(()))
         gallery = cls(model, empty, ExactSearch(empty.features))
         gallery.add(images, parts, cameras=cameras, work=work, workers=workers, skip_unreadable=skip_unreadable)
         gallery._index = make_index(index, gallery._entries, model.device)
@@ -56,10 +56,7 @@ class Gallery:
 
     @classmethod
     def load(cls, path: Path | str, model: VehicleReID) -> "Gallery":
-        """Return a saved gallery.
-
-        Raises UserError where the file is missing or damaged, and, with the difference, where another model made it.
-        """
+        """Return a saved gallery. Raises UserError if the file is missing, damaged, or was made by another model."""
         return cls(model, *read_gallery(Path(path), model.fingerprint, model.device))
 
     def __len__(self) -> int:
@@ -68,12 +65,12 @@ class Gallery:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The images' names, in the order in which they were added."""
+        """The names of the images, in the order in which they were added."""
         return self._entries.names
 
     @property
     def entries(self) -> Entries:
-        """What is known of each image: name, camera, feature, boxes and attention."""
+        """The name, camera, feature, boxes and attention of each image."""
         return self._entries
 
     @property
@@ -91,26 +88,35 @@ class Gallery:
         workers: int = 2,
         skip_unreadable: bool = False,
     ) -> None:
-        """Embed images and add them; what is there stays as it is. `images`, `parts` and `cameras` as of `embed`.
+        """Embed images and add them; `images`, `parts` and `cameras` as in `VehicleReID.embed`.
 
-        With `work`, a folder, the images must be files of one folder: `workers` processes read them, and a stopped call
-        goes on from what is kept there until the gallery is saved. Raises UserError, and adds none, where a name is
-        there already or an image cannot be read, unless such are to be skipped.
+        With a `work` folder the images must be files in one folder, `workers` processes read them, and a stopped call
+        resumes from finished work, which is kept until the gallery is saved. Raises UserError, and adds nothing, if a
+        name is already in the gallery or an image cannot be read; `skip_unreadable` leaves such images out.
         """
         named = named_images(images, cameras)
-        known = self._entries.known(named.names)
-        if known:
-            raise UserError(f"{len(known)} images are in the gallery already, first {known[0]}; remove them first")
-        first = int(self._entries.ids[-1]) + 1 if len(self) else 0
-        job = None if work is None else Work(Path(work) / sha256_of_names(sorted(named.names))[:16], workers)
-        given = self.model.part_boxes(parts)
-        more = embed_images(self.model, named, given, first_id=first, work=job, skip_unreadable=skip_unreadable)
-        self._change(self._entries.followed_by(more))
-        self._done += [] if job is None else [job.folder]
+        existing = self._entries.existing(named.names)
+        if existing:
+            raise UserError(
+                f"{len(existing)} images are already in the gallery, first {existing[0]}; remove them first"
+            )
+        folder = None
+        if work is not None:
+            folder = WorkFolder(Path(work) / sha256_of_names(sorted(named.names))[:16], workers)
+        added = self.model.entries(
+            named,
+            self.model.part_boxes(parts),
+            first_id=int(self._entries.ids[-1]) + 1 if len(self) else 0,
+            work=folder,
+            skip_unreadable=skip_unreadable,
+        )
+        self._update(self._entries.followed_by(added))
+        if folder is not None:
+            self._finished_work.append(folder.path)
 
     def remove(self, names: str | Sequence[str]) -> None:
-        """Remove images by name. Raises UserError, and removes none, where one is not there."""
-        self._change(self._entries.without([names] if isinstance(names, str) else names))
+        """Remove images by name. Raises UserError, and removes nothing, if one is missing."""
+        self._update(self._entries.without([names] if isinstance(names, str) else names))
 
     def search(
         self,
@@ -120,46 +126,48 @@ class Gallery:
         cameras: Sequence[int] | None = None,
         without_cameras: Sequence[int] = (),
     ) -> pd.DataFrame:
-        """Return the best k images for each query, at most all there are: `tables.matches_table`.
+        """Return the best k images for each query, or all if there are fewer: a `tables.matches_table`.
 
-        A query is images, or their table as of `embed`. Only images by one of `cameras` count, where these are given,
-        and none by one of `without_cameras`. Raises UserError for a query that cannot be used.
+        `query` is images, or a table of `VehicleReID.embed`. `cameras` restricts the matches to images by these
+        cameras, `without_cameras` excludes images by those. Raises UserError if a query cannot be used.
         """
-        names, features = self._asked(query)
-        return matches_table(names, self._entries, search(self._index, features, k, self._by(cameras, without_cameras)))
+        names, features = self._query_features(query)
+        matches = search(self._index, features, k, self._camera_mask(cameras, without_cameras))
+        return matches_table(names, self._entries, matches)
 
     def recall(self, k: int = 10) -> float:
-        """Return the share of the exact best k that the index finds, for some of the gallery's images."""
-        return sample(self._entries.features, k).recall(self._index) if len(self) else 1.0
+        """Return the share of the exact best k that the index finds, measured on some of the gallery's images."""
+        return recall_sample(self._entries.features, k).recall(self._index) if len(self) else 1.0
 
     def save(self, path: Path | str) -> None:
-        """Write the gallery as a whole, or leave the old one. The index, where it is one of lists, lies beside it."""
+        """Write the gallery atomically; an `ivf` or `ivfpq` index goes into a file beside it."""
         write_gallery(Path(path), self._entries, self._index, self.model.fingerprint)
-        while self._done:
-            shutil.rmtree(self._done.pop(), ignore_errors=True)
+        while self._finished_work:
+            shutil.rmtree(self._finished_work.pop(), ignore_errors=True)
 
-    def _change(self, entries: Entries) -> None:
+    def _update(self, entries: Entries) -> None:
         if isinstance(self._index, FaissSearch):
-            self._index = self._index.changed(entries.features, entries.ids)
+            self._index = self._index.updated(entries.features, entries.ids)
         else:
             self._index = ExactSearch(entries.features, self.model.device)
         self._entries = entries
 
-    def _asked(self, query: Images | pd.DataFrame) -> tuple[Sequence[str], Matrix]:
+    def _query_features(self, query: Images | pd.DataFrame) -> tuple[Sequence[str], Matrix]:
+        """Return the names and features (Q, C) of a query."""
         if not isinstance(query, pd.DataFrame):
             named = named_images(query)
             return named.names, self.model.features(named)
         if not {"name", "feature"} <= set(query.columns):
-            raise UserError("query: a table as of `embed` has the columns name and feature")
+            raise UserError("query: the table must have the columns name and feature, as from `embed`")
         channels = self._entries.features.shape[1]
         features = [np.asarray(feature, np.float32) for feature in query["feature"]]
         if any(feature.shape != (channels,) for feature in features):
             raise UserError(f"query: the gallery's features have {channels} channels, those of the query do not")
         return list(query["name"]), np.array(features, np.float32).reshape(-1, channels)
 
-    def _by(self, cameras: Sequence[int] | None, without: Sequence[int]) -> Mask | None:
-        """Return which images may be found, None for all."""
+    def _camera_mask(self, cameras: Sequence[int] | None, without: Sequence[int]) -> Mask | None:
+        """Return which images may match (N,), None for all."""
         if cameras is None and not len(without):
             return None
-        chosen = ~np.isin(self._entries.cameras, list(without))
-        return chosen if cameras is None else chosen & np.isin(self._entries.cameras, list(cameras))
+        allowed = ~np.isin(self._entries.cameras, list(without))
+        return allowed if cameras is None else allowed & np.isin(self._entries.cameras, list(cameras))

@@ -1,4 +1,4 @@
-"""Search by cosine: an index finds candidates, and each is measured again, which decides scores, order and ties."""
+"""Cosine search: an index proposes candidates, whose scores are computed again to decide order and ties."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,137 +11,137 @@ from data_cache.base.errors import UserError
 from reid.retrieval.ranking import Matrix, Numbers, full_precision, queries_at_once
 
 Mask = NDArray[np.bool_]
-SLACK = 1e-5  # by which a product may be off where features have length 1
-PIECE = 1024  # gallery images whose best score stands for them all
-MEASURED = 2**10  # pairs at once: what they need stays in a core's cache
-TESTED = 256  # images of a gallery that are asked for, to measure an index
+TOLERANCE = 1e-5  # rounding error of a matrix product of unit vectors
+BLOCK = 1024  # gallery images represented by their best score when the k-th best is bounded
+PAIRS_AT_ONCE = 2**10  # so that their vectors stay in a core's cache
+RECALL_QUERIES = 256  # images of a gallery that measure the recall of its index
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
-    """The best k gallery rows of Q queries, (Q, k), and their cosines, (Q, k); -1 and -inf where there are fewer."""
+class Matches:
+    """The best k gallery rows of Q queries, (Q, k), and their cosines, (Q, k); -1 and -inf if there are fewer."""
 
     rows: Numbers
     scores: Matrix
 
 
 class Index(Protocol):
-    """What searches in a gallery's features (N, C), rows of length 1."""
+    """A search structure over the features of a gallery, (N, C), rows of length 1."""
 
     features: Matrix
 
     @property
     def kind(self) -> str:
-        """What it is called in `--index`."""
+        """The name of the index, as in `--index`."""
 
-    def best(self, query: Matrix, k: int, allowed: Mask | None) -> Nearest:
-        """Return the best k, at most N, of the images `allowed` (N,) for each query (Q, C); ties by row."""
+    def best(self, query: Matrix, k: int, allowed: Mask | None) -> Matches:
+        """Return the best k <= N of the images `allowed` (N,) for each query (Q, C); ties by row."""
 
 
 class ExactSearch:
-    """Search by one matrix product: none that belongs to the best k is missed."""
+    """Search by one matrix product: the best k are always found."""
 
     kind = "exact"
 
     def __init__(self, features: Matrix, device: str = "cpu") -> None:
-        """Keep the features, on a GPU where `device` is one."""
+        """Keep the features (N, C), on a GPU if `device` is one."""
         self.features = features
         self._columns = torch.from_numpy(features).to(device).T
 
-    def best(self, query: Matrix, k: int, allowed: Mask | None) -> Nearest:
-        """Return the best k of each query, see `Index`; memory is that of a chunk's scores."""
-        found = no_matches(len(query), k)
+    def best(self, query: Matrix, k: int, allowed: Mask | None) -> Matches:
+        """Return the best k of each query, see `Index`; memory is bounded by chunks of queries."""
+        matches = no_matches(len(query), k)
         chunk = queries_at_once(len(self.features))
         for first in range(0, len(query), chunk):
-            some = slice(first, first + chunk)
-            asked, rows = self._candidates(query[some], k, allowed)
-            _keep_best(query[some], self.features, asked, rows, found.rows[some], found.scores[some])
-        return found
+            part = slice(first, first + chunk)
+            query_rows, gallery_rows = self._candidates(query[part], k, allowed)
+            scores = _cosines(query[part], self.features, query_rows, gallery_rows)
+            _keep_best(Matches(matches.rows[part], matches.scores[part]), query_rows, gallery_rows, scores)
+        return matches
 
     def _candidates(self, query: Matrix, k: int, allowed: Mask | None) -> tuple[Numbers, Numbers]:
-        """Return the pairs, queries (E,) and rows (E,), whose score reaches a bound that k images reach."""
+        """Return query and gallery rows, (E,) each, of the pairs whose score reaches a lower bound of the k-th best."""
         with full_precision():
             scores = torch.from_numpy(query).to(self._columns.device) @ self._columns
         if allowed is not None:
             scores.masked_fill_(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
-        reached = (scores >= _reached_by(scores, k) - SLACK) & (scores > -torch.inf)
-        asked, rows = reached.nonzero().T.cpu().numpy()
-        return asked, rows
+        candidates = (scores >= _bound_of_kth_best(scores, k) - TOLERANCE) & (scores > -torch.inf)
+        query_rows, gallery_rows = candidates.nonzero().T.cpu().numpy()
+        return query_rows, gallery_rows
 
 
-def search(index: Index, query: Matrix, k: int, allowed: Mask | None = None) -> Nearest:
+def search(index: Index, query: Matrix, k: int, allowed: Mask | None = None) -> Matches:
     """Return the best k of each query (Q, C) among the images `allowed` (N,); k may be larger than the gallery.
 
-    Raises UserError for k below 1, or where the query does not fit or is not finite.
+    Raises UserError if k is below 1 or the query does not fit or is not finite.
     """
     count, channels = index.features.shape
     if k < 1:
-        raise UserError(f"k is {k}; at least one match must be asked for")
+        raise UserError(f"k is {k}; it must be at least 1")
     if query.ndim != 2 or query.shape[1] != channels or not np.isfinite(query).all():
-        raise UserError(f"query: features of shape {query.shape}, finite and (Q, {channels}), are needed")
-    found = no_matches(len(query), k)
+        raise UserError(f"query: features of shape {query.shape}; they must be finite and of shape (Q, {channels})")
+    matches = no_matches(len(query), k)
     if count and len(query) and (allowed is None or allowed.any()):
         best = index.best(query, min(k, count), allowed)
-        found.rows[:, : min(k, count)], found.scores[:, : min(k, count)] = best.rows, best.scores
-    return found
+        matches.rows[:, : min(k, count)], matches.scores[:, : min(k, count)] = best.rows, best.scores
+    return matches
 
 
-def no_matches(queries: int, k: int) -> Nearest:
-    """Return a result with nothing in it, to be written into."""
-    return Nearest(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
+def no_matches(queries: int, k: int) -> Matches:
+    """Return an empty result, to be filled in place."""
+    return Matches(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
 
 
-def _reached_by(scores: torch.Tensor, k: int) -> torch.Tensor:
-    """Return for each row of scores (Q, N) a bound that k of them reach or exceed, (Q, 1).
+def _bound_of_kth_best(scores: torch.Tensor, k: int) -> torch.Tensor:
+    """Return a lower bound of the k-th best score in each row of scores (Q, N), (Q, 1).
 
-    It is the k-th of the best scores of pieces: to look for it among all takes longer than the product.
+    It is the k-th best of the maxima of blocks: selecting among all scores takes longer than the matrix product.
     """
     count = scores.shape[1]
-    piece = max(1, min(PIECE, count // (4 * k)))
-    whole = count - count % piece
-    best = scores[:, :whole].view(len(scores), -1, piece).amax(dim=2)
+    block = max(1, min(BLOCK, count // (4 * k)))
+    whole = count - count % block
+    maxima = scores[:, :whole].view(len(scores), -1, block).amax(dim=2)
     if whole < count:
-        best = torch.cat([best, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
-    kth: torch.Tensor = best.topk(k, dim=1).values[:, -1:]
+        maxima = torch.cat([maxima, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
+    kth: torch.Tensor = maxima.topk(k, dim=1).values[:, -1:]
     return kth
 
 
-def _keep_best(query: Matrix, features: Matrix, asked: Numbers, found: Numbers, rows: Numbers, scores: Matrix) -> None:
-    """Write the best pairs of each query into `rows` and `scores` (Q, k)."""
-    measured = cosines(query, features, asked, found)
-    order = np.lexsort((found, -measured, asked))
-    asked, found, measured = asked[order], found[order], measured[order]
-    place = np.arange(len(asked)) - np.searchsorted(asked, asked)
-    kept = place < rows.shape[1]
-    rows[asked[kept], place[kept]] = found[kept]
-    scores[asked[kept], place[kept]] = measured[kept]
+def _keep_best(matches: Matches, query_rows: Numbers, gallery_rows: Numbers, scores: Matrix) -> None:
+    """Write the best pairs of each query into `matches` (Q, k)."""
+    order = np.lexsort((gallery_rows, -scores, query_rows))
+    query_rows, gallery_rows, scores = query_rows[order], gallery_rows[order], scores[order]
+    rank = np.arange(len(query_rows)) - np.searchsorted(query_rows, query_rows)
+    kept = rank < matches.rows.shape[1]
+    matches.rows[query_rows[kept], rank[kept]] = gallery_rows[kept]
+    matches.scores[query_rows[kept], rank[kept]] = scores[kept]
 
 
-def cosines(query: Matrix, features: Matrix, asked: Numbers, found: Numbers) -> Matrix:
-    """Return the cosine of each pair, (E,): the same for equal features, which those of a matrix product are not."""
-    measured = np.empty(len(found), np.float32)
-    for start in range(0, len(found), MEASURED):
-        pairs = slice(start, start + MEASURED)
-        measured[pairs] = np.einsum("pc,pc->p", query[asked[pairs]], features[found[pairs]])
-    return measured
+def _cosines(query: Matrix, features: Matrix, query_rows: Numbers, gallery_rows: Numbers) -> Matrix:
+    """Return the cosine of each pair, (E,); equal features give equal cosines, which a matrix product does not."""
+    scores = np.empty(len(gallery_rows), np.float32)
+    for start in range(0, len(gallery_rows), PAIRS_AT_ONCE):
+        pairs = slice(start, start + PAIRS_AT_ONCE)
+        scores[pairs] = np.einsum("pc,pc->p", query[query_rows[pairs]], features[gallery_rows[pairs]])
+    return scores
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class RecallSample:
     """Some images of a gallery as queries (Q, C), and the rows of their exact best k, (Q, k)."""
 
     query: Matrix
-    wanted: Numbers
+    exact: Numbers
 
     def recall(self, index: Index) -> float:
-        """Return the share of the exact best that an index finds."""
-        found = search(index, self.query, self.wanted.shape[1]).rows
-        hits = [len(np.intersect1d(one, other)) for one, other in zip(found, self.wanted, strict=True)]
-        return sum(hits) / self.wanted.size
+        """Return the share of the exact best k that `index` finds."""
+        found = search(index, self.query, self.exact.shape[1]).rows
+        hits = [len(np.intersect1d(one, other)) for one, other in zip(found, self.exact, strict=True)]
+        return sum(hits) / self.exact.size
 
 
-def sample(features: Matrix, k: int, *, seed: int = 0) -> Sample:
-    """Return a sample of a gallery of features (N, C), N > 0, and the exact best k, at most N, of each."""
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:TESTED])
-    query = features[chosen]
-    return Sample(query, search(ExactSearch(features), query, min(k, len(features))).rows)
+def recall_sample(features: Matrix, k: int) -> RecallSample:
+    """Return a sample of a gallery of features (N, C), N > 0, with the exact best k, at most N, of each query."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(features))[:RECALL_QUERIES])
+    query = features[rows]
+    return RecallSample(query, search(ExactSearch(features), query, min(k, len(features))).rows)

@@ -1,4 +1,4 @@
-"""The page's addresses, and the threads in which they are answered: one for the model, a few for pictures."""
+"""The page's URLs: one thread runs the model, a few others read pictures, and the event loop never blocks."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -16,28 +16,41 @@ from starlette.routing import Route
 from data_cache.base.errors import UserError, printable
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.guard import Guard
-from vehicle_reid.web.page import ASSETS, About, asset, rendered
-from vehicle_reid.web.photos import Gone
-from vehicle_reid.web.requests import body_of, number, numbers
+from vehicle_reid.web.page import ASSETS, MEGABYTE, PageInfo, asset, render
+from vehicle_reid.web.photos import UnknownPhoto
 
-MOST, LISTED = 100, 60  # matches, and images of the gallery, in one answer
-LARGEST = 2**63 - 1  # camera, as a gallery's file has it
-READERS = 2  # threads: an image of 50 megapixels takes hundreds of megabytes while it is read
+MAX_MATCHES, MAX_LISTED = 100, 60  # images in one response
+MAX_NUMBER = 2**63 - 1  # a gallery file stores cameras as int64
+READERS = 2  # threads: decoding an image of 50 megapixels takes hundreds of megabytes
+DRAINED = 4  # read up to this multiple of the upload limit, so that the client gets to see the refusal
 JPEG = "image/jpeg"
-NOWHERE = {404: "there is nothing at this address", 405: "this address is asked in another way"}
-Found = TypeVar("Found")
+STATUS_MESSAGES = {404: "not found: there is nothing at this address", 405: "method not allowed at this address"}
+Result = TypeVar("Result")
 
 
-class Answers:
-    """The answers of the addresses: one thread alone runs the model, and the loop waits for nobody."""
+class Endpoints:
+    """The handlers of all URLs."""
 
-    def __init__(self, finder: Finder, about: About, model: ThreadPoolExecutor, readers: ThreadPoolExecutor) -> None:
-        """Answer from `finder` in these threads."""
-        self.finder, self.about, self._model, self._readers = finder, about, model, readers
+    def __init__(self, finder: Finder, info: PageInfo, model: ThreadPoolExecutor, readers: ThreadPoolExecutor) -> None:
+        """Answer from `finder`; `model` must have a single thread."""
+        self.finder, self.info, self._model, self._readers = finder, info, model, readers
+
+    def routes(self) -> list[Route]:
+        """Return the URLs with their handlers."""
+        return [
+            Route("/", self.page),
+            Route("/page/{name}", self.asset),
+            Route("/photos", self.upload, methods=["POST"]),
+            Route("/photos/{key}", self.photo),
+            Route("/photos/{key}/matches", self.matches),
+            Route("/photos/{key}/{kind}.jpg", self.picture),
+            Route("/scores/{first}/{second}", self.score),
+            Route("/gallery", self.gallery),
+        ]
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        return Response(rendered(self.about), media_type="text/html")
+        return Response(render(self.info), media_type="text/html")
 
     async def asset(self, request: Request) -> Response:
         """A style sheet or script of the page."""
@@ -47,93 +60,129 @@ class Answers:
         return Response(asset(name), media_type=ASSETS[name])
 
     async def upload(self, request: Request) -> Response:
-        """The photo in the body is looked at and kept: what is known of it."""
-        data = await body_of(request, self.about.limit)
-        key = await self._by_model(self.finder.keep, data)
-        return JSONResponse(await self._read(self.finder.look, key), status_code=201)
+        """Embed the image file in the body; the response describes the photo."""
+        data = await read_body(request, self.info.upload_limit)
+        key = await self._run_model(self.finder.upload, data)
+        return JSONResponse(await self._read(self.finder.describe, key), status_code=201)
 
-    async def look(self, request: Request) -> Response:
-        """What is known of a photo."""
-        return JSONResponse(await self._read(self.finder.look, request.path_params["key"]))
+    async def photo(self, request: Request) -> Response:
+        """The description of a photo."""
+        return JSONResponse(await self._read(self.finder.describe, request.path_params["key"]))
 
     async def matches(self, request: Request) -> Response:
-        """The images most like a photo; `k`, `camera` and `not-camera` choose which."""
-        key, k = request.path_params["key"], number(request, "k", 10, 1, MOST)
-        cameras, without = numbers(request, "camera", LARGEST), numbers(request, "not-camera", LARGEST)
-        return JSONResponse(await self._by_model(self.finder.matches, key, k, cameras or None, without))
+        """The images most similar to a photo; query parameters `k`, `camera` and `not-camera`, repeatable."""
+        key, k = request.path_params["key"], query_number(request, "k", 10, 1, MAX_MATCHES)
+        cameras, without = query_numbers(request, "camera"), query_numbers(request, "not-camera")
+        return JSONResponse(await self._run_model(self.finder.matches, key, k, cameras or None, without))
 
     async def picture(self, request: Request) -> Response:
-        """A photo, or one under a heatmap."""
+        """A photo as JPEG, plain or with a heatmap over it."""
         key, kind = request.path_params["key"], request.path_params["kind"]
-        if kind == PHOTO:
-            return Response(await self._read(self.finder.picture, key), media_type=JPEG)
-        await self._read(self.finder.picture, key)  # its file is read there, not in the model's thread
-        return Response(await self._by_model(self.finder.heat, key, kind), media_type=JPEG)
+        picture = await self._read(self.finder.picture, key)  # reads the file outside the model's thread
+        if kind != PHOTO:
+            picture = await self._run_model(self.finder.heatmap, key, kind)
+        return Response(picture, media_type=JPEG)
 
     async def score(self, request: Request) -> Response:
-        """How alike two photos are."""
+        """The similarity of two photos."""
         first, second = request.path_params["first"], request.path_params["second"]
-        return JSONResponse({"score": await self._by_model(self.finder.score, first, second)})
+        return JSONResponse({"score": await self._run_model(self.finder.score, first, second)})
 
     async def gallery(self, request: Request) -> Response:
-        """Images of the gallery by name; `start`, `count`, `camera` and `words` choose which."""
-        start, count = number(request, "start", 0, 0, LARGEST), number(request, "count", 24, 1, LISTED)
-        camera = number(request, "camera", -1, 0, LARGEST)
+        """Gallery images by name; query parameters `start`, `count`, `camera` and `words`."""
+        start = query_number(request, "start", 0, 0, MAX_NUMBER)
+        count = query_number(request, "count", 24, 1, MAX_LISTED)
+        camera = query_number(request, "camera", -1, 0, MAX_NUMBER)
         words = request.query_params.get("words", "")
-        by_it = None if camera < 0 else camera
-        return JSONResponse(await self._read(self.finder.listed, start, count, by_it, words))
+        images = await self._read(self.finder.list_images, start, count, None if camera < 0 else camera, words)
+        return JSONResponse(images)
 
-    async def _by_model(self, work: Callable[..., Found], *arguments: object) -> Found:
-        return await asyncio.get_running_loop().run_in_executor(self._model, partial(work, *arguments))
+    async def _run_model(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._model, partial(call, *arguments))
 
-    async def _read(self, work: Callable[..., Found], *arguments: object) -> Found:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(work, *arguments))
-
-    def routes(self) -> list[Route]:
-        """Return the addresses."""
-        return [
-            Route("/", self.page),
-            Route("/page/{name}", self.asset),
-            Route("/photos", self.upload, methods=["POST"]),
-            Route("/photos/{key}", self.look),
-            Route("/photos/{key}/matches", self.matches),
-            Route("/photos/{key}/{kind}.jpg", self.picture),
-            Route("/scores/{first}/{second}", self.score),
-            Route("/gallery", self.gallery),
-        ]
+    async def _read(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(call, *arguments))
 
 
 @contextmanager
-def serving(finder: Finder, about: About) -> Iterator[Guard]:
-    """Give the application for a while; when that ends, what still waits for its turn is dropped."""
+def page_app(finder: Finder, info: PageInfo) -> Iterator[Guard]:
+    """Yield the ASGI application; on exit pending work is cancelled and its threads end."""
     model = ThreadPoolExecutor(1, thread_name_prefix="model")
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
     try:
-        faults = {UserError: _refused, HTTPException: _told, ClientDisconnect: _left, Exception: _failed}
-        yield Guard(Starlette(routes=Answers(finder, about, model, readers).routes(), exception_handlers=faults))
+        handlers = {
+            UserError: _user_error,
+            HTTPException: _http_error,
+            ClientDisconnect: _disconnected,
+            Exception: _internal_error,
+        }
+        yield Guard(Starlette(routes=Endpoints(finder, info, model, readers).routes(), exception_handlers=handlers))
     finally:
-        for threads in (model, readers):
-            threads.shutdown(wait=True, cancel_futures=True)
+        for executor in (model, readers):
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _words(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": text}, status_code=status, headers=headers)
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body of a request; never holds more than `limit` bytes. Raises HTTPException 413 if it is larger."""
+    length = request.headers.get("content-length", "")
+    declared = int(length) if length.isdecimal() and length.isascii() else 0
+    if declared > DRAINED * limit or (declared > limit and "expect" in request.headers):
+        raise _too_large(limit)
+    body, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > DRAINED * limit:
+            break
+        if size <= limit:
+            body += chunk
+        else:
+            body.clear()
+    if size > limit:
+        raise _too_large(limit)
+    return bytes(body)
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    return _words(printable(error), 404 if isinstance(error, Gone) else 422)
+def _too_large(limit: int) -> HTTPException:
+    """Return the error for a larger file; it closes the connection, because the client may still be sending."""
+    message = f"this file is larger than {limit / MEGABYTE:g} MB; shrink it, or restart with a larger --max-upload"
+    return HTTPException(413, message, {"Connection": "close"})
 
 
-def _told(request: Request, error: Exception) -> Response:
+def query_number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """Return a number from the query string. Raises HTTPException 400 unless it is from `low` to `high`."""
+    text = request.query_params.get(name)
+    return default if text is None else _number(text, name, low, high)
+
+
+def query_numbers(request: Request, name: str) -> list[int]:
+    """Return all numbers of that name from the query string. Raises HTTPException 400 if one is invalid."""
+    return [_number(text, name, 0, MAX_NUMBER) for text in request.query_params.getlist(name)]
+
+
+def _number(text: str, name: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high):
+        raise HTTPException(400, f"{name} must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def _error(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": message}, status_code=status, headers=headers)
+
+
+def _user_error(request: Request, error: Exception) -> Response:
+    return _error(printable(error), 404 if isinstance(error, UnknownPhoto) else 422)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _words(NOWHERE.get(error.status_code, error.detail), error.status_code, error.headers)
+    return _error(STATUS_MESSAGES.get(error.status_code, error.detail), error.status_code, error.headers)
 
 
-def _left(request: Request, error: Exception) -> Response:
-    """Answer one who has gone away while sending: nobody reads it."""
+def _disconnected(request: Request, error: Exception) -> Response:
+    """Return a response for a client that disconnected while sending; nobody reads it."""
     return Response(status_code=400)
 
 
-def _failed(request: Request, error: Exception) -> Response:
-    """Answer where the fault is ours; the error itself is told in the terminal."""
-    return _words("something went wrong here; the terminal in which `serve` runs tells what", 500)
+def _internal_error(request: Request, error: Exception) -> Response:
+    """Hide an internal error from the client; starlette raises it again and uvicorn logs it."""
+    return _error("internal error; see the terminal in which `serve` runs", 500)

@@ -1,4 +1,4 @@
-"""What the page can ask of a gallery: look at a photo, search with it, compare two, show where the network looks."""
+"""The operations behind the page: describe a photo, search with it, compare two, and draw heatmaps."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,126 +7,129 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_bytes
 from data_cache.base.progress import hidden_progress
-from data_cache.images.drawing import visible
+from data_cache.images.drawing import escape_invisible
+from data_cache.images.loading import decode_image
 from reid.data.vehicle_images import VehicleImages
-from reid.report.heatmaps import ADDED, GLOBAL, PART, Heat, heat_of, veiled
-from reid.report.tiles import encode
+from reid.report.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
+from reid.report.thumbnails import encode_image
 from vehicle_reid.gallery.gallery import Gallery
-from vehicle_reid.web.photos import UPLOADED, Gone, Photos, Upload, photo_of, pixels_of_upload
+from vehicle_reid.web.photos import Photos, UnknownPhoto, Upload, make_photo
 
 PHOTO = "photo"
-HEATS = {"Fg": GLOBAL, "Fp": PART, "added": ADDED}  # of a picture's address
-MAPS = 128  # pairs of heatmaps in memory, some kilobytes each
-Answer = dict[str, Any]  # of JSON
+HEATMAPS = {"Fg": GLOBAL, "Fp": PART, "added": ADDED}  # by their names in URLs
+CACHED_HEATMAPS = 128  # some kilobytes each
+UPLOADED = "this photo"  # in messages; only the page knows the file's name
+Json = dict[str, Any]
 
 
 class Finder:
-    """A gallery, its model, and its photos.
+    """A gallery with its model and photos.
 
-    `look`, `listed` and `size` may be asked by several threads at once; `keep`, `matches`, `score` and `heat` use the
-    model, and one thread alone may ask them.
+    `describe`, `list_images` and `picture` are thread-safe. `upload`, `matches`, `score` and `heatmap` run the model:
+    call them from one thread only.
     """
 
     def __init__(self, gallery: Gallery, root: Path) -> None:
-        """Search in `gallery`, whose images' names are paths below `root`."""
+        """Search in `gallery`, whose image names are paths below `root`."""
         self.gallery, self.model = gallery, gallery.model
         self.photos = Photos(gallery.entries, root, self.model.recipe.image_size)
-        self._by_name = sorted(range(len(gallery)), key=gallery.names.__getitem__)
-        self._heat = lru_cache(maxsize=MAPS)(self._heat_of)
+        self._rows_by_name = sorted(range(len(gallery)), key=gallery.names.__getitem__)
+        self._heatmaps = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_heatmaps)
 
     @property
     def cameras(self) -> list[int]:
-        """The cameras of the gallery that are known, rising."""
+        """The known cameras of the gallery, ascending."""
         return [camera for camera in np.unique(self.gallery.entries.cameras).tolist() if camera >= 0]
 
     @property
-    def heats(self) -> list[str]:
-        """The heatmaps that the network has, of `HEATS`."""
-        return list(HEATS) if self.model.recipe.attention != "none" else ["Fg"]
+    def heatmaps(self) -> list[str]:
+        """The keys of `HEATMAPS` that the network has."""
+        return list(HEATMAPS) if self.model.recipe.attention != "none" else ["Fg"]
 
-    def keep(self, data: bytes) -> str:
-        """Look at an uploaded file and return the key of its photo. Raises UserError where it cannot be used."""
+    def upload(self, data: bytes) -> str:
+        """Embed an image file and return the key of its photo. Raises UserError if it cannot be used."""
         key = f"p{sha256_of_bytes(data)[:16]}"
-        if not self.photos.has(key):
-            pixels = pixels_of_upload(data)
+        if not self.photos.has_upload(key):
+            pixels = decode_image(data, UPLOADED)
             with hidden_progress():
-                found = self.model.embed({UPLOADED: pixels})
-            self.photos.keep(key, Upload(photo_of(pixels, self.model.recipe.image_size), found))
+                embedding = self.model.embed({UPLOADED: pixels})
+            self.photos.add_upload(key, Upload(make_photo(pixels, self.model.recipe.image_size), embedding))
         return key
 
-    def look(self, key: str) -> Answer:
-        """Return what is known of a photo, as JSON: see `_told`. Raises Gone."""
-        return self._told(key, self.photos.found(key).to_dict("records")[0])
+    def describe(self, key: str) -> Json:
+        """Return a photo as JSON: key, name, camera, parts, and size, or the problem that prevents showing it.
 
-    def listed(self, start: int, count: int, camera: int | None, words: str) -> Answer:
-        """Return images of the gallery by name: those of a camera, if one is given, whose names hold the words."""
-        entries, wanted = self.gallery.entries, words.casefold()
-        by_it = (row for row in self._by_name if camera is None or entries.cameras[row] == camera)
-        fitting = [row for row in by_it if wanted in entries.names[row].casefold()]
-        return {"total": len(fitting), "images": [self.look(f"g{row}") for row in fitting[start : start + count]]}
+        Raises UnknownPhoto.
+        """
+        return self._describe(key, self.photos.embedding(key).to_dict("records")[0])
 
-    def matches(self, key: str, k: int, cameras: Sequence[int] | None, without: Sequence[int]) -> list[Answer]:
-        """Return the k images of the gallery most like a photo, which is none of them itself. Raises Gone."""
-        own = self.photos.row(key)
-        found = self.gallery.search(self.photos.found(key), k + 1, cameras=cameras, without_cameras=without)
-        rows = self.gallery.entries.rows(list(found["name"])).tolist()
+    def list_images(self, start: int, count: int, camera: int | None, words: str) -> Json:
+        """Return gallery images sorted by name, optionally only those of a camera or with `words` in their names."""
+        entries, words = self.gallery.entries, words.casefold()
+        by_camera = (row for row in self._rows_by_name if camera is None or entries.cameras[row] == camera)
+        rows = [row for row in by_camera if words in entries.names[row].casefold()]
+        return {"total": len(rows), "images": [self.describe(f"g{row}") for row in rows[start : start + count]]}
+
+    def matches(self, key: str, k: int, cameras: Sequence[int] | None, without: Sequence[int]) -> list[Json]:
+        """Return the k gallery images most similar to a photo, never the photo itself. Raises UnknownPhoto."""
+        own_row = self.photos.row(key)
+        matches = self.gallery.search(self.photos.embedding(key), k + 1, cameras=cameras, without_cameras=without)
+        rows = self.gallery.entries.rows(list(matches["name"])).tolist()
         others = [
-            {**self._told(f"g{row}", match), "score": match["score"]}
-            for row, match in zip(rows, found.to_dict("records"), strict=True)
-            if row != own
+            {**self._describe(f"g{row}", match), "score": match["score"]}
+            for row, match in zip(rows, matches.to_dict("records"), strict=True)
+            if row != own_row
         ]
         return others[:k]
 
     def score(self, first: str, second: str) -> float:
-        """Return how alike two photos are: the cosine of their features. Raises Gone."""
-        one, other = (self.photos.found(key)["feature"][0] for key in (first, second))
+        """Return the cosine similarity of two photos. Raises UnknownPhoto."""
+        one, other = (self.photos.embedding(key)["feature"][0] for key in (first, second))
         return float(np.dot(one, other))
 
     def picture(self, key: str) -> bytes:
-        """Return a photo as a JPEG file. Raises Gone, and UserError where it cannot be read."""
-        return encode(self.photos.photo(key).picture, "JPEG")
+        """Return a photo as a JPEG file. Raises UnknownPhoto, and UserError if it cannot be read."""
+        return encode_image(self.photos.photo(key).picture, "JPEG")
 
-    def heat(self, key: str, kind: str) -> bytes:
-        """Return a photo under one of its heatmaps, as a JPEG file. Raises as `picture`."""
-        if kind not in self.heats:
-            raise Gone(f"there is no heatmap {printable(kind)} of this network")
+    def heatmap(self, key: str, kind: str) -> bytes:
+        """Return a photo with one of its heatmaps over it, as a JPEG file. Raises as `picture`."""
+        if kind not in self.heatmaps:
+            raise UnknownPhoto(f"this network has no heatmap {printable(kind)}")
         picture = self.photos.photo(key).picture
-        return encode(_veiled(picture, self._heat(key), HEATS[kind]), "JPEG")
+        return encode_image(overlay(picture, self._heatmaps(key).scaled()[HEATMAPS[kind]]), "JPEG")
 
-    def _heat_of(self, key: str) -> Heat:
-        photo, found = self.photos.photo(key), self.photos.found(key)["boxes"][0]
-        boxes, present = np.zeros((1, self.model.depth, 4), np.float32), np.zeros((1, self.model.depth), dtype=bool)
+    def _compute_heatmaps(self, key: str) -> Heatmaps:
+        photo, found = self.photos.photo(key), self.photos.embedding(key)["boxes"][0]
+        boxes, present = np.zeros((1, self.model.top_d, 4), np.float32), np.zeros((1, self.model.top_d), dtype=bool)
         boxes[0, : len(found)], present[0, : len(found)] = found / np.array(2 * photo.size, np.float32), True
-        size = self.model.recipe.image_size
-        images = VehicleImages([Path(key)], boxes, present, size=size, pixels=lambda _: photo.pixels)
-        (heat,) = heat_of(self.model.network, images, device=self.model.device)
-        return heat
+        images = VehicleImages(lambda _: photo.pixels, boxes, present)
+        (heatmaps,) = compute_heatmaps(self.model.network, images, device=self.model.device)
+        return heatmaps
 
-    def _told(self, key: str, found: Any) -> Answer:
-        """Return a row of `embed` or `search` as JSON; `problem` tells why there is no picture, `size` is null then."""
-        weights = found["attention"].tolist() if found["parts"] else []
+    def _describe(self, key: str, row: Any) -> Json:
+        """Return a row of `embed` or `search` as JSON; see `describe`."""
+        weights = row["attention"].tolist() if row["parts"] else []
         parts = [
             {"name": part, "weight": weight, "box": box}
-            for part, weight, box in zip(found["parts"], weights, found["boxes"].tolist(), strict=True)
+            for part, weight, box in zip(row["parts"], weights, row["boxes"].tolist(), strict=True)
         ]
-        answer = {"key": key, "name": visible(found["name"]), "camera": found["camera"], "problem": None}
-        answer["parts"] = sorted(parts, key=lambda part: -part["weight"])
+        description = {
+            "key": key,
+            "name": escape_invisible(row["name"]),
+            "camera": row["camera"],
+            "parts": sorted(parts, key=lambda part: -part["weight"]),
+        }
         try:
-            return {**answer, "size": self._size(key, found["boxes"])}
+            return {**description, "size": self._size(key, row["boxes"]), "problem": None}
         except UserError as error:
-            return {**answer, "size": None, "problem": printable(error)}
+            return {**description, "size": None, "problem": printable(error)}
 
     def _size(self, key: str, boxes: NDArray[np.float32]) -> tuple[int, int]:
         size = self.photos.size(key)
         if (boxes > np.array(2 * size, np.float32) + 0.5).any():
-            raise UserError("another image lies there now than when the gallery was built")
+            raise UserError("this file has been replaced since the gallery was built")
         return size
-
-
-def _veiled(picture: Image.Image, heat: Heat, kind: str) -> Image.Image:
-    return veiled(picture, heat.shares()[kind])

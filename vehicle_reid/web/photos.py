@@ -1,4 +1,4 @@
-"""Photos that the page shows and asks with: those of the gallery by their row, and those that were uploaded."""
+"""The photos of the page by key: images of the gallery, read from disk, and uploads, kept in memory."""
 
 import re
 from collections import OrderedDict
@@ -13,25 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_cache.base.errors import UserError
-from data_cache.images.loading import decode_image, image_size, load_image, path_inside
+from data_cache.images.loading import image_size, load_image, path_inside
 from reid.data.vehicle_images import resized
-from reid.report.tiles import at_height
+from reid.report.thumbnails import resize_to_height
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.tables import embeddings_table
 
-HEIGHT = 360  # pixels of a picture; the page shows it smaller, which a fine screen has use for
-KEPT, READ = 64, 128  # uploaded photos, and photos of the gallery, in memory: a megabyte each at most
-KEY = re.compile("(?:g(0|[1-9][0-9]{0,9})|p[0-9a-f]{16})")  # a row of the gallery, or of an upload its hash
-UPLOADED = "this photo"  # what messages call it; the page knows its file's name
+PICTURE_HEIGHT = 360  # pixels; shown smaller, which stays sharp on high-resolution screens
+KEPT_UPLOADS, CACHED_PHOTOS = 64, 128  # in memory, at most a megabyte each
+KEY = re.compile("(?:g(0|[1-9][0-9]{0,9})|p[0-9a-f]{16})")  # row of the gallery, or hash of an upload
 
 
-class Gone(UserError):
-    """A photo that is not known, or not any more."""
+class UnknownPhoto(UserError):
+    """The key of a photo that never existed, or is no longer kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photograph: its (width, height) as stored, a picture of it, and what the network sees, (S, S, 3) uint8."""
+    """A photo: (width, height) as stored, a picture to show, and the network's input (S, S, 3) uint8."""
 
     size: tuple[int, int]
     picture: Image.Image
@@ -40,75 +39,69 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """An uploaded photo, and what the model found in it: a table of one row, as of `tables.embeddings_table`."""
+    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`."""
 
     photo: Photo
-    found: pd.DataFrame
+    embedding: pd.DataFrame
 
 
-def photo_of(pixels: NDArray[np.uint8], size: int) -> Photo:
-    """Return an image (H, W, 3) as a photo for a network whose images are `size` pixels square."""
-    return Photo((pixels.shape[1], pixels.shape[0]), at_height(pixels, HEIGHT)[0], resized(pixels, size))
-
-
-def pixels_of_upload(data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels of an uploaded file, (H, W, 3). Raises ImageError decoded as `load_image` does."""
-    return decode_image(data, UPLOADED)
+def make_photo(pixels: NDArray[np.uint8], size: int) -> Photo:
+    """Return an image (H, W, 3) as a photo for a network with inputs of `size` x `size`."""
+    return Photo((pixels.shape[1], pixels.shape[0]), resize_to_height(pixels, PICTURE_HEIGHT)[0], resized(pixels, size))
 
 
 class Photos:
-    """Photos by key: `g12` is row 12 of the gallery, `p` and a hash an upload, of which the last `KEPT` are kept.
+    """Photos by key: `g12` is row 12 of the gallery, `p` and a hash is an upload; the last `KEPT_UPLOADS` are kept.
 
-    A file of the gallery is read by the name that the gallery has for its row, below `root`, and by nothing else. May
-    be used by several threads at once.
+    The only files read are those that the gallery names, below `root`. Thread-safe.
     """
 
     def __init__(self, entries: Entries, root: Path, size: int) -> None:
-        """Keep what is known of the gallery; a network's images are `size` pixels square."""
+        """Serve the images of `entries` from the folder `root`; `size` is the side of the network's input."""
         self.entries, self._root, self._size = entries, root, size
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._lock = Lock()
-        self._read = lru_cache(maxsize=READ)(self._read_row)
+        self._read = lru_cache(maxsize=CACHED_PHOTOS)(self._read_row)
 
-    def keep(self, key: str, upload: Upload) -> None:
-        """Keep an uploaded photo under its key; the one that was longest not asked for goes."""
+    def add_upload(self, key: str, upload: Upload) -> None:
+        """Keep an upload; the least recently used one is dropped."""
         with self._lock:
             self._uploads[key] = upload
             self._uploads.move_to_end(key)
-            while len(self._uploads) > KEPT:
+            while len(self._uploads) > KEPT_UPLOADS:
                 self._uploads.popitem(last=False)
 
-    def has(self, key: str) -> bool:
-        """Whether an upload is kept."""
+    def has_upload(self, key: str) -> bool:
+        """Return whether an upload is kept."""
         with self._lock:
             return key in self._uploads
 
     def row(self, key: str) -> int | None:
-        """Return the row of the gallery that a key stands for, None for an upload. Raises Gone for a strange key."""
-        told = KEY.fullmatch(key)
-        if told is None or (told[1] and int(told[1]) >= len(self.entries)):
-            raise Gone("no such photo in this gallery; begin again from the page's start")
-        return None if told[1] is None else int(told[1])
+        """Return the gallery row of a key, None for an upload. Raises UnknownPhoto for an invalid key."""
+        match = KEY.fullmatch(key)
+        if match is None or (match[1] and int(match[1]) >= len(self.entries)):
+            raise UnknownPhoto("no such photo in this gallery; go back to the start page")
+        return None if match[1] is None else int(match[1])
 
-    def found(self, key: str) -> pd.DataFrame:
-        """Return what the model found in a photo, one row of `tables.embeddings_table`. Raises Gone."""
+    def embedding(self, key: str) -> pd.DataFrame:
+        """Return the embedding of a photo, one row of a `tables.embeddings_table`. Raises UnknownPhoto."""
         row = self.row(key)
-        return self._upload(key).found if row is None else embeddings_table(self.entries.take(np.array([row])))
+        return self._upload(key).embedding if row is None else embeddings_table(self.entries.take(np.array([row])))
 
     def photo(self, key: str) -> Photo:
-        """Return a photo. Raises Gone, and ImageError where a file of the gallery cannot be read."""
+        """Return a photo. Raises UnknownPhoto, and ImageError if a gallery file cannot be read."""
         row = self.row(key)
         return self._upload(key).photo if row is None else self._read(row)
 
     def size(self, key: str) -> tuple[int, int]:
-        """Return the (width, height) of a photo, for which its file's beginning is read. Raises as `photo`."""
+        """Return the (width, height) of a photo; reads only the header of a gallery file. Raises as `photo`."""
         row = self.row(key)
         return self._upload(key).photo.size if row is None else image_size(self._path(row))
 
     def _upload(self, key: str) -> Upload:
         with self._lock:
             if key not in self._uploads:
-                raise Gone("that photo is not kept any more; choose its file again")
+                raise UnknownPhoto("this upload is no longer kept; choose the file again")
             self._uploads.move_to_end(key)
             return self._uploads[key]
 
@@ -116,4 +109,4 @@ class Photos:
         return path_inside(self._root, self.entries.names[row])
 
     def _read_row(self, row: int) -> Photo:
-        return photo_of(load_image(self._path(row)), self._size)
+        return make_photo(load_image(self._path(row)), self._size)

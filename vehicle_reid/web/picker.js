@@ -1,42 +1,42 @@
-// The gallery by name, in a dialog: to search with one of its images, or to compare one.
+// The dialog that lists the gallery by name, to choose an image to search with or to compare.
 
-import { ask } from "/page/server.js";
-import { camera, element, tile } from "/page/pictures.js";
+import { get } from "/page/server.js";
+import { cameraText, element, tile } from "/page/pictures.js";
 
-const COUNT = 24;
+const PAGE_SIZE = 24;
 const id = name => document.getElementById(name);
 
-export function tiles(images, addressOf) {
-  return images.map(photo => tile(photo, addressOf(photo.key), [photo.name, camera(photo)].filter(Boolean).join(", "), false,
-    element("span", { class: "name" }, photo.name), camera(photo)));
+export function imageTiles(images, addressOf) {
+  return images.map(photo => tile(photo, addressOf(photo.key), [photo.name, cameraText(photo)].filter(Boolean).join(", "), false,
+    element("span", { class: "name" }, photo.name), cameraText(photo)));
 }
 
-// `addressOf(key, slot)` is where an image leads that is picked for a slot: q to search with, c to compare.
+// `addressOf(key, slot)` is the address of the page with an image in a slot: q to search with, c to compare.
 export function startPicker(addressOf) {
   const dialog = id("picker");
-  let slot = "q", start = 0, asked = new AbortController();
+  let slot = "q", start = 0, pending = new AbortController();
 
   async function show() {
-    asked.abort();
-    asked = new AbortController();
-    const wanted = new URLSearchParams({ start, count: COUNT, words: id("words").value });
-    if (id("picker-camera")?.value) wanted.set("camera", id("picker-camera").value);
+    pending.abort();
+    pending = new AbortController();
+    const query = new URLSearchParams({ start, count: PAGE_SIZE, words: id("words").value });
+    if (id("picker-camera")?.value) query.set("camera", id("picker-camera").value);
     id("picker-problem").hidden = true;
     try {
-      const { total, images } = await ask(`/gallery?${wanted}`, asked.signal);
-      id("gallery").replaceChildren(...tiles(images, key => addressOf(key, slot)));
-      id("picker-count").textContent = total ? `${start + 1} to ${start + images.length} of ${total.toLocaleString("en")}` : "none";
-      id("before").disabled = start === 0;
-      id("after").disabled = start + images.length >= total;
+      const { total, images } = await get(`/gallery?${query}`, pending.signal);
+      id("gallery").replaceChildren(...imageTiles(images, key => addressOf(key, slot)));
+      id("picker-count").textContent = total ? `${start + 1} to ${start + images.length} of ${total.toLocaleString("en")}` : "no images";
+      id("previous").disabled = start === 0;
+      id("next").disabled = start + images.length >= total;
     } catch (error) {
       if (error.name === "AbortError") return;
       id("picker-problem").textContent = error.message;
       id("picker-problem").hidden = false;
     }
   }
-  const turn = by => { start = Math.max(0, start + by); dialog.scrollTop = 0; show(); };
-  id("before").addEventListener("click", () => turn(-COUNT));
-  id("after").addEventListener("click", () => turn(COUNT));
+  const move = by => { start = Math.max(0, start + by); dialog.scrollTop = 0; show(); };
+  id("previous").addEventListener("click", () => move(-PAGE_SIZE));
+  id("next").addEventListener("click", () => move(PAGE_SIZE));
   for (const control of [id("words"), id("picker-camera")]) control?.addEventListener("input", () => { start = 0; show(); });
   id("gallery").addEventListener("click", event => { if (event.target.closest("a")) dialog.close(); });
   for (const button of document.querySelectorAll(".pick"))

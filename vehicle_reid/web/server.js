@@ -1,24 +1,24 @@
-// What is asked of the server. Every fault is an Error whose message can be shown as it is.
+// Requests to the server. Every failure is an Error whose message can be shown to the user.
 
-const LOST = "The server does not answer; is `python cli.py serve` still running?";
+const NO_SERVER = "The server is not responding; is `python cli.py serve` still running?";
 
-async function answered(address, options) {
-  let answer;
-  try { answer = await fetch(address, options); }
-  catch (error) { throw error.name === "AbortError" ? error : new Error(LOST); }
-  if (answer.ok) return answer.json();
-  let words = answer.status === 503 ? "Too much is asked at once; try again in a moment." : `The server answers with status ${answer.status}.`;
-  try { words = (await answer.json()).error || words; } catch { /* no words of its own: a server that is overrun */ }
-  throw new Error(words);
+async function request(address, options) {
+  let response;
+  try { response = await fetch(address, options); }
+  catch (error) { throw error.name === "AbortError" ? error : new Error(NO_SERVER); }
+  if (response.ok) return response.json();
+  let message = response.status === 503 ? "Too many requests at once; try again in a moment." : `The server returned status ${response.status}.`;
+  try { message = (await response.json()).error || message; } catch { /* an overloaded server sends no JSON */ }
+  throw new Error(message);
 }
 
-export const ask = (address, signal) => answered(address, { signal });
+export const get = (address, signal) => request(address, { signal });
 
-export function send(file) {
+export function upload(file) {
   const limit = Number(document.body.dataset.limit);
   if (file.size > limit) {
-    const told = size => `${(size / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
-    throw new Error(`this file has ${told(file.size)}, more than the ${told(limit)} that are taken; make it smaller, or start with a larger --max-upload`);
+    const megabytes = size => `${(size / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
+    throw new Error(`this file has ${megabytes(file.size)}, the limit is ${megabytes(limit)}; shrink it, or restart with a larger --max-upload`);
   }
-  return answered("/photos", { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  return request("/photos", { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
 }

@@ -1,4 +1,4 @@
-"""The server: a socket on this machine alone, the application in it, and an end that is none of an error."""
+"""The web server: listens on this machine only, and stops cleanly on SIGINT and SIGTERM."""
 
 import errno
 import logging
@@ -16,46 +16,41 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from vehicle_reid.web.finder import Finder
-    from vehicle_reid.web.page import About
+    from vehicle_reid.web.page import PageInfo
 
 ADDRESS = "127.0.0.1"
-AT_ONCE = 128  # requests: each upload among them holds as much as may be uploaded
-PATIENCE = 3  # seconds for answers under way when the end is asked for
-ENDS = (signal.SIGINT, signal.SIGTERM)
+MAX_REQUESTS = 128  # at once; each upload among them may take --max-upload of memory
+SHUTDOWN_SECONDS = 3  # for responses in progress
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def bound(port: int) -> socket.socket:
-    """Return a socket on `port` of this machine, any that is free for 0. Raises UserError where it is taken."""
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def listen(port: int) -> socket.socket:
+    """Return a socket listening on `port`, or on any free port for 0. Raises UserError if it is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port is free as soon as its server has ended
-        found.bind((ADDRESS, port))
-        found.listen()  # from here on the port is taken; who comes before the model is loaded waits
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # free again as soon as its server has ended
+        listener.bind((ADDRESS, port))
+        listener.listen()  # early clients wait until the model is loaded
     except OSError as error:
-        found.close()
-        why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
-        raise UserError(f"port {port} {why}; choose another with --port, or --port 0 for any that is free") from error
-    return found
+        listener.close()
+        why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise UserError(f"port {port} {why}; choose another with --port, or --port 0 for any free one") from error
+    return listener
 
 
-def address_of(found: socket.socket) -> str:
-    """Return the URL of the page on a socket."""
-    return f"http://{ADDRESS}:{found.getsockname()[1]}/"
+def serve(finder: "Finder", info: "PageInfo", listener: socket.socket, announce: Callable[[str], None]) -> None:
+    """Serve the page until SIGINT or SIGTERM; `announce` is called with its URL."""
+    from vehicle_reid.web.app import page_app
+
+    with page_app(finder, info) as app:
+        server = make_server(app)
+        with _stopped_by_signals(server):
+            announce(f"http://{ADDRESS}:{listener.getsockname()[1]}/")
+            server.run(sockets=[listener])
 
 
-def serve(finder: "Finder", about: "About", place: socket.socket, tell: Callable[[str], None]) -> None:
-    """Serve the page on a socket until SIGINT or SIGTERM; its URL is told when it can be opened."""
-    from vehicle_reid.web.app import serving
-
-    with serving(finder, about) as app:
-        server = server_of(app)
-        with _ended_by_signals(server):
-            tell(address_of(place))
-            server.run(sockets=[place])
-
-
-def server_of(app: "ASGIApp") -> "uvicorn.Server":
-    """Return a server of an application, which speaks plain HTTP and writes no line for each request."""
+def make_server(app: "ASGIApp") -> "uvicorn.Server":
+    """Return a plain HTTP server of an application, without an access log."""
     import uvicorn
 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -67,25 +62,25 @@ def server_of(app: "ASGIApp") -> "uvicorn.Server":
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=AT_ONCE,
-        timeout_graceful_shutdown=PATIENCE,
+        limit_concurrency=MAX_REQUESTS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     return uvicorn.Server(config)
 
 
 @contextmanager
-def _ended_by_signals(server: "uvicorn.Server") -> Iterator[None]:
-    """End the server on a signal that comes before it listens for them itself.
+def _stopped_by_signals(server: "uvicorn.Server") -> Iterator[None]:
+    """Stop the server on a signal that arrives before uvicorn installs its own handlers.
 
-    It raises those that it has ended on again, for which there is nothing left to do: no error, but what was asked for.
+    uvicorn raises the signals it received again after shutdown; they are ignored, because stopping is no error.
     """
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    before = {number: signal.signal(number, end) for number in ENDS}
+    previous = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,10 +1,10 @@
-"""The search page as a browser shows it: what the tests look for there, and how they search."""
+"""Scripts and steps for tests that drive the search page in a browser."""
 
 import json
 from pathlib import Path
 
 from helpers.browser.devtools import Tab
-from helpers.places.api import Place
+from helpers.places.api import ToyRun
 
 PHONE = 360  # CSS pixels
 LOADED = "[...document.images].every(image => image.complete)"
@@ -12,8 +12,8 @@ BROKEN = "[...document.images].filter(image => image.checkVisibility() && !image
 MATCHES = "document.querySelectorAll('#matches li').length"
 HEADING = "document.getElementById('query-heading').textContent"
 PROBLEM = "document.getElementById('problem')"
-IDLE = "document.getElementById('doing').textContent === ''"
-FOCUS = """
+IDLE = "document.getElementById('status').textContent === ''"
+FOCUSABLE = """
     [...document.querySelectorAll('a, button, input, select, summary')].filter(one => one.checkVisibility())
     .map(one => {
       one.focus({ focusVisible: true });
@@ -24,23 +24,23 @@ FOCUS = """
     })"""
 
 
-def photo(place: Place, number: int = 0) -> Path:
-    """A photo that is not in the gallery."""
-    table = place.toy.dataset.table
-    return place.path(sorted(table["name"][table["split"] == "query"])[number])
+def query_photo(run: ToyRun, number: int = 0) -> Path:
+    """Return a query of the test, which is not in the gallery."""
+    return run.path(run.names("query")[number])
 
 
-def searched(tab: Tab, path: Path, matches: int = 10) -> None:
-    """Choose a file, and wait for what it finds."""
+def search_with(tab: Tab, path: Path, matches: int = 10) -> None:
+    """Choose a file on the page and wait for its matches."""
     tab.choose("#file", path)
     tab.wait(f"{HEADING} === {json.dumps(path.name)} && {MATCHES} === {matches} && {IDLE} && {LOADED}")
 
 
-def names(tab: Tab) -> list[str]:
+def match_names(tab: Tab) -> list[str]:
+    """Return the names of the matches on the page."""
     return [str(name) for name in tab.run("[...document.querySelectorAll('#matches a.picture')].map(one => one.title)")]
 
 
-def told(tab: Tab) -> str:
-    """What the page tells as a problem, when it does."""
+def problem_of(tab: Tab) -> str:
+    """Wait for an error message on the page and return it."""
     tab.wait(f"!{PROBLEM}.hidden && {PROBLEM}.textContent")
     return str(tab.run(f"{PROBLEM}.textContent"))

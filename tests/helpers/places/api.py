@@ -1,4 +1,4 @@
-"""A toy set with a detector, its part cache and a trained run: what the Python API is tried on."""
+"""A toy data set with a detector, its part cache and a trained run, for tests of the Python API."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from data_cache.parts.cache import PartBoxes, read_parts
+from data_cache.parts.cache import read_parts
 from detect.extraction.job import prepare_job
 from detect.extraction.run import detect_parts
 from detect.model.ssd import build_network
@@ -27,70 +27,82 @@ CHANNELS = ONE_EPOCH.features
 Matrix = NDArray[np.float32]
 
 
-class Place(NamedTuple):
-    """A data set, RUNS, and in it the run that was trained."""
+class ToyRun(NamedTuple):
+    """A toy data set with its part cache, a RUNS folder, and the folder of a run trained on it."""
 
     toy: Toy
     runs: Path
-    run: Path
+    folder: Path
 
     @property
     def root(self) -> Path:
-        """Where the images' names begin."""
+        """The folder of the data set."""
         return self.toy.dataset.root
 
+    @property
+    def cameras(self) -> dict[str, int]:
+        """The camera of each image by name."""
+        table = self.toy.dataset.table
+        return dict(zip(table["name"], table["camera_id"].tolist(), strict=True))
+
     def path(self, name: str) -> Path:
-        """Where an image lies."""
+        """Return the path of an image."""
         return self.root / name
 
+    def images(self, names: list[str] | None = None) -> dict[str, Path]:
+        """Return the paths of the named images, or of all, by name."""
+        return {name: self.path(name) for name in (names or self.toy.dataset.names())}
+
     def model(self) -> VehicleReID:
-        """The trained run, loaded."""
-        return VehicleReID.load(self.run, device="cpu")
+        """Return the trained run, loaded."""
+        return VehicleReID.load(self.folder, device="cpu")
 
-    def tested(self) -> list[str]:
-        """The names of the test's images, sorted, queries and gallery."""
+    def names(self, *splits: str) -> list[str]:
+        """Return the sorted names of the images in these splits: train, query or gallery."""
         table = self.toy.dataset.table
-        return sorted(table["name"][table["split"] != "train"])
+        return sorted(table["name"][table["split"].isin(splits)])
+
+    def tested_names(self) -> list[str]:
+        """Return the sorted names of the queries and the gallery."""
+        return self.names("query", "gallery")
+
+    def photos(self) -> list[Path]:
+        """Return images that are not in the gallery, sorted by name."""
+        return [self.path(name) for name in self.names("train", "query")]
 
 
-def make_place(folder: Path, recipe: ReidRecipe = ONE_EPOCH, *, real: bool = False) -> Place:
-    """Detect the parts of a toy set and train on them; `real` takes a real detector, of random weights."""
+def make_toy_run(folder: Path, recipe: ReidRecipe = ONE_EPOCH, *, real_detector: bool = False) -> ToyRun:
+    """Detect the parts of a toy set and train on them; `real_detector` is one with random weights."""
     toy = toy_set(folder / "data")
     runs = folder / "runs"
-    weights = runs / "detector" / "toy" / "weights.safetensors"
+    weights, output = runs / "detector" / "toy" / "weights.safetensors", runs / "folder" / "parts.h5"
     torch.manual_seed(0)
-    if real:
+    if real_detector:
         write_weights(weights, build_network(TINY_DETECTOR), TINY_DETECTOR)
     else:
         write_weights(weights, nn.BatchNorm2d(1), RECIPE)
-    parts = detected(toy, weights, runs / "folder" / "parts.h5")
-    run = runs / "folder" / "tiny"
-    train_toy(recipe, Toy(toy.dataset, parts), run)
-    return Place(Toy(toy.dataset, parts), runs, run)
-
-
-def detected(toy: Toy, weights: Path, output: Path) -> PartBoxes:
-    """The part cache that stage one makes of a toy set."""
     job = prepare_job(toy.dataset.names(), toy.dataset.root, weights, output, dataset="folder")
     detect_parts(job, device="cpu", workers=0)
-    return read_parts(output)
+    toy = Toy(toy.dataset, read_parts(output))
+    train_toy(recipe, toy, runs / "folder" / "tiny")
+    return ToyRun(toy, runs, runs / "folder" / "tiny")
 
 
 @contextmanager
 def small_networks() -> Iterator[None]:
-    """A tiny trunk, and a stand-in for the detector, in place of the real ones."""
+    """Replace the backbone by a tiny one, and the detector by a stand-in."""
     with tiny_scale(), stand_in():
         yield
 
 
 def random_matrix(count: int, channels: int = CHANNELS, seed: int = 0) -> Matrix:
-    """Vectors of length 1."""
+    """Return random unit vectors (count, channels)."""
     matrix = np.random.default_rng(seed).standard_normal((count, channels)).astype(np.float32)
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True).astype(np.float32)
 
 
 def random_entries(count: int, channels: int = CHANNELS, seed: int = 0) -> Entries:
-    """Entries of no real images: ids with gaps, two cameras and the unknown one, two places for parts."""
+    """Return random entries: ids with gaps, two cameras and the unknown one, two slots for parts."""
     random = np.random.default_rng(seed)
     labels = random.integers(-1, 16, (count, 2)).astype(np.int8)
     boxes = np.where(labels[..., None] >= 0, random.uniform(0, 9, (count, 2, 4)), 0).astype(np.float32)

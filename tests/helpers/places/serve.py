@@ -1,4 +1,4 @@
-"""The page of a gallery on a toy set, served in a thread, and requests to it."""
+"""The search page of a toy gallery, served in a thread, and requests to it."""
 
 import io
 import json
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from helpers.places.api import Place
+from helpers.places.api import ToyRun
 from vehicle_reid import Gallery
-from vehicle_reid.web.app import serving
+from vehicle_reid.web.app import page_app
 from vehicle_reid.web.finder import PHOTO, Finder
-from vehicle_reid.web.page import About
-from vehicle_reid.web.server import bound, server_of
+from vehicle_reid.web.page import PageInfo
+from vehicle_reid.web.server import listen, make_server
 
-LIMIT = 200_000  # bytes of an upload
+UPLOAD_LIMIT = 200_000  # bytes
 
 
 class Answer(NamedTuple):
-    """What the server answered."""
+    """A response of the server."""
 
     status: int
     headers: dict[str, str]
@@ -34,87 +34,75 @@ class Answer(NamedTuple):
         """The body as JSON."""
         return json.loads(self.body)
 
-    def refused(self, status: int, *words: str) -> None:
-        """Check that it is an error of that status, told in these words."""
+    def assert_error(self, status: int, *words: str) -> None:
+        """Check that it is an error of that status, with these words in its message."""
         assert self.status == status, (self.status, self.body)
         assert set(self.json) == {"error"}
         for word in words:
             assert word in self.json["error"]
 
 
-class Served(NamedTuple):
-    """A page that is served, and what is behind it."""
+class ServedPage(NamedTuple):
+    """A served page, and its backend."""
 
     finder: Finder
     port: int
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"http://127.0.0.1:{self.port}/"
 
-    def ask(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
-        """Send a request, as a page of this server would unless the headers say otherwise."""
+    def request(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
+        """Send a request as the page itself would; `headers` override the page's."""
         own = {"Host": f"127.0.0.1:{self.port}", "Origin": f"http://127.0.0.1:{self.port}"}
         sent = {**own, **{name.replace("_", "-"): value for name, value in headers.items()}}
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, {name: value for name, value in sent.items() if value})
-            found = connection.getresponse()
-            return Answer(found.status, {name.lower(): value for name, value in found.getheaders()}, found.read())
+            response = connection.getresponse()
+            lower = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, lower, response.read())
         finally:
             connection.close()
 
     def upload(self, body: Any, **headers: str) -> Answer:
-        """Send a photo."""
-        return self.ask("/photos", "POST", body, **headers)
+        """Upload a photo."""
+        return self.request("/photos", "POST", body, **headers)
+
+    def raw_upload(self, head: str, body: bytes = b"") -> socket.socket:
+        """Open a connection and send an upload with these headers as it is; the caller closes the connection."""
+        own = f"Host: 127.0.0.1:{self.port}\r\nOrigin: {self.url.rstrip('/')}"
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        line.sendall(f"POST /photos HTTP/1.1\r\n{own}\r\n{head}\r\n\r\n".encode() + body)
+        return line
 
 
-def gallery_of(place: Place) -> Gallery:
-    """The gallery of the toy set's test."""
-    table = place.toy.dataset.table
-    tested = table[table["split"] == "gallery"]
-    cameras = dict(zip(tested["name"], tested["camera_id"].tolist(), strict=True))
-    return Gallery.build(place.model(), {name: place.path(name) for name in cameras}, cameras=cameras)
+def gallery_of(run: ToyRun) -> Gallery:
+    """Return a gallery of the toy set's gallery images."""
+    return Gallery.build(run.model(), run.images(run.names("gallery")), cameras=run.cameras)
 
 
 @contextmanager
-def served(gallery: Gallery, root: Path, limit: int = LIMIT, **about: Any) -> Iterator[Served]:
-    """Serve the page of a gallery."""
+def served(gallery: Gallery, root: Path, **changes: Any) -> Iterator[ServedPage]:
+    """Serve the page of a gallery; `changes` are fields of its `PageInfo`."""
     finder = Finder(gallery, root)
-    told = {"cameras": tuple(finder.cameras), "kinds": (PHOTO, *finder.heats), "weighs": "parts", **about}
-    with bound(0) as place, serving(finder, About("folder/tiny", images=len(gallery), limit=limit, **told)) as app:
-        server = server_of(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
+    fields = {"cameras": tuple(finder.cameras), "views": (PHOTO, *finder.heatmaps), "attention": "parts"}
+    info = PageInfo("folder/tiny", **{"images": len(gallery), "upload_limit": UPLOAD_LIMIT, **fields, **changes})
+    with listen(0) as listener, page_app(finder, info) as app:
+        server = make_server(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield Served(finder, place.getsockname()[1])
+            yield ServedPage(finder, listener.getsockname()[1])
         finally:
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive()
 
 
-def queries(place: Place) -> list[Path]:
-    """Photos that are not in the gallery."""
-    table = place.toy.dataset.table
-    return [place.path(name) for name in sorted(table["name"][table["split"] != "gallery"])]
-
-
-def file_of(kind: str, width: int = 40, height: int = 30, mode: str = "RGB") -> bytes:
-    """An image of that kind, all black."""
-    out = io.BytesIO()
-    Image.new(mode, (width, height)).save(out, kind)
-    return out.getvalue()
-
-
-def own(page: Served) -> str:
-    """The headers of a page of this server."""
-    return f"Host: 127.0.0.1:{page.port}\r\nOrigin: http://127.0.0.1:{page.port}"
-
-
-def raw(page: Served, request: bytes) -> bytes:
-    """What comes back for these bytes until the server has answered."""
-    with socket.create_connection(("127.0.0.1", page.port), timeout=30) as line:
-        line.sendall(request)
-        return line.recv(65536)
+def image_file(kind: str, width: int = 40, height: int = 30, mode: str = "RGB") -> bytes:
+    """Return a black image file of that format."""
+    file = io.BytesIO()
+    Image.new(mode, (width, height)).save(file, kind)
+    return file.getvalue()

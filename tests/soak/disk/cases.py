@@ -19,7 +19,7 @@ from data_cache.parts.names import PART_NAMES
 from detect.model.weights import write_weights
 from helpers.faults.detection import Ended
 from helpers.naive.official import official_state
-from helpers.places.api import make_place, small_networks
+from helpers.places.api import make_toy_run, small_networks
 from helpers.places.stand_in import RECIPE as STAND_IN
 from helpers.toy.annotations import TINY as DETECTOR
 from helpers.toy.annotations import toy_set as annotated_set
@@ -154,11 +154,11 @@ def new_place() -> Iterator[Place]:
     """Make a place, and take it away; meanwhile networks are tiny."""
     with tempfile.TemporaryDirectory(prefix="soak-") as name, small_networks():
         folder, work = Path(name).resolve(), Path(name).resolve() / "work"
-        made = make_place(folder)
+        made = make_toy_run(folder)
         for one in ("out", "tmp"):
             (work / one).mkdir(parents=True)
         made.runs.rename(work / "runs")
-        _give(folder / "given", folder / "data", made.tested())
+        _give(folder / "given", folder / "data", made.tested_names())
         ended = Place(folder, {}).run(f"evaluate {HERE} --recipe tiny")
         assert ended.code == 0, ended.told
         yield Place(folder, read_tree(work))

@@ -1,45 +1,38 @@
-"""What the tests of the search page share: a trained toy run, its gallery, and the page of that, served."""
+"""Fixtures of the tests of the search page: a gallery, its page, and a browser."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from helpers.browser.devtools import Tab, browser
-from helpers.places.api import Place, make_place, small_networks
-from helpers.places.serve import Served, gallery_of, served
+from helpers.places.api import ToyRun
+from helpers.places.serve import ServedPage, gallery_of, served
 from vehicle_reid import Gallery
 
 
-@pytest.fixture(scope="package")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A trained toy run with its data set."""
-    with small_networks():
-        yield make_place(tmp_path_factory.mktemp("place"))
+@pytest.fixture(scope="module")
+def gallery(toy_run: ToyRun) -> Gallery:
+    """The gallery of the toy run."""
+    return gallery_of(toy_run)
 
 
-@pytest.fixture(scope="package")
-def gallery(place: Place) -> Gallery:
-    """Its gallery."""
-    return gallery_of(place)
+@pytest.fixture(scope="module")
+def page(toy_run: ToyRun, gallery: Gallery) -> Iterator[ServedPage]:
+    """The served page of that gallery."""
+    with served(gallery, toy_run.root) as served_page:
+        yield served_page
 
 
-@pytest.fixture(scope="package")
-def page(place: Place, gallery: Gallery) -> Iterator[Served]:
-    """The page of that gallery, served."""
-    with served(gallery, place.root) as found:
-        yield found
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def window() -> Iterator[Tab]:
-    """A window of a headless Chromium."""
+    """A tab of a headless Chromium."""
     with browser() as tab:
         yield tab
 
 
 @pytest.fixture
-def tab(window: Tab, page: Served) -> Iterator[Tab]:
-    """The page as it opens, in a wide window; when the test ends it has complained of nothing."""
+def tab(window: Tab, page: ServedPage) -> Iterator[Tab]:
+    """The page in a wide window; fails if the browser reports a fault during the test."""
     window.faults.clear()
     window.window(1200, 900)
     window.open("about:blank")

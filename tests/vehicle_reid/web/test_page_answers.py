@@ -9,8 +9,8 @@ from helpers.browser.html_page import Page
 from helpers.places.api import Place
 from helpers.places.serve import Served, queries, served
 from reid.data.vehicle_images import vehicle_images
-from reid.report.heatmaps import ADDED, GLOBAL, PART, heat_of, veiled
-from reid.report.tiles import encode
+from reid.report.heatmaps import ADDED, GLOBAL, PART, compute_heatmaps, overlay
+from reid.report.thumbnails import encode_image
 from vehicle_reid import Gallery
 from vehicle_reid.web.photos import HEIGHT
 
@@ -101,21 +101,21 @@ def test_pictures_are_the_photo_and_its_heatmaps(place: Place, page: Served) -> 
     plain = Image.fromarray(load_image(place.path(name)))
     plain = plain.resize((round(plain.width * HEIGHT / plain.height), HEIGHT), Image.Resampling.LANCZOS)
     recipe = page.finder.model.recipe
-    images = vehicle_images(place.toy.dataset, place.toy.parts, [name], depth=recipe.parts, size=recipe.image_size)
-    (heat,) = heat_of(place.model().network, images, device="cpu")
-    shares = heat.shares()
+    images = vehicle_images(place.toy.dataset, place.toy.parts, [name], top_d=recipe.parts, size=recipe.image_size)
+    (heat,) = compute_heatmaps(place.model().network, images, device="cpu")
+    shares = heat.scaled()
     wanted = {
         "photo": plain,
-        "Fg": veiled(plain, shares[GLOBAL]),
-        "Fp": veiled(plain, shares[PART]),
-        "added": veiled(plain, shares[ADDED]),
+        "Fg": overlay(plain, shares[GLOBAL]),
+        "Fp": overlay(plain, shares[PART]),
+        "added": overlay(plain, shares[ADDED]),
     }
     key = page.upload(place.path(name).read_bytes()).json["key"]
     for kind, picture in wanted.items():
         found = page.ask(f"/photos/g5/{kind}.jpg")
-        assert found.headers["content-type"] == "image/jpeg" and found.body == encode(picture, "JPEG")
+        assert found.headers["content-type"] == "image/jpeg" and found.body == encode_image(picture, "JPEG")
         assert page.ask(f"/photos/{key}/{kind}.jpg").body == found.body
-    assert len({encode(one, "JPEG") for one in wanted.values()}) == 4
+    assert len({encode_image(one, "JPEG") for one in wanted.values()}) == 4
 
 
 def test_the_gallery_by_name_camera_and_words(page: Served) -> None:
