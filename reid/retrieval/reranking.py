@@ -88,7 +88,8 @@ def _averaged(encodings: csr_array, neighbours: Neighbours, k2: int) -> csr_arra
     """Return the mean encoding of each image and its k2 - 1 nearest: local query expansion, eq. 11."""
     groups = _with_itself(neighbours.rows[:, : k2 - 1])
     count, size = groups.shape
-    member = csr_array((np.ones(groups.size, np.float32), groups.ravel(), np.arange(count + 1) * size))
+    offsets = np.arange(count + 1) * size
+    member = csr_array((np.ones(groups.size, np.float32), groups.ravel(), offsets), shape=(count, count))
     mean = (member @ encodings) / np.float32(size)
     mean.sort_indices()
     return mean
@@ -125,5 +126,7 @@ def _with_itself(lists: Numbers) -> Numbers:
 
 
 def _blocks(count: int, size: int) -> Iterator[Numbers]:
-    """Yield the rows 0 to `count`, `size` (at least 1) at a time."""
-    return (np.arange(start, min(start + size, count)) for start in range(0, count, max(1, size)))
+    """Yield the rows 0 to `count` in blocks of `size`, at least 1."""
+    size = max(1, size)
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))

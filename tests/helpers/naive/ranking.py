@@ -1,40 +1,52 @@
-"""Query sets and galleries with labels at random, and their results by sorting every list as a whole."""
+"""Random retrieval trials, and their results by sorting every list in full."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from reid.retrieval.ranking import Labels, QueryResults, rank_queries, rank_rows
+from reid.retrieval import ranking
+from reid.retrieval.metrics import PrecisionForm, QueryResults
+from reid.retrieval.ranking import LabelledTrial, Labels, cosine_scores, rank_queries
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A query set and a gallery, in the order of `rank_queries`; tracks are told by their starts."""
+class Case:
+    """Features of length 1 of queries (Q, C) and gallery (G, C), with their labels."""
 
     query: NDArray[np.float32]
     gallery: NDArray[np.float32]
-    query_labels: Labels
-    gallery_labels: Labels
-    tracks: NDArray[np.int64] | None = None
+    trial: LabelledTrial
 
-    def rank(self, *, junk: bool = True, chunk: int = 7, **options: Any) -> QueryResults:
-        arrays = self.query, self.gallery, self.query_labels, self.gallery_labels
-        return rank_queries(*arrays, same_camera_is_junk=junk, chunk=chunk, tracks=self.tracks, **options)
+    def rank(self, form: PrecisionForm = "step", chunk: int = 7) -> QueryResults:
+        with queries_at_once(chunk):
+            return rank_queries(cosine_scores(self.query, self.gallery), self.trial, form)
 
-    def rank_rows(self, rows: Any) -> QueryResults:
-        return rank_rows(rows, self.query_labels, self.gallery_labels, same_camera_is_junk=True, tracks=self.tracks)
+    def with_trial(self, **changes: Any) -> "Case":
+        return replace(self, trial=replace(self.trial, **changes))
+
+
+@contextmanager
+def queries_at_once(count: int) -> Iterator[None]:
+    """Score so many queries in one matrix product."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "QUERIES_AT_ONCE", count)
+        yield
 
 
 def unit(matrix: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the rows of `matrix` normalised to length 1."""
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def random_pair(seed: int, *, levels: int = 0, queries: int = 23, gallery: int = 90, tracks: bool = False) -> Pair:
-    """Random features; with `levels`, every feature is one of that many, so that ties are everywhere.
+def random_case(seed: int, *, levels: int = 0, queries: int = 23, gallery: int = 90, tracks: bool = False) -> Case:
+    """Return random features; with `levels` there are only that many different ones, so that ties are frequent.
 
-    With `tracks`, runs of one to five gallery images have the labels of their first.
+    With `tracks`, runs of one to five gallery images share their labels.
     """
     random = np.random.default_rng(seed)
     vectors = unit(random.standard_normal((levels or queries + gallery, 16)))
@@ -47,32 +59,35 @@ def random_pair(seed: int, *, levels: int = 0, queries: int = 23, gallery: int =
         starts = starts[starts < gallery]
         first = queries + np.repeat(starts, np.diff(starts, append=gallery))
         vehicle[queries:], camera[queries:] = vehicle[first], camera[first]
-    asked, shown = Labels(vehicle[:queries], camera[:queries]), Labels(vehicle[queries:], camera[queries:])
-    return Pair(features[:queries], features[queries:], asked, shown, starts)
+    labels = (Labels(vehicle[rows], camera[rows]) for rows in (slice(queries), slice(queries, None)))
+    return Case(features[:queries], features[queries:], LabelledTrial(*labels, True, starts))
 
 
-def with_cameras(pair: Pair, camera: int) -> Pair:
-    """The pair as one camera took it."""
-    asked, shown = (
-        replace(side, camera=np.full(len(side), camera)) for side in (pair.query_labels, pair.gallery_labels)
-    )
-    return replace(pair, query_labels=asked, gallery_labels=shown)
+def with_cameras(case: Case, camera: int) -> Case:
+    """Return the case with one camera for all images."""
+    labels = {side: getattr(case.trial, side) for side in ("query", "gallery")}
+    return case.with_trial(**{side: Labels(own.vehicle, np.full(len(own), camera)) for side, own in labels.items()})
 
 
-def brute_force(pair: Pair, *, junk: bool) -> QueryResults:
-    """Sort every list by Python, a wrong one before a match where scores tie, and walk down it; all in float64."""
-    shown = pair.gallery_labels
-    starts = range(len(pair.gallery)) if pair.tracks is None else pair.tracks.tolist()
+def brute_force(case: Case) -> QueryResults:
+    """Sort every list in Python, wrong images before matches at equal scores, and walk down it; all in float64."""
+    trial, count = case.trial, len(case.gallery)
+    starts = range(count) if trial.tracks is None else trial.tracks.tolist()
     results = []
-    for feature, vehicle, camera in zip(pair.query, pair.query_labels.vehicle, pair.query_labels.camera, strict=True):
+    for feature, vehicle, camera in zip(case.query, trial.query.vehicle, trial.query.camera, strict=True):
         ranked = []
-        for start, end in zip(starts, [*starts[1:], len(pair.gallery)], strict=True):
-            match = vehicle == shown.vehicle[start]
-            if not (junk and match and camera == shown.camera[start] >= 0):
-                images = pair.gallery[start:end].tolist()
+        for start, end in zip(starts, [*starts[1:], count], strict=True):
+            match = vehicle == trial.gallery.vehicle[start]
+            if not (trial.same_camera_is_junk and match and camera == trial.gallery.camera[start] >= 0):
+                images = case.gallery[start:end].tolist()
                 score = max(sum(float(a) * b for a, b in zip(feature, image, strict=True)) for image in images)
                 ranked.append((-round(score, 6), match))
         hits = [rank for rank, (_, match) in enumerate(sorted(ranked), start=1) if match]
         precision = sum(number / rank for number, rank in enumerate(hits, start=1)) / max(1, len(hits))
         results.append((hits[0], precision, len(hits) / hits[-1], len(hits)) if hits else (0, 0.0, 0.0, 0))
     return QueryResults(*(np.array(column) for column in zip(*results, strict=True)))
+
+
+def assert_same_results(found: QueryResults, expected: QueryResults) -> None:
+    for name, values in vars(expected).items():
+        np.testing.assert_allclose(getattr(found, name), values, atol=1e-12, err_msg=name)

@@ -1,7 +1,7 @@
-"""Re-ranking and query expansion from their papers' equations: dense, in double precision, one image after another.
+"""Re-ranking and query expansion from their papers' equations: dense, in double precision, image by image.
 
-What the published implementation of re-ranking adds to its paper is here too: distances are shares of the row's
-largest, an encoding is divided by its sum, and the two images' own places count as neighbours.
+Like the published implementation of re-ranking, and unlike its paper, distances are divided by the row's largest,
+encodings are divided by their sum, and an image is a neighbour of itself.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ Matrix = NDArray[Any]
 
 
 def naive_reranking(query: Matrix, gallery: Matrix, k1: int, k2: int, weight: float) -> Matrix:
-    """Return minus the final distance (Q, G), eq. 12; equal distances are ordered by row, the image itself first."""
+    """Return minus the final distance (Q, G), eq. 12; equal distances are ordered by row after the image itself."""
     features = [np.asarray(row, dtype=np.float64) for row in (*query, *gallery)]
     images = range(len(features))
     squared = [[float(((features[i] - features[j]) ** 2).sum()) for j in images] for i in images]
@@ -46,7 +46,7 @@ def naive_reranking(query: Matrix, gallery: Matrix, k1: int, k2: int, weight: fl
 
 
 def naive_expansion(query: Matrix, gallery: Matrix, k: int) -> Matrix:
-    """Return the mean of each query and its k nearest gallery features, made length 1 (Chum et al. 2007)."""
+    """Return the mean of each query and its k nearest gallery features, normalised to length 1 (Chum et al. 2007)."""
     expanded = []
     for feature in query:
         nearest = sorted(gallery, key=lambda other: float(((feature - other) ** 2).sum()))[:k]

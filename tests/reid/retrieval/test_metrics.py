@@ -1,18 +1,13 @@
-"""Metrics of one ranked list against naive loops and the worked examples of the protocols."""
+"""Metrics of one ranked list against naive loops and worked examples."""
 
 import doctest
 
 import numpy as np
 import pytest
 
+from helpers.naive.ranking import random_case
 from reid.retrieval import metrics
-from reid.retrieval.metrics import (
-    average_precision,
-    cumulative_match,
-    inverse_negative_penalty,
-    ranks_of_hits,
-    reciprocal_rank,
-)
+from reid.retrieval.metrics import average_precision, cumulative_match, inverse_negative_penalty
 
 
 def naive_average_precision(hits: list[int]) -> float:
@@ -25,7 +20,7 @@ def naive_average_precision(hits: list[int]) -> float:
 
 
 def naive_trapezoid(hits: list[int]) -> float:
-    """The area under precision over recall, walked image by image, as VeRi's MATLAB does."""
+    """The area under precision over recall, walked image by image, as in VeRi's MATLAB code."""
     area, old_recall, old_precision, found = 0.0, 0.0, 1.0, 0
     for rank, hit in enumerate(hits, start=1):
         found += hit
@@ -39,32 +34,35 @@ def test_doctests() -> None:
     assert doctest.testmod(metrics).failed == 0
 
 
-@pytest.mark.parametrize(
-    ("hits", "step", "trapezoid"), [([0, 1, 0, 1], 0.5, 1 / 3), ([0, 0, 0, 1], 0.25, 0.125), ([1, 1, 0], 1.0, 1.0)]
-)
-def test_precision_of_worked_lists(hits: list[int], step: float, trapezoid: float) -> None:
-    ranks = ranks_of_hits(np.array(hits, dtype=bool))
-    assert average_precision(ranks) == pytest.approx(step)
-    assert average_precision(ranks, "trapezoid") == pytest.approx(trapezoid)
+@pytest.mark.parametrize(("ranks", "step", "trapezoid"), [([2, 4], 0.5, 1 / 3), ([4], 0.25, 0.125), ([1, 2], 1.0, 1.0)])
+def test_average_precision_of_worked_lists(ranks: list[int], step: float, trapezoid: float) -> None:
+    assert average_precision(np.array(ranks)) == pytest.approx(step)
+    assert average_precision(np.array(ranks), "trapezoid") == pytest.approx(trapezoid)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_precision_equals_the_loops(seed: int) -> None:
+def test_average_precision_equals_the_loops(seed: int) -> None:
     random = np.random.default_rng(seed)
     hits = (random.random(30) < random.uniform(0.05, 0.9)).astype(int)
     hits[random.integers(30)] = 1
-    ranks = ranks_of_hits(hits.astype(bool))
+    ranks = np.flatnonzero(hits) + 1
     assert average_precision(ranks) == pytest.approx(naive_average_precision(hits.tolist()))
     assert average_precision(ranks, "trapezoid") == pytest.approx(naive_trapezoid(hits.tolist()))
 
 
+def test_trapezoid_is_never_above_step() -> None:
+    case = random_case(10)
+    step, trapezoid = case.rank().average_precision, case.rank("trapezoid").average_precision
+    assert (trapezoid <= step + 1e-12).all() and (trapezoid < step).any()
+
+
 @pytest.mark.parametrize("rank", [1, 2, 17])
-def test_with_one_match_precision_penalty_and_reciprocal_rank_agree(rank: int) -> None:
+def test_a_single_match_has_precision_and_penalty_of_its_reciprocal_rank(rank: int) -> None:
     ranks = np.array([rank])
-    assert average_precision(ranks) == reciprocal_rank(ranks) == inverse_negative_penalty(ranks) == 1 / rank
+    assert average_precision(ranks) == inverse_negative_penalty(ranks) == 1 / rank
 
 
-def test_penalty_tells_how_far_one_must_read() -> None:
+def test_inverse_negative_penalty_depends_on_the_last_match() -> None:
     assert inverse_negative_penalty(np.array([1, 2, 3])) == 1
     assert inverse_negative_penalty(np.array([1, 2, 30])) == pytest.approx(0.1)
 

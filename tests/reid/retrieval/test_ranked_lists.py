@@ -1,4 +1,4 @@
-"""Which queries are shown, and that a list on the page is the list that was scored."""
+"""The choice of queries, and the heads of their lists against full sorts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,24 @@ import pytest
 from data_cache.base.errors import UserError
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import fixed_split
+from helpers.naive.ranking import random_case
 from reid.features.file import Features
-from reid.retrieval.ranked_lists import BEST, HARDEST, MIDDLE, NAMED, WORST, Choice, choose_queries, ranked_lists
-from reid.retrieval.ranking import QueryResults
+from reid.retrieval.metrics import QueryResults
+from reid.retrieval.ranked_lists import (
+    BEST,
+    HARDEST,
+    MIDDLE,
+    NAMED,
+    WORST,
+    Choice,
+    choose_queries,
+    ranked_lists,
+    top_matches,
+)
 
 
 def results_with(precision: list[float]) -> QueryResults:
-    """One query a precision; 0 stands for a query without a match."""
+    """Return results with these average precisions; 0 is a query without a match."""
     values = np.array(precision)
     valid = values > 0
     return QueryResults(valid.astype(np.int64), values, values, valid.astype(np.int64))
@@ -24,7 +35,7 @@ def results_with(precision: list[float]) -> QueryResults:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 30])
 @pytest.mark.parametrize("queries", [1, 4, 12, 29])
-def test_chosen_queries_are_the_two_ends_and_the_median(count: int, queries: int) -> None:
+def test_chosen_queries_are_worst_middle_and_best(count: int, queries: int) -> None:
     precision = np.random.default_rng(queries).permutation(np.arange(1, queries + 1) / queries)
     chosen = choose_queries(results_with(precision.tolist()), count)
     rows, groups = [row for row, _ in chosen], [group for _, group in chosen]
@@ -39,7 +50,7 @@ def test_chosen_queries_are_the_two_ends_and_the_median(count: int, queries: int
         assert middle[0] <= np.median(precision) <= middle[-1] or len(middle) == 1
 
 
-def test_queries_without_a_match_are_not_shown_and_ties_do_not_follow_the_order() -> None:
+def test_queries_without_a_match_are_not_chosen_and_ties_are_shuffled() -> None:
     chosen = choose_queries(results_with([0.0, 0.0] + [1.0] * 40), 6)
     rows = [row for row, _ in chosen]
     assert not {0, 1} & set(rows)
@@ -47,23 +58,23 @@ def test_queries_without_a_match_are_not_shown_and_ties_do_not_follow_the_order(
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])
-def test_the_hardest_are_those_of_the_lowest_precision(count: int) -> None:
-    precision = np.random.default_rng(1).permutation(20) / 20  # 0 stands for no match
-    chosen = Choice(count, hardest=True).of(results_with(precision.tolist()), [""] * 20)
+def test_hardest_queries_have_the_lowest_precision(count: int) -> None:
+    precision = np.random.default_rng(1).permutation(20) / 20  # 0 is a query without a match
+    chosen = Choice(count, hardest=True).select(results_with(precision.tolist()), [""] * 20)
     assert [group for _, group in chosen] == [HARDEST] * min(count, 19)
     assert [precision[row] for row, _ in chosen] == sorted(precision[precision > 0])[:count]
 
 
-def test_named_queries_are_taken_in_their_order_with_or_without_a_match() -> None:
+def test_named_queries_keep_their_order_and_need_no_match() -> None:
     results, names = results_with([0.5, 0.0, 0.25]), ["a.jpg", "b.jpg", "c.jpg"]
-    assert Choice(names=("c.jpg", "b.jpg", "c.jpg")).of(results, names) == [(2, NAMED), (1, NAMED)]
+    assert Choice(names=("c.jpg", "b.jpg", "c.jpg")).select(results, names) == [(2, NAMED), (1, NAMED)]
     with pytest.raises(UserError, match=r"^zzz: not a query of this test; the first of 3 is a\.jpg$"):
-        Choice(names=("a.jpg", "zzz")).of(results, names)
+        Choice(names=("a.jpg", "zzz")).select(results, names)
     with pytest.raises(UserError, match=r"did you mean b\.jpg\?"):
-        Choice(names=("b.jpeg",)).of(results, names)
+        Choice(names=("b.jpeg",)).select(results, names)
 
 
-def small_dataset() -> tuple[Dataset, Features]:
+def toy_dataset() -> tuple[Dataset, Features]:
     rows = [(f"q{vehicle}.jpg", f"v{vehicle}", 0, "query") for vehicle in range(4)]
     rows += [
         (f"g{vehicle}_{camera}.jpg", f"v{vehicle}", camera, "gallery") for vehicle in range(4) for camera in range(3)
@@ -76,8 +87,8 @@ def small_dataset() -> tuple[Dataset, Features]:
     return Dataset("toy", Path(), table, {"test": fixed_split(table, same_camera_is_junk=True)}), features
 
 
-def test_lists_agree_with_their_scores() -> None:
-    dataset, features = small_dataset()
+def test_lists_agree_with_their_metrics() -> None:
+    dataset, features = toy_dataset()
     lists = ranked_lists(features, dataset, dataset.protocol("test"), Choice(4), top_k=50)
     assert sorted(found.query for found in lists) == ["q0.jpg", "q1.jpg", "q2.jpg", "q3.jpg"]
     for found in lists:
@@ -96,7 +107,7 @@ def test_lists_agree_with_their_scores() -> None:
 
 
 def test_a_list_of_tracks_shows_the_best_image_of_each() -> None:
-    dataset, features = small_dataset()
+    dataset, features = toy_dataset()
     tracks = np.array([0, 2, 3, 5, 6, 8, 9, 11])  # of each vehicle two images and one, as if by cameras 0 and 2
     gallery = np.flatnonzero(dataset.table["split"] == "gallery")
     split = replace(fixed_split(dataset.table, same_camera_is_junk=True), tracks=tracks)
@@ -112,18 +123,43 @@ def test_a_list_of_tracks_shows_the_best_image_of_each() -> None:
         assert found.positives == 1
 
 
-def test_no_list_at_all_is_an_error() -> None:
-    dataset, features = small_dataset()
+def test_no_query_with_a_match_is_an_error() -> None:
+    dataset, features = toy_dataset()
     table = dataset.table.assign(camera_id=0)
-    lonely = Dataset("toy", Path(), table, {"test": fixed_split(table, same_camera_is_junk=True)})
-    with pytest.raises(UserError, match="there is no list to show"):
-        ranked_lists(features, lonely, lonely.protocol("test"), Choice(4), top_k=2)
+    changed = Dataset("toy", Path(), table, {"test": fixed_split(table, same_camera_is_junk=True)})
+    with pytest.raises(UserError, match=r"no query of test \(4 queries\) has a match; there is no list to show"):
+        ranked_lists(features, changed, changed.protocol("test"), Choice(4), top_k=2)
 
 
-def test_a_named_query_without_a_match_has_a_list_all_the_same() -> None:
-    dataset, features = small_dataset()
-    lonely = dataset.table["vehicle_id"].where(dataset.table["name"] != "q2.jpg", "alone")
-    changed = replace(dataset, table=dataset.table.assign(vehicle_id=lonely))
-    found = ranked_lists(features, changed, changed.protocol("test"), Choice(names=("q2.jpg",)), top_k=3)[0]
-    assert (found.positives, found.average_precision, found.first_is_right) == (0, 0.0, False)
-    assert len(found.images) == 3 and not any(image.right for image in found.images)
+def test_a_named_query_without_a_match_has_a_list() -> None:
+    dataset, features = toy_dataset()
+    vehicle = dataset.table["vehicle_id"].where(dataset.table["name"] != "q2.jpg", "unmatched")
+    changed = replace(dataset, table=dataset.table.assign(vehicle_id=vehicle))
+    (ranked,) = ranked_lists(features, changed, changed.protocol("test"), Choice(names=("q2.jpg",)), top_k=3)
+    assert (ranked.positives, ranked.average_precision, ranked.first_is_right) == (0, 0.0, False)
+    assert len(ranked.images) == 3 and not any(image.right for image in ranked.images)
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+def test_top_matches_are_the_head_of_the_sorted_list_without_junk(tracks: bool) -> None:
+    case = random_case(11, tracks=tracks)
+    results, labels = case.rank(), case.trial.gallery
+    rows, scores = top_matches(case.query, case.gallery, case.trial, k=10)
+    starts = np.arange(90) if case.trial.tracks is None else case.trial.tracks
+    for index in range(23):
+        match = labels.vehicle == case.trial.query.vehicle[index]
+        valid = ~(match & (labels.camera == case.trial.query.camera[index]))
+        cosines = case.gallery @ case.query[index]
+        images = [int(part[cosines[part].argmax()]) for part in np.split(np.arange(90), starts[1:])]
+        expected = sorted((row for row in images if valid[row]), key=lambda row: -cosines[row])[:10]
+        assert rows[index, : len(expected)].tolist() == expected
+        np.testing.assert_allclose(scores[index, : len(expected)], cosines[expected], rtol=1e-5)
+        if 0 < results.first_hit_rank[index] <= 10:
+            assert match[rows[index][results.first_hit_rank[index] - 1]]
+
+
+def test_top_matches_of_a_short_gallery_are_padded() -> None:
+    case = random_case(12, gallery=3).with_trial(same_camera_is_junk=False)
+    rows, scores = top_matches(case.query, case.gallery, case.trial, k=5)
+    assert (rows[:, 3:] == -1).all() and np.isneginf(scores[:, 3:]).all()
+    assert (np.sort(rows[:, :3], axis=1) == [0, 1, 2]).all()

@@ -1,19 +1,32 @@
-"""Counting ranks against a brute-force walk through fully sorted lists, and what must not make a score look good."""
+"""Ranking: brute force by sorted lists, ties, junk, tracks, and the counting of ranks."""
 
-from dataclasses import astuple, replace
+import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from data_cache.base.errors import UserError
-from helpers.naive.ranking import Pair, brute_force, random_pair, unit, with_cameras
-from reid.retrieval.ranking import Labels, QueryResults, full_precision, queries_at_once, score_rows
+from helpers.naive.ranking import Case, assert_same_results, brute_force, random_case, unit, with_cameras
+from reid.retrieval import ranking
+from reid.retrieval.metrics import QueryResults
+from reid.retrieval.ranking import (
+    TIE,
+    LabelledTrial,
+    Labels,
+    block_ranks,
+    cosine_scores,
+    full_precision,
+    match_ranks,
+    queries_at_once,
+    rank_queries,
+    rivals,
+)
 
 
-def assert_same(first: QueryResults, second: QueryResults) -> None:
-    for one, other in zip(astuple(first), astuple(second), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+def test_doctests() -> None:
+    assert doctest.testmod(ranking).failed == 0
 
 
 @pytest.mark.parametrize("junk", [True, False])
@@ -21,162 +34,183 @@ def assert_same(first: QueryResults, second: QueryResults) -> None:
 @pytest.mark.parametrize("levels", [0, 5, 2])
 @pytest.mark.parametrize("seed", range(4))
 def test_equals_brute_force_with_ties_junk_and_tracks(seed: int, levels: int, tracks: bool, junk: bool) -> None:
-    pair = random_pair(seed, levels=levels, tracks=tracks)
-    assert_same(pair.rank(junk=junk), brute_force(pair, junk=junk))
+    case = random_case(seed, levels=levels, tracks=tracks).with_trial(same_camera_is_junk=junk)
+    assert_same_results(case.rank(), brute_force(case))
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_equals_brute_force_on_small_cases_of_every_kind(seed: int) -> None:
-    """Few images, so that queries without a match, galleries of one image and vehicles that are all junk come up."""
+@pytest.mark.parametrize("seed", range(1, 40, 2))
+def test_equals_brute_force_on_few_tracks(seed: int) -> None:
+    """With few images some queries have no match, one gallery image or only junk."""
     random = np.random.default_rng(seed)
     queries, gallery, levels = (int(random.integers(low, high)) for low, high in ((1, 6), (1, 12), (0, 4)))
-    pair = random_pair(seed, levels=levels, queries=queries, gallery=gallery, tracks=bool(seed % 2))
-    few = random.integers(1, 4)
-    sides = [Labels(side.vehicle % few, side.camera % 2) for side in (pair.query_labels, pair.gallery_labels)]
-    pair = replace(pair, query_labels=sides[0], gallery_labels=sides[1])
-    assert_same(pair.rank(chunk=2), brute_force(pair, junk=True))
+    case = random_case(seed, levels=levels, queries=queries, gallery=gallery, tracks=True)
+    vehicles = random.integers(1, 4)
+    sides = [Labels(side.vehicle % vehicles, side.camera % 2) for side in (case.trial.query, case.trial.gallery)]
+    case = case.with_trial(query=sides[0], gallery=sides[1])
+    assert_same_results(case.rank(chunk=2), brute_force(case))
 
 
 @pytest.mark.parametrize("levels", [0, 9])
 @pytest.mark.parametrize("seed", range(6))
-def test_the_order_of_gallery_and_queries_and_the_chunks_do_not_matter(seed: int, levels: int) -> None:
-    pair = random_pair(seed, levels=levels, queries=40, gallery=700)
-    random = np.random.default_rng(seed)
-    order, asked = random.permutation(700), random.permutation(40)
-    shuffled = replace(pair, gallery=pair.gallery[order], gallery_labels=pair.gallery_labels.take(order))
-    for other in (pair.rank(chunk=1), pair.rank(chunk=1000), shuffled.rank()):
-        assert_same(pair.rank(), other)
-    turned = replace(pair, query=pair.query[asked], query_labels=pair.query_labels.take(asked)).rank()
-    assert_same(turned, QueryResults(*(values[asked] for values in astuple(pair.rank()))))
+def test_chunks_and_order_of_queries_do_not_matter(seed: int, levels: int) -> None:
+    case = random_case(seed, levels=levels, queries=40, gallery=700)
+    results = case.rank()
+    for chunk in (1, 1000):
+        assert_same_results(case.rank(chunk=chunk), results)
+    order = np.random.default_rng(seed).permutation(40)
+    shuffled = replace(case, query=case.query[order]).with_trial(query=case.trial.query.take(order)).rank()
+    assert_same_results(shuffled, QueryResults(*(values[order] for values in vars(results).values())))
 
 
-@pytest.mark.parametrize("tracks", [True, False])
-def test_rows_in_any_order_give_what_the_queries_give(tracks: bool) -> None:
-    pair = random_pair(2, levels=6, tracks=tracks)
-    rows = list(score_rows(pair.query, pair.gallery, chunk=5))
-    assert [number for number, _ in rows] == list(range(23))
-    np.testing.assert_allclose(np.stack([row for _, row in rows]), pair.query @ pair.gallery.T, atol=1e-6)
-    assert_same(pair.rank_rows(reversed(rows)), pair.rank())
+def test_cosine_scores_are_the_products_in_order() -> None:
+    case = random_case(2)
+    scores = torch.cat(list(cosine_scores(case.query, case.gallery))).numpy()
+    np.testing.assert_allclose(scores, case.query @ case.gallery.T, atol=1e-6)
 
 
-def test_rows_of_another_scale_rank_alike() -> None:
-    pair = random_pair(2)
-    scaled = ((number, np.float32(300) * (row - 2)) for number, row in score_rows(pair.query, pair.gallery, chunk=5))
-    assert_same(pair.rank_rows(scaled), pair.rank())
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_rows_that_are_not_finite_are_refused(value: float) -> None:
-    pair = random_pair(2)
-    rows = dict(score_rows(pair.query, pair.gallery, chunk=5))
-    rows[3][80] = value
-    with pytest.raises(UserError, match="score of query 3 is not finite"):
-        pair.rank_rows(rows.items())
-
-
-def test_rows_and_labels_that_do_not_fit_are_refused() -> None:
-    pair = random_pair(2)
-    rows = list(score_rows(pair.query, pair.gallery, chunk=5))
+def test_scores_and_labels_of_different_sizes_are_refused() -> None:
+    case = random_case(2)
+    (scores,) = cosine_scores(case.query, case.gallery)
     with pytest.raises(ValueError, match="scores of 22 queries, labels of 23"):
-        pair.rank_rows(rows[1:])
-    with pytest.raises(ValueError, match="80 scores of query 0, labels of 90 images"):
-        pair.rank_rows((number, row[:80]) for number, row in score_rows(pair.query, pair.gallery, chunk=5))
+        rank_queries([scores[1:].clone()], case.trial)
+    with pytest.raises(ValueError, match="80 scores per query, labels of 90 images"):
+        rank_queries([scores[:, :80]], case.trial)
     with pytest.raises(ValueError, match=r"\(3,\) and \(4,\)"):
         Labels(np.zeros(3, np.int64), np.zeros(4, np.int64))
 
 
-def test_a_track_is_as_good_as_its_best_image() -> None:
+def test_a_track_scores_as_its_best_image() -> None:
     corners = np.eye(3, dtype=np.float32)
     query, near = corners[:1], unit(np.array([[0.9, 0.1, 0]]))
-    # track 0 is wrong and near on average, track 1 is right by one image of three
+    # track 0 is wrong and near on average; track 1 is right, by one image of three
     gallery = np.concatenate([near.repeat(2, axis=0), corners[1:], corners[:1]])
     labels = Labels(np.array([8, 8, 7, 7, 7]), np.array([2, 2, 2, 2, 2]))
-    pair = Pair(query, gallery, Labels(np.array([7]), np.array([1])), labels, np.array([0, 2]))
-    assert (pair.rank().first_hit_rank.tolist(), pair.rank().positives.tolist()) == ([1], [1])
+    trial = LabelledTrial(Labels(np.array([7]), np.array([1])), labels, True, np.array([0, 2]))
+    results = Case(query, gallery, trial).rank()
+    assert (results.first_hit_rank.tolist(), results.positives.tolist()) == ([1], [1])
 
 
 @pytest.mark.parametrize("tracks", [[], [1, 5], [0, 5, 5], [0, 7, 3], [0, 90]])
 def test_tracks_that_do_not_divide_the_gallery_are_refused(tracks: list[int]) -> None:
-    with pytest.raises(ValueError, match="tracks begin at row 0 and grow, all below 90"):
-        replace(random_pair(2), tracks=np.array(tracks, np.int64)).rank()
+    with pytest.raises(ValueError, match="tracks must start at row 0 and increase, all below 90"):
+        random_case(2).with_trial(tracks=np.array(tracks, np.int64))
 
 
-def test_queries_without_a_match_are_marked_and_do_not_stop_the_rest() -> None:
-    pair = random_pair(5)
-    vehicle = np.where(np.arange(23) < 4, 99, pair.query_labels.vehicle)
-    results = replace(pair, query_labels=Labels(vehicle, pair.query_labels.camera)).rank(junk=False)
+def test_queries_without_a_match_do_not_affect_the_others() -> None:
+    case = random_case(5).with_trial(same_camera_is_junk=False)
+    labels = case.trial.query
+    results = case.with_trial(query=replace(labels, vehicle=np.where(np.arange(23) < 4, 99, labels.vehicle))).rank()
     assert results.positives[:4].tolist() == results.first_hit_rank[:4].tolist() == [0, 0, 0, 0]
     assert results.valid[4:].all() and not results.valid[:4].any()
 
 
-def test_matches_that_are_all_junk_are_no_matches() -> None:
-    one_camera = with_cameras(random_pair(6), 0)
-    assert not one_camera.rank(junk=True).valid.any()
-    assert one_camera.rank(junk=False).valid.all()
-
-
-def test_cameras_that_are_not_known_make_no_junk() -> None:
-    unknown = with_cameras(random_pair(6), -1)
-    ranked, plain = unknown.rank(junk=True), unknown.rank(junk=False)
-    assert ranked.valid.all()
-    assert (ranked.average_precision == plain.average_precision).all()
+def test_junk_is_never_a_match_and_unknown_cameras_make_no_junk() -> None:
+    one_camera, unknown = with_cameras(random_case(6), 0), with_cameras(random_case(6), -1)
+    assert not one_camera.rank().valid.any()
+    without_junk = one_camera.with_trial(same_camera_is_junk=False).rank()
+    assert without_junk.valid.all()
+    assert_same_results(unknown.rank(), without_junk)
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
 @pytest.mark.parametrize("channels", [16, 333, 512, 1024, 2048])
-def test_constant_features_get_the_worst_rank_wherever_the_matches_lie(channels: int, chunk: int) -> None:
+def test_constant_features_get_the_worst_rank(channels: int, chunk: int) -> None:
     random = np.random.default_rng(channels)
     constant = unit(random.standard_normal((1, channels)))
-    pair = random_pair(7, gallery=2003)
-    first = Labels(np.sort(pair.gallery_labels.vehicle), pair.gallery_labels.camera)
-    collapsed = replace(
-        pair, query=constant.repeat(23, axis=0), gallery=constant.repeat(2003, axis=0), gallery_labels=first
+    case = random_case(7, gallery=2003)
+    labels = Labels(np.sort(case.trial.gallery.vehicle), case.trial.gallery.camera)
+    collapsed = Case(
+        constant.repeat(23, axis=0),
+        constant.repeat(2003, axis=0),
+        replace(case.trial, gallery=labels, same_camera_is_junk=False),
     )
-    results = collapsed.rank(junk=False, chunk=chunk)
-    wrong = 2003 - results.positives
-    np.testing.assert_array_equal(results.first_hit_rank, wrong + 1)
+    results = collapsed.rank(chunk=chunk)
+    np.testing.assert_array_equal(results.first_hit_rank, 2003 - results.positives + 1)
     assert results.average_precision.max() < 0.2
 
 
 def test_perfect_features_score_one() -> None:
-    pair = random_pair(8)
+    trial = replace(random_case(8).trial, same_camera_is_junk=False)
     corners = np.eye(12, dtype=np.float32)
-    known = replace(pair, query=corners[pair.query_labels.vehicle], gallery=corners[pair.gallery_labels.vehicle])
-    results = known.rank(junk=False)
+    results = Case(corners[trial.query.vehicle], corners[trial.gallery.vehicle], trial).rank()
     assert set(results.average_precision) == set(results.inverse_negative_penalty) == {1.0}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("side", ["query", "gallery"])
 def test_features_that_are_not_finite_are_refused(side: str, value: float) -> None:
-    pair = random_pair(9)
-    spoilt = getattr(pair, side).copy()
-    spoilt[4, 2] = value
+    case = random_case(9)
+    features = getattr(case, side).copy()
+    features[4, 2] = value
     with pytest.raises(UserError, match=f"{side} row 4 is not finite"):
-        replace(pair, **{side: spoilt}).rank()
-
-
-def test_trapezoid_is_never_above_step() -> None:
-    pair = random_pair(10)
-    step, trapezoid = pair.rank(), pair.rank(form="trapezoid")
-    assert (trapezoid.average_precision <= step.average_precision + 1e-12).all()
-    assert (trapezoid.average_precision < step.average_precision).any()
+        replace(case, **{side: features}).rank()
 
 
 @pytest.mark.parametrize("chosen", ["highest", "high", "medium"])
-def test_products_are_of_full_precision_whatever_the_process_has_chosen(chosen: str) -> None:
-    pair = random_pair(11, queries=200, gallery=900)
-    expected = [row for _, row in score_rows(pair.query, pair.gallery, chunk=100)]
+def test_products_have_full_precision_whatever_the_process_has_chosen(chosen: str) -> None:
+    case = random_case(11, queries=200, gallery=900)
+    expected = torch.cat(list(cosine_scores(case.query, case.gallery)))
     torch.set_float32_matmul_precision(chosen)
     try:
         with full_precision():
             assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        rows = [row for _, row in score_rows(pair.query, pair.gallery, chunk=100)]
+        scores = torch.cat(list(cosine_scores(case.query, case.gallery)))
         assert torch.get_float32_matmul_precision() == chosen
     finally:
         torch.set_float32_matmul_precision("highest")
-    np.testing.assert_array_equal(np.stack(rows), np.stack(expected))
+    assert torch.equal(scores, expected)
 
 
-def test_scores_of_a_chunk_are_bounded_in_memory() -> None:
+def test_queries_at_once_bound_the_memory_of_scores() -> None:
     assert [queries_at_once(gallery) for gallery in (0, 11_579, 128_517, 10**6, 10**9)] == [256, 256, 256, 33, 1]
+
+
+def counted_ranks(matches: np.ndarray, wrong: np.ndarray) -> list[int]:
+    """The definition, match by match: wrong images with at least its score, and the matches before it."""
+    above = [int((wrong >= match).sum()) for match in sorted(matches, reverse=True)]
+    return [1 + before + count for before, count in enumerate(above)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize("count", [1, 3, 60])
+def test_match_ranks_with_few_or_many_matches_and_rivals(count: int, share: float) -> None:
+    random = np.random.default_rng(count)
+    wrong = random.permutation(400).astype(np.float32) / 1000
+    lowest = float(np.quantile(wrong, 1 - share)) + (0.0005 if share == 0 else -0.0005)
+    others = random.choice(np.arange(lowest + 0.001, 0.6, 0.001), count - 1)
+    matches = np.array([lowest, *others], dtype=np.float32)
+    assert match_ranks(matches, wrong).tolist() == counted_ranks(matches, wrong)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_matches_rank_first_if_nothing_is_wrong(count: int) -> None:
+    assert match_ranks(np.ones(count, np.float32), np.zeros(0, np.float32)).tolist() == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 50.0, 1e6])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scores_within_the_tolerance_are_ties_at_any_magnitude(size: float, sign: int) -> None:
+    match = np.array([sign * size], dtype=np.float32)
+    tolerance = TIE * max(1, size)
+    wrong = np.array([match[0] - 0.5 * tolerance, match[0] - 3 * tolerance], dtype=np.float32)
+    assert match_ranks(match, wrong).tolist() == [2]
+
+
+def test_rivals_give_the_ranks_of_the_whole_block() -> None:
+    """What a GPU copies to the host is enough, and no more than the scores that reach the lowest match."""
+    random = np.random.default_rng(4)
+    scores = random.standard_normal((9, 300)).astype(np.float32)
+    scores[3] = 0.25  # ties everywhere
+    matches = [random.choice(scores[row], count) for row, count in enumerate((1, 4, 300, 2, 0, 7, 1, 0, 3))]
+    copied = rivals(torch.from_numpy(scores), matches)
+    for own, row, rest in zip(matches, scores, copied, strict=True):
+        assert match_ranks(own, rest).tolist() == match_ranks(own, row).tolist()
+        assert len(rest) == (int((row >= own.min() - TIE).sum()) if len(own) else 0)
+
+
+def test_junk_in_a_block_is_neither_match_nor_wrong() -> None:
+    scores = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]])
+    rows, columns = np.array([0, 0, 0, 2]), np.array([0, 2, 4, 4])
+    junk = np.array([True, False, False, True])
+    first, second, third = block_ranks(scores, rows, columns, junk)
+    assert (first.tolist(), second.tolist(), third.tolist()) == ([2, 4], [], [])
