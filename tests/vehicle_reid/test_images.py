@@ -99,7 +99,11 @@ def test_a_list_file_names_images_and_cameras(tmp_path: Path, make_pictures: Mak
     images = images_of_list(path)
     assert images.names == ("c.jpg", "a.jpg", "b.jpg") and images.cameras.tolist() == [7, -1, 0]
     np.testing.assert_array_equal(images.pixels(2), load_image(tmp_path / "b.jpg"))
-    for text, words in (("../a.jpg", r"'\.\./a.jpg'"), ("a.jpg x", "'x' is not a camera number"), ("", "lists no image")):
+    for text, words in (
+        ("../a.jpg", r"'\.\./a.jpg'"),
+        ("a.jpg x", "'x' is not a camera number"),
+        ("", "lists no image"),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=f"{path}.*{words}"):
             images_of_list(path)

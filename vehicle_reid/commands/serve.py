@@ -112,7 +112,7 @@ def _missing_detector(model: "VehicleReID") -> list[str]:
     """Load the part detector if the network needs it; return a message if that fails."""
     from data_cache.base.errors import UserError
 
-    if not model.recipe.looks_at_parts:
+    if not model.recipe.uses_parts:
         return []
     try:
         _ = model.detector

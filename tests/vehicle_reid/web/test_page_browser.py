@@ -1,4 +1,4 @@
-"""The search page in a browser: files, clicks, cameras, comparison, and files that cannot be used."""
+"""The search page in a browser: files, clicks, cameras, comparison, and unusable files."""
 
 import json
 from pathlib import Path
@@ -7,70 +7,92 @@ import pytest
 
 from helpers.browser.chromium import needs_browser
 from helpers.browser.devtools import Tab
-from helpers.browser.window import BROKEN, HEADING, IDLE, LOADED, MATCHES, PROBLEM, names, photo, searched, told
-from helpers.places.api import Place
-from helpers.places.serve import LIMIT, Served
+from helpers.browser.window import (
+    BROKEN,
+    HEADING,
+    IDLE,
+    LOADED,
+    MATCHES,
+    PROBLEM,
+    match_names,
+    problem_of,
+    query_photo,
+    search_with,
+)
+from helpers.places.api import ToyRun
+from helpers.places.serve import UPLOAD_LIMIT, ServedPage
+from vehicle_reid import Gallery
 
 pytestmark = needs_browser
 
 
-def test_a_file_is_searched_with_and_all_that_is_known_of_it_is_shown(place: Place, page: Served, tab: Tab) -> None:
-    path = photo(place)
-    searched(tab, path)
-    own = page.finder.gallery.search(path, k=10)
-    assert names(tab) == list(own["name"])
-    scores = tab.run("[...document.querySelectorAll('#matches figcaption')].map(one => one.innerText)")
-    for place_, (shown, score, camera) in enumerate(zip(scores, own["score"], own["camera"], strict=True), start=1):
-        for words in (f"{place_}.", f"{score:.3f}", f"camera {camera}", "compare"):
-            assert words in shown
-    embedded = page.finder.model.embed(path)
-    rows = tab.run("[...document.querySelectorAll('#query-look tbody tr')].map(one => one.innerText)")
-    weights = sorted(embedded["attention"][0].tolist(), reverse=True)
-    assert len(rows) == len(weights) > 0
+def drop(tab: Tab, fill: str) -> None:
+    """Drop something on the upload area; `fill` is a script that adds it to the DataTransfer `load`."""
+    tab.run(
+        f"""(() => {{ const load = new DataTransfer();
+          {fill};
+          document.getElementById("drop").dispatchEvent(
+            new DragEvent("drop", {{ dataTransfer: load, bubbles: true, cancelable: true }})); }})()"""
+    )
+
+
+def test_a_file_is_searched_with_and_its_parts_and_matches_are_shown(
+    toy_run: ToyRun, gallery: Gallery, tab: Tab
+) -> None:
+    path = query_photo(toy_run)
+    search_with(tab, path)
+    matches, embedded = gallery.search(path, k=10), gallery.model.embed(path).iloc[0]
+    assert match_names(tab) == list(matches["name"])
+    captions = tab.run("[...document.querySelectorAll('#matches figcaption')].map(one => one.innerText)")
+    for caption, match in zip(captions, matches.to_dict("records"), strict=True):
+        for words in (f"{match['rank']}.", f"{match['score']:.3f}", f"camera {match['camera']}", "compare"):
+            assert words in caption
+    rows = tab.run("[...document.querySelectorAll('#query-view tbody tr')].map(one => one.innerText)")
+    weights = sorted(embedded["attention"].tolist(), reverse=True)
+    assert weights
     for row, weight in zip(rows, weights, strict=True):
         assert f"{100 * weight:.1f} %" in row
-    boxes = tab.run("[...document.querySelectorAll('#query-look svg g .over')].map(one => one.x.baseVal.value)")
-    assert sorted(boxes) == pytest.approx(sorted(embedded["boxes"][0][:, 0].tolist()))
+    boxes = tab.run("[...document.querySelectorAll('#query-view svg g .over')].map(one => one.x.baseVal.value)")
+    assert sorted(boxes) == pytest.approx(sorted(embedded["boxes"][:, 0].tolist()))
     assert tab.run(BROKEN) == 0 and tab.run("document.getElementById('start').hidden")
 
 
-def test_heatmaps_and_boxes_are_shown_as_chosen(place: Place, page: Served, tab: Tab) -> None:
-    searched(tab, photo(place))
-    shown = "document.querySelector('#query-look img').src.split('/').pop()"
-    for kind in ("Fp", "added", "Fg", "photo"):
-        tab.run(f"document.querySelector('[name=kind][value={kind}]').click()")
-        assert tab.wait(f"{LOADED} && {shown}") == f"{kind}.jpg" and tab.run(BROKEN) == 0
+def test_views_and_boxes_can_be_chosen(toy_run: ToyRun, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    for view in ("Fp", "added", "Fg", "photo"):
+        tab.run(f"document.querySelector('[name=view][value={view}]').click()")
+        file = tab.wait(f"{LOADED} && document.querySelector('#query-view img').src.split('/').pop()")
+        assert file == f"{view}.jpg" and tab.run(BROKEN) == 0
     tab.run("document.getElementById('boxes').click()")
     assert tab.run("document.querySelectorAll('svg').length") == 0
     tab.run("document.getElementById('boxes').click()")
     assert tab.run("document.querySelectorAll('#matches svg').length") > 0
 
 
-def test_a_result_searches_on_and_back_goes_back(place: Place, page: Served, tab: Tab) -> None:
-    searched(tab, photo(place))
-    first = names(tab)
+def test_a_click_searches_with_a_match_and_back_returns(toy_run: ToyRun, page: ServedPage, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    first = match_names(tab)
     tab.run("document.querySelectorAll('#matches a.picture')[1].click()")
     tab.wait(f"{HEADING}.startsWith({json.dumps(first[1])}) && {IDLE} && {LOADED}")
-    second = names(tab)
     row = page.finder.gallery.names.index(first[1])
-    assert second == [one["name"] for one in page.finder.matches(f"g{row}", 10, None, ())] and first[1] not in second
+    assert match_names(tab) == [match["name"] for match in page.finder.matches(f"g{row}", 10, None, ())]
     assert tab.run("document.activeElement.id") == "query-heading"
     tab.run("history.back()")
-    tab.wait(f"{HEADING} === {json.dumps(photo(place).name)} && {IDLE}")
-    assert names(tab) == first
+    tab.wait(f"{HEADING} === {json.dumps(query_photo(toy_run).name)} && {IDLE}")
+    assert match_names(tab) == first
     tab.run("history.back()")
     tab.wait("!document.getElementById('start').hidden")
-    assert tab.run("document.getElementById('found').hidden")
+    assert tab.run("document.getElementById('results').hidden")
 
 
-def test_the_camera_and_the_number_of_images_are_chosen(place: Place, page: Served, tab: Tab) -> None:
-    searched(tab, photo(place))
-    for value, wanted in (
+def test_the_camera_and_the_number_of_matches_can_be_chosen(toy_run: ToyRun, gallery: Gallery, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    for value, arguments in (
         ("camera=1", {"cameras": [1]}),
         ("not-camera=1", {"without_cameras": [1]}),
         ("", {}),
     ):
-        own = list(page.finder.gallery.search(photo(place), k=5, **wanted)["name"])  # type: ignore[arg-type]
+        wanted = list(gallery.search(query_photo(toy_run), k=5, **arguments)["name"])  # type: ignore[arg-type]
         tab.run(
             f"""(() => {{ for (const [name, value] of [["camera", {json.dumps(value)}], ["k", "5"]]) {{
               const list = document.getElementById(name);
@@ -80,80 +102,65 @@ def test_the_camera_and_the_number_of_images_are_chosen(place: Place, page: Serv
         )
         tab.wait(
             "JSON.stringify([...document.querySelectorAll('#matches a.picture')].map(one => one.title))"
-            f" === {json.dumps(json.dumps(own, separators=(',', ':')))}"
+            f" === {json.dumps(json.dumps(wanted, separators=(',', ':')))}"
         )
 
 
-def test_two_photos_side_by_side(place: Place, page: Served, tab: Tab) -> None:
-    searched(tab, photo(place))
+def test_two_photos_are_compared_side_by_side(toy_run: ToyRun, gallery: Gallery, tab: Tab) -> None:
+    path, other = query_photo(toy_run), query_photo(toy_run, 1)
     score = "document.getElementById('score').textContent"
-    first = names(tab)[2]
+    search_with(tab, path)
+    third = match_names(tab)[2]
     tab.run("document.querySelectorAll('#matches figcaption a')[2].click()")
-    tab.wait(f"document.querySelector('#right h3')?.textContent.startsWith({json.dumps(first)}) && {LOADED} && {IDLE}")
-    wanted = page.finder.gallery.search(photo(place), k=3)["score"].iloc[2]
-    assert tab.run(score) == f"Cosine of their features: {wanted:.3f}"
-    assert tab.run("document.querySelector('#left h3').textContent") == photo(place).name
-    other = photo(place, 1)
+    tab.wait(f"document.querySelector('#right h3')?.textContent.startsWith({json.dumps(third)}) && {LOADED} && {IDLE}")
+    assert tab.run(score) == f"Cosine similarity: {gallery.search(path, k=3)['score'].iloc[2]:.3f}"
+    assert tab.run("document.querySelector('#left h3').textContent") == path.name
     tab.choose("#file-second", other)
     tab.wait(f"document.querySelector('#right h3').textContent === {json.dumps(other.name)} && {LOADED} && {IDLE}")
-    wanted = page.finder.model.compare(photo(place), other)["score"].item()
-    assert tab.run(score) == f"Cosine of their features: {wanted:.3f}"
-    assert tab.run(HEADING) == photo(place).name and tab.run(BROKEN) == 0
+    assert tab.run(score) == f"Cosine similarity: {gallery.model.compare(path, other)['score'].item():.3f}"
+    assert tab.run(HEADING) == path.name and tab.run(BROKEN) == 0
     assert tab.run("document.querySelectorAll('.pair img').length") == 2
 
 
-def test_a_photo_can_be_dropped_and_what_is_no_file_is_told(place: Place, tab: Tab) -> None:
-    data = list(photo(place).read_bytes())
-    tab.run(
-        f"""(() => {{ const load = new DataTransfer();
-          load.items.add(new File([new Uint8Array({json.dumps(data)})], "dropped.jpg"));
-          document.getElementById("drop").dispatchEvent(
-            new DragEvent("drop", {{ dataTransfer: load, bubbles: true, cancelable: true }})); }})()"""
-    )
+def test_a_dropped_photo_is_searched_with_and_dropped_text_is_refused(toy_run: ToyRun, tab: Tab) -> None:
+    data = json.dumps(list(query_photo(toy_run).read_bytes()))
+    drop(tab, f'load.items.add(new File([new Uint8Array({data})], "dropped.jpg"))')
     tab.wait(f"{HEADING} === 'dropped.jpg' && {MATCHES} === 10")
-    tab.run(
-        """(() => { const load = new DataTransfer();
-          load.setData("text/plain", "no file");
-          document.getElementById("drop").dispatchEvent(
-            new DragEvent("drop", { dataTransfer: load, bubbles: true, cancelable: true })); })()"""
-    )
-    assert told(tab) == "That is no file; drop a JPEG or PNG image."
+    drop(tab, 'load.setData("text/plain", "no file")')
+    assert problem_of(tab) == "This is not a file; drop a JPEG or PNG image."
 
 
-def test_files_that_cannot_be_used_are_told_in_words_and_lose_nothing(
-    place: Place, page: Served, tab: Tab, tmp_path: Path
-) -> None:
-    searched(tab, photo(place))
-    before = names(tab)
+def test_unusable_files_are_reported_and_keep_the_results(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:
+    path = query_photo(toy_run)
+    search_with(tab, path)
+    before = match_names(tab)
     for name, data, words in (
         ("bad.jpg", b"no image", "bad.jpg: not a JPEG or PNG image"),
-        ("<b>cut.png", photo(place).read_bytes()[:900], "<b>cut.png: damaged image"),
-        ("huge.jpg", b"x" * (LIMIT + 50_001), "huge.jpg: this file has 0.3 MB, more than the 0.2 MB that are taken"),
+        ("<b>cut.png", path.read_bytes()[:900], "<b>cut.png: damaged image"),
+        ("huge.jpg", b"x" * (UPLOAD_LIMIT + 50_001), "huge.jpg: this file has 0.3 MB, the limit is 0.2 MB"),
     ):
         (tmp_path / name).write_bytes(data)
         tab.choose("#file", tmp_path / name)
         tab.wait(f"{PROBLEM}.textContent.startsWith({json.dumps(name)})")
-        assert words in told(tab)
-        assert names(tab) == before and tab.run(HEADING) == photo(place).name
-    tab.run("document.body.dataset.limit = 1e9")  # what a page that does not know the limit would send
+        assert words in problem_of(tab)
+        assert match_names(tab) == before and tab.run(HEADING) == path.name
+    tab.run("document.body.dataset.limit = 1e9")  # as if the page did not check the limit
     tab.choose("#file", tmp_path / "huge.jpg")
     tab.wait(f"{PROBLEM}.textContent.includes('larger than 0.2 MB')")
-    searched(tab, photo(place, 1))
+    search_with(tab, query_photo(toy_run, 1))
     assert tab.run(f"{PROBLEM}.hidden")
-    refused = [one for one in tab.faults if "status of 4" not in one]  # the browser logs every refused request
-    assert refused == [] and len(tab.faults) == 3
+    assert len(tab.faults) == 3 and all("status of 4" in fault for fault in tab.faults)  # the refused requests
     tab.faults.clear()
 
 
-def test_twenty_searches_at_once_from_a_page(place: Place, page: Served, tab: Tab) -> None:
-    names_ = place.toy.dataset.names()[:20]
-    data = [list(place.path(name).read_bytes()) for name in names_]
-    found = tab.run(
-        f"""Promise.all({json.dumps(data)}.map(async bytes => {{
-          const made = await (await fetch("/photos", {{ method: "POST", body: new Uint8Array(bytes) }})).json();
-          const found = await (await fetch(`/photos/${{made.key}}/matches?k=3`)).json();
-          return found.map(one => one.name);
+def test_twenty_searches_at_once_from_a_page(toy_run: ToyRun, gallery: Gallery, tab: Tab) -> None:
+    paths = [toy_run.path(name) for name in toy_run.toy.dataset.names()[:20]]
+    results = tab.run(
+        f"""Promise.all({json.dumps([list(path.read_bytes()) for path in paths])}.map(async bytes => {{
+          const photo = await (await fetch("/photos", {{ method: "POST", body: new Uint8Array(bytes) }})).json();
+          const matches = await (await fetch(`/photos/${{photo.key}}/matches?k=3`)).json();
+          return matches.map(one => one.name);
         }}))"""
     )
-    for name, best in zip(names_, found, strict=True):
-        assert best == list(page.finder.gallery.search(place.path(name), k=3)["name"])
+    for path, names in zip(paths, results, strict=True):
+        assert names == list(gallery.search(path, k=3)["name"])

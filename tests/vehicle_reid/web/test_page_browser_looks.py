@@ -1,9 +1,8 @@
-"""The search page in a browser: keys, focus, contrast, phones, pictures that are gone, the server's end."""
+"""The search page in a browser: keyboard, focus, contrast, phones, missing pictures, a stopped server."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,16 +10,27 @@ from PIL import Image
 from helpers.browser.chromium import needs_browser
 from helpers.browser.contrast import READABLE, luminance
 from helpers.browser.devtools import Tab
-from helpers.browser.window import FOCUS, HEADING, IDLE, LOADED, MATCHES, PHONE, names, photo, searched, told
-from helpers.places.api import Place
-from helpers.places.serve import Served, served
+from helpers.browser.window import (
+    FOCUSABLE,
+    HEADING,
+    IDLE,
+    LOADED,
+    MATCHES,
+    PHONE,
+    match_names,
+    problem_of,
+    query_photo,
+    search_with,
+)
+from helpers.places.api import ToyRun
+from helpers.places.serve import ServedPage, served
 from vehicle_reid import Gallery
 from vehicle_reid.gallery.search import ExactSearch
 
 pytestmark = needs_browser
 
 
-def test_a_keyboard_is_enough(place: Place, page: Served, tab: Tab) -> None:
+def test_the_page_works_with_the_keyboard_alone(tab: Tab) -> None:
     focused = "document.activeElement"
     tab.press("Tab")
     assert tab.run(f"{focused}.id") == "file"
@@ -32,12 +42,12 @@ def test_a_keyboard_is_enough(place: Place, page: Served, tab: Tab) -> None:
     assert tab.run(f"{focused}.id") == "words"
     tab("Input.insertText", text="11-2")
     tab.wait("document.querySelectorAll('#gallery li').length === 1")
-    tab.press("Tab", 2)  # over the camera
+    tab.press("Tab", 2)  # past the camera
     tab.wait(f"{focused}.tagName === 'A'")
     tab.press("Enter")
     tab.wait(f"{HEADING}.startsWith('images/11-2.jpg') && {MATCHES} === 10 && {IDLE}")
     assert not tab.run("document.getElementById('picker').open") and tab.run(f"{focused}.id") == "query-heading"
-    best = names(tab)[0]
+    best = match_names(tab)[0]
     for _ in range(20):
         tab.press("Tab")
         if tab.run(f"{focused}.closest('#matches') !== null"):
@@ -53,31 +63,30 @@ def test_a_keyboard_is_enough(place: Place, page: Served, tab: Tab) -> None:
     assert tab.run(HEADING).startswith(best)
 
 
-def test_whatever_takes_the_focus_shows_it_and_has_a_name(place: Place, tab: Tab) -> None:
-    searched(tab, photo(place))
-    found = tab.run(FOCUS)
-    assert len(found) > 30
-    for what, focused, index, style, width, name in found:
-        assert focused and index == 0 and style != "none" and width >= 2 and name > 0, what
+def test_every_control_shows_its_focus_and_has_a_name(toy_run: ToyRun, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    controls = tab.run(FOCUSABLE)
+    assert len(controls) > 30
+    for html, focused, index, outline, width, name_length in controls:
+        assert focused and index == 0 and outline != "none" and width >= 2 and name_length > 0, html
 
 
-def test_text_can_be_read_and_a_phone_scrolls_nothing_sideways(place: Place, tab: Tab) -> None:
-    searched(tab, photo(place))
+def test_text_has_contrast_and_a_phone_needs_no_horizontal_scrolling(toy_run: ToyRun, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
     tab.run("document.querySelectorAll('#matches figcaption a')[0].click()")
     tab.wait(f"document.querySelector('#right table, #right .quiet') && {LOADED} && {IDLE}")
     script = """
         [matchMedia("(prefers-color-scheme: dark)").matches, getComputedStyle(document.body).backgroundColor,
-         ["body", ".quiet", "figcaption", "figcaption a", "thead th", ".filters label", ".place"].map(one =>
+         ["body", ".quiet", "figcaption", "figcaption a", "thead th", ".filters label", ".rank"].map(one =>
            getComputedStyle(document.querySelector(one)).color)]"""
     for dark in (False, True):
         tab.window(PHONE, 740, phone=True, dark=dark)
-        is_dark, ground, inks = tab.run(script)
-        assert is_dark == dark and (luminance(ground) < 0.1) == dark
-        for ink in inks:
-            bright, dim = sorted((luminance(ink), luminance(ground)), reverse=True)
-            assert (bright + 0.05) / (dim + 0.05) >= READABLE, ink
-    widths = tab.run("[document.documentElement.scrollWidth, innerWidth]")
-    assert widths == [PHONE, PHONE]
+        is_dark, background, colours = tab.run(script)
+        assert is_dark == dark and (luminance(background) < 0.1) == dark
+        for colour in colours:
+            bright, dim = sorted((luminance(colour), luminance(background)), reverse=True)
+            assert (bright + 0.05) / (dim + 0.05) >= READABLE, colour
+    assert tab.run("[document.documentElement.scrollWidth, innerWidth]") == [PHONE, PHONE]
     wide = "[...document.querySelectorAll('main *')].filter(one => one.getBoundingClientRect().right > innerWidth + 1)"
     assert tab.run(f"{wide}.map(one => one.outerHTML.slice(0, 99))") == []
     tab.run("document.querySelector('.pick').click()")
@@ -86,47 +95,43 @@ def test_text_can_be_read_and_a_phone_scrolls_nothing_sideways(place: Place, tab
     assert tab.run("document.documentElement.scrollWidth") == PHONE
 
 
-def test_names_are_text_and_pictures_that_are_gone_are_told(
-    place: Place, gallery: Gallery, window: Tab, tmp_path: Path
+def test_names_are_shown_as_text_and_missing_pictures_with_their_reason(
+    gallery: Gallery, window: Tab, tmp_path: Path
 ) -> None:
     evil = "<img src=x onerror=document.title='run'>.jpg"
-    entries = gallery.entries.take(np.arange(3))
-    named = replace(entries, names=(evil, "gone.jpg", "cut.jpg"))
+    entries = replace(gallery.entries.take(np.arange(3)), names=(evil, "gone.jpg", "cut.jpg"))
     Image.new("RGB", (96, 72)).save(tmp_path / evil)
     (tmp_path / "cut.jpg").write_bytes((tmp_path / evil).read_bytes()[:-120])
     window.faults.clear()
-    with served(Gallery(gallery.model, named, ExactSearch(named.features)), tmp_path) as page:
+    with served(Gallery(gallery.model, entries, ExactSearch(entries.features)), tmp_path) as page:
         window.open(f"{page.url}#q=g0")
         window.wait(f"{MATCHES} === 2 && {LOADED} && document.querySelectorAll('#matches .missing').length === 2")
         assert window.run(HEADING).startswith(evil) and window.run("document.title").startswith(evil)
-        missing = window.run("[...document.querySelectorAll('#matches .missing')].map(one => one.textContent)")
-        assert any("gone.jpg: no such file" in one for one in missing)
-        assert any("cut.jpg: damaged image" in one for one in missing)
-        for key, words in (
-            ("..%2F..%2Fetc", "there is nothing at this address"),
-            ("g3", "no such photo in this gallery"),
-        ):
+        reasons = window.run("[...document.querySelectorAll('#matches .missing')].map(one => one.textContent)")
+        assert any("gone.jpg: no such file" in reason for reason in reasons)
+        assert any("cut.jpg: damaged image" in reason for reason in reasons)
+        for key, words in (("..%2F..%2Fetc", "there is nothing at this address"), ("g3", "no such photo")):
             window.open("about:blank")
             window.open(f"{page.url}#q={key}")
-            assert words in told(window)
+            assert words in problem_of(window)
             assert not window.run("document.getElementById('start').hidden")
-    assert [one for one in window.faults if "status of 4" not in one] == []
+    assert all("status of 4" in fault for fault in window.faults)
 
 
-def test_a_server_that_has_ended_is_told(place: Place, gallery: Gallery, window: Tab) -> None:
-    with served(gallery, place.root) as page:
+def test_a_stopped_server_is_reported(toy_run: ToyRun, gallery: Gallery, window: Tab) -> None:
+    with served(gallery, toy_run.root) as page:
         window.open(f"{page.url}#q=g0")
         window.wait(f"{MATCHES} === 10 && {IDLE}")
     window.run("document.querySelectorAll('#matches a.picture')[0].click()")
-    assert "The server does not answer; is `python cli.py serve` still running?" in told(window)
+    assert "The server is not responding; is `python cli.py serve` still running?" in problem_of(window)
 
 
-def test_a_fault_of_the_page_would_be_seen(page: Served, window: Tab) -> None:
+def test_the_tab_records_errors_and_blocked_requests_of_the_page(page: ServedPage, window: Tab) -> None:
     window.faults.clear()
     window.open("about:blank")
     window.open(page.url)
     window.run("setTimeout(() => nothing.there())")
     window.run("document.body.append(Object.assign(new Image(), { src: 'http://a.b/c.png' }))")
     window.run("new Promise(done => setTimeout(done, 50))")
-    seen: Any = str(window.faults)
-    assert "nothing is not defined" in seen and "http://a.b" in seen
+    faults = str(window.faults)
+    assert "nothing is not defined" in faults and "http://a.b" in faults

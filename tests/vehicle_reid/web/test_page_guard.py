@@ -1,15 +1,13 @@
-"""Whom the page's server refuses: foreign names and pages; what it tells browsers, and hides of its faults."""
+"""The server refuses requests by other host names and pages, and hides its internal errors."""
 
 import pytest
 
-from helpers.places.serve import Served, file_of
-from vehicle_reid.web.guard import TOLD
-
-SECRET = b"nobody is to read this"
+from helpers.places.serve import ServedPage, image_file
+from vehicle_reid.web.guard import SECURITY_HEADERS
 
 
 @pytest.mark.parametrize(
-    ("host", "taken"),
+    ("host", "allowed"),
     [
         ("127.0.0.1:{}", True),
         ("localhost:{}", True),
@@ -23,14 +21,14 @@ SECRET = b"nobody is to read this"
         ("0.0.0.0:{}", False),
     ],
 )
-def test_no_other_name_leads_to_the_page(page: Served, host: str, taken: bool) -> None:
+def test_only_the_local_host_names_are_served(page: ServedPage, host: str, allowed: bool) -> None:
     host = host.format(page.port)
     for path in ("/", "/photos/g1/photo.jpg", "/nowhere"):
-        answer = page.ask(path, Host=host)
-        if not taken:
-            answer.refused(403, "127.0.0.1 or localhost")
-    made = page.upload(file_of("PNG"), Host=host, Origin=f"http://{host}")
-    assert made.status == (201 if taken else 403)
+        answer = page.request(path, Host=host)
+        if not allowed:
+            answer.assert_error(403, "127.0.0.1 or localhost")
+    upload = page.upload(image_file("PNG"), Host=host, Origin=f"http://{host}")
+    assert upload.status == (201 if allowed else 403)
 
 
 @pytest.mark.parametrize(
@@ -45,35 +43,39 @@ def test_no_other_name_leads_to_the_page(page: Served, host: str, taken: bool) -
         "http://127.0.0.1:{}.x",
     ],
 )
-def test_no_other_page_may_upload(page: Served, origin: str) -> None:
-    page.upload(file_of("PNG"), Origin=origin.format(page.port)).refused(403, "only this page itself may send photos")
+def test_other_pages_cannot_upload(page: ServedPage, origin: str) -> None:
+    answer = page.upload(image_file("PNG"), Origin=origin.format(page.port))
+    answer.assert_error(403, "only be uploaded from this page itself")
 
 
-def test_no_other_page_may_show_or_load_what_is_here_but_may_link_to_it(page: Served) -> None:
+def test_other_pages_can_link_to_the_page_but_not_load_or_upload(page: ServedPage) -> None:
+    picture = "/photos/g1/photo.jpg"
     for site in ("cross-site", "same-site"):
-        page.ask("/photos/g1/photo.jpg", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").refused(403, "only this page")
-        page.upload(file_of("PNG"), Sec_Fetch_Site=site, Sec_Fetch_Mode="cors").refused(403)
-        assert page.ask("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate").status == 200
-    assert page.ask("/photos/g1/photo.jpg", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="no-cors").status == 200
+        headers = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "no-cors"}
+        page.request(picture, **headers).assert_error(403, "only this page itself can load this")
+        page.upload(image_file("PNG"), **headers).assert_error(403)
+        assert page.request("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate").status == 200
+    assert page.request(picture, Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="no-cors").status == 200
 
 
-def test_every_answer_tells_browsers_to_keep_to_this_page(page: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_answer_has_the_security_headers(page: ServedPage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page.finder, "score", lambda first, second: 1 / 0)
-    answers = [page.ask(path) for path in ("/", "/page/main.js", "/photos/g1", "/photos/g1/Fp.jpg", "/nowhere")]
-    answers += [page.upload(b""), page.ask("/", Host="evil"), page.ask("/scores/g1/g2"), page.ask("/", "DELETE")]
+    answers = [page.request(path) for path in ("/", "/page/main.js", "/photos/g1", "/photos/g1/Fp.jpg", "/nowhere")]
+    answers += [page.upload(b""), page.request("/", Host="evil"), page.request("/scores/g1/g2")]
+    answers.append(page.request("/", "DELETE"))
     assert [answer.status for answer in answers] == [200, 200, 200, 200, 404, 422, 403, 500, 405]
     for answer in answers:
-        assert {name.lower() for name in TOLD} <= set(answer.headers)
+        assert {name.lower() for name in SECURITY_HEADERS} <= set(answer.headers)
         assert "server" not in answer.headers and "access-control-allow-origin" not in answer.headers
 
 
-def test_a_fault_of_ours_is_told_here_and_its_place_in_the_terminal(
-    page: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_internal_error_is_hidden_from_the_client_and_logged(
+    page: ServedPage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(page.finder, "score", lambda first, second: 1 / 0)
-    answer = page.ask("/scores/g1/g2")
-    answer.refused(500, "the terminal in which `serve` runs tells what")
+    answer = page.request("/scores/g1/g2")
+    answer.assert_error(500, "see the terminal in which `serve` runs")
     assert b"division" not in answer.body
     monkeypatch.undo()
-    assert page.ask("/scores/g1/g2").status == 200  # by then the fault before it has been written
+    assert page.request("/scores/g1/g2").status == 200  # by now the error has been logged
     assert "division by zero" in caplog.text
