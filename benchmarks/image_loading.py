@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.measure import best_seconds
 from data_cache.datasets.catalogue import load_dataset
-from data_cache.parts.cache import no_parts
+from data_cache.parts.cache import empty_cache
 from reid.data.augmentation import Augmentation
 from reid.data.decoded import decoded_training_images, describe, make_decoded
 from reid.data.pixel_file import open_pixels
@@ -22,7 +22,7 @@ def image_loading_rows(folder: Path) -> list[tuple[str, str, str, str, str]]:
     decoded = decoded_training_images(path, data, SIZE, workers=0)
     names, paths = decoded.names, image_paths(data, decoded.names)
     made_from = describe(data.name, names, paths, SIZE)
-    parts = no_parts(names)
+    parts = empty_cache(names)
     files = vehicle_images(data, parts, names, top_d=0, size=SIZE)
     mapped = vehicle_images(data, parts, names, top_d=0, size=SIZE, decoded=decoded)
     calls = {

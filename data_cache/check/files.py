@@ -1,4 +1,4 @@
-"""Whether the images of a data set are there, and on demand whether each can be decoded."""
+"""The image files of a data set: whether they exist, and optionally whether each can be decoded."""
 
 import stat
 from collections import defaultdict
@@ -16,12 +16,12 @@ from data_cache.base.files import sha256_of_file
 from data_cache.base.progress import track
 from data_cache.images.loading import load_image, path_inside
 
-AT_ONCE = 256  # images that a process takes at a time
-Kind = Literal["sound", "missing", "empty", "unreadable"]
+CHUNK = 256  # images that a process takes at a time
+Kind = Literal["ok", "missing", "empty", "unreadable"]
 
 
 class FileState(NamedTuple):
-    """What is known of an image's file; `digest` is the SHA-256 of its bytes where it was decoded."""
+    """The state of an image file; `digest` is the SHA-256 of its bytes if it was decoded."""
 
     name: str
     kind: Kind
@@ -31,48 +31,48 @@ class FileState(NamedTuple):
 
 @dataclass(frozen=True)
 class FileCheck:
-    """The files of a data set: names by what is wrong, sorted; `unreadable` holds reasons that name the file.
+    """The image files of a data set: sorted names by problem; `unreadable` are reasons that name the file.
 
-    `bare` and `folders` count the folders none of whose images is there, and all folders. `same` are pairs of names,
-    of training and of the test, whose bytes are the same; only files that were decoded are compared.
+    `folders_without_image` counts the folders in which every image is missing, `folders` all of them. `duplicates` are
+    pairs of a training and a test image with the same bytes, found only if images were decoded.
     """
 
     missing: tuple[str, ...]
     empty: tuple[str, ...]
     unreadable: tuple[str, ...]
-    bare: int
+    folders_without_image: int
     folders: int
-    same: tuple[tuple[str, str], ...]
+    duplicates: tuple[tuple[str, str], ...]
 
 
 def check_files(root: Path, names: Sequence[str], trained: set[str], *, strict: bool, workers: int) -> FileCheck:
-    """Look at the images `names` below `root`, of which `trained` are for training; `strict` decodes every one.
+    """Check the images `names` below `root`, of which `trained` are training images; `strict` decodes each.
 
-    `workers` processes decode, 0 decodes in this one. Raises UserError where a process is killed.
+    `workers` processes decode, or this one if it is 0. Raises UserError if a process is killed.
     """
-    parts = [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
-    look = partial(_look_at_all, root, strict)
-    looking = _shared_out(look, parts, workers) if strict else map(look, parts)
-    tracked = track(looking, "decoding images" if strict else "looking for images", len(names), size=len)
-    states = [state for some in tracked for state in some]
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    check = partial(_check_chunk, root, strict)
+    checked = _in_processes(check, chunks, workers) if strict else map(check, chunks)
+    tracked = track(checked, "decoding images" if strict else "looking for images", len(names), size=len)
+    states = [state for chunk in tracked for state in chunk]
     by_kind: dict[Kind, list[FileState]] = defaultdict(list)
     for state in states:
         by_kind[state.kind].append(state)
     folder_of = {name: PurePosixPath(name).parent for name in names}
-    kept = {folder_of[state.name] for state in states if state.kind != "missing"}
     folders = set(folder_of.values())
+    folders_with_image = {folder_of[state.name] for state in states if state.kind != "missing"}
     return FileCheck(
         missing=tuple(sorted(state.name for state in by_kind["missing"])),
         empty=tuple(sorted(state.name for state in by_kind["empty"])),
         unreadable=tuple(state.reason for state in sorted(by_kind["unreadable"])),
-        bare=len(folders - kept),
+        folders_without_image=len(folders - folders_with_image),
         folders=len(folders),
-        same=tuple(_same(by_kind["sound"], trained)),
+        duplicates=tuple(_duplicates(by_kind["ok"], trained)),
     )
 
 
-def look_at(root: Path, name: str, *, strict: bool) -> FileState:
-    """Return whether an image's file is there, not empty and within `root`, and where `strict` whether it decodes."""
+def check_file(root: Path, name: str, *, strict: bool) -> FileState:
+    """Return whether an image file exists, is not empty and inside `root`, and if `strict` whether it decodes."""
     try:
         path = path_inside(root, name)
         status = path.stat()
@@ -81,9 +81,9 @@ def look_at(root: Path, name: str, *, strict: bool) -> FileState:
         if not status.st_size:
             return FileState(name, "empty")
         if not strict:
-            return FileState(name, "sound")
+            return FileState(name, "ok")
         load_image(path)
-        return FileState(name, "sound", digest=sha256_of_file(path))
+        return FileState(name, "ok", digest=sha256_of_file(path))
     except (FileNotFoundError, NotADirectoryError):
         return FileState(name, "missing")
     except OSError as error:
@@ -92,28 +92,28 @@ def look_at(root: Path, name: str, *, strict: bool) -> FileState:
         return FileState(name, "unreadable", str(error))
 
 
-def _look_at_all(root: Path, strict: bool, names: Sequence[str]) -> list[FileState]:
-    return [look_at(root, name, strict=strict) for name in names]
+def _check_chunk(root: Path, strict: bool, names: Sequence[str]) -> list[FileState]:
+    return [check_file(root, name, strict=strict) for name in names]
 
 
-def _shared_out(
-    look: "partial[list[FileState]]", parts: Iterable[Sequence[str]], workers: int
+def _in_processes(
+    check: "partial[list[FileState]]", chunks: Iterable[Sequence[str]], workers: int
 ) -> Iterator[list[FileState]]:
     if workers == 0:
-        yield from map(look, parts)
+        yield from map(check, chunks)
         return
     try:
-        # spawned, because a forked child would inherit the threads of whatever the caller has loaded
+        # spawn: a forked child would inherit the threads of the caller's libraries
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(look, parts)
+            yield from pool.map(check, chunks)
     except BrokenProcessPool as error:
         raise UserError(
-            "a process that decodes images has ended; where memory is short use fewer --workers, and run it again"
+            "a process that decodes images was killed; if memory is short use fewer --workers, then run it again"
         ) from error
 
 
-def _same(states: Iterable[FileState], trained: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the first image of training and of the test for all bytes that stand in both."""
+def _duplicates(states: Iterable[FileState], trained: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield the first training and the first test image of all contents that both have."""
     by_digest: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for state in states:
         if state.digest:

@@ -1,4 +1,4 @@
-"""Commands of part caches: `cache verify | stats | merge`, and, from their own file, `export | import`."""
+"""The commands `cache verify | stats | merge`; `cache export | import` are in `cache_exchange`."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from data_cache.commands.cache_exchange import cache_export, cache_import
 
 @click.group("cache")
 def cache() -> None:
-    """Look after part caches, and exchange them with other tools."""
+    """Inspect, merge and convert part caches."""
 
 
 cache.add_command(cache_export)
@@ -20,14 +20,14 @@ cache.add_command(cache_import)
 
 @cache.command("verify")
 @click.argument("paths", type=FILE, nargs=-1, required=True, metavar="FILE [FILE ...]")
-@click.option("--dataset", default=None, help="Compare names and image sizes with this data set's, too.")
+@click.option("--dataset", default=None, help="Also compare names and image sizes with this data set.")
 @data_root_option
 @json_option
 def cache_verify(paths: tuple[Path, ...], dataset: str | None, data_root: Path, as_json: bool) -> None:
-    """Read part caches, hash, order and ranges included, check their fingerprints, and count what they hold.
+    """Verify the hash, arrays and fingerprint of part caches, and count their images and parts.
 
-    With --dataset: an image that is missing in the cache, or has another size now, is a fault; one that only the cache
-    has is told.
+    With --dataset, an image that is missing in the cache or now has another size is an error; images that only the
+    cache has are noted.
 
     \b
     Examples:
@@ -38,23 +38,24 @@ def cache_verify(paths: tuple[Path, ...], dataset: str | None, data_root: Path, 
     from data_cache.datasets.catalogue import load_dataset
     from data_cache.parts.verification import verify_cache
 
-    table = None if dataset is None else load_dataset(dataset, data_root)
-    found = [verify_cache(path, table) for path in paths]
-    bad = [result for result in found if not result.sound]
+    loaded = None if dataset is None else load_dataset(dataset, data_root)
+    results = [verify_cache(path, loaded) for path in paths]
+    invalid = [result for result in results if not result.valid]
     if as_json:
-        click.echo(json.dumps([result.to_dict() for result in found]))
-    elif len(found) > 1 or not bad:
-        click.echo("\n".join(result.line() for result in found))
-    if bad:
-        raise UserError(bad[0].line() if len(found) == 1 else f"{len(bad)} of {len(found)} part caches are bad")
+        click.echo(json.dumps([result.to_dict() for result in results]))
+    elif len(results) > 1 or not invalid:
+        click.echo("\n".join(result.line() for result in results))
+    if invalid:
+        many = f"{len(invalid)} of {len(results)} part caches are invalid"
+        raise UserError(invalid[0].line() if len(results) == 1 else many)
 
 
 @cache.command("stats")
 @click.argument("path", type=FILE, metavar="FILE")
-@click.option("--output", type=FOLDER, default=None, help="Folder that gets stats.json and stats.png.")
+@click.option("--output", type=FOLDER, default=None, help="Folder for stats.json and stats.png.")
 @json_option
 def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
-    """Count the images, parts, scores and sizes in a part cache.
+    """Show statistics of a part cache: images, parts, scores and sizes.
 
     \b
     Examples:
@@ -81,10 +82,10 @@ def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
 @click.option("--dataset", default=None, help="Data set of the result; default: the one that all inputs share.")
 @json_option
 def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_json: bool) -> None:
-    """Join part caches that one detector made, of several folders or on several machines, to the cache OUT.
+    """Merge part caches of the same detector, from several folders or machines, into the cache OUT.
 
-    The inputs' fingerprints must agree in all but the images. An image may be in two of them only with the same boxes.
-    PREFIX=IN puts PREFIX/ before the names of IN, for folders whose files have equal names.
+    The fingerprints of the inputs may differ only in their images. If two of them have the same image, its boxes must
+    be equal. PREFIX=IN adds PREFIX/ to the names of IN, for folders with equal file names.
 
     \b
     Examples:
@@ -96,7 +97,7 @@ def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_j
     from data_cache.parts.packing import write_cache
 
     merged = merge_caches([parse_source(text) for text in inputs], None if dataset is None else dataset_label(dataset))
-    write_cache(output, merged, "delete it, or name another OUT")
+    write_cache(output, merged, "delete it, or choose another OUT")
     counts = {"images": len(merged.names), "parts": int((merged.labels >= 0).sum())}
     if as_json:
         click.echo(json.dumps({"output": str(output), "inputs": len(inputs), **counts}))

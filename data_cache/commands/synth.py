@@ -19,15 +19,17 @@ DEFAULT = ParameterSource.DEFAULT
     type=click.IntRange(2),
     default=5,
     show_default=True,
-    help="That see a vehicle, on average.",
+    help="Mean number of cameras that see a vehicle.",
 )
-@click.option("--images-per-camera", type=click.IntRange(1), default=2, show_default=True, help="Of each vehicle.")
+@click.option(
+    "--images-per-camera", type=click.IntRange(1), default=2, show_default=True, help="Images of a vehicle per camera."
+)
 @click.option(
     "--fleet-size",
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="Vehicles alike in body, trim and colour.",
+    help="Vehicles that share body, trim and colour.",
 )
 @click.option("--image-size", type=int, default=200, show_default=True, help="Median image width in pixels.")
 @click.option(
@@ -35,12 +37,12 @@ DEFAULT = ParameterSource.DEFAULT
     type=click.Choice(["synthetic", "veri", "vehicleid", "vric", "veriwild"]),
     default="synthetic",
     show_default=True,
-    help="The data set whose folders and list files to take; `--dataset` of that name reads it.",
+    help="Data set whose folders and list files are imitated; read it with `--dataset` of that name.",
 )
 @click.option(
     "--fixed",
     type=click.Choice(["fleets480"]),
-    help="A set that results are told of, by name: its sizes and its seed are fixed.",
+    help="A named set of published results, with fixed sizes and seed.",
 )
 @click.option("--preview", is_flag=True, help="Also write preview.png, a contact sheet with part boxes.")
 @seed_option
@@ -48,10 +50,9 @@ DEFAULT = ParameterSource.DEFAULT
 def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, workers: int, **options: int) -> None:
     """Render the synthetic data set into DATA_ROOT/synthetic: near-identical vehicles with exact part boxes.
 
-    With --layout the same vehicles lie in the folders of a public benchmark, with its list files, so that its reader
-    and its protocol can be tried without it. The lists keep their official names (test_list_800.txt, test_3000.txt)
-    though they name few vehicles: a third, two thirds and all that are for testing. What lies there already, and is not
-    of this command, is never touched.
+    --layout writes the same vehicles in the folders and list files of a public benchmark, so that its reader and
+    protocol can be tried without it. The lists keep their official names (test_list_800.txt, test_3000.txt) but have
+    fewer vehicles: a third, two thirds and all of the test vehicles. Existing files of other origin are never touched.
 
     \b
     Examples:
@@ -64,7 +65,7 @@ def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, worker
 
     given = [name for name in options if click.get_current_context().get_parameter_source(name) is not DEFAULT]
     if fixed is not None and given:
-        raise click.UsageError(f"--fixed {fixed} chooses --{given[0].replace('_', '-')} itself; leave one of them out")
+        raise click.UsageError(f"--fixed {fixed} and --{given[0].replace('_', '-')} cannot be combined")
     settings = SyntheticSettings(**options) if fixed is None else FIXED[fixed]
     chosen = LAYOUTS[layout]
     root = write_synthetic(settings, data_root / chosen.folders[0], workers=workers, layout=chosen)

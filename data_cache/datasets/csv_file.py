@@ -1,4 +1,4 @@
-"""Data sets listed in a CSV: a user's own pictures, and the renderer's."""
+"""Data sets listed in a CSV file: a user's own pictures, and rendered ones."""
 
 import io
 from pathlib import Path
@@ -8,15 +8,53 @@ import pandas as pd
 
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular
-from data_cache.datasets.dataset import COLUMNS, Reading
-from data_cache.datasets.lists import refuse_strange_name
+from data_cache.datasets.dataset import COLUMNS, ParsedLists
+from data_cache.datasets.lists import require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
 
-MARK = "synthetic.json"
+RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
+
+
+def read_folder(csv: Path) -> ParsedLists:
+    """Read a user's CSV. Junk applies if it has cameras; there is no test if it names no query or no gallery image."""
+    table = read_csv(csv)
+    split = fixed_split(table, same_camera_is_junk=bool((table["camera_id"] >= 0).any()))
+    return ParsedLists(table, {"test": split} if len(split.query) and len(split.gallery) else {})
+
+
+def read_synthetic(root: Path) -> ParsedLists:
+    """Read the rendered data set: three nested tests, with junk as in VeRi-776."""
+    remedy = f"`python cli.py synth --data-root {root.parent}`"
+    if not is_rendered(root):
+        raise UserError(f"{root}: no finished synthetic data set; make it with {remedy}")
+    table = read_csv(root / "images.csv")
+    settings = read_json(root / RENDERING_FILE)
+    if not isinstance(settings, dict):
+        raise UserError(f"{root / RENDERING_FILE}: damaged; delete {root} and make it again with {remedy}")
+    if settings.get("images", len(table)) != len(table):
+        raise UserError(
+            f"{root / 'images.csv'}: {len(table)} images of {short_repr(settings['images'])}; "
+            f"delete {root} and make it again with {remedy}"
+        )
+    vehicles = np.array(sorted(set(table["vehicle_id"][table["split"] != "train"])))
+    sizes = {"small": max(1, len(vehicles) // 3), "medium": max(1, 2 * len(vehicles) // 3), "large": len(vehicles)}
+    splits: dict[str, Split] = {
+        split: fixed_split(table, same_camera_is_junk=True, within=table["vehicle_id"].isin(set(vehicles[:size])))
+        for split, size in sizes.items()
+    }
+    return ParsedLists(table, splits)
+
+
+def is_rendered(root: Path) -> bool:
+    """Return whether the images below `root` were rendered, in whatever layout."""
+    return (root / RENDERING_FILE).exists()
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a data set's CSV (name, vehicle_id, camera_id, split, and any more). Raises UserError for what is wrong."""
+    """Read a data set's CSV: name, vehicle_id, camera_id, split, and any other columns.
+
+    Raises UserError, with the line if there is one, for whatever is missing or invalid.
+    """
     table = _parsed(path)
     missing = [column for column in COLUMNS if column not in table]
     if missing:
@@ -27,18 +65,18 @@ def read_csv(path: Path) -> pd.DataFrame:
     if unnamed.any():
         raise UserError(f"{path}, line {int(unnamed.argmax()) + 2}: name or vehicle_id is empty")
     for line, name in enumerate(table["name"], start=2):
-        refuse_strange_name(name, f"{path}, line {line}")
+        require_plain_name(name, f"{path}, line {line}")
     camera = pd.to_numeric(table["camera_id"].replace("", "-1"), errors="coerce")
-    wrong = ~((camera == camera.round()) & (camera.abs() < 2**53))  # NaN and infinity too
+    wrong = ~((camera == camera.round()) & (camera.abs() < 2**53))  # also NaN and infinity
     if wrong.any():
         line = int(wrong.argmax()) + 2
-        raise UserError(f"{path}, line {line}: camera_id must be a whole number, or empty where there is none")
+        raise UserError(f"{path}, line {line}: camera_id must be an integer, or empty if unknown")
     return table.assign(camera_id=camera.astype("int64"))
 
 
 def _parsed(path: Path) -> pd.DataFrame:
     try:
-        # index_col=False: pandas takes the first column for an index where every line ends with a comma
+        # index_col=False: if every line ends with a comma, pandas would use the first column as an index
         table = pd.read_csv(
             io.BytesIO(read_regular(path)), dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
         )
@@ -47,42 +85,3 @@ def _parsed(path: Path) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({str(error).strip()})") from error
     return table.fillna("")
-
-
-def read_folder(csv: Path) -> Reading:
-    """Read a user's CSV; junk where cameras are given, no test where it names no query or no gallery image."""
-    table = read_csv(csv)
-    split = fixed_split(table, same_camera_is_junk=bool((table["camera_id"] >= 0).any()))
-    return Reading(table, {"test": split} if len(split.query) and len(split.gallery) else {})
-
-
-def is_rendered(root: Path) -> bool:
-    """Whether the renderer made what lies there, in whatever layout."""
-    return (root / MARK).exists()
-
-
-def _require_whole(root: Path, table: pd.DataFrame) -> None:
-    """Raise UserError where the renderer's mark is damaged, or counts other images than its table has."""
-    remedy = f"delete {root} and make it again with `python cli.py synth --data-root {root.parent}`"
-    mark = read_json(root / MARK)
-    if not isinstance(mark, dict):
-        raise UserError(f"{root / MARK}: not the mark of a synthetic data set; {remedy}")
-    if mark.get("images", len(table)) != len(table):
-        raise UserError(f"{root / 'images.csv'}: {len(table)} images of {short_repr(mark['images'])}; {remedy}")
-
-
-def read_synthetic(root: Path) -> Reading:
-    """Read the renderer's data set: three tests, each within the next, and junk as in VeRi-776."""
-    if not is_rendered(root):
-        raise UserError(
-            f"{root}: no finished synthetic data set; make it with `python cli.py synth --data-root {root.parent}`"
-        )
-    table = read_csv(root / "images.csv")
-    _require_whole(root, table)
-    vehicles = np.array(sorted(set(table["vehicle_id"][table["split"] != "train"])))
-    sizes = {"small": max(1, len(vehicles) // 3), "medium": max(1, 2 * len(vehicles) // 3), "large": len(vehicles)}
-    splits: dict[str, Split] = {
-        split: fixed_split(table, same_camera_is_junk=True, within=table["vehicle_id"].isin(set(vehicles[:size])))
-        for split, size in sizes.items()
-    }
-    return Reading(table, splits)

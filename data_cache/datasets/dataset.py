@@ -1,4 +1,4 @@
-"""Data sets as one table, a row an image, with the protocols that may be evaluated on it."""
+"""A data set: one table with a row per image, and the protocols that can be evaluated on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,24 @@ COLUMNS = ["name", "vehicle_id", "camera_id", "split"]
 SPLITS = ("train", "query", "gallery", "test")
 
 
+class ParsedLists(NamedTuple):
+    """The result of a reader: table and splits as in `Dataset`, and list entries that repeat an image."""
+
+    table: pd.DataFrame
+    splits: dict[str, Split]
+    repeated: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images of vehicles.
 
-    `table` has the columns `name` (POSIX path below `root`: the key everywhere), `vehicle_id` (text, as the data set
-    writes it), `camera_id` (-1 where there is none), `split` (train | query | gallery | test) and what else is known,
-    as text: `colour`, `type`, `model`, `time`. `splits` names the tests that can be run, the default last.
-    `released` tells that its authors' lists say so: a fault in them is remarked, not refused, because every published
-    number has it too. `rendered` tells that the renderer made it, in whatever layout. `repeated` tells the entries by
-    which a list names an image again; the table has it once.
+    `table` has the columns `name` (POSIX path below `root`, the key everywhere), `vehicle_id` (text as in the lists),
+    `camera_id` (-1 if unknown), `split` (train | query | gallery | test), and optional text columns: `colour`, `type`,
+    `model`, `time`. `splits` are the tests by name, the default last.
+    `released`: the table comes from the authors' lists, whose problems are reported but not refused, because published
+    results share them. `rendered`: the images are synthetic, in whatever layout. `repeated`: list entries that name an
+    image again; the table has it once.
     """
 
     name: str
@@ -37,43 +45,35 @@ class Dataset:
     repeated: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse doubled names and unknown splits."""
-        doubled = self.table["name"][self.table["name"].duplicated()]
-        if len(doubled):
-            raise UserError(f"{self.root}: {len(doubled)} images are listed twice, first {doubled.iloc[0]}")
-        strange = sorted(set(self.table["split"]) - set(SPLITS))
-        if strange:
-            raise UserError(f"{self.root}: unknown split {strange[0]!r}; a split is one of {', '.join(SPLITS)}")
+        """Raise UserError for duplicate names and unknown splits."""
+        duplicates = self.table["name"][self.table["name"].duplicated()]
+        if len(duplicates):
+            raise UserError(f"{self.root}: {len(duplicates)} images are listed twice, first {duplicates.iloc[0]}")
+        wrong = sorted(set(self.table["split"]) - set(SPLITS))
+        if wrong:
+            raise UserError(f"{self.root}: unknown split {wrong[0]!r}; use one of {', '.join(SPLITS)}")
 
     def path(self, name: str) -> Path:
-        """Return where an image lies. Raises ImageError for a name that leads out of the root."""
+        """Return the path of an image. Raises ImageError if the name points outside the root."""
         return path_inside(self.root, name)
 
     def names(self) -> list[str]:
-        """Return all image names, sorted: the order of the part cache."""
+        """Return all image names, sorted as in the part cache."""
         return sorted(self.table["name"])
 
     def default_split(self) -> str:
-        """Return the last test: the largest, and of VeRi-776 the one that ranks images."""
+        """Return the last test: the largest one, and for VeRi-776 the one that ranks images."""
         if not self.splits:
             raise UserError(f"{self.root}: nothing to evaluate, the data set lists no query or no gallery images")
         return list(self.splits)[-1]
 
     def protocol(self, split: str, *, draws: int = 10, seed: int = 0) -> Protocol:
-        """Return the trials of a test. Raises UserError for a split that the data set does not have."""
+        """Return the trials of a test. Raises UserError if the data set has no such split."""
         if split not in self.splits:
             raise unknown(f"split of {self.name}", split, self.splits)
         return self.splits[split].protocol(split, draws, seed)
 
 
 def is_stand_in(dataset: Dataset) -> bool:
-    """Whether rendered vehicles lie where a benchmark's photographs belong; its figures must never pass for those."""
+    """Return whether rendered images replace a benchmark's photographs; results must never be mistaken for its own."""
     return dataset.rendered and dataset.name != "synthetic"
-
-
-class Reading(NamedTuple):
-    """What a reader found: table and splits as in `Dataset`, and a line for each entry that a list repeats."""
-
-    table: pd.DataFrame
-    splits: dict[str, Split]
-    repeated: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""List files: lines of fields, and names of images, which must be plain paths below the data set's folder."""
+"""List files: lines of fields that name images, which must be plain paths below the data set's folder."""
 
 import re
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from typing import NamedTuple
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_regular
 
-LONGEST_NAME = 255  # bytes of UTF-8 between two slashes, as file systems allow
+MAX_NAME_BYTES = 255  # UTF-8 bytes between two slashes, the limit of file systems
 BLANKS = re.compile(r"[ \t]+")
 NUMBER = re.compile(r"[0-9]{1,9}")
 DRIVE = re.compile(r"[A-Za-z]:/")
-# what ends a line, moves the cursor or is half a character: none can stand in a name that is told in one line
+# line ends, terminal control and lone surrogates: a name with one of these cannot be printed on one line
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Entry(NamedTuple):
-    """A line of a list file, split at blanks; `number` counts from 1, empty lines left out."""
+    """A line of a list file, split at blanks; `number` counts non-empty lines from 1."""
 
     number: int
     fields: list[str]
 
 
 class ImageList(NamedTuple):
-    """A list of images, each named by the first field of its entry; `repeated` tells the entries that were dropped."""
+    """A list of images, each named by the first field of its entry; `repeated` describes entries that were dropped."""
 
     path: Path
     entries: tuple[Entry, ...]
@@ -33,15 +33,15 @@ class ImageList(NamedTuple):
 
 
 def read_image_list(path: Path, fields: int = 1) -> ImageList:
-    """Read a list of images; of those listed twice the first entry counts, whether with `.jpg` or without.
+    """Read a list of images. If an image is listed twice, with or without `.jpg`, its first entry is kept.
 
-    Raises UserError, with the list and the entry, for a name that is no path below the folder and for too few fields.
+    Raises UserError with list and entry if a name is not a plain path or an entry has fewer than `fields` fields.
     """
     kept: dict[str, Entry] = {}
     repeated = []
     for entry in read_entries(path, fields):
         name = entry.fields[0]
-        refuse_strange_name(name, f"{path}, entry {entry.number}")
+        require_plain_name(name, f"{path}, entry {entry.number}")
         key = name.removesuffix(".jpg")
         if key in kept:
             repeated.append(f"{path.name}, entry {entry.number}: {name}")
@@ -49,25 +49,23 @@ def read_image_list(path: Path, fields: int = 1) -> ImageList:
     return ImageList(path, tuple(kept.values()), tuple(repeated))
 
 
-def read_entries(path: Path, fields: int) -> list[Entry]:
-    """Return the entries of a list file. Raises UserError, with the entry, where one has fewer fields than that."""
-    entries = [Entry(number, line) for number, line in enumerate(list_lines(path), start=1)]
-    for number, found in entries:
-        if len(found) < fields:
-            raise UserError(f"{path}, entry {number}: {fields} fields are needed, {len(found)} found")
+def read_entries(path: Path, fields: int = 1) -> list[Entry]:
+    """Return the non-empty lines of a list file, split at blanks; a BOM and CRLF are accepted.
+
+    Raises UserError with the entry if one has fewer than `fields` fields.
+    """
+    stripped = (line.strip(" \t") for line in list_text(path).split("\n"))
+    entries = [Entry(number, BLANKS.split(line)) for number, line in enumerate(filter(None, stripped), start=1)]
+    for number, values in entries:
+        if len(values) < fields:
+            raise UserError(f"{path}, entry {number}: {fields} fields are needed, {len(values)} found")
     return entries
 
 
-def list_lines(path: Path) -> list[list[str]]:
-    """Return a list file's lines, each split at blanks; BOM, CRLF and empty lines are understood."""
-    stripped = (line.strip(" \t") for line in list_text(path).split("\n"))
-    return [BLANKS.split(line) for line in stripped if line]
-
-
 def list_text(path: Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
-    """Return the text of a list file in the first encoding that fits, its lines ended by a line feed alone.
+    """Return the text of a list file in the first encoding that fits, with line feeds as line ends.
 
-    Raises UserError where the file is missing, no regular file, or in none of these encodings.
+    Raises UserError if the file is missing, not regular, or in none of these encodings.
     """
     try:
         data = read_regular(path)
@@ -79,27 +77,27 @@ def list_text(path: Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
     raise UserError(f"{path}: list file cannot be read (not UTF-8)")
 
 
-def refuse_strange_name(name: str, where: str) -> None:
-    r"""Raise UserError, which begins with `where`, for a name that is no plain path below the data set's folder.
+def require_plain_name(name: str, where: str) -> None:
+    r"""Raise UserError, starting with `where`, unless `name` is a plain path below the data set's folder.
 
-    That is: absolute, with `..`, a backslash or a control character, empty, or longer than a file's name can be; or
-    with a step `.` or an empty one, which would make two names of one image. Links are not looked at here:
-    `data_cache.images.loading.path_inside` refuses those that lead out.
+    Refused are absolute paths, `..`, backslashes, control characters, empty names and names too long for a file; also
+    `.` and empty steps, which would give an image a second name. Links that lead out are detected by
+    `data_cache.images.loading.path_inside`, not here.
 
-    >>> refuse_strange_name("../a\n.jpg", "list.txt, entry 3")
+    >>> require_plain_name("../a\n.jpg", "list.txt, entry 3")
     Traceback (most recent call last):
     data_cache.base.errors.UserError: list.txt, entry 3: '../a\n.jpg' is not a relative path below the data set's folder
     """
     steps = name.split("/")
-    strange = name.startswith("/") or ".." in steps or "\\" in name or CONTROL.search(name) or DRIVE.match(name)
-    if not name or strange or max(len(step.encode()) for step in steps) > LONGEST_NAME:
+    unsafe = name.startswith("/") or ".." in steps or "\\" in name or CONTROL.search(name) or DRIVE.match(name)
+    if not name or unsafe or max(len(step.encode()) for step in steps) > MAX_NAME_BYTES:
         raise UserError(f"{where}: {short_repr(name)} is not a relative path below the data set's folder")
-    if "" in steps or "." in steps:  # another spelling of a name would pass for another image
-        raise UserError(f"{where}: {short_repr(name)} has steps that lead nowhere; write it without . and //")
+    if "" in steps or "." in steps:
+        raise UserError(f"{where}: {short_repr(name)} contains empty steps; write it without . and //")
 
 
 def camera_number(text: str, where: str) -> int:
-    """Return a camera's number. Raises UserError, which begins with `where`, for anything else."""
+    """Return a camera's number. Raises UserError, starting with `where`, if `text` is anything else."""
     if not NUMBER.fullmatch(text):
-        raise UserError(f"{where}: {short_repr(text)} is no camera number")
+        raise UserError(f"{where}: {short_repr(text)} is not a camera number")
     return int(text)

@@ -1,4 +1,4 @@
-"""Problems that the lists of a data set would cause in training or testing."""
+"""Problems in a data set's lists that would spoil training or testing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,65 +7,59 @@ from data_cache.datasets.dataset import Dataset
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a data set's lists would do to training and testing.
+class ListProblems:
+    """Vehicles in both training and test, queries without a match by test, and the problems as lines.
 
-    `shared` are vehicles in both; `unmatched` has, for each test with any, the queries without a match; `faults` are
-    the lines for which training is refused, `remarks` those that only tell.
+    Training is refused if there are `errors`; `warnings` are only shown.
     """
 
-    shared: tuple[str, ...]
-    unmatched: Mapping[str, tuple[str, ...]]
-    faults: tuple[str, ...]
-    remarks: tuple[str, ...]
+    shared_vehicles: tuple[str, ...]
+    unmatched_queries: Mapping[str, tuple[str, ...]]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def faults(dataset: Dataset) -> list[str]:
-    """Return what would spoil training or testing; see `findings`."""
-    return list(findings(dataset).faults)
+def list_problems(dataset: Dataset) -> ListProblems:
+    """Find repeated entries, vehicles in training and test, empty queries or galleries, and queries without a match.
 
-
-def findings(dataset: Dataset) -> Findings:
-    """Look for entries listed twice, vehicles in training and test, an empty part, queries without a match.
-
-    Only what a test ranks counts as test: a picture may be listed for its parts alone.
-    In released lists single queries without a match are a remark (12 of VERI-Wild's 3,000 small ones have none); a test
-    in which none has one is a fault everywhere.
+    Only images that a test ranks count as test images: others may be listed for their parts. In released lists, single
+    queries without a match are a warning (12 of the 3,000 in VERI-Wild's small test); a test without any match is
+    always an error.
     """
-    table, wrong, told = dataset.table, [], []
+    table, errors, warnings = dataset.table, [], []
     if dataset.repeated:
-        wrong.append(
+        errors.append(
             f"{len(dataset.repeated)} images are listed again, first in {dataset.repeated[0]}; remove the line"
         )
     protocols = {split: dataset.protocol(split, draws=1) for split in dataset.splits}
     trained = set(table["vehicle_id"][table["split"] == "train"])
-    tested = {row for protocol in protocols.values() for row in protocol.rows()}
-    shared = sorted(trained & set(table["vehicle_id"].iloc[sorted(tested)]))
+    tested_rows = {row for protocol in protocols.values() for row in protocol.rows()}
+    shared = sorted(trained & set(table["vehicle_id"].iloc[sorted(tested_rows)]))
     if shared:
-        wrong.append(f"{len(shared)} vehicles are in both train and test, first {shared[0]}")
+        errors.append(f"{len(shared)} vehicles are in both train and test, first {shared[0]}")
     unmatched = {}
     for split, protocol in protocols.items():
         trial = protocol.trials[0]
-        wrong += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
-        lonely = queries_without_match(dataset, split)
-        if not lonely:
+        errors += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
+        queries = queries_without_match(dataset, split)
+        if not queries:
             continue
-        unmatched[split] = tuple(lonely)
-        if dataset.released and len(lonely) < len(trial.query):
-            told.append(f"{split}: {len(lonely)} queries have no match and do not count, first {lonely[0]}")
+        unmatched[split] = tuple(queries)
+        if dataset.released and len(queries) < len(trial.query):
+            warnings.append(f"{split}: {len(queries)} queries have no match and do not count, first {queries[0]}")
         else:
-            wrong.append(f"{split}: {len(lonely)} of {len(trial.query)} queries have no match, first {lonely[0]}")
-    return Findings(tuple(shared), unmatched, tuple(wrong), tuple(told))
+            errors.append(f"{split}: {len(queries)} of {len(trial.query)} queries have no match, first {queries[0]}")
+    return ListProblems(tuple(shared), unmatched, tuple(errors), tuple(warnings))
 
 
 def queries_without_match(dataset: Dataset, split: str) -> list[str]:
-    """Return the names of a test's queries whose vehicle is nowhere in the gallery, junk aside."""
+    """Return the names of a test's queries whose vehicle has no gallery image other than junk."""
     table, protocol = dataset.table, dataset.protocol(split, draws=1)
     trial = protocol.trials[0]
     cameras = table.iloc[trial.gallery].groupby("vehicle_id")["camera_id"].agg(set).to_dict()
-    lonely = []
+    unmatched = []
     for name, vehicle, camera in table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].to_numpy().tolist():
-        junk = {camera} if protocol.same_camera_is_junk and camera >= 0 else set()  # -1: not known
+        junk = {camera} if protocol.same_camera_is_junk and camera >= 0 else set()
         if not cameras.get(vehicle, set()) - junk:
-            lonely.append(str(name))
-    return lonely
+            unmatched.append(str(name))
+    return unmatched

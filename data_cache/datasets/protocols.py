@@ -1,4 +1,4 @@
-"""Retrieval protocols: which rows of a data set's table are queries, which are gallery, and which pairs are junk."""
+"""Retrieval protocols: which rows of a data set's table are queries and gallery, and which pairs are junk."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ Rows = NDArray[np.int64]
 class Trial:
     """One retrieval test: row numbers of the table, queries (Q,) and gallery (G,).
 
-    Where `tracks` (T,) is given, what is ranked are the T tracks (images of one vehicle by one camera), not the images:
-    track t is gallery[tracks[t] : tracks[t + 1]], the last to the end, and its score is that of its best image.
+    With `tracks` (T,), tracks (images of one vehicle from one camera) are ranked instead of images: track t is
+    gallery[tracks[t] : tracks[t + 1]], the last one up to the end, and its score is that of its best image.
     """
 
     query: Rows
@@ -24,7 +24,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Trials that are scored alike and averaged; junk = gallery images of the query's vehicle by the query's camera."""
+    """Trials whose scores are averaged; junk = gallery images of the query's vehicle from the query's camera."""
 
     split: str
     trials: tuple[Trial, ...]
@@ -32,34 +32,34 @@ class Protocol:
     seed: int | None = None
 
     def rows(self) -> Rows:
-        """Return the rows that any trial uses, sorted, each once."""
+        """Return the rows that any trial uses, sorted and unique."""
         used = [rows for trial in self.trials for rows in (trial.query, trial.gallery)]
         return np.asarray(np.unique(np.concatenate(used)))
 
 
 @dataclass(frozen=True)
 class FixedSplit:
-    """A protocol whose query and gallery are given by the data set (VeRi-776, VRIC, VERI-Wild, a CSV)."""
+    """Query and gallery as given by the data set (VeRi-776, VRIC, VERI-Wild, a CSV); `tracks` as in `Trial`."""
 
     query: Rows
     gallery: Rows
     same_camera_is_junk: bool
-    tracks: Rows | None = None  # see `Trial`
+    tracks: Rows | None = None
 
     def protocol(self, split: str, draws: int, seed: int) -> Protocol:
-        """Return the one trial; `draws` and `seed` do not matter here."""
+        """Return the only trial; `draws` and `seed` are ignored."""
         return Protocol(split, (Trial(self.query, self.gallery, self.tracks),), self.same_camera_is_junk)
 
 
 @dataclass(frozen=True)
 class DrawnSplit:
-    """VehicleID's protocol: a random image of each vehicle is the gallery, all others are queries; no junk."""
+    """VehicleID's protocol: one random image per vehicle is the gallery, all others are queries; no junk."""
 
     rows: Rows
     vehicles: NDArray[np.int64]
 
     def protocol(self, split: str, draws: int, seed: int) -> Protocol:
-        """Return `draws` trials, each drawn with its own generator from (seed, number of the draw)."""
+        """Return `draws` trials, each drawn by its own generator, seeded with (seed, index of the draw)."""
         trials = tuple(self._draw(np.random.default_rng((seed, draw))) for draw in range(draws))
         return Protocol(split, trials, same_camera_is_junk=False, seed=seed)
 
@@ -82,7 +82,7 @@ def rows_where(condition: "pd.Series[bool]") -> Rows:
 def fixed_split(
     table: pd.DataFrame, *, same_camera_is_junk: bool, within: "pd.Series[bool] | None" = None
 ) -> FixedSplit:
-    """Return the split told by the table's `split` column, restricted to the rows `within`."""
+    """Return the queries and gallery of the table's `split` column, restricted to the rows `within`."""
     chosen = pd.Series(True, index=table.index) if within is None else within
     return FixedSplit(
         rows_where((table["split"] == "query") & chosen),

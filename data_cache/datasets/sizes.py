@@ -1,9 +1,9 @@
-"""How large the four benchmarks are: by their authors' released lists, and by the text of the PGAN paper.
+"""Sizes of the four benchmarks, according to their released lists and to the PGAN paper.
 
-Released lists: the pages and list files of the data sets (VehicleID: the README of its archive; VERI-Wild's small test:
-counted in the released lists, the sum of its parts). Paper: arXiv 1909.06023, section 4.1; its figures of VehicleID are
-those of CVPR 2016, from before the authors took vehicles with false plates out, and its 41,816 for VERI-Wild's small
-test has two digits the wrong way round. A part is `train`, a test, the query or the gallery of a test, or `all`.
+Released: the web pages and list files of the data sets (VehicleID: the README of its archive; VERI-Wild's small test:
+counted in the released lists, the sum of its parts). Paper: arXiv 1909.06023, section 4.1; its numbers for VehicleID
+are those of CVPR 2016, before the authors removed vehicles with false plates, and its 41,816 for VERI-Wild's small test
+has two digits swapped. Keys are `train`, a test, the query or gallery of a test, or `all`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Size:
-    """Counts of images, vehicles and cameras; None where the source does not tell."""
+    """Counts of images, vehicles and cameras; None if the source does not give it."""
 
     images: int | None = None
     vehicles: int | None = None
@@ -84,8 +84,8 @@ PAPER: dict[str, Sizes] = {
     },
 }
 
-# what to do about missing images, where more is known than that they belong below the root
+# remedies for missing images that say more than where to put them
 REMEDIES = {
-    "veriwild": "its archive has 23 parts, and without some of them 39,385 of the 40,671 folders come out: fetch all "
-    "parts and unpack them again",
+    "veriwild": "its archive has 23 parts, without some of which only 39,385 of the 40,671 folders are unpacked: "
+    "download all parts and unpack them again",
 }

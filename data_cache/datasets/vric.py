@@ -1,26 +1,25 @@
-"""Reader of VRIC, from the folders and list files of its authors."""
+"""Reader of VRIC in its authors' folders and list files."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from data_cache.datasets.dataset import COLUMNS, Reading
+from data_cache.datasets.dataset import COLUMNS, ParsedLists
 from data_cache.datasets.lists import camera_number, read_image_list
 from data_cache.datasets.protocols import fixed_split
 
 
-def read_vric(root: Path) -> Reading:
-    """Read VRIC: line `image vehicle camera`; one probe and one gallery image a test vehicle."""
+def read_vric(root: Path) -> ParsedLists:
+    """Read VRIC: lines `image vehicle camera`; each test vehicle has one probe and one gallery image."""
     rows = []
     repeated: tuple[str, ...] = ()
     for split, part in (("train", "train"), ("query", "probe"), ("gallery", "gallery")):
-        found = read_image_list(root / f"vric_{part}.txt", 3)
-        repeated += found.repeated
-        for number, (image, vehicle, camera, *_) in found.entries:
-            # train and test number their vehicles independently from 1
+        images = read_image_list(root / f"vric_{part}.txt", 3)
+        repeated += images.repeated
+        for number, (image, vehicle, camera, *_) in images.entries:
+            # training and test vehicles are both numbered from 1
             label = vehicle if split == "train" else f"test-{vehicle}"
-            rows.append(
-                (f"{part}_images/{image}", label, camera_number(camera, f"{found.path}, entry {number}"), split)
-            )
+            camera_id = camera_number(camera, f"{images.path}, entry {number}")
+            rows.append((f"{part}_images/{image}", label, camera_id, split))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return Reading(table, {"test": fixed_split(table, same_camera_is_junk=False)}, repeated)
+    return ParsedLists(table, {"test": fixed_split(table, same_camera_is_junk=False)}, repeated)

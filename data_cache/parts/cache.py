@@ -1,4 +1,4 @@
-"""The part cache, schema 1: the boxes of stage one for every image of a data set, packed in one HDF5 file."""
+"""The part cache, schema 1: the boxes of stage one for every image of a data set, in one HDF5 file."""
 
 import io
 import json
@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import UserError, printable
+from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, read_regular, sha256_of_bytes, write_atomically
-from data_cache.parts.hdf5 import FAULTS, read_numbers, read_texts
+from data_cache.parts.hdf5 import HDF5_ERRORS, read_array, read_strings
 
 SCHEMA = 1
 SEAL = "part cache, sha256 of what follows: "
@@ -26,10 +26,10 @@ ARRAYS = tuple(TYPES)
 
 @dataclass(frozen=True)
 class PartBoxes:
-    """Part boxes of N images, at most K an image, the most confident first.
+    """Part boxes of N images, at most K per image, the most confident first.
 
     names (N,) sorted and unique; image_size (N, 2) int32 width and height as stored; boxes (N, K, 4) float32 xyxy in
-    pixels, inside the image; scores (N, K) float32 descending; labels (N, K) int8 into `part_names`; empty places hold
+    pixels, inside the image; scores (N, K) float32 descending; labels (N, K) int8 into `part_names`; empty slots hold
     0, 0 and -1. status (N,) uint8: 0 parts found, 1 none found, 2 failed, with the reason in `failure` (N,).
     """
 
@@ -44,9 +44,9 @@ class PartBoxes:
     fingerprint: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse what breaks the contract above, naming the first image at fault. Raises UserError."""
-        count, places = self.labels.shape
-        shapes = {"image_size": (count, 2), "boxes": (count, places, 4), "scores": (count, places), "status": (count,)}
+        """Raise UserError, naming the first image, if the contract above is violated."""
+        count, slots = self.labels.shape
+        shapes = {"image_size": (count, 2), "boxes": (count, slots, 4), "scores": (count, slots), "status": (count,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise UserError(f"part cache: {name} has shape {getattr(self, name).shape}, expected {shape}")
@@ -54,51 +54,49 @@ class PartBoxes:
             raise UserError(f"part cache: {len(self.names)} names and {len(self.failure)} failures for {count} rows")
         if any(first >= second for first, second in zip(self.names, self.names[1:], strict=False)):
             raise UserError("part cache: the names are not sorted and unique")
-        for reason, wrong in self._faults().items():
+        for reason, wrong in self._violations().items():
             if wrong.any():
                 raise UserError(f"part cache: {self.names[int(wrong.argmax())]}: {reason}")
 
-    def _faults(self) -> dict[str, NDArray[np.bool_]]:
+    def _violations(self) -> dict[str, NDArray[np.bool_]]:
+        """Return for each rule the rows (N,) that violate it."""
         empty = self.labels < 0
         limit = np.concatenate([self.image_size, self.image_size], axis=1)[:, None, :]
         low, high = self.boxes[..., :2], self.boxes[..., 2:]
         misplaced = (~np.isfinite(self.boxes) | (self.boxes < 0) | (self.boxes > limit)).any(-1) | (high <= low).any(-1)
-        return {
-            "a box is not finite, without area or outside its image": (misplaced & ~empty).any(1),
-            "a score is not in [0, 1]": (~((self.scores >= 0) & (self.scores <= 1))).any(1),
-            "the scores do not descend": (np.diff(self.scores, axis=1) > 0).any(1),
-            "a label is unknown": ((self.labels < -1) | (self.labels >= len(self.part_names))).any(1),
-            "an empty place holds a box, a score or stands before a box": self._untidy(empty),
-            "the status is unknown": self.status > STATUS_FAILED,
-            "the status and the boxes differ": (self.status == STATUS_FOUND) == empty.all(1),
-            "the status and the failure differ": (self.status == STATUS_FAILED) != np.array(self.failure, dtype=bool),
-        }
-
-    def _untidy(self, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
         filled = (self.boxes != 0).any(-1) | (self.scores != 0)
         gap = empty[:, :-1] & ~empty[:, 1:]
-        return np.asarray((filled & empty).any(1) | gap.any(1))
+        return {
+            "a box is not finite, has no area or is outside its image": (misplaced & ~empty).any(1),
+            "a score is not in [0, 1]": (~((self.scores >= 0) & (self.scores <= 1))).any(1),
+            "the scores are not descending": (np.diff(self.scores, axis=1) > 0).any(1),
+            "a label is unknown": ((self.labels < -1) | (self.labels >= len(self.part_names))).any(1),
+            "an empty slot holds a box or a score, or precedes a box": (filled & empty).any(1) | gap.any(1),
+            "the status is unknown": self.status > STATUS_FAILED,
+            "status and boxes disagree": (self.status == STATUS_FOUND) == empty.all(1),
+            "status and failure disagree": (self.status == STATUS_FAILED) != np.array(self.failure, dtype=bool),
+        }
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.names)}  # milliseconds for 50,000 names: kept
+        return {name: row for row, name in enumerate(self.names)}
 
     @property
     def remedy(self) -> str:
-        """How it is made anew."""
+        """The command that makes the cache again."""
         return f"run `python cli.py {'cache import' if 'source' in self.fingerprint else 'detect'}` again"
 
     def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return the row of each name, (M,). Raises UserError for a name that the cache does not hold."""
-        place = self._row_of
-        missing = [name for name in names if name not in place]
+        """Return the row of each name, (M,). Raises UserError if the cache lacks a name."""
+        row_of = self._row_of
+        missing = [name for name in names if name not in row_of]
         if missing:
             raise UserError(f"part cache: {len(missing)} images are not in it, first {missing[0]}; {self.remedy}")
-        return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
+        return np.fromiter((row_of[name] for name in names), dtype=np.int64, count=len(names))
 
 
-def no_parts(names: Sequence[str]) -> PartBoxes:
-    """Return a cache with no box for any of the sorted names: for networks that look at none."""
+def empty_cache(names: Sequence[str]) -> PartBoxes:
+    """Return a cache without boxes for the sorted names, for networks that use none."""
     count = len(names)
     return PartBoxes(
         names=tuple(names),
@@ -113,10 +111,15 @@ def no_parts(names: Sequence[str]) -> PartBoxes:
     )
 
 
-def encode_parts(parts: PartBoxes) -> bytes:
-    """Return the HDF5 file of `parts`: the same parts give the same bytes.
+def write_parts(path: Path, parts: PartBoxes) -> None:
+    """Write the part cache atomically."""
+    write_atomically(path, encode_parts(parts))
 
-    The file is built in memory, because h5py ends the process when a disk fills up while it writes (h5py 914).
+
+def encode_parts(parts: PartBoxes) -> bytes:
+    """Return the HDF5 file of `parts`; equal parts give equal bytes.
+
+    The file is built in memory: h5py kills the process if the disk fills up while it writes (h5py issue 914).
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", track_order=False, userblock_size=SEAL_SIZE) as file:
@@ -135,9 +138,9 @@ def encode_parts(parts: PartBoxes) -> bytes:
 
 
 def _seal(content: bytes) -> bytes:
-    """Return the HDF5 user block: the hash of all that follows, to be verified before HDF5 sees the file.
+    """Return the HDF5 user block: the hash of the content, verified before HDF5 parses it.
 
-    HDF5's checksums leave out names, attributes and structure, where a flipped bit can end the process.
+    HDF5's checksums do not cover names, attributes and structure, where a flipped bit can crash the process.
     """
     return f"{SEAL}{sha256_of_bytes(content)}\n".encode().ljust(SEAL_SIZE, b"\0")
 
@@ -146,15 +149,10 @@ def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
     return (max(1, min(len(array), 4096)), *array.shape[1:])
 
 
-def write_parts(path: Path, parts: PartBoxes) -> None:
-    """Write the part cache as a whole or not at all."""
-    write_atomically(path, encode_parts(parts))
-
-
 def read_parts(path: Path) -> PartBoxes:
-    """Read a whole part cache into memory. Raises UserError where it is missing, damaged or of another schema."""
+    """Read a whole part cache into memory. Raises UserError if it is missing, damaged or of another schema."""
     if not is_there(path):
-        raise UserError(f"{path}: no part cache there; make it with `python cli.py detect`")
+        raise UserError(f"{path}: no such part cache; make it with `python cli.py detect`")
     try:
         data = read_regular(path)
         if data[:SEAL_SIZE] != _seal(data[SEAL_SIZE:]):
@@ -168,84 +166,32 @@ def read_parts(path: Path) -> PartBoxes:
             return PartBoxes(
                 part_names=_part_names(file.attrs["part_names"]),
                 fingerprint=dict(json.loads(file.attrs["fingerprint"])),
-                **{name: read_numbers(file, name, kind, len(data)) for name, kind in TYPES.items()},
-                names=read_texts(file, "name", len(data)),
-                failure=read_texts(file, "failure", len(data)),
+                **{name: read_array(file, name, kind, len(data)) for name, kind in TYPES.items()},
+                names=read_strings(file, "name", len(data)),
+                failure=read_strings(file, "failure", len(data)),
             )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except FAULTS as error:
+    except HDF5_ERRORS as error:
         raise UserError(
             f"{path}: damaged part cache ({str(error)[:200]}); delete it and run `python cli.py detect` again"
         ) from error
 
 
-def refuse_part_cache(path: Path, remedy: str) -> None:
-    """Raise UserError where `path` holds a part cache, whole or damaged: that may be hours of a detector's work."""
-    if not is_there(path):
-        return
-    try:
-        begins = read_regular(path, len(SEAL))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be used ({error.strerror or error}); {remedy}") from error
-    if begins == SEAL.encode():
-        raise UserError(f"{path}: holds a part cache, which is not written over; {remedy}")
-
-
 def _part_names(attribute: str) -> tuple[str, ...]:
     names = json.loads(attribute)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("part_names is no list of texts")
+        raise ValueError("part_names is not a list of strings")
     return tuple(names)
 
 
-def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
-    """Join caches, in order. Raises UserError where they differ in what made them, or their names are not sorted."""
-    first = pieces[0]
-    if any((piece.part_names, piece.fingerprint) != (first.part_names, first.fingerprint) for piece in pieces):
-        raise UserError("part cache: the pieces were made by different detectors")
-    return PartBoxes(
-        names=tuple(name for piece in pieces for name in piece.names),
-        failure=tuple(reason for piece in pieces for reason in piece.failure),
-        part_names=first.part_names,
-        fingerprint=first.fingerprint,
-        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ARRAYS},
-    )
-
-
-def require_fingerprint(
-    found: Mapping[str, Any],
-    wanted: Mapping[str, Any],
-    path: Path,
-    remedy: str = "delete it, or write to another place with --output",
-) -> None:
-    """Raise UserError, showing the first difference and the remedy, where a file was made by something else."""
-    if not isinstance(found, Mapping):  # as JSON from a file may be
-        raise UserError(f"{path}: damaged, it does not tell what made it; {remedy}")
-    difference = first_difference(found, wanted)
-    if difference is not None:
-        name, there, here = difference
-        raise UserError(
-            f"{path}: made with {printable(name)} = {printable(there)}, this run needs {printable(here)}; {remedy}"
-        )
-
-
-def first_difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """Return (dotted name, found, wanted) of the first value that differs, sorted by name; None where all agree.
-
-    A value that is missing is None, as one that older files do not tell.
-
-    >>> first_difference({"recipe": {"epochs": 9, "seed": 0}}, {"recipe": {"seed": 0, "epochs": 16}})
-    ('recipe.epochs', 9, 16)
-    """
-    for key in sorted({*found, *wanted}):
-        there, here = found.get(key), wanted.get(key)
-        if there == here:
-            continue
-        if isinstance(there, Mapping) and isinstance(here, Mapping):
-            within = first_difference(there, here)
-            if within is None:
-                continue
-            return f"{key}.{within[0]}", *within[1:]
-        return key, there, here
-    return None
+def refuse_part_cache(path: Path, remedy: str) -> None:
+    """Raise UserError if `path` is a part cache, even a damaged one: it may be hours of a detector's work."""
+    if not is_there(path):
+        return
+    try:
+        start = read_regular(path, len(SEAL))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be used ({error.strerror or error}); {remedy}") from error
+    if start == SEAL.encode():
+        raise UserError(f"{path}: is a part cache, which is not overwritten; {remedy}")

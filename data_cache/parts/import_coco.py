@@ -1,4 +1,4 @@
-"""Part caches from the boxes of any other detector, or drawn by hand, given as COCO JSON."""
+"""Import of part caches from COCO JSON: boxes of another detector, or drawn by hand."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,50 +23,50 @@ from data_cache.parts.coco import (
     read_index,
     required,
 )
-from data_cache.parts.packing import Imported, LooseBoxes, pack_boxes
-from data_cache.parts.verification import differing_names, first_of
+from data_cache.parts.packing import FlatBoxes, ImportResult, pack_boxes
+from data_cache.parts.verification import count_line, differing_names
 
-CERTAIN = 1.0  # the score of a box that has none: drawn by hand
+DEFAULT_SCORE = 1.0  # of boxes without one, drawn by hand
 COLUMNS = 7  # of a box: image, label, score, x0, y0, x1, y1
-Boxes = NDArray[np.float64]  # (M, COLUMNS)
+BoxArray = NDArray[np.float64]  # (M, COLUMNS)
 
 
-def import_coco(path: Path, *, dataset: Dataset | None, top_k: int) -> Imported:
-    """Return the boxes of a full COCO document; an annotation without `score` counts as certain.
+def import_coco(path: Path, *, dataset: Dataset | None, top_k: int) -> ImportResult:
+    """Import a COCO document with a row for every image; annotations without `score` get 1.
 
-    Every image of the file has a row. Raises UserError with the number of faults and the first of them.
+    Raises UserError with the number of invalid records and the first ones.
     """
     document = read_document(path)
     index, records = read_index(path, document), list_in(path, document, "annotations")
-    boxes = _boxes(path, "annotations", records, index, score_needed=False)
-    return _packed(path, boxes, index, {"file_sha256": sha256_of_file(path)}, dataset, top_k)
+    boxes = _read_boxes(path, "annotations", records, index, score_needed=False)
+    return _pack(path, boxes, index, {"file_sha256": sha256_of_file(path)}, dataset, top_k)
 
 
-def import_coco_results(results: Path, images: Path, *, dataset: Dataset | None, top_k: int) -> Imported:
-    """Return the boxes of a COCO results file, whose images and categories are those of the COCO file `images`.
+def import_coco_results(results: Path, images: Path, *, dataset: Dataset | None, top_k: int) -> ImportResult:
+    """Import a COCO results file whose images and categories are those of the COCO file `images`.
 
-    Every image of that file has a row. Raises UserError with the number of faults and the first of them.
+    Raises UserError with the number of invalid records and the first ones.
     """
     index = read_index(images, read_document(images))
     records = read_json(results)
     if not isinstance(records, list):
-        raise UserError(f"{results}: not COCO results (a JSON list); a full document is read with --coco")
-    boxes = _boxes(results, "results", records, index, score_needed=True)
+        raise UserError(f"{results}: not COCO results (a JSON list); use --coco for a full document")
+    boxes = _read_boxes(results, "results", records, index, score_needed=True)
     hashes = {"file_sha256": sha256_of_file(results), "images_sha256": sha256_of_file(images)}
-    return _packed(images, boxes, index, hashes, dataset, top_k)
+    return _pack(images, boxes, index, hashes, dataset, top_k)
 
 
-def _boxes(path: Path, key: str, records: list[Any], index: CocoIndex, *, score_needed: bool) -> Boxes:
-    """Return the boxes, the score NaN where there is none, not clipped. Raises UserError for the faults."""
+def _read_boxes(path: Path, key: str, records: list[Any], index: CocoIndex, *, score_needed: bool) -> BoxArray:
+    """Return the boxes, not clipped, with score NaN if missing. Raises UserError for invalid records."""
     image_of = {identity: row for row, identity in enumerate(index.images)}
     label_of = {identity: label for label, identity in enumerate(index.categories)}
     boxes: list[tuple[float, ...]] = []
-    found = faults_of(key, records, lambda record: boxes.append(_box(record, image_of, label_of, score_needed)))
-    raise_faults(path, found)
+    faults = faults_of(key, records, lambda record: boxes.append(_read_box(record, image_of, label_of, score_needed)))
+    raise_faults(path, faults)
     return np.array(boxes, dtype=np.float64).reshape(-1, COLUMNS)
 
 
-def _box(
+def _read_box(
     record: Any, image_of: Mapping[Identifier, int], label_of: Mapping[Identifier, int], score_needed: bool
 ) -> tuple[float, ...]:
     image, category = identifier(record, "image_id"), identifier(record, "category_id")
@@ -82,21 +82,21 @@ def _box(
     return image_of[image], label_of[category], score, *corners(record)
 
 
-def _packed(
-    path: Path, boxes: Boxes, index: CocoIndex, hashes: Mapping[str, str], dataset: Dataset | None, top_k: int
-) -> Imported:
+def _pack(
+    path: Path, boxes: BoxArray, index: CocoIndex, hashes: Mapping[str, str], dataset: Dataset | None, top_k: int
+) -> ImportResult:
     images = list(index.images.values())
     image, unscored = boxes[:, 0].astype(np.int64), np.isnan(boxes[:, 2])
-    # Clipped before float32, which cannot hold every number of a JSON file.
+    # clip first: numbers in JSON may exceed float32
     limit = np.array([(entry.width, entry.height) * 2 for entry in images], dtype=np.float64)[image]
     clipped = np.clip(boxes[:, 3:], 0, limit).astype(np.float32)
-    scores = np.where(unscored, CERTAIN, boxes[:, 2]).astype(np.float32)
-    found = LooseBoxes(image, clipped, scores, boxes[:, 1].astype(np.int64))
-    whole = found.take(np.asarray((clipped[:, 2:] > clipped[:, :2]).all(axis=1)))
+    scores = np.where(unscored, DEFAULT_SCORE, boxes[:, 2]).astype(np.float32)
+    all_boxes = FlatBoxes(image, clipped, scores, boxes[:, 1].astype(np.int64))
+    with_area = all_boxes.take(np.asarray((clipped[:, 2:] > clipped[:, :2]).all(axis=1)))
     parts = pack_boxes(
         images,
-        whole,
-        places=top_k,
+        with_area,
+        top_k=top_k,
         part_names=tuple(index.categories.values()),
         fingerprint={
             "source": "coco",
@@ -105,18 +105,18 @@ def _packed(
             "dataset": None if dataset is None else dataset.name,
         },
     )
+    beyond_top_k = len(with_area) - int((parts.labels >= 0).sum())
     counts = {
-        "boxes without area inside their image were dropped": len(found) - len(whole),
-        f"boxes beyond the {top_k} most confident of their image were left out": len(whole)
-        - int((parts.labels >= 0).sum()),
-        f"boxes without a score count as certain, {CERTAIN}": int(unscored.sum()),
+        "boxes without area inside their image were dropped": len(all_boxes) - len(with_area),
+        f"boxes beyond the {top_k} most confident of their image were left out": beyond_top_k,
+        f"boxes without a score get {DEFAULT_SCORE}": int(unscored.sum()),
     }
-    remarks = [f"{count} {what}" for what, count in counts.items() if count]
-    return Imported(parts, tuple(remarks + _beside(dataset, path, parts.names)))
+    notes = [f"{count} {what}" for what, count in counts.items() if count]
+    return ImportResult(parts, tuple(notes + _name_notes(dataset, path, parts.names)))
 
 
-def _beside(dataset: Dataset | None, path: Path, names: tuple[str, ...]) -> list[str]:
-    """Return what the user is to know of the names beside the data set's. Raises UserError where none is shared."""
+def _name_notes(dataset: Dataset | None, path: Path, names: tuple[str, ...]) -> list[str]:
+    """Return notes on names that differ from the data set's. Raises UserError if they share none."""
     if dataset is None:
         return []
     missing, extra = differing_names(names, dataset)
@@ -126,6 +126,6 @@ def _beside(dataset: Dataset | None, path: Path, names: tuple[str, ...]) -> list
             f"`file_name` must be the path below {dataset.root}, as in {missing[0]}"
         )
     return [
-        *first_of(missing, f"images of {dataset.name} are not in {path} and will be missed in training"),
-        *first_of(extra, f"images are not in {dataset.name}"),
+        *count_line(missing, f"images of {dataset.name} are not in {path} and will be missing in training"),
+        *count_line(extra, f"images are not in {dataset.name}"),
     ]

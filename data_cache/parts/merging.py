@@ -1,8 +1,7 @@
-"""Part caches of several folders or several machines, made by one detector, joined to one."""
+"""Merging part caches of one detector, of several folders or from several machines."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,25 +9,26 @@ import numpy as np
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, sha256_of_names
-from data_cache.parts.cache import ARRAYS, PartBoxes, read_parts, require_fingerprint
-from data_cache.parts.source_files import FILES, made_by, with_files_of
+from data_cache.parts.cache import ARRAYS, PartBoxes, read_parts
+from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.source_files import FILES_KEY, run_fingerprint, with_joined_files_hash
 
-OF_THE_IMAGES = ("dataset", "names_sha256", FILES)  # in a fingerprint: what may differ between caches of one detector
-REMEDY = "only caches that one detector made can be merged"
+IMAGE_KEYS = ("dataset", "names_sha256", FILES_KEY)  # of a fingerprint; all other keys describe the detector
+REMEDY = "only caches of the same detector can be merged"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A cache to merge, and what is put before its names ("" or ending with a slash)."""
+    """A cache to merge, and the prefix of its names (empty, or ending with a slash)."""
 
     path: Path
     prefix: str = ""
 
 
 def parse_source(text: str) -> Source:
-    """Read `FILE` or `PREFIX=FILE`; the first "=" divides, except where a file of the whole name exists.
+    """Parse `FILE` or `PREFIX=FILE`, split at the first "=" unless a file of the whole name exists.
 
-    Raises UserError for a prefix that would lead out of the data set's folder.
+    Raises UserError for a prefix outside the data set's folder.
 
     >>> parse_source("east=east/parts.h5").prefix
     'east/'
@@ -43,62 +43,62 @@ def parse_source(text: str) -> Source:
 
 
 def merge_caches(sources: Sequence[Source], dataset: str | None = None) -> PartBoxes:
-    """Return the cache of all images of `sources`, sorted by name, for `dataset`, or for the one they share.
+    """Return the cache of all images of `sources`, sorted by name, for `dataset` or the one that they share.
 
-    Raises UserError where their fingerprints differ in more than the images, where an image is in two of them with
-    other content, or where they are of several data sets and none is named.
+    Raises UserError if the caches were made by different detectors, if they disagree about an image, or if they belong
+    to several data sets and `dataset` is None.
     """
-    caches = [_prefixed(read_parts(source.path), source.prefix) for source in sources]
+    caches = [_with_prefix(read_parts(source.path), source.prefix) for source in sources]
     _require_one_detector(sources, caches)
-    joined = {name: np.concatenate([getattr(cache, name) for cache in caches]) for name in ARRAYS}
+    arrays = {name: np.concatenate([getattr(cache, name) for cache in caches]) for name in ARRAYS}
     names = [name for cache in caches for name in cache.names]
     failure = [reason for cache in caches for reason in cache.failure]
     origin = [source.path for source, cache in zip(sources, caches, strict=True) for _ in cache.names]
     rows: list[int] = []
-    for row in sorted(range(len(names)), key=lambda row: names[row]):  # a stable sort: the first file's row stays
-        if rows and names[row] == names[rows[-1]]:
-            same = all(np.array_equal(joined[name][row], joined[name][rows[-1]]) for name in ARRAYS)
-            if not same or failure[row] != failure[rows[-1]]:
-                raise UserError(
-                    f"{names[row]} is in {origin[rows[-1]]} and, with other content, in {origin[row]}; "
-                    "put PREFIX= before one of them, or leave one out"
-                )
-        else:
+    for row in sorted(range(len(names)), key=lambda row: names[row]):  # stable: the first file's row is kept
+        if not rows or names[row] != names[rows[-1]]:
             rows.append(row)
+            continue
+        same = all(np.array_equal(array[row], array[rows[-1]]) for array in arrays.values())
+        if not same or failure[row] != failure[rows[-1]]:
+            raise UserError(
+                f"{names[row]} is in {origin[rows[-1]]} and, with other content, in {origin[row]}; "
+                "put PREFIX= before one of them, or leave one out"
+            )
     kept = tuple(names[row] for row in rows)
     merged = PartBoxes(
         names=kept,
         failure=tuple(failure[row] for row in rows),
         part_names=caches[0].part_names,
         fingerprint=_merged_fingerprint(caches, dataset, kept),
-        **{name: array[rows] for name, array in joined.items()},
+        **{name: array[rows] for name, array in arrays.items()},
     )
-    return with_files_of(merged, caches) if len(kept) == len(names) else merged
+    return with_joined_files_hash(merged, caches) if len(kept) == len(names) else merged
 
 
-def _prefixed(parts: PartBoxes, prefix: str) -> PartBoxes:
-    return dataclasses.replace(parts, names=tuple(prefix + name for name in parts.names))
+def _with_prefix(parts: PartBoxes, prefix: str) -> PartBoxes:
+    return replace(parts, names=tuple(prefix + name for name in parts.names))
 
 
 def _require_one_detector(sources: Sequence[Source], caches: Sequence[PartBoxes]) -> None:
     first = caches[0]
     for source, cache in zip(sources, caches, strict=True):
-        require_fingerprint(_maker(cache), _maker(first), source.path, REMEDY)
+        require_fingerprint(_detector(cache), _detector(first), source.path, REMEDY)
         if cache.labels.shape[1] != first.labels.shape[1]:
             raise UserError(
-                f"{source.path}: {cache.labels.shape[1]} places an image, {sources[0].path} has "
+                f"{source.path}: {cache.labels.shape[1]} slots per image, {sources[0].path} has "
                 f"{first.labels.shape[1]}; {REMEDY}"
             )
 
 
-def _maker(parts: PartBoxes) -> dict[str, Any]:
-    made = {name: value for name, value in parts.fingerprint.items() if name not in OF_THE_IMAGES}
-    return made | {"part_names": list(parts.part_names)}
+def _detector(parts: PartBoxes) -> dict[str, Any]:
+    detector = {key: value for key, value in parts.fingerprint.items() if key not in IMAGE_KEYS}
+    return detector | {"part_names": list(parts.part_names)}
 
 
 def _merged_fingerprint(caches: Sequence[PartBoxes], dataset: str | None, names: tuple[str, ...]) -> dict[str, Any]:
     datasets = list(dict.fromkeys(cache.fingerprint.get("dataset") for cache in caches))
     if dataset is None and len(datasets) > 1:
-        raise UserError(f"these are caches of several data sets ({', '.join(map(str, datasets))}); name one: --dataset")
-    named = dataset if dataset is not None else datasets[0]
-    return {**made_by(caches[0]), "dataset": named, "names_sha256": sha256_of_names(list(names))}
+        raise UserError(f"the caches belong to several data sets ({', '.join(map(str, datasets))}); choose --dataset")
+    chosen = dataset if dataset is not None else datasets[0]
+    return {**run_fingerprint(caches[0]), "dataset": chosen, "names_sha256": sha256_of_names(list(names))}

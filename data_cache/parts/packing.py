@@ -1,4 +1,4 @@
-"""From boxes in any order to the arrays of a part cache, for what is imported and not detected here."""
+"""Packing boxes in any order into the arrays of a part cache, for caches that are imported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +10,14 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import printable
 from data_cache.base.files import sha256_of_names
-from data_cache.parts.cache import (
-    STATUS_EMPTY,
-    STATUS_FAILED,
-    STATUS_FOUND,
-    PartBoxes,
-    read_parts,
-    require_fingerprint,
-    write_parts,
-)
-from data_cache.parts.shards import alone_on
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
+from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.shards import output_lock
 
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image of an import: its name, its size in pixels, and why it failed, if it did (then its size may be 0)."""
+    """An image to import: name, size in pixels (0 if unknown), and the reason if it failed."""
 
     name: str
     width: int
@@ -33,8 +26,8 @@ class ImageEntry:
 
 
 @dataclass(frozen=True, eq=False)
-class LooseBoxes:
-    """M boxes in any order: image (M,) numbers the images; boxes (M, 4) xyxy in pixels; scores (M,); labels (M,)."""
+class FlatBoxes:
+    """M boxes of several images in any order: image index (M,), boxes (M, 4) xyxy in pixels, scores and labels (M,)."""
 
     image: NDArray[np.int64]
     boxes: NDArray[np.float32]
@@ -50,94 +43,92 @@ class LooseBoxes:
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, rows: NDArray[Any]) -> "LooseBoxes":
-        """Return the boxes of those rows (integers, in that order, or a mask)."""
-        return LooseBoxes(self.image[rows], self.boxes[rows], self.scores[rows], self.labels[rows])
+    def take(self, rows: NDArray[Any]) -> "FlatBoxes":
+        """Return the boxes of the given indices or mask."""
+        return FlatBoxes(self.image[rows], self.boxes[rows], self.scores[rows], self.labels[rows])
 
 
 @dataclass(frozen=True, eq=False)
-class Imported:
-    """A part cache made from other files, and what the user is to know of it, a line each."""
+class ImportResult:
+    """An imported part cache, and notes for the user."""
 
     parts: PartBoxes
-    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def to_dict(self, path: Path) -> dict[str, Any]:
-        """Return what was written to `path` as printable JSON values."""
+        """Return a summary of the cache written to `path` as JSON values."""
         status = np.bincount(self.parts.status, minlength=STATUS_FAILED + 1)
         counts = {"images": len(self.parts.names), "boxes": int((self.parts.labels >= 0).sum())}
         states = {"found": STATUS_FOUND, "empty": STATUS_EMPTY, "failed": STATUS_FAILED}
         counts |= {name: int(status[state]) for name, state in states.items()}
         failures = [f"{name} ({why})" for name, why in zip(self.parts.names, self.parts.failure, strict=True) if why]
         first = failures[0] if failures else ""
-        return {"output": str(path), **counts, "first_failure": first, "remarks": list(self.remarks)}
+        return {"output": str(path), **counts, "first_failure": first, "notes": list(self.notes)}
 
     def line(self, path: Path) -> str:
-        """Return what was written to `path` as one line."""
-        told = self.to_dict(path)
-        counts = f"{told['images']} images, {told['boxes']} parts, {told['empty']} empty, {told['failed']} failed"
-        return f"{path}: {counts}" + (f", first {printable(told['first_failure'])}" if told["failed"] else "")
+        """Return the summary as one line."""
+        summary = self.to_dict(path)
+        counts = "{images} images, {boxes} parts, {empty} empty, {failed} failed".format_map(summary)
+        return f"{path}: {counts}" + (f", first {printable(summary['first_failure'])}" if summary["failed"] else "")
 
 
 def pack_boxes(
     images: Sequence[ImageEntry],
-    found: LooseBoxes,
+    boxes: FlatBoxes,
     *,
-    places: int,
+    top_k: int,
     part_names: tuple[str, ...],
     fingerprint: Mapping[str, Any],
 ) -> PartBoxes:
-    """Return the cache of all `images`, sorted by name, with the `places` (K) most confident boxes of each.
+    """Return the cache of all `images`, sorted by name, with the `top_k` most confident boxes of each.
 
-    Boxes of equal score stand in the order of x0, y0, x1, y1, label. `names_sha256` and `top_k` enter the fingerprint
-    here. Raises UserError for what breaks the cache's contract: a doubled name, a box outside its image.
+    Boxes of equal score are sorted by x0, y0, x1, y1, label. Adds `names_sha256` and `top_k` to the fingerprint.
+    Raises UserError if the cache's contract is violated, such as by a duplicate name or a box outside its image.
     """
     count = len(images)
     order = sorted(range(count), key=lambda index: images[index].name)
     entries = [images[index] for index in order]
     row_of = np.empty(count, np.int64)
     row_of[order] = np.arange(count)
-    rows, ranks, found = _ranked(row_of[found.image], found, places)
-    boxes, scores = np.zeros((count, places, 4), np.float32), np.zeros((count, places), np.float32)
-    labels = np.full((count, places), -1, np.int8)
-    boxes[rows, ranks], scores[rows, ranks], labels[rows, ranks] = found.boxes, found.scores, found.labels
+    rows, ranks, kept = _ranked(row_of[boxes.image], boxes, top_k)
+    slots, scores = np.zeros((count, top_k, 4), np.float32), np.zeros((count, top_k), np.float32)
+    labels = np.full((count, top_k), -1, np.int8)
+    slots[rows, ranks], scores[rows, ranks], labels[rows, ranks] = kept.boxes, kept.scores, kept.labels
     status = np.where((labels >= 0).any(axis=1), STATUS_FOUND, STATUS_EMPTY).astype(np.uint8)
     status[[bool(entry.failure) for entry in entries]] = STATUS_FAILED
     names = tuple(entry.name for entry in entries)
     return PartBoxes(
         names=names,
         image_size=np.array([(entry.width, entry.height) for entry in entries], np.int32).reshape(-1, 2),
-        boxes=boxes,
+        boxes=slots,
         scores=scores,
         labels=labels,
         status=status,
         failure=tuple(entry.failure for entry in entries),
         part_names=part_names,
-        fingerprint={**fingerprint, "names_sha256": sha256_of_names(list(names)), "top_k": places},
+        fingerprint={**fingerprint, "names_sha256": sha256_of_names(list(names)), "top_k": top_k},
     )
 
 
 def _ranked(
-    rows: NDArray[np.int64], found: LooseBoxes, places: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], LooseBoxes]:
-    """Return row, rank within the row, and box, of the boxes whose rank is below `places`."""
+    rows: NDArray[np.int64], boxes: FlatBoxes, top_k: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FlatBoxes]:
+    """Return row, rank within the row, and box, for boxes of rank below `top_k`."""
     # np.lexsort sorts by its last key first
-    order = np.lexsort((found.labels, *found.boxes.T[::-1], -found.scores, rows))
+    order = np.lexsort((boxes.labels, *boxes.boxes.T[::-1], -boxes.scores, rows))
     rows = rows[order]
     ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    kept = ranks < places
-    return rows[kept], ranks[kept], found.take(order[kept])
+    kept = ranks < top_k
+    return rows[kept], ranks[kept], boxes.take(order[kept])
 
 
-def write_cache(
-    path: Path, parts: PartBoxes, remedy: str = "delete it, or write to another place with --output"
-) -> None:
-    """Write a part cache, but never over one that something else made: that may be hours of a detector's work.
+def write_cache(path: Path, parts: PartBoxes, remedy: str = "delete it, or choose another file with --output") -> None:
+    """Write a part cache, but never replace one of another fingerprint: it may be hours of a detector's work.
 
-    Raises UserError, with the difference and the remedy, where `path` holds such a cache, or holds something else, and
-    where another run is making it.
+    Raises UserError with the difference and the remedy if `path` is such a cache or another file, or if another run
+    is writing it.
     """
-    with alone_on(path):
+    with output_lock(path):
         if path.exists():
             require_fingerprint(read_parts(path).fingerprint, parts.fingerprint, path, remedy)
         write_parts(path, parts)

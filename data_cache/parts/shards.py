@@ -1,4 +1,4 @@
-"""Resumable writing of a part cache: shards of consecutive names, each put down whole, then merged into one file."""
+"""Resumable writing of a part cache: shards of consecutive names, each written atomically, then merged."""
 
 import logging
 import shutil
@@ -8,49 +8,51 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_strays, strays_of
 from data_cache.base.locks import run_lock
-from data_cache.parts.cache import PartBoxes, join_parts, read_parts, require_fingerprint, write_parts
-from data_cache.parts.source_files import files_replaced, made_by, with_files_of
+from data_cache.parts.cache import ARRAYS, PartBoxes, read_parts, write_parts
+from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.source_files import files_replaced, run_fingerprint, with_joined_files_hash
 
 log = logging.getLogger(__name__)
 
 
 def plan_shards(names: Sequence[str], size: int) -> list[Sequence[str]]:
-    """Cut the sorted names into runs of `size`; the plan depends on nothing else."""
+    """Split the sorted names into shards of `size`; the last may be smaller."""
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
 def shards_folder(output: Path) -> Path:
-    """Return the folder that holds the shards of `output` until they are merged."""
+    """Return the folder of the shards of `output` until they are merged."""
     return output.with_name(output.name + ".shards")
 
 
-@contextmanager
-def alone_on(output: Path) -> Iterator[None]:
-    """Hold the lock of those who make shards of `output`, for one who writes it whole. Raises UserError as they do.
+def shard_path(output: Path, index: int) -> Path:
+    """Return the path of a shard."""
+    return shards_folder(output) / f"{index:06d}.h5"
 
-    Shards of a stopped run stay.
+
+@contextmanager
+def output_lock(output: Path) -> Iterator[None]:
+    """Lock `output` against runs that write its shards, while it is written whole; shards of a stopped run remain.
+
+    Raises UserError if such a run is active.
     """
     try:
         with run_lock(shards_folder(output)):
             yield
     finally:
-        with suppress(OSError):  # it holds shards, or another run's lock
+        with suppress(OSError):  # not empty: it has shards, or another run's lock
             shards_folder(output).rmdir()
 
 
-def shard_path(output: Path, index: int) -> Path:
-    """Return where the shard of that number lies, whichever process writes it."""
-    return shards_folder(output) / f"{index:06d}.h5"
-
-
 def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any], root: Path) -> bool:
-    """Whether `path` holds exactly these names and verifies, and their files below `root` are still the same.
+    """Return whether `path` is a valid shard of exactly these names, whose images below `root` were not replaced.
 
-    A damaged shard, and one whose images were replaced, is named and made again. Raises UserError where another
-    detector wrote it.
+    Logs the reason if a damaged or outdated shard must be made again. Raises UserError if another detector wrote it.
     """
     if not path.exists():
         return False
@@ -59,30 +61,45 @@ def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str
     except UserError as error:
         log.info(f"{error}; this shard is made again")
         return False
-    require_fingerprint(made_by(shard), fingerprint, path.parent)
+    require_fingerprint(run_fingerprint(shard), fingerprint, path.parent)
     if list(shard.names) != list(names):
         return False
     if files_replaced(shard, root):
-        log.info(f"{path}: images of it have been replaced since; this shard is made again")
+        log.info(f"{path}: some of its images were replaced; this shard is made again")
         return False
     return True
 
 
 def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
-    """Join finished shards into `output`, then remove their folder. Raises UserError for a missing or damaged one."""
+    """Join finished shards into `output` and remove their folder. Raises UserError if one is missing or damaged."""
     pieces = [read_parts(path) for path in shards]
-    parts = with_files_of(join_parts([replace(piece, fingerprint=made_by(piece)) for piece in pieces]), pieces)
+    joined = join_parts([replace(piece, fingerprint=run_fingerprint(piece)) for piece in pieces])
+    parts = with_joined_files_hash(joined, pieces)
     write_parts(output, parts)
-    clear_up(output)
+    remove_leftovers(output)
     return parts
 
 
-def clear_up(output: Path) -> None:
-    """Remove what the making of a finished cache left: its shards, and temporary files of killed runs."""
+def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
+    """Join caches of consecutive names. Raises UserError if their fingerprints differ or the names are not sorted."""
+    first = pieces[0]
+    if any((piece.part_names, piece.fingerprint) != (first.part_names, first.fingerprint) for piece in pieces):
+        raise UserError("part cache: the pieces were made by different detectors")
+    return PartBoxes(
+        names=tuple(name for piece in pieces for name in piece.names),
+        failure=tuple(reason for piece in pieces for reason in piece.failure),
+        part_names=first.part_names,
+        fingerprint=first.fingerprint,
+        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ARRAYS},
+    )
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove the shards of a finished cache, and temporary files of killed runs."""
     shutil.rmtree(shards_folder(output), ignore_errors=True)
     remove_strays(output)
 
 
 def has_leftovers(output: Path) -> bool:
-    """Whether `clear_up` would find anything, of a run that was killed or of one that is at work."""
+    """Return whether `remove_leftovers` would find anything, of a killed or an active run."""
     return shards_folder(output).exists() or bool(strays_of(output))

@@ -1,7 +1,6 @@
-"""Whether images still are the ones that something was made of, told by the sizes of their files in bytes.
+"""Detecting that images were replaced after something was made from them, by their file sizes.
 
-So a copy of a data set is the same, and looking costs no reading; a picture replaced by one of the very same size in
-bytes goes unseen.
+Sizes are the same for a copy of a data set and need no reading; a replacement of the same size goes unnoticed.
 """
 
 import re
@@ -13,57 +12,60 @@ from typing import Any
 from data_cache.base.files import sha256_of_bytes, sha256_of_names
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
 
-WHOLE = 2**256  # what a hash and a sum of hashes are numbers below
-FILES = "files_sha256"  # in the fingerprint of a part cache, beside what the run that made it was told
+FILES_KEY = "files_sha256"  # of a part cache's fingerprint; all other keys describe the run that made it
+MODULUS = 2**256  # sums of SHA-256 hashes are taken modulo this
 
 
 def sha256_of_sizes(root: Path, names: Sequence[str]) -> str | None:
-    """Return the SHA-256 of the sizes in bytes of the files `names` below `root`; None where one is missing."""
+    """Return the SHA-256 of the sizes of the files `names` below `root`; None if one is missing."""
     try:
         return sha256_of_names([(root / name).stat().st_size for name in names])
     except OSError:
         return None
 
 
-def with_files(parts: PartBoxes, root: Path) -> PartBoxes:
-    """Return `parts` telling in its fingerprint which files below `root` it was made of; nothing where one is missing.
+def with_files_hash(parts: PartBoxes, root: Path) -> PartBoxes:
+    """Return `parts` with the hash of its image files below `root` in the fingerprint; without it if one is missing.
 
-    Images that failed are left out, so that they can be mended.
+    Failed images are excluded, so that they can be repaired.
     """
-    return _telling(parts, _total(parts, root))
+    return _with_sum(parts, _sum_of_hashes(parts, root))
 
 
-def with_files_of(parts: PartBoxes, pieces: Sequence[PartBoxes]) -> PartBoxes:
-    """Return `parts` telling the files of the `pieces` it was joined of, which share none; nothing if one is silent."""
-    told = [_told(piece) for piece in pieces]
-    known = [number for number in told if number is not None]
-    return _telling(parts, sum(known) if len(known) == len(told) else None)
+def with_joined_files_hash(parts: PartBoxes, pieces: Sequence[PartBoxes]) -> PartBoxes:
+    """Return `parts`, joined from disjoint `pieces`, with their combined files hash; without it if one has none."""
+    sums = [_stored_sum(piece) for piece in pieces]
+    known = [number for number in sums if number is not None]
+    return _with_sum(parts, sum(known) if len(known) == len(sums) else None)
 
 
-def made_by(parts: PartBoxes) -> dict[str, Any]:
-    """Return the fingerprint without what `with_files` put in."""
-    return {name: value for name, value in parts.fingerprint.items() if name != FILES}
+def run_fingerprint(parts: PartBoxes) -> dict[str, Any]:
+    """Return the fingerprint without the files hash: the detector and settings that made the cache."""
+    return {key: value for key, value in parts.fingerprint.items() if key != FILES_KEY}
 
 
 def files_replaced(parts: PartBoxes, root: Path) -> bool:
-    """Whether an image of `parts` was replaced since; False where the cache does not tell, or a file is missing now."""
-    told = _told(parts)
-    found = None if told is None else _total(parts, root)
-    return found is not None and found % WHOLE != told
+    """Return whether an image was replaced after `parts` was made; False without a files hash or if one is missing."""
+    stored = _stored_sum(parts)
+    current = None if stored is None else _sum_of_hashes(parts, root)
+    return current is not None and current % MODULUS != stored
 
 
-def _telling(parts: PartBoxes, total: int | None) -> PartBoxes:
-    told = {} if total is None else {FILES: f"{total % WHOLE:064x}"}
-    return replace(parts, fingerprint={**made_by(parts), **told})
+def _with_sum(parts: PartBoxes, total: int | None) -> PartBoxes:
+    files_hash = {} if total is None else {FILES_KEY: f"{total % MODULUS:064x}"}
+    return replace(parts, fingerprint={**run_fingerprint(parts), **files_hash})
 
 
-def _told(parts: PartBoxes) -> int | None:
-    told = parts.fingerprint.get(FILES)
-    return int(told, 16) if isinstance(told, str) and re.fullmatch("[0-9a-f]{64}", told) else None
+def _stored_sum(parts: PartBoxes) -> int | None:
+    text = parts.fingerprint.get(FILES_KEY)
+    return int(text, 16) if isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) else None
 
 
-def _total(parts: PartBoxes, root: Path) -> int | None:
-    """Return the sum of a hash of each file: caches are joined, and folders put before names, without looking again."""
+def _sum_of_hashes(parts: PartBoxes, root: Path) -> int | None:
+    """Return the sum of a hash of each file's base name and size, None if a file is missing.
+
+    A sum can be combined when caches are joined, and base names do not change when a prefix is added.
+    """
     total = 0
     for name, status in zip(parts.names, parts.status, strict=True):
         if status != STATUS_FAILED:

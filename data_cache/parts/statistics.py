@@ -1,4 +1,4 @@
-"""What a part cache holds, in numbers: images, parts of each kind, scores, sizes."""
+"""Statistics of a part cache: images, parts of each kind, scores and sizes, as a table, JSON and a figure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,62 +18,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCORE_BINS = 20
-WIDTH, HEIGHT, HEIGHT_OF_A_PART = 14.0, 4.6, 0.26  # inches
-MOST_PARTS = 40  # bars that can be read; the rest is told in a line
-MOST_TICKS = 9
-
-
-def write_statistics_figure(
-    path: Path, score_histogram: Sequence[int], images_by_parts: Sequence[int], shares: Sequence[tuple[str, float]]
-) -> None:
-    """Write a PNG: counts of scores in equal steps of [0, 1], images by number of parts, share of images by part.
-
-    `shares` has (part, share of images in [0, 1]), the most frequent first. Raises UserError where the file cannot be
-    written.
-    """
-    height = max(HEIGHT, 1.2 + HEIGHT_OF_A_PART * min(len(shares), MOST_PARTS))
-    with figure_written_to(path, WIDTH, height) as figure:
-        scores, counts, parts = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
-        _scores(scores, score_histogram)
-        _counts(counts, images_by_parts)
-        _parts(parts, shares)
-        for axes in (scores, counts, parts):
-            axes.set_axisbelow(True)
-        for axes in (scores, counts):
-            axes.yaxis.get_major_locator().set_params(integer=True)
-
-
-def _scores(axes: Any, histogram: Sequence[int]) -> None:
-    step = 1 / len(histogram)
-    edges = [step * number for number in range(len(histogram))]
-    axes.bar(edges, histogram, width=0.92 * step, align="edge", color=COLOURS[0])
-    axes.set(title="Scores", xlabel="score", ylabel="parts", xlim=(0, 1))
-
-
-def _counts(axes: Any, images_by_parts: Sequence[int]) -> None:
-    numbers = range(len(images_by_parts))
-    axes.bar(numbers, images_by_parts, color=COLOURS[1])
-    axes.set(title="Parts found in an image", xlabel="parts", ylabel="images")
-    axes.set_xticks(list(numbers)[:: 1 + len(images_by_parts) // MOST_TICKS])
-
-
-def _parts(axes: Any, shares: Sequence[tuple[str, float]]) -> None:
-    shown = shares[:MOST_PARTS]
-    places = range(len(shown))
-    bars = axes.barh(places, [100 * share for _, share in shown], color=COLOURS[2])
-    axes.bar_label(bars, [f"{100 * share:.1f}" for _, share in shown], padding=3, fontsize=8)
-    # A dollar sign would start a formula.
-    axes.set_yticks(places, [printable(name).replace("$", r"\$") for name, _ in shown], fontsize=9)
-    axes.invert_yaxis()
-    hidden = f"; {len(shares) - len(shown)} parts are not shown" if len(shares) > len(shown) else ""
-    axes.set(title="Images that have the part", xlabel=f"percent of images{hidden}", xlim=(0, 108))
+FIGURE_WIDTH, MIN_FIGURE_HEIGHT, BAR_HEIGHT = 14.0, 4.6, 0.26  # inches
+MAX_BARS = 40  # parts in the figure
+MAX_TICKS = 9
 
 
 @dataclass(frozen=True)
 class PartSummary:
-    """One part: its boxes, the images that have one, and its median score and area (share of the image's).
+    """One part: its boxes, the images that have one and their share, and its median score and area.
 
-    `share` is of the images that were read; medians are None where there is no box.
+    `share` is of the images that did not fail, areas are shares of the image's; medians are None without a box.
     """
 
     name: str
@@ -86,11 +40,11 @@ class PartSummary:
 
 @dataclass(frozen=True)
 class CacheStatistics:
-    """A part cache in numbers.
+    """Statistics of a part cache.
 
-    `failures` counts the reasons, file names aside. `images_by_parts[n]` are the images read in which n parts were
-    found, n = 0 ... K. `score_histogram` counts the scores in 20 equal steps of [0, 1]. `parts` has the part that most
-    images have first. `scores_are` is what the fingerprint says of them, if anything: "rank only" for imported masks.
+    `failures` counts reasons without file names. `images_by_parts[n]` counts images with n parts, n = 0 ... K, without
+    failed ones. `score_histogram` has 20 equal bins of [0, 1]. `parts` is sorted by number of images. `scores_are` is
+    the fingerprint's remark on scores, if any: "rank only" for imported masks.
     """
 
     images: int
@@ -106,12 +60,12 @@ class CacheStatistics:
     parts: tuple[PartSummary, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as printable JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 def cache_statistics(parts: PartBoxes) -> CacheStatistics:
-    """Return the statistics of a cache; means and shares are over the images that did not fail."""
+    """Return the statistics of a cache; means and shares are over images that did not fail."""
     read = parts.status != STATUS_FAILED
     present = parts.labels >= 0
     images_by_parts = np.bincount(present.sum(axis=1)[read], minlength=parts.labels.shape[1] + 1)
@@ -122,7 +76,7 @@ def cache_statistics(parts: PartBoxes) -> CacheStatistics:
         found=int((parts.status == STATUS_FOUND).sum()),
         empty=int((parts.status == STATUS_EMPTY).sum()),
         failed=int((parts.status == STATUS_FAILED).sum()),
-        failures=_reasons(parts.names, parts.failure),
+        failures=_failure_counts(parts.names, parts.failure),
         boxes=int(present.sum()),
         parts_per_image=float(present.sum() / max(read.sum(), 1)),
         images_by_parts=tuple(images_by_parts.tolist()),
@@ -136,14 +90,14 @@ def _part_summary(parts: PartBoxes, label: int, images_read: int) -> PartSummary
     is_part = parts.labels == label
     images = int(is_part.any(axis=1).sum())
     sides = parts.boxes[is_part][:, 2:].astype(np.float64) - parts.boxes[is_part][:, :2]
-    whole = parts.image_size[np.nonzero(is_part)[0]].astype(np.float64).prod(axis=1)
+    image_areas = parts.image_size[np.nonzero(is_part)[0]].astype(np.float64).prod(axis=1)
     return PartSummary(
         name=parts.part_names[label],
         boxes=int(is_part.sum()),
         images=images,
         share=images / max(images_read, 1),
         median_score=_median(parts.scores[is_part]),
-        median_area=_median(sides.prod(axis=1) / whole),
+        median_area=_median(sides.prod(axis=1) / image_areas),
     )
 
 
@@ -151,57 +105,84 @@ def _median(values: NDArray[Any]) -> float | None:
     return float(np.median(values)) if len(values) else None
 
 
-def _reasons(names: Sequence[str], failures: Sequence[str]) -> dict[str, int]:
-    """Count the reasons, the most frequent first; a path of the image, which begins a reason, is left out.
+def _failure_counts(names: Sequence[str], failures: Sequence[str]) -> dict[str, int]:
+    """Count the reasons of failures without the image's path at their start, the most frequent first.
 
-    >>> _reasons(["a.jpg", "b.jpg"], ["data/a.jpg: no such file", "data/b.jpg: no such file"])
+    >>> _failure_counts(["a.jpg", "b.jpg"], ["data/a.jpg: no such file", "data/b.jpg: no such file"])
     {'no such file': 2}
     """
-    reasons = Counter(_without_path(name, reason) for name, reason in zip(names, failures, strict=True) if reason)
+    reasons: Counter[str] = Counter()
+    for name, failure in zip(names, failures, strict=True):
+        if failure:
+            stem = PurePosixPath(name).with_suffix("").as_posix()  # a mask has another suffix than its image
+            reasons[failure.partition(stem)[2].partition(": ")[2] or failure] += 1
     return dict(reasons.most_common())
 
 
-def _without_path(name: str, reason: str) -> str:
-    stem = PurePosixPath(name).with_suffix("").as_posix()  # a mask has another suffix than its picture
-    return reason.partition(stem)[2].partition(": ")[2] or reason
-
-
 def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
-    """Return the statistics as a table for the terminal: a row a part, the whole below."""
+    """Return the statistics as a terminal table, one row per part, with totals below."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), caption=escape("\n".join(_summary(statistics))), caption_justify="left")
+    table = Table(title=escape(title), caption=escape("\n".join(_totals(statistics))), caption_justify="left")
     table.add_column("part")
     for heading in ("boxes", "images", "% of images", "median score", "median % of area"):
         table.add_column(heading, justify="right")
     for part in statistics.parts:
-        counts = (f"{part.boxes:,}", f"{part.images:,}", f"{100 * part.share:.1f}")
-        table.add_row(
-            escape(printable(part.name)), *counts, _figure(part.median_score, 2), _figure(part.median_area, 2, 100)
-        )
+        score = "-" if part.median_score is None else f"{part.median_score:.2f}"
+        area = "-" if part.median_area is None else f"{100 * part.median_area:.2f}"
+        name = escape(printable(part.name))
+        table.add_row(name, f"{part.boxes:,}", f"{part.images:,}", f"{100 * part.share:.1f}", score, area)
     return table
 
 
-def _figure(value: float | None, digits: int, scale: float = 1) -> str:
-    return "-" if value is None else f"{scale * value:.{digits}f}"
-
-
-def _summary(statistics: CacheStatistics) -> list[str]:
+def _totals(statistics: CacheStatistics) -> list[str]:
     by_parts = ", ".join(f"{number}: {images:,}" for number, images in enumerate(statistics.images_by_parts) if images)
     return [
         f"{statistics.images:,} images: {statistics.found:,} with parts, {statistics.empty:,} without, "
         f"{statistics.failed:,} failed",
-        f"{statistics.boxes:,} parts, {statistics.parts_per_image:.2f} an image; images by parts {by_parts or 'none'}",
+        f"{statistics.boxes:,} parts, {statistics.parts_per_image:.2f} per image; "
+        f"images by number of parts {by_parts or 'none'}",
         *([f"scores: {printable(statistics.scores_are)}"] if statistics.scores_are else []),
         *(f"failed, {count:,}: {printable(reason)}" for reason, count in statistics.failures.items()),
     ]
 
 
 def write_statistics(statistics: CacheStatistics, folder: Path) -> tuple[Path, Path]:
-    """Write stats.json and stats.png into `folder`; return both paths. Raises UserError where that is refused."""
-    numbers, picture = folder / "stats.json", folder / "stats.png"
+    """Write stats.json and stats.png into `folder` and return their paths. Raises UserError if that fails."""
+    numbers, figure = folder / "stats.json", folder / "stats.png"
     write_json(numbers, statistics.to_dict())
-    shares = [(part.name, part.share) for part in statistics.parts]
-    write_statistics_figure(picture, statistics.score_histogram, statistics.images_by_parts, shares)
-    return numbers, picture
+    _write_figure(statistics, figure)
+    return numbers, figure
+
+
+def _write_figure(statistics: CacheStatistics, path: Path) -> None:
+    """Plot the score histogram, the images by number of parts, and the share of images that have each part."""
+    height = max(MIN_FIGURE_HEIGHT, 1.2 + BAR_HEIGHT * min(len(statistics.parts), MAX_BARS))
+    with figure_written_to(path, FIGURE_WIDTH, height) as figure:
+        scores, counts, parts = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+        bin_width = 1 / SCORE_BINS
+        edges = [bin_width * number for number in range(SCORE_BINS)]
+        scores.bar(edges, statistics.score_histogram, width=0.92 * bin_width, align="edge", color=COLOURS[0])
+        scores.set(title="Scores", xlabel="score", ylabel="parts", xlim=(0, 1))
+        numbers = range(len(statistics.images_by_parts))
+        counts.bar(numbers, statistics.images_by_parts, color=COLOURS[1])
+        counts.set(title="Parts found in an image", xlabel="parts", ylabel="images")
+        counts.set_xticks(list(numbers)[:: 1 + len(numbers) // MAX_TICKS])
+        _plot_shares(parts, statistics.parts)
+        for axes in (scores, counts, parts):
+            axes.set_axisbelow(True)
+        for axes in (scores, counts):
+            axes.yaxis.get_major_locator().set_params(integer=True)
+
+
+def _plot_shares(axes: Any, parts: Sequence[PartSummary]) -> None:
+    shown = parts[:MAX_BARS]
+    positions = range(len(shown))
+    bars = axes.barh(positions, [100 * part.share for part in shown], color=COLOURS[2])
+    axes.bar_label(bars, [f"{100 * part.share:.1f}" for part in shown], padding=3, fontsize=8)
+    # a dollar sign would start a formula
+    axes.set_yticks(positions, [printable(part.name).replace("$", r"\$") for part in shown], fontsize=9)
+    axes.invert_yaxis()
+    hidden = f"; {len(parts) - len(shown)} parts are not shown" if len(parts) > len(shown) else ""
+    axes.set(title="Images that have the part", xlabel=f"percent of images{hidden}", xlim=(0, 108))

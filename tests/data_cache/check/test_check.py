@@ -1,4 +1,4 @@
-"""What `check` finds in a data set: its parts beside the known sizes, and every fault with its remedy."""
+"""The check of a data set: subsets beside their known sizes, and errors with remedies."""
 
 import dataclasses
 import doctest
@@ -13,31 +13,31 @@ import pytest
 from rich.console import Console
 
 from data_cache.check import check as check_module
-from data_cache.check.check import DatasetCheck, Part, check_dataset, check_table
+from data_cache.check.check import DatasetCheck, Subset, check_dataset, check_table
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.sizes import PAPER, RELEASED, Size
 from helpers.parts import MakePictures
-from helpers.toy.lists import TREES, VERI, lay, tell_apart
+from helpers.toy.lists import BENCHMARKS, VERI, make_unique, write_lists
 
 
-def laid(
+def write_dataset(
     root: Path, name: str, make_pictures: MakePictures, changed: dict[str, Sequence[str]] | None = None
 ) -> Dataset:
-    """Return a small set in its official tree, every picture there."""
-    folder, lists = TREES[name]
-    lay(root / folder, lists | (changed or {}))
+    """Return a small data set in its official layout, with all pictures."""
+    folder, lists = BENCHMARKS[name]
+    write_lists(root / folder, lists | (changed or {}))
     dataset = load_dataset(name, root)
     make_pictures(dataset.root, dataset.names())
-    tell_apart(dataset.root, dataset.names())
+    make_unique(dataset.root, dataset.names())
     return dataset
 
 
-def found_in(check: DatasetCheck) -> dict[str, tuple[int | None, int | None, int | None]]:
-    return {part.name: (part.found.images, part.found.vehicles, part.found.cameras) for part in check.parts}
+def sizes_of(check: DatasetCheck) -> dict[str, tuple[int | None, int | None, int | None]]:
+    return {part.name: (part.found.images, part.found.vehicles, part.found.cameras) for part in check.subsets}
 
 
-PARTS = {
+SIZES = {
     "veri": {
         "train": (2, 1, 2), "track query": (2, 2, 2), "track gallery": (5, 2, 3),
         "test query": (2, 2, 2), "test gallery": (6, 2, 4), "all": (10, 3, 5),
@@ -56,191 +56,184 @@ PARTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TREES)
-def test_the_parts_of_each_benchmark_are_counted_beside_its_known_sizes(
-    tmp_path: Path, make_pictures: MakePictures, name: str
-) -> None:
-    check = check_dataset(laid(tmp_path, name, make_pictures))
-    assert found_in(check) == PARTS[name]
-    assert all(part.released == RELEASED[name].get(part.name) for part in check.parts)
-    assert all(part.paper == PAPER[name].get(part.name) for part in check.parts)
-    assert check.faults == ()
-    known = {part.name for part in check.parts if part.released or part.paper}
-    assert {line.split(": ")[0] for line in check.warnings} == known  # every one of them differs
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_subsets_of_each_benchmark_are_counted(tmp_path: Path, make_pictures: MakePictures, name: str) -> None:
+    check = check_dataset(write_dataset(tmp_path, name, make_pictures))
+    assert sizes_of(check) == SIZES[name]
+    assert all(part.released == RELEASED[name].get(part.name) for part in check.subsets)
+    assert all(part.paper == PAPER[name].get(part.name) for part in check.subsets)
+    assert check.errors == ()
+    known = {part.name for part in check.subsets if part.released or part.paper}
+    assert {line.split(": ")[0] for line in check.warnings} == known  # all differ
 
 
-@pytest.mark.parametrize("name", TREES)
-def test_a_set_of_the_known_sizes_has_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    folder, lists = TREES[name]
-    lay(tmp_path / folder, lists)
-    sizes = {part: Size(*counts) for part, counts in PARTS[name].items()}
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_known_sizes_give_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder, lists = BENCHMARKS[name]
+    write_lists(tmp_path / folder, lists)
+    sizes = {part: Size(*counts) for part, counts in SIZES[name].items()}
     monkeypatch.setitem(RELEASED, name, sizes)
     monkeypatch.setitem(PAPER, name, {part: Size(size.images) for part, size in sizes.items()})
     check = check_dataset(load_dataset(name, tmp_path))
-    assert {part.name for part in check.parts} >= set(sizes)
+    assert {part.name for part in check.subsets} >= set(sizes)
     assert check.warnings == ()
 
 
-def test_a_warning_names_each_count_that_differs_and_where() -> None:
+def test_warning_has_each_count_that_differs() -> None:
     found = Size(41_861, 3_000, 3)
-    assert Part("small", found, Size(41_861, 3_000), Size(41_816, 3_000)).warning() == (
+    assert Subset("small", found, Size(41_861, 3_000), Size(41_816, 3_000)).warning() == (
         "small: 41,861 images (paper 41,816)"
     )
-    assert Part("train", found, Size(5, 6, 7), Size(None, 8)).warning() == (
+    assert Subset("train", found, Size(5, 6, 7), Size(None, 8)).warning() == (
         "train: 41,861 images (released lists 5), 3,000 vehicles (released lists 6, paper 8), "
         "3 cameras (released lists 7)"
     )
-    assert Part("all", found, None, None).warning() is None
-    assert Part("all", found, found, Size()).warning() is None
+    assert Subset("all", found, None, None).warning() is None
+    assert Subset("all", found, found, Size()).warning() is None
 
 
-def test_a_users_own_set_stands_alone(tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_own_data_set_has_no_known_sizes(tmp_path: Path, make_pictures: MakePictures) -> None:
     names = {"t.jpg": "1,1,train", "q.jpg": "2,,query", "g.jpg": "2,2,gallery"}
-    lines = [f"{name},{told}" for name, told in names.items()]
+    lines = [f"{name},{row}" for name, row in names.items()]
     (tmp_path / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]))
     make_pictures(tmp_path, list(names))
-    tell_apart(tmp_path, list(names))
+    make_unique(tmp_path, list(names))
     check = check_dataset(load_dataset("folder", tmp_path), strict=True)
-    assert found_in(check) == {
+    assert sizes_of(check) == {
         "train": (1, 1, 1), "test query": (1, 1, 0), "test gallery": (1, 1, 1), "all": (3, 2, 2)
     }  # fmt: skip
-    assert (check.warnings, check.remarks, check.faults) == ((), (), ())
+    assert (check.warnings, check.notes, check.errors) == ((), (), ())
 
 
-def test_missing_empty_and_broken_images_are_faults(tmp_path: Path, make_pictures: MakePictures) -> None:
-    dataset = laid(tmp_path, "vric", make_pictures)
+def test_missing_empty_and_broken_images_are_errors(tmp_path: Path, make_pictures: MakePictures) -> None:
+    dataset = write_dataset(tmp_path, "vric", make_pictures)
     for name in ("train_images/0000001.jpg", "train_images/0000002.jpg", "probe_images/0000003.jpg"):
         (dataset.root / name).unlink()
     (dataset.root / "gallery_images/0000005.jpg").write_bytes(b"")
     broken = dataset.root / "gallery_images/0000006.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
     missing = (
-        "3 of 6 images are missing (1 of 3 folders have none of theirs), first probe_images/0000003.jpg, "
+        "3 of 6 images are missing (1 of 3 folders have no image), first probe_images/0000003.jpg, "
         f"train_images/0000001.jpg, train_images/0000002.jpg; put them below {dataset.root}"
     )
-    empty = "1 images are files without a byte, first gallery_images/0000005.jpg"
-    assert check_dataset(dataset).faults == (missing, empty)
-    *others, unreadable = check_dataset(dataset, strict=True).faults
+    empty = "1 images are empty files, first gallery_images/0000005.jpg"
+    assert check_dataset(dataset).errors == (missing, empty)
+    *others, unreadable = check_dataset(dataset, strict=True).errors
     assert others == [missing, empty]
     assert unreadable.startswith(f"1 images cannot be read, first {broken}: damaged image")
 
 
-def test_an_incomplete_download_of_veriwild_is_told_with_its_remedy(
-    tmp_path: Path, make_pictures: MakePictures
-) -> None:
-    dataset = laid(tmp_path, "veriwild", make_pictures)
+def test_incomplete_veriwild_download_has_its_own_remedy(tmp_path: Path, make_pictures: MakePictures) -> None:
+    dataset = write_dataset(tmp_path, "veriwild", make_pictures)
     shutil.rmtree(dataset.root / "images/00001")
-    (fault,) = check_dataset(dataset).faults
-    assert fault.startswith("2 of 7 images are missing (1 of 3 folders have none of theirs), first images/00001/000001")
-    assert "39,385 of the 40,671 folders come out: fetch all parts and unpack them again" in fault
+    (error,) = check_dataset(dataset).errors
+    assert error.startswith("2 of 7 images are missing (1 of 3 folders have no image), first images/00001/000001")
+    assert "39,385 of the 40,671 folders are unpacked: download all parts and unpack them again" in error
 
 
-def test_answers_of_veri_are_compared(tmp_path: Path, make_pictures: MakePictures) -> None:
-    check = check_dataset(laid(tmp_path, "veri", make_pictures))
-    assert "gt_index.txt, jk_index.txt: 2 of 2 queries agree" in check.remarks
-    assert "track gallery: 3 tracks" in check.remarks
-    check = check_dataset(laid(tmp_path, "veri", make_pictures, {"gt_index.txt": ["3", "4"]}))
-    assert "gt_index.txt, jk_index.txt: 1 of 2 queries agree" in check.remarks
-    assert check.faults == (
+def test_answer_files_of_veri_are_compared(tmp_path: Path, make_pictures: MakePictures) -> None:
+    check = check_dataset(write_dataset(tmp_path, "veri", make_pictures))
+    assert "gt_index.txt, jk_index.txt: 2 of 2 queries agree" in check.notes
+    assert "track gallery: 3 tracks" in check.notes
+    check = check_dataset(write_dataset(tmp_path, "veri", make_pictures, {"gt_index.txt": ["3", "4"]}))
+    assert "gt_index.txt, jk_index.txt: 1 of 2 queries agree" in check.notes
+    assert check.errors == (
         "1 of 2 queries have other answers in gt_index.txt, jk_index.txt, first image_query/0776_c007_00000600_0.jpg",
     )
 
 
-def test_bytes_in_training_and_test_are_a_fault_but_of_released_lists_a_remark(
-    tmp_path: Path, make_pictures: MakePictures
-) -> None:
-    dataset = laid(tmp_path, "vric", make_pictures)
+def test_identical_files_are_an_error_or_in_released_lists_a_note(tmp_path: Path, make_pictures: MakePictures) -> None:
+    dataset = write_dataset(tmp_path, "vric", make_pictures)
     shutil.copy(dataset.root / "train_images/0000002.jpg", dataset.root / "gallery_images/0000005.jpg")
-    line = (
-        "1 files of training have the bytes of a file of the test, "
-        "first train_images/0000002.jpg = gallery_images/0000005.jpg"
-    )
+    line = "1 training files are identical to a test file, first train_images/0000002.jpg = gallery_images/0000005.jpg"
     for released, strict in ((True, True), (False, True), (True, False)):
         check = check_dataset(dataclasses.replace(dataset, released=released), strict=strict)
-        assert (line in check.remarks, line in check.faults) == (strict and released, strict and not released)
+        assert (line in check.notes, line in check.errors) == (strict and released, strict and not released)
 
 
-def test_faults_of_the_lists_stand_beside_those_of_the_files(tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_list_errors_are_included(tmp_path: Path, make_pictures: MakePictures) -> None:
     train = VERI["name_train.txt"]
     changed = {"name_train.txt": [*train, train[0], "0002_c001_00000000_0.jpg"]}
-    check = check_dataset(laid(tmp_path, "veri", make_pictures, changed))
+    check = check_dataset(write_dataset(tmp_path, "veri", make_pictures, changed))
     assert check.repeated == (f"name_train.txt, entry 3: {train[0]}",)
-    assert check.lists.shared == ("0002",)
-    assert check.faults == (
+    assert check.lists.shared_vehicles == ("0002",)
+    assert check.errors == (
         f"1 images are listed again, first in name_train.txt, entry 3: {train[0]}; remove the line",
         "1 vehicles are in both train and test, first 0002",
     )
 
 
-def test_matches_are_looked_for_once(
+def test_matches_are_searched_once_per_split(
     tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = laid(tmp_path, "veriwild", make_pictures)
-    asked: list[str] = []
+    dataset = write_dataset(tmp_path, "veriwild", make_pictures)
+    splits: list[str] = []
 
     def count(dataset: Dataset, split: str) -> list[str]:
-        asked.append(split)
+        splits.append(split)
         return []
 
-    monkeypatch.setattr("data_cache.datasets.findings.queries_without_match", count)
+    monkeypatch.setattr("data_cache.datasets.problems.queries_without_match", count)
     check_dataset(dataset)
-    assert asked == ["small", "medium"]
+    assert splits == ["small", "medium"]
 
 
-def test_as_json_everything_is_plain(tmp_path: Path, make_pictures: MakePictures) -> None:
-    dataset = laid(
+def test_summary_has_json_values(tmp_path: Path, make_pictures: MakePictures) -> None:
+    dataset = write_dataset(
         tmp_path, "veri", make_pictures, {"name_query.txt": [*VERI["name_query.txt"], "0009_c001_00000000_0.jpg"]}
     )
     (dataset.root / "image_train" / VERI["name_train.txt"][0]).unlink()
     check = check_dataset(dataset, strict=True)
-    told = json.loads(json.dumps(check.to_dict()))
-    assert (told["dataset"], told["root"], told["strict"]) == ("veri", str(dataset.root), True)
-    assert told["parts"][0] == {
+    summary = json.loads(json.dumps(check.to_dict()))
+    assert (summary["dataset"], summary["root"], summary["strict"]) == ("veri", str(dataset.root), True)
+    assert summary["parts"][0] == {
         "name": "train",
         "found": {"images": 2, "vehicles": 1, "cameras": 2},
         "released": {"images": 37_778, "vehicles": 576, "cameras": 20},
         "paper": {"images": 37_778, "vehicles": 576, "cameras": None},
         "tracks": None,
     }
-    assert [part["tracks"] for part in told["parts"]] == [None, None, 3, None, None, None]
-    lonely = {"count": 1, "first": ["image_query/0009_c001_00000000_0.jpg"]}
-    assert told["queries_without_match"]["test"] == lonely
-    assert told["missing"] == {
+    assert [part["tracks"] for part in summary["parts"]] == [None, None, 3, None, None, None]
+    unmatched = {"count": 1, "first": ["image_query/0009_c001_00000000_0.jpg"]}
+    assert summary["queries_without_match"]["test"] == unmatched
+    assert summary["missing"] == {
         "count": 1, "first": ["image_train/" + VERI["name_train.txt"][0]], "folders": 3, "folders_without_image": 0
     }  # fmt: skip
-    assert told["same_bytes_in_train_and_test"]["count"] == 0
-    assert told["ground_truth"]["files"] == ["gt_index.txt", "jk_index.txt"]
-    assert told["ground_truth"]["faults"] == ["gt_index.txt has 2 lines, not 3", "jk_index.txt has 2 lines, not 3", *[
-        "1 of 3 queries have other answers in gt_index.txt, jk_index.txt, first image_query/0009_c001_00000000_0.jpg"
-    ]]  # fmt: skip
-    assert (told["warnings"], told["remarks"], told["faults"]) == tuple(
-        list(lines) for lines in (check.warnings, check.remarks, check.faults)
+    assert summary["same_bytes_in_train_and_test"]["count"] == 0
+    assert summary["ground_truth"]["files"] == ["gt_index.txt", "jk_index.txt"]
+    assert summary["ground_truth"]["errors"] == [
+        "gt_index.txt has 2 lines, not 3",
+        "jk_index.txt has 2 lines, not 3",
+        "1 of 3 queries have other answers in gt_index.txt, jk_index.txt, first image_query/0009_c001_00000000_0.jpg",
+    ]
+    assert (summary["warnings"], summary["notes"], summary["errors"]) == tuple(
+        list(lines) for lines in (check.warnings, check.notes, check.errors)
     )
-    assert check_dataset(dataset).to_dict()["same_bytes_in_train_and_test"] is None  # not looked for
+    assert check_dataset(dataset).to_dict()["same_bytes_in_train_and_test"] is None  # not checked
 
 
 def shown(check: DatasetCheck, width: int = 100) -> list[list[str]]:
-    """Return the words of each row of the printed table, the title's and the headings' too."""
+    """Return the cells of each row of the printed table."""
     console = Console(file=io.StringIO(), width=width)
     console.print(check_table(check))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
 
 
-def test_the_table_shows_what_differs_and_says_same_of_the_rest(
+def test_table_shows_known_counts_or_same(
     tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RELEASED["veriwild"], "small", Size(3, 1))
     monkeypatch.setitem(PAPER["veriwild"], "small", Size(4, 1))
-    check = check_dataset(laid(tmp_path, "veriwild", make_pictures))
+    check = check_dataset(write_dataset(tmp_path, "veriwild", make_pictures))
     rows = {row[0]: row[1:] for row in shown(check)}
     assert rows["small"] == ["3", "1", "2", "same", "4 / 1"]
     assert rows["small query"] == ["1", "1", "1", "3,000 / 3,000", ""]
     assert rows["all"] == ["7", "3", "6", "416,314 / 40,671 / 174", "416,314 / 40,671 / 174"]
-    assert list(rows) == list(PARTS["veriwild"])
+    assert list(rows) == list(SIZES["veriwild"])
 
 
-def test_the_table_of_an_own_set_has_no_other_counts_and_no_markup(tmp_path: Path) -> None:
+def test_table_of_an_own_data_set_has_no_known_counts_and_no_markup(tmp_path: Path) -> None:
     table = pd.DataFrame({"name": ["a"], "vehicle_id": ["1"], "camera_id": [1], "split": ["train"]})
     check = check_dataset(Dataset("toy", tmp_path / "[bold]", table, {}))
     assert shown(check) == [["train", "1", "1", "1"], ["all", "1", "1", "1"]]

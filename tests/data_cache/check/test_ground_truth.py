@@ -1,4 +1,4 @@
-"""VeRi-776's own answer files against ours, which a small set worked out by hand confirms."""
+"""VeRi-776's answer files compared with answers of a small data set worked out by hand."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from data_cache.base.errors import UserError
 from data_cache.check.ground_truth import GroundTruth, compare_ground_truth
 from data_cache.datasets.catalogue import load_dataset
-from helpers.toy.lists import FORMS, VERI, VERI_ANSWERS, Form, lay
+from helpers.toy.lists import FORMS, VERI, VERI_ANSWERS, Form, write_lists
 
 Lists = dict[str, Sequence[str]]
 FILES = ("gt_index.txt", "jk_index.txt")
@@ -16,33 +16,33 @@ FIRST, SECOND = (f"image_query/{name}" for name in VERI["name_query.txt"])
 
 
 def compared(root: Path, answers: Lists) -> GroundTruth | None:
-    lay(root / "VeRi", VERI | answers)
+    write_lists(root / "VeRi", VERI | answers)
     return compare_ground_truth(load_dataset("veri", root))
 
 
-def test_the_answers_by_hand_agree(tmp_path: Path) -> None:
+def test_answers_by_hand_agree(tmp_path: Path) -> None:
     assert compared(tmp_path, dict(VERI_ANSWERS)) == GroundTruth(FILES, queries=2, agreeing=2)
 
 
-def test_without_answer_files_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_no_answer_files_give_none(tmp_path: Path) -> None:
     assert compared(tmp_path, {}) is None
 
 
 @pytest.mark.parametrize("form", [FORMS[name] for name in ("plain", "CRLF", "no last newline", "BOM")])
-def test_answers_in_any_form_and_order_agree(tmp_path: Path, form: Form) -> None:
-    lay(tmp_path / "VeRi", VERI)
-    lay(tmp_path / "VeRi", {"gt_index.txt": ["3 ", " 6\t04"], "jk_index.txt": ["5  2", "1"]}, form)
+def test_format_and_order_of_answers_do_not_matter(tmp_path: Path, form: Form) -> None:
+    write_lists(tmp_path / "VeRi", VERI)
+    write_lists(tmp_path / "VeRi", {"gt_index.txt": ["3 ", " 6\t04"], "jk_index.txt": ["5  2", "1"]}, form)
     assert compare_ground_truth(load_dataset("veri", tmp_path)) == GroundTruth(FILES, 2, 2)
 
 
-def test_answers_under_the_other_names_and_by_image_agree(tmp_path: Path) -> None:
+def test_alternative_file_names_and_image_names_agree(tmp_path: Path) -> None:
     names = VERI["name_test.txt"]
-    by_name = [" ".join(names[int(place) - 1] for place in line.split()) for line in VERI_ANSWERS["jk_index.txt"]]
+    by_name = [" ".join(names[int(position) - 1] for position in line.split()) for line in VERI_ANSWERS["jk_index.txt"]]
     found = compared(tmp_path, {"gt_image.txt": VERI_ANSWERS["gt_index.txt"], "jk_image.txt": by_name})
     assert found == GroundTruth(("gt_image.txt", "jk_image.txt"), 2, 2)
 
 
-def test_either_file_alone_is_compared(tmp_path: Path) -> None:
+def test_one_file_is_enough(tmp_path: Path) -> None:
     for name in FILES:
         found = compared(tmp_path / name, {name: VERI_ANSWERS[name]})
         assert found == GroundTruth((name,), 2, 2)
@@ -54,21 +54,21 @@ def test_either_file_alone_is_compared(tmp_path: Path) -> None:
         ({"gt_index.txt": ["3", "4"]}, 1, SECOND),  # one is missing
         ({"gt_index.txt": ["3 1", "4 6"]}, 1, FIRST),  # one too many
         ({"gt_index.txt": ["2", "3 5"]}, 0, FIRST),  # counted from 0
-        ({"gt_index.txt": ["2 3 5", "1 4 6"], "jk_index.txt": ["", ""]}, 0, FIRST),  # without the rule of junk
+        ({"gt_index.txt": ["2 3 5", "1 4 6"], "jk_index.txt": ["", ""]}, 0, FIRST),  # without junk
         ({"jk_index.txt": ["2 5", ""]}, 1, SECOND),
         ({"jk_index.txt": ["2 5", "1 7"]}, 1, SECOND),  # beyond the gallery
         ({"jk_index.txt": ["2 5 x", "1"]}, 1, FIRST),
         ({"jk_index.txt": ["2 5 0999_c001_00000000_0.jpg", "1"]}, 1, FIRST),
     ],
 )
-def test_a_difference_names_the_first_query(tmp_path: Path, changed: Lists, agreeing: int, first: str) -> None:
+def test_difference_names_the_first_query(tmp_path: Path, changed: Lists, agreeing: int, first: str) -> None:
     found = compared(tmp_path, VERI_ANSWERS | changed)
     line = f"{2 - agreeing} of 2 queries have other answers in gt_index.txt, jk_index.txt, first {first}"
     assert found == GroundTruth(FILES, 2, agreeing, (line,))
 
 
-def test_an_empty_line_is_a_query_without_an_answer(tmp_path: Path) -> None:
-    """A query of a vehicle that is not in the gallery; more empty lines may end the file."""
+def test_empty_line_is_a_query_without_answers(tmp_path: Path) -> None:
+    """The query's vehicle is not in the gallery; more empty lines may follow at the end."""
     lists: Lists = {
         "name_query.txt": ["0003_c001_00000000_0.jpg", *VERI["name_query.txt"]],
         "gt_index.txt": ["", *VERI_ANSWERS["gt_index.txt"], "", ""],
@@ -78,17 +78,17 @@ def test_an_empty_line_is_a_query_without_an_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "agreeing", "counted"), [(["3"], 1, 1), (["3", "4 6", "1"], 2, 3), ([], 0, 1), (["4 6", "3"], 0, 2)]
+    ("lines", "agreeing", "count"), [(["3"], 1, 1), (["3", "4 6", "1"], 2, 3), ([], 0, 1), (["4 6", "3"], 0, 2)]
 )
-def test_a_file_with_more_or_fewer_lines_is_told(tmp_path: Path, lines: list[str], agreeing: int, counted: int) -> None:
+def test_wrong_number_of_lines_is_an_error(tmp_path: Path, lines: list[str], agreeing: int, count: int) -> None:
     found = compared(tmp_path, {"gt_index.txt": lines})
     assert found is not None and found.agreeing == agreeing
-    assert (f"gt_index.txt has {counted} lines, not 2" in found.faults) == (counted != 2)
-    assert any("queries have other answers" in fault for fault in found.faults) == (agreeing != 2)
+    assert (f"gt_index.txt has {count} lines, not 2" in found.errors) == (count != 2)
+    assert any("queries have other answers" in error for error in found.errors) == (agreeing != 2)
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    lay(tmp_path / "VeRi", VERI)
+def test_binary_file_is_refused(tmp_path: Path) -> None:
+    write_lists(tmp_path / "VeRi", VERI)
     (tmp_path / "VeRi" / "gt_index.txt").write_bytes(b"\xff\xfe3")
     with pytest.raises(UserError, match=r"gt_index\.txt: list file cannot be read"):
         compare_ground_truth(load_dataset("veri", tmp_path))

@@ -1,4 +1,4 @@
-"""`cache verify | stats | merge | export | import` as typed: results, files, and one line for every mistake."""
+"""The commands `cache verify | stats | merge | export | import`: results, files, and one-line errors."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A runner of `cache` in an empty folder, without the user's environment."""
+    """Run `cache` commands in an empty folder, without environment variables."""
     monkeypatch.chdir(tmp_path)
     for variable in ("DATASET", "VEHICLE_DATA", "RANK"):
         monkeypatch.delenv(variable, raising=False)
@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def pictures(tmp_path: Path, make_pictures: MakePictures) -> Path:
-    """A data set of the kind `folder` in data/: four pictures of 12 x 8."""
+    """A `folder` data set in data/: four pictures of 12 x 8."""
     make_pictures(tmp_path / "data", NAMES)
     lines = ["name,vehicle_id,camera_id,split", *(f"{name},1,{number},train" for number, name in enumerate(NAMES))]
     (tmp_path / "data" / "images.csv").write_text("\n".join(lines))
@@ -43,16 +43,16 @@ def pictures(tmp_path: Path, make_pictures: MakePictures) -> Path:
 
 
 def error(result: Result, code: int = 1) -> str:
-    """Return the error of a command that ended with `code`; for 1 it is the one line on standard error."""
+    """Return the error line of a command that failed with `code`; with 1, nothing else is on standard error."""
     assert result.exit_code == code, result.output
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert code == 2 or result.stderr.splitlines() == [line]
     return line
 
 
-def of_a_detector(parts: PartBoxes, dataset: str = "folder") -> PartBoxes:
-    told = {"dataset": dataset, "names_sha256": sha256_of_names(list(parts.names))}
-    return dataclasses.replace(parts, fingerprint={**parts.fingerprint, **told})
+def detected(parts: PartBoxes, dataset: str = "folder") -> PartBoxes:
+    names = {"dataset": dataset, "names_sha256": sha256_of_names(list(parts.names))}
+    return dataclasses.replace(parts, fingerprint={**parts.fingerprint, **names})
 
 
 def coco(names: list[str]) -> dict[str, object]:
@@ -61,14 +61,14 @@ def coco(names: list[str]) -> dict[str, object]:
     return {"images": images, "categories": [{"id": 1, "name": "wheel"}], "annotations": boxes}
 
 
-def test_verify_looks_at_every_file_and_then_fails(run: Run, make_parts: MakeParts) -> None:
+def test_verify_checks_every_file_before_it_fails(run: Run, make_parts: MakeParts) -> None:
     write_parts(Path("good.h5"), make_parts())
     Path("bad.h5").write_bytes(b"bad")
     result = run("verify", "bad.h5", "good.h5", "absent.h5")
-    assert error(result) == "Error: 2 of 3 part caches are bad"
+    assert error(result) == "Error: 2 of 3 part caches are invalid"
     first, second, third = result.stdout.splitlines()
-    assert first.startswith("bad.h5: damaged part cache") and third.startswith("absent.h5: no part cache there")
-    assert second == "good.h5: sound; 6 images, 7 parts, 1 empty, 1 failed"
+    assert first.startswith("bad.h5: damaged part cache") and third.startswith("absent.h5: no such part cache")
+    assert second == "good.h5: valid; 6 images, 7 parts, 1 empty, 1 failed"
     assert error(run("verify", "bad.h5")).startswith("Error: bad.h5: damaged part cache")
     assert run("verify", "good.h5", "good.h5").exit_code == 0
 
@@ -78,18 +78,18 @@ def test_verify_as_json(run: Run, make_parts: MakeParts) -> None:
     result = run("verify", "good.h5", "absent.h5", "--json")
     assert result.exit_code == 1
     good, absent = json.loads(result.stdout)
-    assert good["sound"] and good["images"] == 6 and good["comparison"] is None
-    assert not absent["sound"] and absent["faults"][0].startswith("no part cache there")
+    assert good["valid"] and good["images"] == 6 and good["comparison"] is None
+    assert not absent["valid"] and absent["errors"][0].startswith("no such part cache")
 
 
 @pytest.mark.usefixtures("pictures")
-def test_verify_against_a_data_set(run: Run) -> None:
+def test_verify_compares_with_a_data_set(run: Run) -> None:
     Path("coco.json").write_text(json.dumps(coco(NAMES[:3])))
     assert run("import", "--coco", "coco.json", "--output", "parts.h5").exit_code == 0
     assert run("verify", "parts.h5").exit_code == 0
     found = error(run("verify", "parts.h5", "--dataset", "folder"))
     assert found == "Error: parts.h5: 1 images of folder are not in it, first d.jpg"
-    assert "data set veri is not there" in error(run("verify", "parts.h5", "--dataset", "veri"))
+    assert "data set veri not found" in error(run("verify", "parts.h5", "--dataset", "veri"))
 
 
 def test_stats_as_table_json_and_files(run: Run, make_parts: MakeParts) -> None:
@@ -99,20 +99,20 @@ def test_stats_as_table_json_and_files(run: Run, make_parts: MakeParts) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout) == json.loads(Path("out/stats.json").read_text())
     assert result.stderr.split() == ["out/stats.json", "out/stats.png"]
-    assert "absent.h5: no part cache there" in error(run("stats", "absent.h5"))
+    assert "absent.h5: no such part cache" in error(run("stats", "absent.h5"))
 
 
-def test_merge_joins_and_refuses(run: Run, make_parts: MakeParts) -> None:
-    whole = of_a_detector(make_parts(8, 2))
+def test_merge_joins_caches_and_overwrites_no_other(run: Run, make_parts: MakeParts) -> None:
+    whole = detected(make_parts(8, 2))
     for name, rows in (("one", slice(0, 5)), ("two", slice(5, 8))):
-        write_parts(Path(f"{name}.h5"), of_a_detector(sliced(whole, rows)))
+        write_parts(Path(f"{name}.h5"), detected(sliced(whole, rows)))
     result = run("merge", "all.h5", "two.h5", "one.h5")
     assert result.stdout == f"all.h5: 8 images, {(whole.labels >= 0).sum()} parts from 2 caches\n"
     write_parts(Path("whole.h5"), whole)
     assert Path("all.h5").read_bytes() == Path("whole.h5").read_bytes()
-    assert run("merge", "one.h5", "one.h5").exit_code == 0  # the same again
+    assert run("merge", "one.h5", "one.h5").exit_code == 0  # the same fingerprint
     before = Path("one.h5").read_bytes()
-    assert "delete it, or name another OUT" in error(run("merge", "one.h5", "one.h5", "two.h5"))
+    assert "delete it, or choose another OUT" in error(run("merge", "one.h5", "one.h5", "two.h5"))
     assert Path("one.h5").read_bytes() == before
     assert "write it as PREFIX=FILE" in error(run("merge", "x.h5", "one.h5", "../e=two.h5"))
     assert not Path("x.h5").exists()
@@ -120,9 +120,9 @@ def test_merge_joins_and_refuses(run: Run, make_parts: MakeParts) -> None:
 
 
 def test_merge_takes_prefixes_and_a_data_set(run: Run, make_parts: MakeParts) -> None:
-    write_parts(Path("e.h5"), of_a_detector(make_parts(3, 2), "east"))
-    write_parts(Path("w.h5"), of_a_detector(make_parts(3, 2, seed=1), "west"))
-    assert "name one: --dataset" in error(run("merge", "all.h5", "east=e.h5", "west=w.h5"))
+    write_parts(Path("e.h5"), detected(make_parts(3, 2), "east"))
+    write_parts(Path("w.h5"), detected(make_parts(3, 2, seed=1), "west"))
+    assert "choose --dataset" in error(run("merge", "all.h5", "east=e.h5", "west=w.h5"))
     result = run("merge", "all.h5", "east=e.h5", "west=w.h5", "--dataset", "lists/both.csv", "--json")
     assert json.loads(result.stdout)["images"] == 6
     merged = read_parts(Path("all.h5"))
@@ -130,12 +130,12 @@ def test_merge_takes_prefixes_and_a_data_set(run: Run, make_parts: MakeParts) ->
     assert run("verify", "all.h5").exit_code == 0
 
 
-def test_export_and_import_are_a_round(run: Run, make_parts: MakeParts) -> None:
+def test_export_and_import_round_trip(run: Run, make_parts: MakeParts) -> None:
     parts = make_parts(20, 3)
     write_parts(Path("parts.h5"), parts)
     result = run("export", "parts.h5", "--output", "new/coco.json", "--format", "coco")
     assert result.stdout == f"new/coco.json: {(parts.labels >= 0).sum()} boxes in 19 images\n"
-    assert result.stderr == "1 images that failed are left out\n"
+    assert result.stderr == "1 failed images are left out\n"
     assert run("export", "parts.h5", "--output", "results.json").exit_code == 0
     for number, source in enumerate(
         (["--coco", "new/coco.json"], ["--coco-results", "results.json", "--images-from", "new/coco.json"])
@@ -147,34 +147,34 @@ def test_export_and_import_are_a_round(run: Run, make_parts: MakeParts) -> None:
         assert run("verify", f"{number}.h5").exit_code == 0
 
 
-def test_export_writes_over_no_part_cache_and_not_over_the_annotations(run: Run, make_parts: MakeParts) -> None:
+def test_export_overwrites_neither_a_part_cache_nor_the_annotations(run: Run, make_parts: MakeParts) -> None:
     cache, annotations = Path("p.h5"), Path("a.json")
     write_parts(cache, make_parts())
     before = cache.read_bytes()
-    assert "p.h5: holds a part cache, which is not written over" in error(run("export", "p.h5", "--output", "p.h5"))
+    assert "p.h5: is a part cache, which is not overwritten" in error(run("export", "p.h5", "--output", "p.h5"))
     assert cache.read_bytes() == before
     annotations.write_text("{}")
     result = run("export", "p.h5", "--annotations", "a.json", "--output", "a.json")
-    assert result.exit_code == 2 and "is what --annotations names" in result.output
+    assert result.exit_code == 2 and "is the file of --annotations" in result.output
     assert annotations.read_text() == "{}"
 
 
-def test_export_keeps_the_old_file_where_it_fails(run: Run, make_parts: MakeParts) -> None:
+def test_failed_export_keeps_the_old_file(run: Run, make_parts: MakeParts) -> None:
     Path("out.json").write_text("old")
-    assert "absent.h5: no part cache there" in error(run("export", "absent.h5", "--output", "out.json"))
+    assert "absent.h5: no such part cache" in error(run("export", "absent.h5", "--output", "out.json"))
     write_parts(Path("parts.h5"), make_parts())
     assert "gt.json: no such file" in error(
         run("export", "parts.h5", "--output", "out.json", "--annotations", "gt.json")
     )
     assert Path("out.json").read_text() == "old"
     csv = ["--format", "csv", "--annotations", "gt.json"]
-    assert "csv has none" in error(run("export", "parts.h5", "--output", "out.json", *csv), code=2)
-    told = json.loads(run("export", "parts.h5", "--output", "out.csv", "--format", "csv", "--json").stdout)
-    assert told == {"output": "out.csv", "images": 6, "boxes": 7, "remarks": []}
+    assert "csv does not have" in error(run("export", "parts.h5", "--output", "out.json", *csv), code=2)
+    summary = json.loads(run("export", "parts.h5", "--output", "out.csv", "--format", "csv", "--json").stdout)
+    assert summary == {"output": "out.csv", "images": 6, "boxes": 7, "notes": []}
 
 
 @pytest.mark.usefixtures("pictures")
-def test_an_import_lands_where_training_looks(run: Run) -> None:
+def test_import_writes_where_training_reads(run: Run) -> None:
     Path("coco.json").write_text(json.dumps(coco(NAMES)))
     result = run("import", "--coco", "coco.json", "--dataset", "folder", "--runs", "r")
     assert result.stdout == "r/folder/parts.h5: 4 images, 1 parts, 3 empty, 0 failed\n"
@@ -183,15 +183,15 @@ def test_an_import_lands_where_training_looks(run: Run) -> None:
     masks.mkdir()
     for name in NAMES[:3]:
         np.save((masks / name).with_suffix(".npy"), np.ones((2, 14, 14), np.float32))
-    taken = error(run("import", "--masks", "masks", "--dataset", "folder", "--runs", "r"))
-    assert "r/folder/parts.h5: made with" in taken and "--output" in taken
+    refused = error(run("import", "--masks", "masks", "--dataset", "folder", "--runs", "r"))
+    assert "r/folder/parts.h5: made with" in refused and "--output" in refused
     result = run("import", "--masks", "masks", "--dataset", "folder", "--output", "m.h5")
     assert "4 images, 6 parts, 0 empty, 1 failed, first d.jpg (masks/d.npy: no such mask)" in result.stdout
     assert run("import", "--masks", "masks", "--images", "data", "--output", "m2.h5").exit_code == 0
     assert np.array_equal(read_parts(Path("m.h5")).boxes, read_parts(Path("m2.h5")).boxes)
 
 
-def test_a_faulty_import_writes_nothing(run: Run) -> None:
+def test_failed_import_writes_nothing(run: Run) -> None:
     wrong = coco(NAMES) | {"annotations": [{"image_id": 77}, 5]}
     Path("coco.json").write_text(json.dumps(wrong))
     line = error(run("import", "--coco", "coco.json", "--output", "parts.h5"))
@@ -215,5 +215,5 @@ def test_a_faulty_import_writes_nothing(run: Run) -> None:
         ["--coco", "c.json", "--output", "p.h5", "--top-k", "0"],
     ],
 )
-def test_an_import_of_no_or_several_sources_is_wrong_usage(run: Run, words: list[str]) -> None:
+def test_import_needs_exactly_one_source(run: Run, words: list[str]) -> None:
     error(run("import", *words), code=2)

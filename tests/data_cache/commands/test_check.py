@@ -1,4 +1,4 @@
-"""The command `check`, as a user meets it: a table or JSON, one clear line for faults, and the right exit code."""
+"""The command `check`: table or JSON, a one-line error, and the exit code."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from cli import main
 from helpers.parts import MakePictures
-from helpers.toy.lists import VERI, VERI_ANSWERS, lay
+from helpers.toy.lists import VERI, VERI_ANSWERS, write_lists
 
 IMAGES = {
     "t1.jpg": ("1", 1, "train"),
@@ -23,7 +23,7 @@ Check = Callable[..., Result]
 
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
-    """A runner of `check` in an empty folder, without the user's environment."""
+    """Run `check` in an empty folder, without environment variables."""
     monkeypatch.chdir(tmp_path)
     for variable in ("DATASET", "VEHICLE_DATA", "RANK"):
         monkeypatch.delenv(variable, raising=False)
@@ -36,7 +36,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
 
 @pytest.fixture
 def pictures(tmp_path: Path, make_pictures: MakePictures) -> Path:
-    """A folder of pictures with its images.csv."""
+    """A folder of pictures with images.csv."""
     root = tmp_path / "data"
     make_pictures(root, list(IMAGES))
     write_table(root, IMAGES)
@@ -48,8 +48,8 @@ def write_table(root: Path, images: dict[str, tuple[str, int, str]]) -> None:
     (root / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]))
 
 
-def mistake(result: Result) -> str:
-    """Return the error of a command that ended with 1: one line for the user, nothing else beside the results."""
+def error_line(result: Result) -> str:
+    """Return the error of a command that failed with 1; nothing else is on standard error."""
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit)
     (line,) = result.stderr.splitlines()
@@ -58,7 +58,7 @@ def mistake(result: Result) -> str:
 
 @pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("options", [(), ("--strict", "--workers", "0")])
-def test_check_counts_what_is_there(check: Check, options: tuple[str, ...]) -> None:
+def test_counts_are_shown(check: Check, options: tuple[str, ...]) -> None:
     result = check("--dataset", "folder", *options)
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.stdout.splitlines()]
@@ -68,77 +68,77 @@ def test_check_counts_what_is_there(check: Check, options: tuple[str, ...]) -> N
     assert "warning" not in result.output and "released" not in result.output
 
 
-def test_check_as_json_is_one_document(check: Check, pictures: Path) -> None:
+def test_json_is_one_document(check: Check, pictures: Path) -> None:
     result = check("--dataset", "folder", "--json")
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert (told["dataset"], told["root"], told["strict"]) == ("folder", "data", False)
-    assert {part["name"]: part["found"]["images"] for part in told["parts"]} == {
+    summary = json.loads(result.stdout)
+    assert (summary["dataset"], summary["root"], summary["strict"]) == ("folder", "data", False)
+    assert {part["name"]: part["found"]["images"] for part in summary["parts"]} == {
         "train": 2, "test query": 1, "test gallery": 2, "all": 5
     }  # fmt: skip
-    assert (told["warnings"], told["remarks"], told["faults"]) == ([], [], [])
+    assert (summary["warnings"], summary["notes"], summary["errors"]) == ([], [], [])
     elsewhere = check("--dataset", pictures / "images.csv", "--data-root", pictures, "--json")
     assert json.loads(elsewhere.stdout)["dataset"] == "images"
 
 
-def test_options_come_from_the_environment_too(check: Check, pictures: Path) -> None:
+def test_options_from_the_environment(check: Check, pictures: Path) -> None:
     result = check("--json", DATASET="folder", VEHICLE_DATA=str(pictures))
     assert json.loads(result.stdout)["root"] == str(pictures)
 
 
-def test_faults_come_after_the_table(check: Check, pictures: Path) -> None:
+def test_errors_follow_the_table(check: Check, pictures: Path) -> None:
     (pictures / "t2.jpg").unlink()
     result = check("--dataset", "folder")
-    wanted = "Error: data: 1 fault: 1 of 5 images are missing, first t2.jpg; put them below data"
-    assert mistake(result) == wanted
+    wanted = "Error: data: 1 error: 1 of 5 images are missing, first t2.jpg; put them below data"
+    assert error_line(result) == wanted
     assert "train" in result.stdout
     write_table(pictures, IMAGES | {"g2.jpg": ("1", 2, "gallery"), "g1.jpg": ("2", 1, "gallery")})
     result = check("--dataset", "folder", "--json")
-    message = mistake(result)
-    assert "3 faults: 1 vehicles are in both train and test, first 1" in message
+    message = error_line(result)
+    assert "3 errors: 1 vehicles are in both train and test, first 1" in message
     assert "1 of 1 queries have no match" in message
-    assert len(json.loads(result.stdout)["faults"]) == 3
+    assert len(json.loads(result.stdout)["errors"]) == 3
 
 
-def test_strictness_finds_what_cannot_be_decoded(check: Check, pictures: Path) -> None:
+def test_strict_finds_images_that_cannot_be_decoded(check: Check, pictures: Path) -> None:
     (pictures / "g2.jpg").write_text("<html>404</html>")
     assert check("--dataset", "folder").exit_code == 0
-    message = mistake(check("--dataset", "folder", "--strict", "--workers", "0"))
-    assert message == "Error: data: 1 fault: 1 images cannot be read, first data/g2.jpg: not a JPEG or PNG image"
+    message = error_line(check("--dataset", "folder", "--strict", "--workers", "0"))
+    assert message == "Error: data: 1 error: 1 images cannot be read, first data/g2.jpg: not a JPEG or PNG image"
 
 
-def test_a_query_without_a_match_is_a_fault(check: Check, pictures: Path) -> None:
+def test_query_without_a_match_is_an_error(check: Check, pictures: Path) -> None:
     write_table(pictures, IMAGES | {"g2.jpg": ("9", 2, "query")})
-    message = mistake(check("--dataset", "folder"))
-    assert message == "Error: data: 1 fault: test: 1 of 2 queries have no match, first g2.jpg"
+    message = error_line(check("--dataset", "folder"))
+    assert message == "Error: data: 1 error: test: 1 of 2 queries have no match, first g2.jpg"
 
 
-def test_warnings_and_remarks_of_a_benchmark_are_no_faults(
+def test_warnings_and_notes_of_a_benchmark_are_not_errors(
     check: Check, tmp_path: Path, make_pictures: MakePictures
 ) -> None:
     lists = VERI | {"name_query.txt": [*VERI["name_query.txt"], "0003_c001_00000001_0.jpg"]}
-    root = lay(tmp_path / "data" / "veri", lists)
+    root = write_lists(tmp_path / "data" / "veri", lists)
     for part in ("train", "query", "test"):
         make_pictures(root, [f"image_{part}/{name}" for name in lists[f"name_{part}.txt"]])
     result = check("--dataset", "veri")
     assert result.exit_code == 0, result.output
     assert "warning: train: 2 images (released lists 37,778, paper 37,778), 1 vehicles" in result.stdout
     assert "test: 1 queries have no match and do not count, first image_query/0003_c001" in result.stdout
-    lay(root, {"gt_index.txt": [*VERI_ANSWERS["gt_index.txt"], "1"]})
+    write_lists(root, {"gt_index.txt": [*VERI_ANSWERS["gt_index.txt"], "1"]})
     result = check("--dataset", "veri")
     assert "gt_index.txt: 2 of 3 queries agree" in result.stdout
-    assert "1 of 3 queries have other answers in gt_index.txt, first image_query/0003_c001" in mistake(result)
+    assert "1 of 3 queries have other answers in gt_index.txt, first image_query/0003_c001" in error_line(result)
 
 
 @pytest.mark.parametrize("name", ["../t1.jpg", "/etc/passwd", "a\\b.jpg"])
-def test_names_that_leave_the_folder_are_refused(check: Check, pictures: Path, name: str) -> None:
+def test_names_outside_the_folder_are_refused(check: Check, pictures: Path, name: str) -> None:
     write_table(pictures, IMAGES | {name: ("3", 4, "gallery")})
-    message = mistake(check("--dataset", "folder"))
+    message = error_line(check("--dataset", "folder"))
     assert message.startswith("Error: data/images.csv, line 7: ") and "is not a relative path below" in message
 
 
-def test_a_link_that_leaves_the_folder_is_a_fault(check: Check, pictures: Path) -> None:
+def test_link_out_of_the_folder_is_an_error(check: Check, pictures: Path) -> None:
     (pictures / "t1.jpg").rename(pictures.parent / "t1.jpg")
     (pictures / "t1.jpg").symlink_to(pictures.parent / "t1.jpg")
-    message = mistake(check("--dataset", "folder"))
-    assert message == "Error: data: 1 fault: 1 images cannot be read, first data/t1.jpg: leads out of data"
+    message = error_line(check("--dataset", "folder"))
+    assert message == "Error: data: 1 error: 1 images cannot be read, first data/t1.jpg: leads out of data"

@@ -1,4 +1,4 @@
-"""The CSV of a user's own pictures: text stays text, and what is wrong is named with its line."""
+"""CSV files of a user's own pictures: text is not converted, and errors name the line."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from data_cache.base.errors import UserError
 from data_cache.datasets.csv_file import read_csv
 
 
-def test_text_stays_text(tmp_path: Path) -> None:
-    """Vehicles 007 and 7 differ, a vehicle may be called NA; BOM and CRLF, as spreadsheets write them, are fine."""
+def test_text_is_not_converted(tmp_path: Path) -> None:
+    """Vehicles 007 and 7 differ, a vehicle may be called NA; BOM and CRLF of spreadsheets are accepted."""
     text = 'name,vehicle_id,camera_id,split,colour\r\na.jpg,007,1,train,NA\r\n"b,1.jpg",NA,2.0,train,\r\n'
     (tmp_path / "t.csv").write_bytes(text.encode("utf-8-sig"))
     table = read_csv(tmp_path / "t.csv")
@@ -20,26 +20,26 @@ def test_text_stays_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Length of header")
-def test_commas_at_the_ends_of_lines_do_not_shift_the_columns(tmp_path: Path) -> None:
+def test_trailing_commas_do_not_shift_the_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,vehicle_id,camera_id,split\na.jpg,1,2,train,\nb.jpg,1,3,train,\n")
     assert read_csv(tmp_path / "t.csv")["name"].tolist() == ["a.jpg", "b.jpg"]
 
 
-def test_a_line_that_ends_early_is_named(tmp_path: Path) -> None:
+def test_short_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("camera_id,split,name,vehicle_id\n2,train,a.jpg,1\n2,train,b.jpg\n")
     with pytest.raises(UserError, match=r"line 3: name or vehicle_id is empty"):
         read_csv(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("camera", ["one", "1.5", "nan", "inf", "-inf", "1e300", "1;2"])
-def test_a_camera_that_is_no_whole_number_is_named_with_its_line(tmp_path: Path, camera: str) -> None:
+def test_camera_that_is_not_an_integer_is_named(tmp_path: Path, camera: str) -> None:
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\nb.jpg,1,{camera},train\n")
-    with pytest.raises(UserError, match=r"t\.csv, line 3: camera_id must be a whole number"):
+    with pytest.raises(UserError, match=r"t\.csv, line 3: camera_id must be an integer"):
         read_csv(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("line", [",1,2,train", "b.jpg,,2,train"])
-def test_an_empty_name_or_vehicle_is_named_with_its_line(tmp_path: Path, line: str) -> None:
+def test_empty_name_or_vehicle_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\n{line}\n")
     with pytest.raises(UserError, match=r"t\.csv, line 3: name or vehicle_id is empty"):
         read_csv(tmp_path / "t.csv")
@@ -49,7 +49,7 @@ def test_an_empty_name_or_vehicle_is_named_with_its_line(tmp_path: Path, line: s
     "name",
     ["/etc/passwd", "../b.jpg", "a/../../b.jpg", "a\\b.jpg", "C:/b.jpg", "a\0b.jpg", "a\x1b[2J.jpg", '"a\nb.jpg"'],
 )
-def test_a_name_that_is_no_plain_path_is_named_with_its_line(tmp_path: Path, name: str) -> None:
+def test_unsafe_name_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\n{name},1,2,train\n")
     with pytest.raises(UserError, match=r"t\.csv, line 3: '.*' is not a relative path below") as caught:
         read_csv(tmp_path / "t.csv")
@@ -68,14 +68,14 @@ def test_a_name_that_is_no_plain_path_is_named_with_its_line(tmp_path: Path, nam
         (b'name,vehicle_id,camera_id,split\n"a,1,2,train\n', "cannot be read as CSV"),
     ],
 )
-def test_a_broken_csv_is_one_line(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_invalid_csv_is_a_one_line_error(tmp_path: Path, data: bytes, reason: str) -> None:
     (tmp_path / "t.csv").write_bytes(data)
     with pytest.raises(UserError, match=rf"t\.csv: {reason}") as caught:
         read_csv(tmp_path / "t.csv")
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_csv_that_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"t\.csv: no such file; a CSV with the columns name, vehicle_id"):
         read_csv(tmp_path / "t.csv")
     with pytest.raises(UserError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""List files: every form of their lines, names that are no plain paths, entries listed twice."""
+"""List files: text formats, unsafe names and repeated entries."""
 
 import doctest
 import os
@@ -10,68 +10,68 @@ from data_cache.base.errors import UserError
 from data_cache.datasets import lists
 from data_cache.datasets.lists import (
     camera_number,
-    list_lines,
     list_text,
     read_entries,
     read_image_list,
-    refuse_strange_name,
+    require_plain_name,
 )
-from helpers.toy.lists import Form, in_every_form, lay
+from helpers.toy.lists import Form, in_every_form, write_lists
 
 
 @in_every_form
-def test_list_lines_by_hand(tmp_path: Path, form: Form) -> None:
-    lay(tmp_path, {"list.txt": ["a.jpg 1 2", "ü.jpg\t3"]}, form)
-    assert list_lines(tmp_path / "list.txt") == [["a.jpg", "1", "2"], ["ü.jpg", "3"]]
+def test_entries_by_hand(tmp_path: Path, form: Form) -> None:
+    write_lists(tmp_path, {"list.txt": ["a.jpg 1 2", "ü.jpg\t3"]}, form)
+    assert read_entries(tmp_path / "list.txt") == [(1, ["a.jpg", "1", "2"]), (2, ["ü.jpg", "3"])]
 
 
-def test_an_empty_list_has_no_lines(tmp_path: Path) -> None:
+def test_empty_list_has_no_entries(tmp_path: Path) -> None:
     for data in (b"", b"\n", b" \r\n\t\n", "\ufeff".encode()):
         (tmp_path / "list.txt").write_bytes(data)
-        assert list_lines(tmp_path / "list.txt") == []
+        assert read_entries(tmp_path / "list.txt") == []
 
 
-def test_only_line_feeds_and_returns_end_a_line(tmp_path: Path) -> None:
-    """What Python's splitlines takes for an end as well would hide a control character in a name."""
+def test_only_line_feeds_and_carriage_returns_end_a_line(tmp_path: Path) -> None:
+    """Python's splitlines would also split at these characters, and hide a control character in a name."""
     (tmp_path / "list.txt").write_bytes("a\x0cb.jpg 1\rc\x1d.jpg 2\r\nd\u2028e.jpg 3".encode())
-    assert list_lines(tmp_path / "list.txt") == [["a\x0cb.jpg", "1"], ["c\x1d.jpg", "2"], ["d\u2028e.jpg", "3"]]
+    fields = [entry.fields for entry in read_entries(tmp_path / "list.txt")]
+    assert fields == [["a\x0cb.jpg", "1"], ["c\x1d.jpg", "2"], ["d\u2028e.jpg", "3"]]
 
 
-def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_list_is_named(tmp_path: Path) -> None:
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xfd")
-    os.mkfifo(tmp_path / "pipe.txt")  # to open it would wait for ever
+    os.mkfifo(tmp_path / "pipe.txt")  # opening it would block
     for name, reason in {"bytes": "not UTF-8", "absent": "No such file", "pipe": "not a regular file"}.items():
         with pytest.raises(UserError, match=rf"{name}\.txt: list file cannot be read \({reason}"):
-            list_lines(tmp_path / f"{name}.txt")
+            read_entries(tmp_path / f"{name}.txt")
     with pytest.raises(UserError, match="list file cannot be read"):
-        list_lines(tmp_path)
+        read_entries(tmp_path)
 
 
-def test_a_text_is_read_in_the_first_encoding_that_fits(tmp_path: Path) -> None:
+def test_first_encoding_that_fits_is_used(tmp_path: Path) -> None:
     encodings = ("utf-8-sig", "gb18030", "latin-1")
     for data, text in ((b"\xef\xbb\xbf\xe5\xa4\xa7\r\nb", "大\nb"), (b"\xb4\xf3", "大"), (b"\xff\xff", "ÿÿ")):
         (tmp_path / "list.txt").write_bytes(data)
         assert list_text(tmp_path / "list.txt", encodings) == text
 
 
-def test_a_short_entry_is_named_with_its_place(tmp_path: Path) -> None:
-    lay(tmp_path, {"list.txt": ["a 1", "", "b"]})
+def test_short_entry_is_reported(tmp_path: Path) -> None:
+    write_lists(tmp_path, {"list.txt": ["a 1", "", "b"]})
     assert [tuple(entry) for entry in read_entries(tmp_path / "list.txt", 1)] == [(1, ["a", "1"]), (2, ["b"])]
     with pytest.raises(UserError, match=r"list\.txt, entry 2: 2 fields are needed, 1 found"):
         read_entries(tmp_path / "list.txt", 2)
 
 
-STRANGE = (
+UNSAFE = (
     "/etc/passwd", "//a.jpg", "..", "../a.jpg", "a/../b.jpg", "a/..", "a\\b.jpg", "..\\a.jpg", "C:\\a.jpg", "C:/a.jpg",
     "a\0.jpg", "\x1b[2Ja.jpg", "a\x7f.jpg", "a\x85b.jpg", "a\u2028b.jpg", "a\ud800.jpg", "", "n" * 256,
     f"a/{'ü' * 128}",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STRANGE)
-def test_a_name_that_is_no_plain_path_is_refused_in_one_line(name: str) -> None:
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_name_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(UserError, match=r"list\.txt, entry 7: '.* is not a relative path below") as caught:
-        refuse_strange_name(name, "list.txt, entry 7")
+        require_plain_name(name, "list.txt, entry 7")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
 
@@ -79,29 +79,29 @@ def test_a_name_that_is_no_plain_path_is_refused_in_one_line(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a.jpg", "a/b/c.jpg", "..a.jpg", "a../b..jpg", "ü (1)\u00a0.jpg", "大.png", "~a", "a:b.jpg", "n" * 255]
 )
-def test_any_other_name_is_taken(name: str) -> None:
-    refuse_strange_name(name, "list.txt")
+def test_other_names_are_accepted(name: str) -> None:
+    require_plain_name(name, "list.txt")
 
 
-@pytest.mark.parametrize("name", [name for name in STRANGE if name and "\ud800" not in name])
-def test_a_strange_name_in_a_list_is_refused_with_its_entry(tmp_path: Path, name: str) -> None:
-    lay(tmp_path, {"list.txt": ["a.jpg", "", f"{name} 1"]})
+@pytest.mark.parametrize("name", [name for name in UNSAFE if name and "\ud800" not in name])
+def test_unsafe_name_in_a_list_is_reported_with_its_entry(tmp_path: Path, name: str) -> None:
+    write_lists(tmp_path, {"list.txt": ["a.jpg", "", f"{name} 1"]})
     with pytest.raises(UserError, match=r"list\.txt, entry 2: '.* is not a relative path below") as caught:
         read_image_list(tmp_path / "list.txt")
     assert str(caught.value).isprintable()
 
 
-def test_of_an_image_listed_twice_the_first_entry_counts(tmp_path: Path) -> None:
-    lay(tmp_path, {"list.txt": ["a 1", "b.jpg 2", "a.jpg 3", "c 4", "b.jpg 2"]})
+def test_first_entry_of_a_repeated_image_is_kept(tmp_path: Path) -> None:
+    write_lists(tmp_path, {"list.txt": ["a 1", "b.jpg 2", "a.jpg 3", "c 4", "b.jpg 2"]})
     found = read_image_list(tmp_path / "list.txt", 2)
     assert [tuple(entry) for entry in found.entries] == [(1, ["a", "1"]), (2, ["b.jpg", "2"]), (4, ["c", "4"])]
     assert found.repeated == ("list.txt, entry 3: a.jpg", "list.txt, entry 5: b.jpg")
 
 
-def test_cameras_are_whole_numbers() -> None:
+def test_camera_numbers_are_integers() -> None:
     assert [camera_number(text, "here") for text in ("0", "007", "174")] == [0, 7, 174]
     for text in ("", "-1", "1.5", "two", "²", "\u0661", "9" * 10, "9" * 5000):
-        with pytest.raises(UserError, match=r"list\.txt, entry 2: '.* is no camera number") as caught:
+        with pytest.raises(UserError, match=r"list\.txt, entry 2: '.* is not a camera number") as caught:
             camera_number(text, "list.txt, entry 2")
         assert len(str(caught.value)) < 140
 

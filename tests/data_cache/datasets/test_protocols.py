@@ -1,4 +1,4 @@
-"""Protocols: VehicleID's draws counted one by one, VeRi's junk by hand, and splits that take what the table says."""
+"""Protocols: VehicleID's draws, VeRi's junk by hand, and splits from the table."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from data_cache.datasets.protocols import DrawnSplit, FixedSplit, Trial, fixed_s
 
 
 def drawn_split(images: tuple[int, ...] = (4, 1, 3, 6, 2), shift: int = 100) -> DrawnSplit:
-    """Return a split of vehicles with that many images each, mixed, at rows `shift` and on."""
+    """Return a split of vehicles with these numbers of images, shuffled, in rows from `shift`."""
     vehicles = np.repeat(np.arange(len(images)), images)
     np.random.default_rng(5).shuffle(vehicles)
     return DrawnSplit(np.arange(shift, shift + len(vehicles)), vehicles)
@@ -18,7 +18,7 @@ def by_row(split: DrawnSplit) -> dict[int, int]:
     return dict(zip(split.rows.tolist(), split.vehicles.tolist(), strict=True))
 
 
-def test_each_draw_puts_one_image_of_each_vehicle_into_the_gallery_and_the_rest_into_the_queries() -> None:
+def test_each_draw_has_one_gallery_image_per_vehicle_and_all_others_as_queries() -> None:
     split = drawn_split()
     vehicle = by_row(split)
     protocol = split.protocol("small", draws=10, seed=0)
@@ -33,29 +33,29 @@ def gallery_sets(split: DrawnSplit, draws: int, seed: int) -> list[tuple[int, ..
     return [tuple(trial.gallery.tolist()) for trial in split.protocol("small", draws, seed).trials]
 
 
-def test_draws_differ_from_each_other_and_follow_the_seed() -> None:
+def test_draws_differ_and_depend_on_the_seed() -> None:
     split = drawn_split((5,) * 20)
     first = gallery_sets(split, 10, 0)
     assert len(set(first)) == 10
     assert gallery_sets(split, 10, 0) == first
-    assert gallery_sets(split, 3, 0) == first[:3]  # a draw does not depend on how many there are
+    assert gallery_sets(split, 3, 0) == first[:3]  # a draw does not depend on their number
     assert not set(gallery_sets(split, 10, 1)) & set(first)
 
 
-def test_no_other_generator_is_used_or_moved() -> None:
+def test_global_generator_is_not_used() -> None:
     state = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
     drawn_split().protocol("small", 10, 0)
     assert np.random.get_state()[1].tolist() == state  # type: ignore[index, union-attr]
 
 
-def test_every_image_of_a_vehicle_is_drawn_about_equally_often() -> None:
+def test_images_of_a_vehicle_are_drawn_uniformly() -> None:
     split = drawn_split((4,) * 5)
     drawn = np.concatenate([trial.gallery for trial in split.protocol("small", 400, 0).trials])
     counts = np.bincount(drawn - 100, minlength=20)
     assert counts.min() > 60 and counts.max() < 140  # 100 expected, 4.6 standard deviations either way
 
 
-def test_a_fixed_split_has_one_trial_whatever_the_draws() -> None:
+def test_fixed_split_has_one_trial() -> None:
     split = FixedSplit(np.array([1, 2]), np.array([0, 3]), same_camera_is_junk=True)
     for draws, seed in ((1, 0), (10, 7)):
         protocol = split.protocol("test", draws, seed)
@@ -64,10 +64,10 @@ def test_a_fixed_split_has_one_trial_whatever_the_draws() -> None:
         assert protocol.same_camera_is_junk and protocol.seed is None
 
 
-def test_a_fixed_split_takes_the_rows_that_the_table_names() -> None:
+def test_fixed_split_takes_its_rows_from_the_table() -> None:
     table = pd.DataFrame({"split": ["query", "train", "gallery", "test", "gallery", "query"]}, index=range(10, 16))
     split = fixed_split(table, same_camera_is_junk=False)
-    assert (split.query.tolist(), split.gallery.tolist()) == ([0, 5], [2, 4])  # places, not labels of the index
+    assert (split.query.tolist(), split.gallery.tolist()) == ([0, 5], [2, 4])  # positions, not index labels
     within = pd.Series([True, True, False, True, True, False], index=table.index)
     split = fixed_split(table, same_camera_is_junk=False, within=within)
     assert (split.query.tolist(), split.gallery.tolist()) == ([0], [4])
@@ -75,25 +75,25 @@ def test_a_fixed_split_takes_the_rows_that_the_table_names() -> None:
 
 
 def junk_and_good(table: pd.DataFrame, trial: Trial, same_camera_is_junk: bool) -> list[tuple[list[int], list[int]]]:
-    """Return for each query the 1-based places in the gallery of junk and of matches, as VeRi's jk_ and gt_index."""
+    """Return each query's junk and matches as positions in the gallery from 1, like jk_index and gt_index."""
     rows = table.to_dict("records")
     found = []
     for query in (rows[row] for row in trial.query):
         junk, good = [], []
-        for place, image in enumerate((rows[row] for row in trial.gallery), start=1):
+        for position, image in enumerate((rows[row] for row in trial.gallery), start=1):
             if image["vehicle_id"] == query["vehicle_id"]:
                 same_camera = image["camera_id"] == query["camera_id"]
-                (junk if same_camera and same_camera_is_junk else good).append(place)
+                (junk if same_camera and same_camera_is_junk else good).append(position)
         found.append((junk, good))
     return found
 
 
 @pytest.mark.parametrize("same_camera_is_junk", [True, False])
-def test_the_junk_of_veri_by_hand(same_camera_is_junk: bool) -> None:
+def test_junk_of_veri_by_hand(same_camera_is_junk: bool) -> None:
     columns = ["vehicle_id", "camera_id", "split"]
     images = [
         ("0002", 1, "query"), ("0005", 3, "query"),
-        ("0002", 1, "gallery"),  # place 1, the first query itself
+        ("0002", 1, "gallery"),  # position 1, the first query itself
         ("0005", 1, "gallery"),  # 2
         ("0002", 2, "gallery"),  # 3
         ("0002", 1, "gallery"),  # 4

@@ -1,4 +1,4 @@
-"""The known sizes of the benchmarks hang together."""
+"""The known sizes of the benchmarks are consistent."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from data_cache.datasets.sizes import PAPER, RELEASED, Size
 
 
 @pytest.mark.parametrize("name", RELEASED)
-def test_queries_and_gallery_make_the_test_and_tests_and_training_make_all(name: str) -> None:
+def test_sums_of_subsets(name: str) -> None:
     sizes = RELEASED[name]
     tests = [split for split in ("test", "small", "medium", "large") if split in sizes]
     for split in tests:
@@ -18,23 +18,23 @@ def test_queries_and_gallery_make_the_test_and_tests_and_training_make_all(name:
             assert known["all"].vehicles == (known["train"].vehicles or 0) + (largest.vehicles or 0)
 
 
-def test_of_vehicleid_one_image_a_vehicle_is_the_gallery() -> None:
+def test_vehicleid_galleries_have_one_image_per_vehicle() -> None:
     for split in ("small", "medium", "large"):
         whole, gallery = (RELEASED["vehicleid"][part] for part in (split, f"{split} gallery"))
         assert gallery.images == gallery.vehicles == whole.vehicles
 
 
-def test_of_veri_every_query_is_a_copy() -> None:
+def test_veri_queries_are_copies_of_gallery_images() -> None:
     sizes = RELEASED["veri"]
     parts = [sizes[part].images or 0 for part in ("train", "test query", "test gallery")]
     assert (sum(parts), parts[0] + parts[2]) == (sizes["all"].images, 49_357)
 
 
-def test_the_paper_tells_of_parts_that_the_lists_have() -> None:
+def test_paper_and_lists_differ_only_where_known() -> None:
     assert list(PAPER) == list(RELEASED)
     for name, parts in PAPER.items():
         assert set(parts) <= set(RELEASED[name])
     differing = {(name, part) for name, parts in PAPER.items() for part in parts if parts[part] != RELEASED[name][part]}
     sources = {("vehicleid", part) for part in ("train", "small", "medium", "large")} | {("veriwild", "small")}
     assert sources <= differing
-    assert {name for name, _ in differing - sources} == {"veri"}  # where the paper leaves counts out
+    assert {name for name, _ in differing - sources} == {"veri"}  # the paper leaves counts out

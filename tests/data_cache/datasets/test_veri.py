@@ -1,4 +1,4 @@
-"""The reader of VeRi-776: names, tracks, labels in an encoding that Python's parser does not know, and its refusals."""
+"""The reader of VeRi-776: names, tracks, and labels in an encoding that Python's XML parser does not support."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ import pytest
 from data_cache.base.errors import UserError
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
-from data_cache.datasets.findings import faults
+from data_cache.datasets.problems import list_problems
 from data_cache.datasets.veri import read_veri
-from helpers.toy.lists import VERI, VERI_TRACKS, Form, in_every_form, lay, records
+from helpers.toy.lists import VERI, VERI_TRACKS, Form, in_every_form, table_rows, write_lists
 
 
 @in_every_form
-def test_veri(tmp_path: Path, form: Form) -> None:
-    found = read_veri(lay(tmp_path, VERI, form))
-    assert records(found.table) == [
+def test_table_and_split(tmp_path: Path, form: Form) -> None:
+    parsed = read_veri(write_lists(tmp_path, VERI, form))
+    assert table_rows(parsed.table) == [
         ("image_train/0001_c001_00016450_0.jpg", "0001", 1, "train"),
         ("image_train/0001_c002_00016460_0.jpg", "0001", 2, "train"),
         ("image_query/0002_c002_00030600_0.jpg", "0002", 2, "query"),
@@ -27,36 +27,43 @@ def test_veri(tmp_path: Path, form: Form) -> None:
         ("image_test/0002_c002_00030605_0.jpg", "0002", 2, "gallery"),
         ("image_test/0776_c009_00000705_0.jpg", "0776", 9, "gallery"),
     ]
-    assert list(found.table.columns) == ["name", "vehicle_id", "camera_id", "split"]
-    assert list(found.splits) == ["test"]
-    protocol = found.splits["test"].protocol("test", 1, 0)
+    assert list(parsed.table.columns) == ["name", "vehicle_id", "camera_id", "split"]
+    assert list(parsed.splits) == ["test"]
+    protocol = parsed.splits["test"].protocol("test", 1, 0)
     assert protocol.same_camera_is_junk
     assert protocol.trials[0].query.tolist() == [2, 3]
-    assert protocol.trials[0].gallery.tolist() == [4, 5, 6, 7, 8, 9]  # as name_test.txt, which gt_index.txt counts
+    assert protocol.trials[0].gallery.tolist() == [
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]  # in the order of name_test.txt
 
 
 @pytest.mark.parametrize("name", ["0001.jpg", "0001_c001_00016450_0.png", "image_train/0001_c001_00016450_0.jpg"])
-def test_a_name_that_is_not_veris_is_refused(tmp_path: Path, name: str) -> None:
-    lay(tmp_path, VERI | {"name_test.txt": [*VERI["name_test.txt"], name]})
-    with pytest.raises(UserError, match=r"name_test\.txt, entry 7: .*is no VeRi file name"):
+def test_other_file_names_are_refused(tmp_path: Path, name: str) -> None:
+    write_lists(tmp_path, VERI | {"name_test.txt": [*VERI["name_test.txt"], name]})
+    with pytest.raises(UserError, match=r"name_test\.txt, entry 7: .*is not a VeRi file name"):
         read_veri(tmp_path)
 
 
 @pytest.mark.parametrize("path", VERI)
-def test_names_that_lead_out_and_repeated_ones_are_told(tmp_path: Path, path: str) -> None:
+def test_names_are_validated_and_repeated_ones_reported(tmp_path: Path, path: str) -> None:
     count = len(VERI[path]) + 1
-    lay(tmp_path / "VeRi", VERI | {path: [*VERI[path], "/0001_c001_00016450_0.jpg"]})
+    write_lists(tmp_path / "VeRi", VERI | {path: [*VERI[path], "/0001_c001_00016450_0.jpg"]})
     with pytest.raises(UserError, match=rf"{path}, entry {count}: .* is not a relative path below"):
         load_dataset("veri", tmp_path)
-    lay(tmp_path / "VeRi", VERI | {path: [*VERI[path], VERI[path][0]]})
-    assert faults(load_dataset("veri", tmp_path)) == [
-        f"1 images are listed again, first in {path}, entry {count}: {VERI[path][0]}; remove the line"
-    ]
+    write_lists(tmp_path / "VeRi", VERI | {path: [*VERI[path], VERI[path][0]]})
+    assert list_problems(load_dataset("veri", tmp_path)).errors == (
+        f"1 images are listed again, first in {path}, entry {count}: {VERI[path][0]}; remove the line",
+    )
 
 
 def with_tracks(root: Path, lines: list[str], form: Form | None = None) -> Dataset:
     lists = VERI | {"test_track.txt": lines}
-    lay(root / "VeRi", lists) if form is None else lay(root / "VeRi", lists, form)
+    write_lists(root / "VeRi", lists) if form is None else write_lists(root / "VeRi", lists, form)
     return load_dataset("veri", root)
 
 
@@ -78,18 +85,17 @@ def test_tracks_are_ranked_for_the_same_queries(tmp_path: Path, form: Form) -> N
     assert track.same_camera_is_junk
     assert track.trials[0].query.tolist() == test.trials[0].query.tolist()
     assert test.trials[0].tracks is None
-    # vehicle 2 was seen by camera 14 in no track: its only other track is its own, which is junk
-    assert faults(dataset) == []
+    assert list_problems(dataset).errors == ()
 
 
-def test_a_line_may_begin_with_the_name_of_its_track(tmp_path: Path) -> None:
+def test_line_may_start_with_a_track_name(tmp_path: Path) -> None:
     named = [f"{line[:9]}_t00030600 {line}" for line in VERI_TRACKS]
     assert tracks_of(with_tracks(tmp_path / "a", named)) == tracks_of(with_tracks(tmp_path / "b", VERI_TRACKS))
 
 
-def test_the_name_of_a_track_may_be_that_of_its_first_image(tmp_path: Path) -> None:
-    doubled = [f"{line.split()[0]} {line}" for line in VERI_TRACKS]
-    assert tracks_of(with_tracks(tmp_path / "a", doubled)) == tracks_of(with_tracks(tmp_path / "b", VERI_TRACKS))
+def test_track_name_may_be_that_of_its_first_image(tmp_path: Path) -> None:
+    repeated = [f"{line.split()[0]} {line}" for line in VERI_TRACKS]
+    assert tracks_of(with_tracks(tmp_path / "a", repeated)) == tracks_of(with_tracks(tmp_path / "b", VERI_TRACKS))
 
 
 @pytest.mark.parametrize(
@@ -98,18 +104,18 @@ def test_the_name_of_a_track_may_be_that_of_its_first_image(tmp_path: Path) -> N
         ("0002_c002_t00030600", "the track has no image"),
         ("0002_c002_00030600_0.jpg 0776_c002_00000600_0.jpg", "vehicle 0002 by camera 002, vehicle 0776 by camera 002"),
         ("0002_c002_00030600_0.jpg 0002_c014_00030630_1.jpg", "vehicle 0002 by camera 002, vehicle 0002 by camera 014"),
-        ("a b 0002_c002_00030600_0.jpg", "'b' is no VeRi file name"),
-        ("0002_c002_00030600_0.jpg ../0002_c002_00030605_0.jpg", "is no VeRi file name"),
+        ("a b 0002_c002_00030600_0.jpg", "'b' is not a VeRi file name"),
+        ("0002_c002_00030600_0.jpg ../0002_c002_00030605_0.jpg", "is not a VeRi file name"),
         ("0002_c002_00030600_0.jpg 0002_c002_00099999_0.jpg", r"0002_c002_00099999_0\.jpg is not in name_test\.txt"),
-        ("0001_c001_00016450_0.jpg", r"0001_c001_00016450_0\.jpg is not in name_test\.txt"),  # of training
+        ("0001_c001_00016450_0.jpg", r"0001_c001_00016450_0\.jpg is not in name_test\.txt"),  # a training image
     ],
 )
-def test_a_broken_track_is_named(tmp_path: Path, line: str, reason: str) -> None:
+def test_invalid_track_is_reported_with_its_entry(tmp_path: Path, line: str, reason: str) -> None:
     with pytest.raises(UserError, match=rf"test_track\.txt, entry 2: .*{reason}"):
         with_tracks(tmp_path, [VERI_TRACKS[0], line])
 
 
-def test_a_file_without_a_track_is_refused(tmp_path: Path) -> None:
+def test_empty_track_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test_track\.txt: lists no track"):
         with_tracks(tmp_path, [])
 
@@ -131,7 +137,7 @@ TEST_LABEL = labels([item(GALLERY[0], 5, 3), item(GALLERY[1], " 10 ", 12), item(
 
 
 def veri_with(root: Path, files: dict[str, bytes]) -> Path:
-    lay(root, VERI)
+    write_lists(root, VERI)
     for name, data in files.items():
         (root / name).write_bytes(data)
     return root
@@ -145,7 +151,7 @@ def test_colours_and_types_become_columns(tmp_path: Path) -> None:
     assert table["type"].tolist() == ["4", "", "12", "3", "3", "12", "", "", "", ""]  # 0 is no type
 
 
-def test_the_lists_of_colours_and_types_give_them_names(tmp_path: Path) -> None:
+def test_lists_give_names_to_colours_and_types(tmp_path: Path) -> None:
     files = {"train_label.xml": TRAIN_LABEL.encode("gb2312")}
     files |= {"list_color.txt": b"1 yellow\r\n2\tlight  blue ", "list_type.txt": "no\n4 轿车".encode("gb2312")}
     table = read_veri(veri_with(tmp_path, files)).table
@@ -153,7 +159,7 @@ def test_the_lists_of_colours_and_types_give_them_names(tmp_path: Path) -> None:
     assert table["type"].tolist()[:3] == ["轿车", "", ""]
 
 
-def test_labels_with_bytes_that_no_encoding_has_are_read(tmp_path: Path) -> None:
+def test_undecodable_bytes_in_labels_are_replaced(tmp_path: Path) -> None:
     files = {"train_label.xml": TRAIN_LABEL.encode("gb2312").replace("车".encode("gb2312"), b"\xff\xff")}
     assert read_veri(veri_with(tmp_path, files)).table["colour"].tolist()[:2] == ["1", "2"]
 
@@ -165,15 +171,15 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY c SYSTEM "file:///etc/passwd">]>'
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (labels([item("&c;", 1, 1)], HEAD + LAUGHS), "declares a document type or entities, which is refused"),
-        (labels([item("&c;", 1, 1)], HEAD + OUTSIDE), "declares a document type or entities, which is refused"),
+        (labels([item("&c;", 1, 1)], HEAD + LAUGHS), "declares a document type or entities"),
+        (labels([item("&c;", 1, 1)], HEAD + OUTSIDE), "declares a document type or entities"),
         (TRAIN_LABEL[:-20], "not XML"),
         (labels([], HEAD.replace("gb2312", "nonsense")), "cannot be decoded"),
         ("", "not XML"),
     ],
 )
 @pytest.mark.parametrize("name", ["train_label.xml", "test_label.xml"])
-def test_a_hostile_or_broken_label_file_is_refused_by_name(tmp_path: Path, text: str, reason: str, name: str) -> None:
-    with pytest.raises(UserError, match=rf"{name}: {reason}.*leave it out") as caught:
+def test_hostile_or_broken_label_file_is_refused(tmp_path: Path, text: str, reason: str, name: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}: {reason}.*remove it") as caught:
         read_veri(veri_with(tmp_path, {name: text.encode("gb2312")}))
     assert str(caught.value).isprintable()

@@ -1,4 +1,4 @@
-"""The part cache: what is written is read, no damage goes unseen, and nothing that breaks the contract is taken."""
+"""The part cache: round trip, documented layout, damage, and violations of its contract."""
 
 import dataclasses
 import io
@@ -18,19 +18,17 @@ from data_cache.parts.cache import (
     STATUS_FAILED,
     STATUS_FOUND,
     PartBoxes,
+    empty_cache,
     encode_parts,
-    join_parts,
-    no_parts,
     read_parts,
-    require_fingerprint,
     write_parts,
 )
 from data_cache.parts.names import PART_NAMES
-from helpers.parts import MakeParts, sliced
+from helpers.parts import MakeParts
 
 
-def same(first: PartBoxes, second: PartBoxes) -> bool:
-    """Whether two caches hold the same values of the same types."""
+def equal(first: PartBoxes, second: PartBoxes) -> bool:
+    """Return whether two caches have the same values of the same types."""
     plain = ("names", "failure", "part_names", "fingerprint")
     return all(getattr(first, name) == getattr(second, name) for name in plain) and all(
         np.array_equal(getattr(first, name), getattr(second, name))
@@ -40,23 +38,23 @@ def same(first: PartBoxes, second: PartBoxes) -> bool:
 
 
 def changed(parts: PartBoxes, **arrays: tuple[Any, Any]) -> PartBoxes:
-    """Return `parts` with one place of each named array set: name=(place, value)."""
+    """Return `parts` with one element of each named array set: name=(index, value)."""
     copies = {}
-    for name, (place, value) in arrays.items():
+    for name, (index, value) in arrays.items():
         copies[name] = getattr(parts, name).copy()
-        copies[name][place] = value
+        copies[name][index] = value
     return dataclasses.replace(parts, **copies)
 
 
-@pytest.mark.parametrize(("count", "places"), [(1, 1), (6, 3), (40, 16)])
-def test_what_is_written_is_read(tmp_path: Path, make_parts: MakeParts, count: int, places: int) -> None:
-    parts = make_parts(count, places)
+@pytest.mark.parametrize(("count", "slots"), [(1, 1), (6, 3), (40, 16)])
+def test_written_cache_is_read_back(tmp_path: Path, make_parts: MakeParts, count: int, slots: int) -> None:
+    parts = make_parts(count, slots)
     write_parts(tmp_path / "parts.h5", parts)
-    assert same(read_parts(tmp_path / "parts.h5"), parts)
+    assert equal(read_parts(tmp_path / "parts.h5"), parts)
     assert list(tmp_path.iterdir()) == [tmp_path / "parts.h5"]
 
 
-def test_any_hdf5_reader_finds_the_documented_layout(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_file_has_the_documented_layout(tmp_path: Path, make_parts: MakeParts) -> None:
     write_parts(tmp_path / "parts.h5", make_parts(6, 3))
     shapes = {
         "name": (6,), "image_size": (6, 2), "boxes": (6, 3, 4), "scores": (6, 3), "labels": (6, 3), "status": (6,),
@@ -73,32 +71,24 @@ def test_any_hdf5_reader_finds_the_documented_layout(tmp_path: Path, make_parts:
         assert json.loads(file.attrs["fingerprint"])["detector"] == "toy"
 
 
-def test_the_same_parts_give_the_same_bytes(make_parts: MakeParts) -> None:
+def test_equal_parts_give_equal_bytes(make_parts: MakeParts) -> None:
     parts = make_parts()
-    turned = dataclasses.replace(parts, fingerprint=dict(reversed(parts.fingerprint.items())))
-    assert encode_parts(parts) == encode_parts(make_parts()) == encode_parts(turned)
+    reordered = dataclasses.replace(parts, fingerprint=dict(reversed(parts.fingerprint.items())))
+    assert encode_parts(parts) == encode_parts(make_parts()) == encode_parts(reordered)
     assert encode_parts(parts) != encode_parts(make_parts(seed=1))
     assert encode_parts(parts) != encode_parts(make_parts(detector="other"))
 
 
-def test_every_flipped_bit_is_seen(tmp_path: Path, make_parts: MakeParts) -> None:
-    path = tmp_path / "parts.h5"
-    write_parts(path, make_parts())
-    sound = path.read_bytes()
-    for place in range(0, len(sound), 41):
-        damaged = bytearray(sound)
-        damaged[place] ^= 1 << (place % 8)
-        path.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"parts\.h5: damaged part cache .*run `python cli.py detect` again"):
-            read_parts(path)
-
-
-def test_a_cut_or_grown_file_is_seen(tmp_path: Path, make_parts: MakeParts) -> None:
-    path = tmp_path / "parts.h5"
-    sound = encode_parts(make_parts())
-    for data in (*(sound[:length] for length in range(0, len(sound), 97)), sound[:-1], sound + b"\0"):
+def test_every_damage_is_detected(tmp_path: Path, make_parts: MakeParts) -> None:
+    path, valid = tmp_path / "parts.h5", encode_parts(make_parts())
+    damaged = [valid[:length] for length in range(0, len(valid), 97)] + [valid[:-1], valid + b"\0"]
+    for index in range(0, len(valid), 41):
+        flipped = bytearray(valid)
+        flipped[index] ^= 1 << (index % 8)
+        damaged.append(bytes(flipped))
+    for data in damaged:
         path.write_bytes(data)
-        with pytest.raises(UserError, match="damaged part cache"):
+        with pytest.raises(UserError, match=r"parts\.h5: damaged part cache .*run `python cli.py detect` again"):
             read_parts(path)
 
 
@@ -110,7 +100,7 @@ def test_other_files_are_refused(tmp_path: Path, make_parts: MakeParts, monkeypa
     for name in ("other.h5", "text.h5", "folder.h5"):
         with pytest.raises(UserError, match=f"{name}: damaged part cache"):
             read_parts(tmp_path / name)
-    with pytest.raises(UserError, match=r"absent\.h5: no part cache there; make it with"):
+    with pytest.raises(UserError, match=r"absent\.h5: no such part cache; make it with"):
         read_parts(tmp_path / "absent.h5")
     monkeypatch.setattr(data_cache.parts.cache, "SCHEMA", 2)
     write_parts(tmp_path / "newer.h5", make_parts())
@@ -119,7 +109,7 @@ def test_other_files_are_refused(tmp_path: Path, make_parts: MakeParts, monkeypa
         read_parts(tmp_path / "newer.h5")
 
 
-def test_a_sealed_file_without_an_array_is_refused(tmp_path: Path) -> None:
+def test_sealed_file_without_arrays_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=data_cache.parts.cache.SEAL_SIZE) as file:
         file.attrs["schema"] = 1
@@ -138,28 +128,28 @@ def test_a_sealed_file_without_an_array_is_refused(tmp_path: Path) -> None:
         ({"boxes": ((3, 0, 0), -0.5)}, 3, "outside its image"),
         ({"boxes": ((3, 2, 2), 100.01)}, 3, "outside its image"),
         ({"boxes": ((3, 2, 3), 90.01)}, 3, "outside its image"),
-        ({"boxes": ((3, 2, 2), 0)}, 3, "without area"),
-        ({"boxes": ((1, 0), (5, 5, 5, 9))}, 1, "without area"),
+        ({"boxes": ((3, 2, 2), 0)}, 3, "has no area"),
+        ({"boxes": ((1, 0), (5, 5, 5, 9))}, 1, "has no area"),
         ({"image_size": (3, (30, 30))}, 3, "outside its image"),
         ({"scores": ((3, 2), np.nan)}, 3, r"a score is not in \[0, 1\]"),
         ({"scores": ((3, 0), 1.01)}, 3, r"a score is not in \[0, 1\]"),
         ({"scores": ((1, 0), -0.01)}, 1, r"a score is not in \[0, 1\]"),
-        ({"scores": (3, (0.2, 0.3, 0.1))}, 3, "the scores do not descend"),
+        ({"scores": (3, (0.2, 0.3, 0.1))}, 3, "the scores are not descending"),
         ({"labels": ((3, 1), 16)}, 3, "a label is unknown"),
         ({"labels": ((1, 1), -2)}, 1, "a label is unknown"),
-        ({"labels": ((3, 1), -1), "boxes": ((3, 1), 0), "scores": ((3, slice(1, 3)), 0)}, 3, "stands before a box"),
-        ({"boxes": ((1, 2, 0), 1)}, 1, "an empty place holds"),
-        ({"boxes": ((1, 2, 0), np.nan)}, 1, "an empty place holds"),
-        ({"scores": ((1, 1), 0.01)}, 1, "an empty place holds"),
-        ({"status": (1, STATUS_EMPTY)}, 1, "the status and the boxes differ"),
-        ({"status": (4, STATUS_FOUND)}, 4, "the status and the boxes differ"),
-        ({"status": (0, STATUS_FOUND)}, 0, "the status and the boxes differ"),
+        ({"labels": ((3, 1), -1), "boxes": ((3, 1), 0), "scores": ((3, slice(1, 3)), 0)}, 3, "precedes a box"),
+        ({"boxes": ((1, 2, 0), 1)}, 1, "an empty slot holds"),
+        ({"boxes": ((1, 2, 0), np.nan)}, 1, "an empty slot holds"),
+        ({"scores": ((1, 1), 0.01)}, 1, "an empty slot holds"),
+        ({"status": (1, STATUS_EMPTY)}, 1, "status and boxes disagree"),
+        ({"status": (4, STATUS_FOUND)}, 4, "status and boxes disagree"),
+        ({"status": (0, STATUS_FOUND)}, 0, "status and boxes disagree"),
         ({"status": (4, 3)}, 4, "the status is unknown"),
-        ({"status": (4, STATUS_FAILED)}, 4, "the status and the failure differ"),
-        ({"status": (0, STATUS_EMPTY)}, 0, "the status and the failure differ"),
+        ({"status": (4, STATUS_FAILED)}, 4, "status and failure disagree"),
+        ({"status": (0, STATUS_EMPTY)}, 0, "status and failure disagree"),
     ],
 )
-def test_what_breaks_the_contract_is_refused_by_name(
+def test_contract_violation_names_the_image(
     make_parts: MakeParts, change: dict[str, tuple[Any, Any]], row: int, reason: str
 ) -> None:
     with pytest.raises(UserError, match=rf"images/ü {row:04d}\.jpg: .*{reason}"):
@@ -167,12 +157,11 @@ def test_what_breaks_the_contract_is_refused_by_name(
 
 
 def test_boxes_may_touch_the_border_and_scores_may_be_equal(make_parts: MakeParts) -> None:
-    found = changed(make_parts(), boxes=((3, 0), (0, 0, 100, 90)), scores=(3, (0.5, 0.5, 0.5)))
-    assert found.scores[3].tolist() == [0.5, 0.5, 0.5]
+    changed(make_parts(), boxes=((3, 0), (0, 0, 100, 90)), scores=(3, (0.5, 0.5, 0.5)))
 
 
 @pytest.mark.parametrize("name", ["image_size", "boxes", "scores", "status", "names", "failure"])
-def test_arrays_of_other_lengths_are_refused(make_parts: MakeParts, name: str) -> None:
+def test_arrays_of_different_lengths_are_refused(make_parts: MakeParts, name: str) -> None:
     parts = make_parts()
     with pytest.raises(UserError, match="part cache: "):
         dataclasses.replace(parts, **{name: getattr(parts, name)[:-1]})
@@ -195,45 +184,8 @@ def test_rows_are_found_by_name(make_parts: MakeParts) -> None:
         parts.rows(["absent.jpg", wanted[0], "more.jpg"])
 
 
-def test_no_parts_has_a_row_for_each_name_and_no_box() -> None:
-    parts = no_parts(["a", "b"])
-    assert parts.names == ("a", "b")
-    assert parts.boxes.shape == (2, 0, 4)
+def test_empty_cache_has_a_row_per_name_and_no_boxes() -> None:
+    parts = empty_cache(["a", "b"])
+    assert parts.names == ("a", "b") and parts.boxes.shape == (2, 0, 4)
     assert parts.status.tolist() == [STATUS_EMPTY] * 2
     assert parts.rows(["b"]).tolist() == [1]
-
-
-def test_pieces_join_to_the_whole(make_parts: MakeParts) -> None:
-    whole = make_parts(11)
-    for size in (1, 4, 11):
-        pieces = [sliced(whole, slice(start, start + size)) for start in range(0, 11, size)]
-        assert same(join_parts(pieces), whole)
-        assert encode_parts(join_parts(pieces)) == encode_parts(whole)
-
-
-def test_pieces_of_different_detectors_or_in_disorder_do_not_join(make_parts: MakeParts) -> None:
-    whole, other = make_parts(10), make_parts(10, detector="other")
-    first, second = slice(0, 5), slice(5, 10)
-    with pytest.raises(UserError, match="different detectors"):
-        join_parts([sliced(whole, first), sliced(other, second)])
-    with pytest.raises(UserError, match="not sorted and unique"):
-        join_parts([sliced(whole, second), sliced(whole, first)])
-
-
-def test_a_fingerprint_that_differs_is_shown_with_the_remedy() -> None:
-    path = Path("runs/parts.h5")
-    made = {"detector": "ssd", "top_k": 16, "versions": {"torch": "2.14"}}
-    require_fingerprint(made, dict(reversed(made.items())), path)
-    with pytest.raises(UserError) as caught:
-        require_fingerprint(made, made | {"top_k": 8}, path)
-    assert str(caught.value) == (
-        "runs/parts.h5: made with top_k = 16, this run needs 8; delete it, or write to another place with --output"
-    )
-    require_fingerprint(made, made | {"limit": None, "versions": {"torch": "2.14", "h5py": None}}, path)  # as missing
-    for damaged in ([], "made", None, 3):
-        with pytest.raises(UserError, match=r"parts\.h5: damaged, it does not tell what made it; do it again"):
-            require_fingerprint(damaged, made, path, "do it again")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"seed = None, this run needs 3; do it again"):
-        require_fingerprint(made, made | {"seed": 3}, path, "do it again")
-    with pytest.raises(UserError, match=r"top_k = 16, this run needs None"):
-        require_fingerprint(made, {key: value for key, value in made.items() if key != "top_k"}, path)

@@ -1,4 +1,4 @@
-"""COCO files: images and categories are read by id, and every fault is told by its place in the file."""
+"""COCO files: images and categories by id, and invalid records with their index."""
 
 import json
 from pathlib import Path
@@ -58,19 +58,21 @@ def test_images_and_categories_are_read_by_id(tmp_path: Path) -> None:
         ("categories", {"name": ["wheel"]}, "is not a name"),
     ],
 )
-def test_a_fault_is_told_by_its_place(tmp_path: Path, key: str, change: dict[str, Any], reason: str) -> None:
+def test_invalid_record_is_reported_with_its_index(
+    tmp_path: Path, key: str, change: dict[str, Any], reason: str
+) -> None:
     first, other = (IMAGE, {"id": 9, "file_name": "b.jpg"}) if key == "images" else (WHEEL, {"id": 9, "name": "plate"})
-    with pytest.raises(UserError, match=rf"f\.json: 1 fault: {key}\[1\]: .*{reason}") as caught:
+    with pytest.raises(UserError, match=rf"f\.json: 1 fault: {key}\[1\].*: .*{reason}") as caught:
         index(tmp_path / "f.json", **{key: [first, first | other | change]})
     assert len(str(caught.value)) < 300 + len(str(tmp_path)) and "\n" not in str(caught.value)
 
 
-def test_all_faults_are_counted_and_the_first_shown(tmp_path: Path) -> None:
+def test_invalid_records_are_counted_and_the_first_shown(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         index(tmp_path / "f.json", images=[IMAGE, 3, "x", IMAGE | {"id": 8}], categories=[None])
     assert str(caught.value) == (
         f"{tmp_path / 'f.json'}: 4 faults: images[1]: 3 is not an object; images[2]: 'x' is not an object; "
-        "images[3]: `file_name` 'in/a.jpg' is given twice; …"
+        "images[3] (id 8, file_name 'in/a.jpg'): `file_name` 'in/a.jpg' is given twice; …"
     )
 
 
@@ -87,7 +89,7 @@ def test_all_faults_are_counted_and_the_first_shown(tmp_path: Path) -> None:
         ("[" * 100_000, "cannot be read as JSON"),
     ],
 )
-def test_what_is_no_coco_document_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+def test_other_json_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "f.json").write_text(text)
     with pytest.raises(UserError, match=rf"f\.json: .*{reason}"):
         read_index(tmp_path / "f.json", read_document(tmp_path / "f.json"))
@@ -95,7 +97,7 @@ def test_what_is_no_coco_document_is_refused(tmp_path: Path, text: str, reason: 
         read_document(tmp_path / "absent.json")
 
 
-def test_more_categories_than_labels_can_tell_are_refused(tmp_path: Path) -> None:
+def test_more_categories_than_int8_labels_are_refused(tmp_path: Path) -> None:
     many = [{"id": number, "name": f"part {number}"} for number in range(129)]
     assert len(index(tmp_path / "f.json", categories=many[:128]).categories) == 128
     with pytest.raises(UserError, match="at most 128 categories"):
@@ -103,19 +105,19 @@ def test_more_categories_than_labels_can_tell_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("depth", [10, 300, 600, 900, 950, 990])
-def test_lists_in_lists_are_a_fault_and_no_traceback(tmp_path: Path, depth: int) -> None:
+def test_deeply_nested_lists_are_refused(tmp_path: Path, depth: int) -> None:
     record = f'{{"id": {"[" * depth}{"]" * depth}, "file_name": "a.jpg", "width": 1, "height": 1}}'
     (tmp_path / "f.json").write_text(f'{{"images": [{record}], "categories": []}}')
-    with pytest.raises(UserError, match=r"f\.json: (1 fault: images\[0\]: `id` |cannot be read as JSON)"):
+    with pytest.raises(UserError, match=r"f\.json: (1 fault: images\[0\] .*: `id` |cannot be read as JSON)"):
         read_index(tmp_path / "f.json", read_document(tmp_path / "f.json"))
 
 
-def test_values_are_shown_short() -> None:
+def test_short_repr_of_deep_and_long_values() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
     assert short_repr(deep) == "list"
     assert short_repr({"ü\n": [1]}) == r"{'ü\n': [1]}"
     assert len(short_repr("x" * 1000)) == 80
-    while deep:  # taken apart by hand: some versions of Python free lists in lists by recursion
+    while deep:  # unnested here: some versions of Python free nested lists by recursion
         deep = deep[0]

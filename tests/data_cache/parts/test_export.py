@@ -1,4 +1,4 @@
-"""What is exported is imported again to the same floats, and is what COCO evaluation and pandas read."""
+"""Export: imported again to the same floats, and readable by COCO evaluation and pandas."""
 
 import dataclasses
 import io
@@ -33,7 +33,7 @@ def document_of(parts: PartBoxes, images: dict[str, int], categories: dict[str, 
     }
 
 
-def same_boxes(found: PartBoxes, parts: PartBoxes, rows: list[int]) -> None:
+def assert_same_boxes(found: PartBoxes, parts: PartBoxes, rows: list[int]) -> None:
     assert found.names == tuple(parts.names[row] for row in rows)
     for name in ("image_size", "boxes", "scores", "labels", "status"):
         assert np.array_equal(getattr(found, name), getattr(parts, name)[rows]), name
@@ -45,19 +45,19 @@ def test_export_and_import_give_the_same_floats(tmp_path: Path, make_parts: Make
     read = np.flatnonzero(parts.status != STATUS_FAILED).tolist()
     exported = export_boxes(parts, "coco")
     assert (exported.images, exported.boxes) == (59, int((parts.labels >= 0).sum()))
-    assert exported.remarks == ("1 images that failed are left out",)
+    assert exported.notes == ("1 failed images are left out",)
     (tmp_path / "coco.json").write_bytes(exported.content)
     (tmp_path / "results.json").write_bytes(export_boxes(parts, "coco-results").content)
     whole = import_coco(tmp_path / "coco.json", dataset=None, top_k=7)
     loose = import_coco_results(tmp_path / "results.json", tmp_path / "coco.json", dataset=None, top_k=7)
     for found in (whole, loose):
-        assert found.remarks == ()
+        assert found.notes == ()
         assert found.parts.part_names == PART_NAMES
-        same_boxes(found.parts, parts, read)
+        assert_same_boxes(found.parts, parts, read)
 
 
-def test_hard_floats_come_back(tmp_path: Path, make_parts: MakeParts) -> None:
-    """Corners of very different size, of neighbouring floats, and at the border: x0 + (x1 - x0) must be x1."""
+def test_difficult_floats_round_trip(tmp_path: Path, make_parts: MakeParts) -> None:
+    """Corners of very different magnitude, neighbouring floats, and at the border: x0 + (x1 - x0) must be x1."""
     parts = make_parts(2, 4)
     limit = np.float32(100)
     hard = [
@@ -71,19 +71,19 @@ def test_hard_floats_come_back(tmp_path: Path, make_parts: MakeParts) -> None:
     scores[1] = np.float32([1, 1 / 3, 1e-10, 0])
     parts = dataclasses.replace(parts, boxes=boxes, scores=scores, labels=labels)
     (tmp_path / "coco.json").write_bytes(export_boxes(parts, "coco").content)
-    same_boxes(import_coco(tmp_path / "coco.json", dataset=None, top_k=4).parts, parts, [1])
+    assert_same_boxes(import_coco(tmp_path / "coco.json", dataset=None, top_k=4).parts, parts, [1])
     table = pd.read_csv(io.BytesIO(export_boxes(parts, "csv").content))
     assert np.array_equal(table[["x0", "y0", "x1", "y1"]].to_numpy().astype(np.float32), parts.boxes[1])
     assert np.array_equal(table["score"].to_numpy().astype(np.float32), parts.scores[1])
 
 
 @pytest.mark.parametrize("kind", ["coco-results", "coco", "csv"])
-def test_the_same_cache_gives_the_same_bytes(make_parts: MakeParts, kind: Kind) -> None:
+def test_same_cache_gives_same_bytes(make_parts: MakeParts, kind: Kind) -> None:
     assert export_boxes(make_parts(), kind).content == export_boxes(make_parts(), kind).content
     assert export_boxes(make_parts(), kind).content != export_boxes(make_parts(seed=1), kind).content
 
 
-def test_a_document_has_all_that_annotation_tools_ask_for(make_parts: MakeParts) -> None:
+def test_document_has_the_fields_of_annotation_tools(make_parts: MakeParts) -> None:
     parts = make_parts(4, 2)
     document = json.loads(export_boxes(parts, "coco").content)
     assert document["images"][0] == {"id": 2, "file_name": "images/ü 0001.jpg", "width": 100, "height": 90}
@@ -95,7 +95,7 @@ def test_a_document_has_all_that_annotation_tools_ask_for(make_parts: MakeParts)
     assert document["info"]["fingerprint"] == parts.fingerprint
 
 
-def test_ids_of_annotations_are_taken_by_name(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_ids_are_taken_from_annotations_by_name(tmp_path: Path, make_parts: MakeParts) -> None:
     parts = make_parts(9, 4)
     images = {parts.names[3]: 77, parts.names[1]: 5, "not in the cache.jpg": 6}
     categories = {name: 100 + number for number, name in enumerate(reversed(PART_NAMES)) if name != "wheel"}
@@ -103,15 +103,15 @@ def test_ids_of_annotations_are_taken_by_name(tmp_path: Path, make_parts: MakePa
     exported = export_boxes(parts, "coco-results", tmp_path / "gt.json")
     wanted = []
     for row, key in ((1, 5), (3, 77)):
-        for place in range(4):
-            label = parts.labels[row, place]
+        for rank in range(4):
+            label = parts.labels[row, rank]
             if label >= 0 and PART_NAMES[label] != "wheel":
-                x0, y0, x1, y1 = (float(side) for side in parts.boxes[row, place])
+                x0, y0, x1, y1 = (float(side) for side in parts.boxes[row, rank])
                 record = {"image_id": key, "category_id": categories[PART_NAMES[label]]}
-                wanted.append(record | {"bbox": [x0, y0, x1 - x0, y1 - y0], "score": float(parts.scores[row, place])})
+                wanted.append(record | {"bbox": [x0, y0, x1 - x0, y1 - y0], "score": float(parts.scores[row, rank])})
     assert json.loads(exported.content) == wanted
-    assert exported.remarks == (
-        "1 images that failed are left out",
+    assert exported.notes == (
+        "1 failed images are left out",
         "6 images that the annotations do not have are left out",
         f"{int((parts.labels >= 0).sum()) - len(wanted)} boxes are left out with their image or their part",
         "1 images of the annotations are not in the cache",
@@ -124,7 +124,7 @@ def test_ids_of_annotations_are_taken_by_name(tmp_path: Path, make_parts: MakePa
     assert {(part["name"], part["id"]) for part in whole["categories"]} == set(categories.items())
 
 
-def test_annotations_that_share_nothing_or_have_other_sizes_are_refused(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_annotations_without_common_names_or_sizes_are_refused(tmp_path: Path, make_parts: MakeParts) -> None:
     parts, path = make_parts(3, 2), tmp_path / "gt.json"
     path.write_text(json.dumps(document_of(parts, {"x.jpg": 1}, {"wheel": 1})))
     with pytest.raises(UserError, match=r"gt\.json: none of its images is in the cache, first x\.jpg"):
@@ -140,7 +140,7 @@ def test_annotations_that_share_nothing_or_have_other_sizes_are_refused(tmp_path
 
 
 def test_coco_evaluation_reads_the_results(tmp_path: Path, make_parts: MakeParts) -> None:
-    """The boxes scored against themselves, under the ids of an annotation file, are a perfect detector."""
+    """Boxes evaluated against themselves, with the ids of an annotation file, have AP 1."""
     parts = make_parts(30, 4)
     images = {name: 1000 - row for row, name in enumerate(parts.names) if row}
     categories = {name: 500 + number for number, name in enumerate(PART_NAMES)}
@@ -161,14 +161,14 @@ def test_coco_evaluation_reads_the_results(tmp_path: Path, make_parts: MakeParts
     assert evaluation.stats[0] == pytest.approx(1.0)
 
 
-def test_a_csv_has_a_row_a_box(make_parts: MakeParts) -> None:
+def test_csv_has_a_row_per_box(make_parts: MakeParts) -> None:
     parts = make_parts(12, 3)
     exported = export_boxes(parts, "csv")
     table = pd.read_csv(io.BytesIO(exported.content))
-    rows, places = np.nonzero(parts.labels >= 0)
+    rows, ranks = np.nonzero(parts.labels >= 0)
     assert exported.boxes == len(table) == len(rows)
     assert table["name"].tolist() == [parts.names[row] for row in rows]
-    assert table["rank"].tolist() == (places + 1).tolist()
-    assert table["part"].tolist() == [PART_NAMES[label] for label in parts.labels[rows, places]]
+    assert table["rank"].tolist() == (ranks + 1).tolist()
+    assert table["part"].tolist() == [PART_NAMES[label] for label in parts.labels[rows, ranks]]
     assert table[["image_width", "image_height"]].drop_duplicates().to_numpy().tolist() == [[100, 90]]
-    assert np.array_equal(table[["x0", "y0", "x1", "y1"]].to_numpy().astype(np.float32), parts.boxes[rows, places])
+    assert np.array_equal(table[["x0", "y0", "x1", "y1"]].to_numpy().astype(np.float32), parts.boxes[rows, ranks])

@@ -1,4 +1,4 @@
-"""Boxes of other detectors become a cache: sanitised and ranked as a loop would, every fault told."""
+"""Import of COCO boxes: clipped and ranked as in a naive loop, invalid records reported."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from data_cache.base.files import sha256_of_file, sha256_of_names
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND
 from data_cache.parts.import_coco import import_coco, import_coco_results
-from data_cache.parts.packing import Imported
-from data_cache.parts.verification import fingerprint_faults
+from data_cache.parts.packing import ImportResult
+from data_cache.parts.verification import fingerprint_errors
 
 IMAGES = [
     {"id": 5, "file_name": "b.jpg", "width": 100, "height": 60},
@@ -28,13 +28,13 @@ def box(image: Any = 5, part: Any = 20, bbox: Any = (1, 2, 3, 4), score: Any = 0
     return {"image_id": image, "category_id": part, "bbox": bbox, "score": score, **more}
 
 
-def results(folder: Path, boxes: Any, top_k: int = 4, dataset: Dataset | None = None) -> Imported:
+def results(folder: Path, boxes: Any, top_k: int = 4, dataset: Dataset | None = None) -> ImportResult:
     (folder / "images.json").write_text(json.dumps({"images": IMAGES, "categories": PARTS}))
     (folder / "results.json").write_text(json.dumps(boxes))
     return import_coco_results(folder / "results.json", folder / "images.json", dataset=dataset, top_k=top_k)
 
 
-def document(folder: Path, boxes: list[Any], top_k: int = 4, dataset: Dataset | None = None) -> Imported:
+def document(folder: Path, boxes: list[Any], top_k: int = 4, dataset: Dataset | None = None) -> ImportResult:
     (folder / "coco.json").write_text(json.dumps({"images": IMAGES, "categories": PARTS, "annotations": boxes}))
     return import_coco(folder / "coco.json", dataset=dataset, top_k=top_k)
 
@@ -49,7 +49,7 @@ def dataset(*names: str) -> Dataset:
     return Dataset("cars", Path("data"), table, {})
 
 
-def test_every_image_has_a_row_and_every_box_its_place(tmp_path: Path) -> None:
+def test_every_image_has_a_row_with_its_boxes_by_score(tmp_path: Path) -> None:
     found = results(tmp_path, [box(score=0.25), box(bbox=[10, 20, 5, 6], part=10, score=0.75), box(2, score=1)]).parts
     assert found.names == ("a.jpg", "b.jpg", "empty.jpg")
     assert found.image_size.tolist() == [[30, 40], [100, 60], [3, 4]]
@@ -62,7 +62,7 @@ def test_every_image_has_a_row_and_every_box_its_place(tmp_path: Path) -> None:
 
 def test_the_fingerprint_tells_the_origin(tmp_path: Path) -> None:
     found = results(tmp_path, [box()], dataset=dataset("b.jpg", "a.jpg", "empty.jpg"))
-    assert found.remarks == ()
+    assert found.notes == ()
     assert found.parts.fingerprint == {
         "source": "coco",
         "file_sha256": sha256_of_file(tmp_path / "results.json"),
@@ -71,13 +71,13 @@ def test_the_fingerprint_tells_the_origin(tmp_path: Path) -> None:
         "names_sha256": sha256_of_names(["a.jpg", "b.jpg", "empty.jpg"]),
         "top_k": 4,
     }
-    assert fingerprint_faults(found.parts) == []
+    assert fingerprint_errors(found.parts) == []
     told = document(tmp_path, [box()]).parts.fingerprint
     assert told["file_sha256"] == sha256_of_file(tmp_path / "coco.json") and told["dataset"] is None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_boxes_are_sanitised_and_ranked_as_a_loop_would(tmp_path: Path, seed: int) -> None:
+def test_boxes_are_clipped_and_ranked_as_in_a_loop(tmp_path: Path, seed: int) -> None:
     random = np.random.default_rng(seed)
     boxes = [
         box(
@@ -102,22 +102,22 @@ def test_boxes_are_sanitised_and_ranked_as_a_loop_would(tmp_path: Path, seed: in
             else:
                 dropped += 1
         wanted = sorted(kept)[:6]
-        places = [place for place in range(6) if found.parts.labels[row, place] >= 0]
-        held = [(found.parts.scores[row, place], found.parts.boxes[row, place]) for place in places]
-        labels = found.parts.labels[row, places].tolist()
-        assert [(-score, *corners.tolist()) for score, corners in held] == [box[:5] for box in wanted]
+        ranks = [rank for rank in range(6) if found.parts.labels[row, rank] >= 0]
+        packed = [(found.parts.scores[row, rank], found.parts.boxes[row, rank]) for rank in ranks]
+        labels = found.parts.labels[row, ranks].tolist()
+        assert [(-score, *corners.tolist()) for score, corners in packed] == [box[:5] for box in wanted]
         assert labels == [box[5] for box in wanted]
-    assert f"{dropped} boxes without area inside their image were dropped" in found.remarks
+    assert f"{dropped} boxes without area inside their image were dropped" in found.notes
     left_out = 80 - dropped - int((found.parts.labels >= 0).sum())
-    assert f"{left_out} boxes beyond the 6 most confident of their image were left out" in found.remarks
+    assert f"{left_out} boxes beyond the 6 most confident of their image were left out" in found.notes
 
 
 @pytest.mark.parametrize(
     "bbox", [[100, 0, 5, 5], [0, 0, 0, 5], [5, 5, -3, 3], [1e308, 0, 1e308, 5], [3, 3, 1e-30, 5], [-9, -9, 5, 5]]
 )
-def test_a_box_without_area_in_its_image_is_dropped_and_counted(tmp_path: Path, bbox: list[float]) -> None:
+def test_box_without_area_inside_its_image_is_dropped(tmp_path: Path, bbox: list[float]) -> None:
     found = results(tmp_path, [box(bbox=bbox)])
-    assert found.remarks == ("1 boxes without area inside their image were dropped",)
+    assert found.notes == ("1 boxes without area inside their image were dropped",)
     assert (found.parts.status == STATUS_EMPTY).all()
 
 
@@ -126,13 +126,13 @@ def test_huge_boxes_are_clipped(tmp_path: Path) -> None:
     assert found.parts.boxes[1, 0].tolist() == [0, 0, 100, 60]
 
 
-def test_boxes_without_a_score_count_as_certain_in_a_document_alone(tmp_path: Path) -> None:
+def test_missing_score_is_1_in_a_document_and_an_error_in_results(tmp_path: Path) -> None:
     plain = {"id": 1, "image_id": 5, "category_id": 20, "bbox": [1, 2, 3, 4]}
     found = document(tmp_path, [plain, plain | {"id": 2, "score": None}, box(score=0.5)])
     assert found.parts.scores[1].tolist() == [1, 1, 0.5, 0]
-    assert found.remarks == ("2 boxes without a score count as certain, 1.0",)
+    assert found.notes == ("2 boxes without a score get 1.0",)
     assert found.parts.fingerprint["scores"] == "1 where the file gives none"
-    with pytest.raises(UserError, match=r"results\.json: 1 fault: results\[0\]: `score` is missing"):
+    with pytest.raises(UserError, match=r"results\.json: 1 fault: results\[0\] \(id 1\): `score` is missing"):
         results(tmp_path, [plain])
 
 
@@ -160,12 +160,12 @@ def test_boxes_without_a_score_count_as_certain_in_a_document_alone(tmp_path: Pa
         (box(score=None), "`score` is missing"),
     ],
 )
-def test_a_fault_is_told_by_its_place(tmp_path: Path, record: Any, reason: str) -> None:
+def test_invalid_record_is_reported_with_its_index(tmp_path: Path, record: Any, reason: str) -> None:
     with pytest.raises(UserError, match=rf"results\.json: 1 fault: results\[1\]: .*{reason}"):
         results(tmp_path, [box(), record])
 
 
-def test_all_faults_are_counted_and_the_first_shown(tmp_path: Path) -> None:
+def test_invalid_records_are_counted_and_the_first_shown(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         document(tmp_path, [box(image=1), box(), *[box(part=1)] * 5])
     assert str(caught.value).endswith(
@@ -174,7 +174,7 @@ def test_all_faults_are_counted_and_the_first_shown(tmp_path: Path) -> None:
     )
 
 
-def test_files_of_the_other_kind_are_refused(tmp_path: Path) -> None:
+def test_results_and_documents_are_not_interchangeable(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"results\.json: not COCO results .*--coco"):
         results(tmp_path, {"annotations": []})
     (tmp_path / "coco.json").write_text(json.dumps([box()]))
@@ -185,16 +185,16 @@ def test_files_of_the_other_kind_are_refused(tmp_path: Path) -> None:
         import_coco(tmp_path / "coco.json", dataset=None, top_k=4)
 
 
-def test_names_are_compared_with_the_data_set(tmp_path: Path) -> None:
+def test_names_missing_in_either_are_noted(tmp_path: Path) -> None:
     found = results(tmp_path, [box()], dataset=dataset("b.jpg", "c.jpg", "d.jpg"))
-    assert found.remarks == (
-        f"2 images of cars are not in {tmp_path / 'images.json'} and will be missed in training, first c.jpg, d.jpg",
+    assert found.notes == (
+        f"2 images of cars are not in {tmp_path / 'images.json'} and will be missing in training, first c.jpg, d.jpg",
         "2 images are not in cars, first a.jpg, empty.jpg",
     )
     with pytest.raises(UserError, match=r"images\.json: none of its 3 images is in cars, first a\.jpg; .*in/a\.jpg$"):
         results(tmp_path, [box()], dataset=dataset("in/a.jpg"))
 
 
-def test_a_file_without_boxes_is_a_cache_of_empty_images(tmp_path: Path) -> None:
+def test_file_without_boxes_gives_empty_images(tmp_path: Path) -> None:
     found = document(tmp_path, []).parts
     assert (found.status == STATUS_EMPTY).all() and found.boxes.shape == (3, 4, 4)

@@ -1,4 +1,4 @@
-"""The masks of PGAN's authors become boxes that give the same masks back; what is bad becomes a row with its reason."""
+"""Import of the published part masks: boxes that give the same masks again, and failed rows with their reason."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND
 from data_cache.parts.import_masks import import_masks, mask_boxes
-from data_cache.parts.verification import fingerprint_faults
+from data_cache.parts.verification import fingerprint_errors
 from helpers.parts import MakePictures
 from helpers.toy.masks import npy, rectangles
 from helpers.toy.vehicles import TINY, Toy, train_toy
@@ -29,8 +29,8 @@ def put(folder: Path, name: str, masks: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [(14, 14), (224, 224), (97, 331), (1, 1), (640, 479)])
-def test_the_boxes_give_the_masks_back(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Through the cache and stage two's own eq. 1, in the authors' order: their last D masks, the last one first."""
+def test_boxes_rasterise_to_the_masks(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Boxes rasterised by stage two (eq. 1) equal the last D masks, the last one first."""
     names = [f"in/{number}.png" for number in range(6)]
     masks = {name: rectangles(20, seed) for seed, name in enumerate(names)}
     for name in names:
@@ -39,14 +39,14 @@ def test_the_boxes_give_the_masks_back(tmp_path: Path, size: tuple[int, int]) ->
         Image.new("L", size).save(tmp_path / name)
     found = import_masks(tmp_path / "masks", tmp_path, names, dataset="set", top_k=8)
     boxes, present = part_arrays(found.parts, names, 8)
-    again = part_masks(torch.from_numpy(boxes), torch.from_numpy(present), 14, 14).numpy()
-    assert found.remarks == ("72 masks beyond the 8 most confident of their image were left out",)
-    for name, given in zip(names, again, strict=True):
+    rasterised = part_masks(torch.from_numpy(boxes), torch.from_numpy(present), 14, 14).numpy()
+    assert found.notes == ("72 masks beyond the 8 most confident of their image were left out",)
+    for name, given in zip(names, rasterised, strict=True):
         assert np.array_equal(given[::-1], masks[name][-8:])
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_extents_are_those_of_a_loop(seed: int) -> None:
+def test_extents_equal_a_loop(seed: int) -> None:
     random = np.random.default_rng(seed)
     masks = random.random((40, 14, 14)) < random.choice([0.0, 0.005, 0.02, 0.3], (40, 1, 1))
     wanted, not_rectangular = [], 0
@@ -63,7 +63,7 @@ def test_extents_are_those_of_a_loop(seed: int) -> None:
     assert found.all_zero and found.not_rectangular
 
 
-def test_scores_tell_the_rank_alone_and_the_fingerprint_says_so(tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_scores_express_the_rank_and_the_fingerprint_says_so(tmp_path: Path, make_pictures: MakePictures) -> None:
     names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     make_pictures(tmp_path, names)
     ragged = rectangles(2)
@@ -79,21 +79,21 @@ def test_scores_tell_the_rank_alone_and_the_fingerprint_says_so(tmp_path: Path, 
     assert found.parts.labels.tolist() == [[0, 0, 0, -1], [-1] * 4, [-1] * 4, [0, 0, -1, -1]]
     assert found.parts.status.tolist() == [STATUS_FOUND, STATUS_EMPTY, STATUS_EMPTY, STATUS_FOUND]
     assert found.parts.part_names == ("part",)
-    assert found.remarks == (
-        "2 masks without a cell were dropped",
+    assert found.notes == (
+        "2 empty masks were dropped",
         "1 masks are not rectangles; their boxes are their extents",
-        "1 masks belong to no picture and were left out, first e.npy",
+        "1 masks belong to no image and were left out, first e.npy",
     )
-    told = dict(found.parts.fingerprint)
-    assert len(told.pop("masks_sha256")) == 64
-    assert told == {
+    fingerprint = dict(found.parts.fingerprint)
+    assert len(fingerprint.pop("masks_sha256")) == 64
+    assert fingerprint == {
         **{"source": "part masks", "grid": 14, "scores": "rank only", "dataset": "set", "top_k": 4},
         "names_sha256": sha256_of_names(names),
     }
-    assert fingerprint_faults(found.parts) == []
+    assert fingerprint_errors(found.parts) == []
 
 
-def test_the_fingerprint_follows_the_masks(tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_fingerprint_depends_on_the_masks(tmp_path: Path, make_pictures: MakePictures) -> None:
     make_pictures(tmp_path, ["a.jpg", "b.jpg"])
 
     def fingerprint(first: Any, second: Any) -> Any:
@@ -106,7 +106,7 @@ def test_the_fingerprint_follows_the_masks(tmp_path: Path, make_pictures: MakePi
     assert len({fingerprint(*pair)["masks_sha256"] for pair in ((one, two), (two, one), (one, one))}) == 3
 
 
-def test_what_is_missing_or_damaged_is_a_row_with_the_reason(tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_missing_or_damaged_file_is_a_failed_row(tmp_path: Path, make_pictures: MakePictures) -> None:
     names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     make_pictures(tmp_path, names[:3])
     (tmp_path / "c.jpg").write_text("no picture")
@@ -122,14 +122,14 @@ def test_what_is_missing_or_damaged_is_a_row_with_the_reason(tmp_path: Path, mak
     )
 
 
-def test_masks_of_another_folder_are_refused(tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_folder_without_any_mask_is_refused(tmp_path: Path, make_pictures: MakePictures) -> None:
     make_pictures(tmp_path, ["in/a.jpg", "in/b.jpg"])
     put(tmp_path / "m", "VeRi/in/a", rectangles(2))
-    with pytest.raises(UserError, match=r"m: none of 2 pictures has a mask there, looked for .*m/in/a\.npy; give"):
+    with pytest.raises(UserError, match=r"m: none of 2 images has a mask there, looked for .*m/in/a\.npy; give"):
         import_masks(tmp_path / "m", tmp_path, ["in/a.jpg", "in/b.jpg"], dataset=None, top_k=4)
 
 
-def test_two_pictures_of_one_mask_are_refused(tmp_path: Path) -> None:
+def test_two_images_with_one_mask_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.jpg and a\.png would share the mask a\.npy"):
         import_masks(tmp_path, tmp_path, ["a.jpg", "a.png", "b.jpg"], dataset=None, top_k=4)
 
@@ -146,7 +146,7 @@ def test_names_and_links_that_lead_out_are_not_followed(tmp_path: Path, make_pic
     assert "not a relative path" in found.failure[0] and "leads out of" in found.failure[2]
 
 
-def test_a_pipe_and_a_huge_file_are_not_read(
+def test_pipe_and_huge_file_are_not_read(
     tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_pictures(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
@@ -161,7 +161,7 @@ def test_a_pipe_and_a_huge_file_are_not_read(
 
 @pytest.mark.usefixtures("tiny_network")
 def test_stage_two_trains_on_imported_masks(toy: Toy, tmp_path: Path) -> None:
-    """With one part name, no labels, and images without a box."""
+    """One part name, no labels, and images without a box."""
     names = toy.dataset.names()
     for number, name in enumerate(names):
         put(tmp_path / "m", name, rectangles(number % 4, seed=number))

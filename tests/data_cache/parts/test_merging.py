@@ -1,4 +1,4 @@
-"""Merging: any division of a cache merges to the whole; what does not belong together is refused."""
+"""Merging: any division of a cache merges to the whole; caches of different detectors are refused."""
 
 import dataclasses
 from pathlib import Path
@@ -14,10 +14,10 @@ from data_cache.parts.merging import Source, merge_caches, parse_source
 from helpers.parts import MakeParts, sliced
 
 
-def of(parts: PartBoxes, dataset: str | None = "set") -> PartBoxes:
-    """Return `parts` with the fingerprint that a detector would give to them."""
-    told = {"dataset": dataset, "names_sha256": sha256_of_names(list(parts.names))}
-    return dataclasses.replace(parts, fingerprint={**parts.fingerprint, **told})
+def detected(parts: PartBoxes, dataset: str | None = "set") -> PartBoxes:
+    """Return `parts` with the fingerprint of stage one."""
+    names = {"dataset": dataset, "names_sha256": sha256_of_names(list(parts.names))}
+    return dataclasses.replace(parts, fingerprint={**parts.fingerprint, **names})
 
 
 def picked(parts: PartBoxes, rows: list[int]) -> PartBoxes:
@@ -39,19 +39,19 @@ def merged(folder: Path, pieces: list[PartBoxes], prefixes: list[str] | None = N
 
 @pytest.mark.parametrize("seed", range(5))
 def test_any_division_merges_to_the_whole(tmp_path: Path, make_parts: MakeParts, seed: int) -> None:
-    whole = of(make_parts(23, 4))
+    whole = detected(make_parts(23, 4))
     random = np.random.default_rng(seed)
     piece_of = random.integers(0, 3, 23)
-    again = set(random.choice(23, 5, replace=False).tolist())  # rows that a second piece holds too
+    again = set(random.choice(23, 5, replace=False).tolist())  # rows that a second piece has too
     pieces = [
-        of(picked(whole, [row for row in range(23) if piece_of[row] == number or (number == 0 and row in again)]))
+        detected(picked(whole, [row for row in range(23) if piece_of[row] == number or (number == 0 and row in again)]))
         for number in range(3)
     ]
     assert encode_parts(merged(tmp_path, pieces)) == encode_parts(whole)
 
 
-def test_prefixes_keep_equal_names_apart(tmp_path: Path, make_parts: MakeParts) -> None:
-    east, west = of(make_parts(4, 2), "east"), of(make_parts(4, 2, seed=1), "west")
+def test_prefixes_separate_equal_names(tmp_path: Path, make_parts: MakeParts) -> None:
+    east, west = detected(make_parts(4, 2), "east"), detected(make_parts(4, 2, seed=1), "west")
     found = merged(tmp_path, [west, east], ["west/", "east/"], dataset="both")
     assert found.names == tuple(f"{folder}/{name}" for folder in ("east", "west") for name in east.names)
     assert np.array_equal(found.boxes, np.concatenate([east.boxes, west.boxes]))
@@ -63,8 +63,8 @@ def test_prefixes_keep_equal_names_apart(tmp_path: Path, make_parts: MakeParts) 
     }
 
 
-def test_one_image_with_two_contents_is_refused(tmp_path: Path, make_parts: MakeParts) -> None:
-    first = of(make_parts(4, 2))
+def test_image_with_different_content_in_two_caches_is_refused(tmp_path: Path, make_parts: MakeParts) -> None:
+    first = detected(make_parts(4, 2))
     for change in (
         {"image_size": first.image_size + np.array([[0, 0], [1, 0], [0, 0], [0, 0]], np.int32)},
         {"scores": first.scores / np.float32(2)},
@@ -75,30 +75,30 @@ def test_one_image_with_two_contents_is_refused(tmp_path: Path, make_parts: Make
 
 
 def test_caches_of_other_detectors_are_refused(tmp_path: Path, make_parts: MakeParts) -> None:
-    first = of(make_parts(4, 2))
+    first = detected(make_parts(4, 2))
     with pytest.raises(UserError, match=r"1\.h5: made with detector = other, this run needs toy; only caches"):
-        merged(tmp_path, [first, of(make_parts(4, 2, detector="other"))])
+        merged(tmp_path, [first, detected(make_parts(4, 2, detector="other"))])
     with pytest.raises(UserError, match=r"made with top_k = 3, this run needs 2"):
-        merged(tmp_path, [first, of(make_parts(4, 3))])
+        merged(tmp_path, [first, detected(make_parts(4, 3))])
     renamed = dataclasses.replace(first, part_names=tuple(f"part {number}" for number in range(16)))
     with pytest.raises(UserError, match="made with part_names"):
         merged(tmp_path, [first, renamed])
-    wider = dataclasses.replace(of(make_parts(4, 3)), fingerprint=first.fingerprint)
-    with pytest.raises(UserError, match=r"1\.h5: 3 places an image, .*0\.h5 has 2"):
+    wider = dataclasses.replace(detected(make_parts(4, 3)), fingerprint=first.fingerprint)
+    with pytest.raises(UserError, match=r"1\.h5: 3 slots per image, .*0\.h5 has 2"):
         merged(tmp_path, [first, wider])
 
 
-def test_the_data_set_is_the_common_one_or_the_named_one(tmp_path: Path, make_parts: MakeParts) -> None:
-    whole = of(make_parts(4, 2))
-    pieces = [of(sliced(whole, slice(0, 2)), "one"), of(sliced(whole, slice(2, 4)), "two")]
-    with pytest.raises(UserError, match=r"of several data sets \(one, two\); name one: --dataset"):
+def test_data_set_is_the_shared_or_the_given_one(tmp_path: Path, make_parts: MakeParts) -> None:
+    whole = detected(make_parts(4, 2))
+    pieces = [detected(sliced(whole, slice(0, 2)), "one"), detected(sliced(whole, slice(2, 4)), "two")]
+    with pytest.raises(UserError, match=r"several data sets \(one, two\); choose --dataset"):
         merged(tmp_path, pieces)
     assert merged(tmp_path, pieces, dataset="three").fingerprint["dataset"] == "three"
     assert merged(tmp_path, [pieces[0]]).fingerprint == pieces[0].fingerprint
 
 
-def test_a_damaged_input_is_named(tmp_path: Path, make_parts: MakeParts) -> None:
-    write_parts(tmp_path / "good.h5", of(make_parts()))
+def test_damaged_input_is_named(tmp_path: Path, make_parts: MakeParts) -> None:
+    write_parts(tmp_path / "good.h5", detected(make_parts()))
     (tmp_path / "bad.h5").write_bytes(b"bad")
     with pytest.raises(UserError, match=r"bad\.h5: damaged part cache"):
         merge_caches([Source(tmp_path / "good.h5"), Source(tmp_path / "bad.h5")])

@@ -1,4 +1,4 @@
-"""Loose boxes become a cache: as a loop would pack them, and never over a cache of other origin."""
+"""Packing of boxes as in a naive loop; a cache of another fingerprint is not overwritten."""
 
 import dataclasses
 from pathlib import Path
@@ -9,85 +9,85 @@ import pytest
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
-from data_cache.parts.packing import ImageEntry, Imported, LooseBoxes, pack_boxes, write_cache
+from data_cache.parts.packing import FlatBoxes, ImageEntry, ImportResult, pack_boxes, write_cache
 from helpers.parts import MakeParts
 
 NAMES = ("part a", "part b", "part c")
 
 
-def loose(count: int, images: int, seed: int = 0) -> LooseBoxes:
-    """Return boxes in no order, of few scores and corners, so that there are ties."""
+def flat_boxes(count: int, images: int, seed: int = 0) -> FlatBoxes:
+    """Return boxes in random order, with few scores and corners, so that there are ties."""
     random = np.random.default_rng(seed)
     corners = np.concatenate([random.integers(0, 3, (count, 2)), random.integers(4, 7, (count, 2))], axis=1)
     scores = random.integers(1, 4, count) / 4
     labels = random.integers(0, 3, count)
-    return LooseBoxes(random.integers(0, images, count), corners.astype(np.float32), scores.astype(np.float32), labels)
+    return FlatBoxes(random.integers(0, images, count), corners.astype(np.float32), scores.astype(np.float32), labels)
 
 
-def pack(images: list[ImageEntry], found: LooseBoxes, places: int) -> PartBoxes:
-    return pack_boxes(images, found, places=places, part_names=NAMES, fingerprint={"source": "test"})
+def pack(images: list[ImageEntry], boxes: FlatBoxes, top_k: int) -> PartBoxes:
+    return pack_boxes(images, boxes, top_k=top_k, part_names=NAMES, fingerprint={"source": "test"})
 
 
-@pytest.mark.parametrize("places", [1, 3, 9, 100])
-def test_boxes_are_packed_as_a_loop_would(places: int) -> None:
+@pytest.mark.parametrize("top_k", [1, 3, 9, 100])
+def test_boxes_are_packed_as_in_a_loop(top_k: int) -> None:
     images = [ImageEntry(name, 10, 8) for name in ("c", "a", "d", "b", "e")]
-    found = loose(60, 4)  # the last image has none
-    packed = pack(images, found, places)
+    boxes = flat_boxes(60, 4)  # the last image has none
+    packed = pack(images, boxes, top_k)
     assert packed.names == ("a", "b", "c", "d", "e")
     for row, name in enumerate(packed.names):
         (number,) = [index for index, entry in enumerate(images) if entry.name == name]
         wanted = sorted(
             (-score, *corners, label)
             for image, corners, score, label in zip(
-                found.image.tolist(), found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+                boxes.image.tolist(), boxes.boxes.tolist(), boxes.scores.tolist(), boxes.labels.tolist(), strict=True
             )
             if image == number
-        )[:places]
-        held = zip(packed.scores[row].tolist(), packed.boxes[row].tolist(), packed.labels[row].tolist(), strict=True)
-        assert [(-score, *corners, label) for score, corners, label in held if label >= 0] == wanted
+        )[:top_k]
+        kept = zip(packed.scores[row].tolist(), packed.boxes[row].tolist(), packed.labels[row].tolist(), strict=True)
+        assert [(-score, *corners, label) for score, corners, label in kept if label >= 0] == wanted
         assert packed.status[row] == (STATUS_FOUND if wanted else STATUS_EMPTY)
 
 
-def test_the_order_of_the_boxes_does_not_matter() -> None:
-    images, found = [ImageEntry(name, 10, 8) for name in "ab"], loose(30, 2)
+def test_order_of_the_boxes_does_not_matter() -> None:
+    images, found = [ImageEntry(name, 10, 8) for name in "ab"], flat_boxes(30, 2)
     turned = found.take(np.arange(30)[::-1])
     first, second = pack(images, found, 4), pack(images, turned, 4)
     assert np.array_equal(first.boxes, second.boxes) and np.array_equal(first.labels, second.labels)
 
 
-def test_the_fingerprint_tells_names_and_places() -> None:
-    packed = pack([ImageEntry("b", 10, 8), ImageEntry("a", 10, 8)], loose(0, 2), 5)
+def test_fingerprint_gets_names_and_top_k() -> None:
+    packed = pack([ImageEntry("b", 10, 8), ImageEntry("a", 10, 8)], flat_boxes(0, 2), 5)
     assert packed.fingerprint == {"source": "test", "names_sha256": sha256_of_names(["a", "b"]), "top_k": 5}
 
 
-def test_an_image_that_failed_says_why() -> None:
+def test_failed_image_has_its_reason() -> None:
     images = [ImageEntry("b", 0, 0, "b: no such file"), ImageEntry("a", 10, 8)]
-    packed = pack(images, LooseBoxes(np.array([1]), np.float32([[0, 0, 1, 1]]), np.float32([0.5]), np.array([2])), 2)
+    packed = pack(images, FlatBoxes(np.array([1]), np.float32([[0, 0, 1, 1]]), np.float32([0.5]), np.array([2])), 2)
     assert packed.status.tolist() == [STATUS_FOUND, STATUS_FAILED]
     assert packed.failure == ("", "b: no such file")
-    told = Imported(packed, ("one thing",)).to_dict(Path("p.h5"))
-    assert told == {
+    summary = ImportResult(packed, ("one thing",)).to_dict(Path("p.h5"))
+    assert summary == {
         **{"output": "p.h5", "images": 2, "boxes": 1, "found": 1, "empty": 0, "failed": 1},
-        **{"first_failure": "b (b: no such file)", "remarks": ["one thing"]},
+        **{"first_failure": "b (b: no such file)", "notes": ["one thing"]},
     }
-    assert Imported(packed, ()).line(Path("p.h5")) == (
+    assert ImportResult(packed, ()).line(Path("p.h5")) == (
         "p.h5: 2 images, 1 parts, 0 empty, 1 failed, first b (b: no such file)"
     )
 
 
-def test_what_breaks_the_contract_is_refused() -> None:
+def test_contract_violations_are_refused() -> None:
     with pytest.raises(UserError, match="not sorted and unique"):
-        pack([ImageEntry("a", 10, 8), ImageEntry("a", 10, 8)], loose(0, 1), 2)
-    with pytest.raises(UserError, match="a: a box is not finite, without area or outside its image"):
-        pack([ImageEntry("a", 3, 3)], loose(4, 1), 4)
+        pack([ImageEntry("a", 10, 8), ImageEntry("a", 10, 8)], flat_boxes(0, 1), 2)
+    with pytest.raises(UserError, match="a: a box is not finite, has no area or is outside its image"):
+        pack([ImageEntry("a", 3, 3)], flat_boxes(4, 1), 4)
     with pytest.raises(ValueError, match="2 images need boxes"):
-        LooseBoxes(np.array([0, 0]), np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.array([0, 0]))
+        FlatBoxes(np.array([0, 0]), np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.array([0, 0]))
 
 
-def test_a_cache_of_other_origin_is_not_overwritten(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_cache_with_another_fingerprint_is_not_overwritten(tmp_path: Path, make_parts: MakeParts) -> None:
     path, parts = tmp_path / "parts.h5", make_parts()
     write_cache(path, parts)
-    write_cache(path, parts)  # the same again is no loss
+    write_cache(path, parts)  # the same fingerprint
     before = path.read_bytes()
     with pytest.raises(UserError, match=r"parts\.h5: made with detector = toy, this run needs other; delete it"):
         write_cache(path, make_parts(detector="other"))

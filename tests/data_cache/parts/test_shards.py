@@ -1,4 +1,4 @@
-"""Shards: every name in one of them, merged equal to never cut, and damage made again instead of merged."""
+"""Shards: each name in exactly one, merged to the same bytes, and damaged or outdated ones made again."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import pytest
 
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import PartBoxes, encode_parts, read_parts, write_parts
-from data_cache.parts.shards import merge_shards, plan_shards, shard_is_finished, shard_path, shards_folder
-from data_cache.parts.source_files import with_files
+from data_cache.parts.shards import join_parts, merge_shards, plan_shards, shard_is_finished, shard_path
+from data_cache.parts.source_files import with_files_hash
 from helpers.parts import MakeParts, sliced
 
-ROOT = Path("no/images/lie/here")  # so there are no sizes of files to compare
+ROOT = Path("no/images/here")  # so there are no file sizes to compare
 
 
 def write_shards(parts: PartBoxes, output: Path, size: int) -> list[Path]:
-    """Write `parts` as the shards of a plan; return their paths in order."""
+    """Write `parts` as the shards of a plan and return their paths in order."""
     paths = []
     for index, names in enumerate(plan_shards(parts.names, size)):
         paths.append(shard_path(output, index))
@@ -24,7 +24,7 @@ def write_shards(parts: PartBoxes, output: Path, size: int) -> list[Path]:
 
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 7, 100])
 @pytest.mark.parametrize("size", [1, 3, 6, 1000])
-def test_a_plan_holds_every_name_once_and_in_order(count: int, size: int) -> None:
+def test_plan_has_every_name_once_and_in_order(count: int, size: int) -> None:
     names = [f"{number:04d}" for number in range(count)]
     plan = plan_shards(names, size)
     assert [name for shard in plan for name in shard] == names
@@ -32,57 +32,53 @@ def test_a_plan_holds_every_name_once_and_in_order(count: int, size: int) -> Non
     assert all(1 <= len(shard) <= size for shard in plan)
 
 
-def test_every_shard_has_its_own_file_and_files_sort_by_index() -> None:
-    output = Path("runs/toy/parts.h5")
-    paths = [shard_path(output, index) for index in range(1200)]
-    assert len(set(paths)) == len(paths)
-    assert paths == sorted(paths)
-    assert {path.parent for path in paths} == {shards_folder(output)} == {Path("runs/toy/parts.h5.shards")}
+def test_paths_are_unique_and_sorted_by_index() -> None:
+    paths = [shard_path(Path("runs/toy/parts.h5"), index) for index in range(1200)]
+    assert paths == sorted(set(paths))
+    assert {path.parent for path in paths} == {Path("runs/toy/parts.h5.shards")}
 
 
 @pytest.mark.parametrize("size", [1, 4, 50])
-def test_merged_is_to_the_byte_what_never_was_cut(tmp_path: Path, make_parts: MakeParts, size: int) -> None:
+def test_merged_cache_equals_the_whole_to_the_byte(tmp_path: Path, make_parts: MakeParts, size: int) -> None:
     whole, output = make_parts(11), tmp_path / "parts.h5"
+    write_parts(output, make_parts(3, detector="older"))  # is replaced
     merged = merge_shards(write_shards(whole, output, size), output)
     assert output.read_bytes() == encode_parts(whole) == encode_parts(merged)
-    assert list(tmp_path.iterdir()) == [output]  # the shards are gone
+    assert list(tmp_path.iterdir()) == [output]  # the shards were removed
 
 
-def test_only_a_whole_shard_of_these_names_is_finished(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_shard_is_finished_only_with_exactly_its_names(tmp_path: Path, make_parts: MakeParts) -> None:
     parts = make_parts()
     path = tmp_path / "shards" / "000000.h5"
     assert not shard_is_finished(path, parts.names, parts.fingerprint, ROOT)
     write_parts(path, parts)
-    assert shard_is_finished(path, parts.names, parts.fingerprint, ROOT)
     assert shard_is_finished(path, list(parts.names), parts.fingerprint, ROOT)
     for names in (parts.names[:-1], (*parts.names, "more"), (*parts.names[:-1], "other")):
         assert not shard_is_finished(path, names, parts.fingerprint, ROOT)
 
 
-@pytest.mark.parametrize("place", [0, 600, 3000, -1])
-def test_a_damaged_shard_is_named_and_made_again(
-    tmp_path: Path, make_parts: MakeParts, capsys: pytest.CaptureFixture[str], place: int
+@pytest.mark.parametrize("position", [0, 600, 3000, -1])
+def test_damaged_shard_is_reported_and_not_merged(
+    tmp_path: Path, make_parts: MakeParts, capsys: pytest.CaptureFixture[str], position: int
 ) -> None:
     whole, output = make_parts(11), tmp_path / "parts.h5"
     paths = write_shards(whole, output, 4)
     damaged = bytearray(paths[1].read_bytes())
-    damaged[place] ^= 8
+    damaged[position] ^= 8
     paths[1].write_bytes(damaged)
     plan = plan_shards(whole.names, 4)
     finished = [
         shard_is_finished(path, names, whole.fingerprint, ROOT) for path, names in zip(paths, plan, strict=True)
     ]
     assert finished == [True, False, True]
-    assert "000001.h5" in (told := capsys.readouterr().err) and "made again" in told
+    message = capsys.readouterr().err
+    assert "000001.h5" in message and "made again" in message
     with pytest.raises(UserError, match=r"000001\.h5: damaged"):
         merge_shards(paths, output)
-    assert not output.exists()
-    write_parts(paths[1], sliced(whole, slice(4, 8)))
-    merge_shards(paths, output)
-    assert output.read_bytes() == encode_parts(whole)
+    assert not output.exists() and all(path.exists() for path in paths)
 
 
-def test_a_shard_whose_images_were_replaced_is_named_and_made_again(
+def test_shard_with_replaced_images_is_reported(
     tmp_path: Path, make_parts: MakeParts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = make_parts()
@@ -90,16 +86,16 @@ def test_a_shard_whose_images_were_replaced_is_named_and_made_again(
     for name in parts.names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(name.encode())
-    write_parts(path, with_files(parts, root))
+    write_parts(path, with_files_hash(parts, root))
     assert shard_is_finished(path, parts.names, parts.fingerprint, root)
-    assert shard_is_finished(path, parts.names, parts.fingerprint, ROOT)  # nothing there to compare
-    good = next(name for name, reason in zip(parts.names, parts.failure, strict=True) if not reason)
-    (root / good).write_bytes(b"another picture")
+    assert shard_is_finished(path, parts.names, parts.fingerprint, ROOT)  # nothing to compare
+    read = next(name for name, reason in zip(parts.names, parts.failure, strict=True) if not reason)
+    (root / read).write_bytes(b"another picture")
     assert not shard_is_finished(path, parts.names, parts.fingerprint, root)
-    assert "have been replaced since; this shard is made again" in capsys.readouterr().err
+    assert "some of its images were replaced; this shard is made again" in capsys.readouterr().err
 
 
-def test_a_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, make_parts: MakeParts) -> None:
     output = tmp_path / "parts.h5"
     paths = write_shards(make_parts(11), output, 4)
     paths[2].unlink()
@@ -109,7 +105,7 @@ def test_a_missing_shard_stops_the_merge_and_keeps_the_others(tmp_path: Path, ma
     assert all(path.exists() for path in paths[:2])
 
 
-def test_shards_of_another_detector_are_refused_not_overwritten(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_shards_of_another_detector_are_refused_and_kept(tmp_path: Path, make_parts: MakeParts) -> None:
     parts, output = make_parts(), tmp_path / "parts.h5"
     (path,) = write_shards(make_parts(detector="older"), output, 100)
     before = path.read_bytes()
@@ -118,17 +114,16 @@ def test_shards_of_another_detector_are_refused_not_overwritten(tmp_path: Path, 
     assert path.read_bytes() == before
 
 
-def test_shards_of_two_detectors_are_not_merged(tmp_path: Path, make_parts: MakeParts) -> None:
-    output = tmp_path / "parts.h5"
-    paths = write_shards(make_parts(8), output, 4)
-    write_parts(paths[1], sliced(make_parts(8, detector="older"), slice(4, 8)))
+def test_pieces_of_different_detectors_or_unsorted_pieces_do_not_join(make_parts: MakeParts) -> None:
+    whole, other = make_parts(10), make_parts(10, detector="other")
+    first, second = slice(0, 5), slice(5, 10)
     with pytest.raises(UserError, match="different detectors"):
-        merge_shards(paths, output)
-    assert not output.exists()
+        join_parts([sliced(whole, first), sliced(other, second)])
+    with pytest.raises(UserError, match="not sorted and unique"):
+        join_parts([sliced(whole, second), sliced(whole, first)])
 
 
-def test_a_merge_replaces_an_older_cache(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_fingerprint_of_a_merged_cache_is_that_of_its_shards(tmp_path: Path, make_parts: MakeParts) -> None:
     output = tmp_path / "parts.h5"
-    write_parts(output, make_parts(3, detector="older"))
     merge_shards(write_shards(make_parts(8), output, 4), output)
-    assert read_parts(output).fingerprint["detector"] == "toy"
+    assert read_parts(output).fingerprint == make_parts(8).fingerprint

@@ -1,4 +1,4 @@
-"""The statistics of a cache, against loops over its rows; the table and the files that show them."""
+"""Statistics of a cache against loops over its rows, and the table and files that show them."""
 
 import io
 import json
@@ -11,9 +11,9 @@ from PIL import Image
 from rich.console import Console
 
 from data_cache.base.errors import UserError
-from data_cache.parts.cache import STATUS_FAILED, PartBoxes, no_parts
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache
 from data_cache.parts.names import PART_NAMES
-from data_cache.parts.packing import ImageEntry, LooseBoxes, pack_boxes
+from data_cache.parts.packing import FlatBoxes, ImageEntry, pack_boxes
 from data_cache.parts.statistics import CacheStatistics, cache_statistics, statistics_table, write_statistics
 from helpers.parts import MakeParts
 
@@ -25,46 +25,46 @@ def shown(found: CacheStatistics) -> str:
 
 
 def one_box(score: float, box: tuple[float, ...], images: list[ImageEntry]) -> PartBoxes:
-    boxes = LooseBoxes(np.array([0]), np.float32([box]), np.float32([score]), np.array([0]))
-    return pack_boxes(images, boxes, places=2, part_names=("wheel", "plate"), fingerprint={})
+    boxes = FlatBoxes(np.array([0]), np.float32([box]), np.float32([score]), np.array([0]))
+    return pack_boxes(images, boxes, top_k=2, part_names=("wheel", "plate"), fingerprint={})
 
 
-@pytest.mark.parametrize(("count", "places", "seed"), [(6, 3, 0), (90, 5, 1), (41, 16, 2)])
-def test_the_numbers_are_those_of_a_loop(make_parts: MakeParts, count: int, places: int, seed: int) -> None:
-    parts = make_parts(count, places, seed)
+@pytest.mark.parametrize(("count", "slots", "seed"), [(6, 3, 0), (90, 5, 1), (41, 16, 2)])
+def test_statistics_equal_a_loop(make_parts: MakeParts, count: int, slots: int, seed: int) -> None:
+    parts = make_parts(count, slots, seed)
     found = cache_statistics(parts)
     read = [row for row in range(count) if parts.status[row] != STATUS_FAILED]
-    boxes = [(row, place) for row in read for place in range(places) if parts.labels[row, place] >= 0]
+    boxes = [(row, slot) for row in read for slot in range(slots) if parts.labels[row, slot] >= 0]
     per_image = [sum(1 for row, _ in boxes if row == image) for image in read]
     assert (found.images, found.failed, found.boxes) == (count, 1, len(boxes))
     assert found.found + found.empty == len(read) and found.empty == per_image.count(0)
     assert found.parts_per_image == pytest.approx(sum(per_image) / len(read))
-    assert found.images_by_parts == tuple(per_image.count(number) for number in range(places + 1))
-    steps = [min(int(float(parts.scores[place]) * 20), 19) for place in boxes]
-    assert found.score_histogram == tuple(steps.count(step) for step in range(20))
+    assert found.images_by_parts == tuple(per_image.count(number) for number in range(slots + 1))
+    bins = [min(int(float(parts.scores[box]) * 20), 19) for box in boxes]
+    assert found.score_histogram == tuple(bins.count(number) for number in range(20))
     for part in found.parts:
-        own = [place for place in boxes if PART_NAMES[parts.labels[place]] == part.name]
+        own = [box for box in boxes if PART_NAMES[parts.labels[box]] == part.name]
         assert part.boxes == len(own) and part.images == len({row for row, _ in own})
         assert part.share == pytest.approx(part.images / len(read))
         if own:
-            corners = [parts.boxes[place].tolist() for place in own]
+            corners = [parts.boxes[box].tolist() for box in own]
             areas = [(x1 - x0) * (y1 - y0) / (100 * 90) for x0, y0, x1, y1 in corners]
             assert part.median_area == pytest.approx(plain.median(areas), rel=1e-5)
-            assert part.median_score == pytest.approx(plain.median(float(parts.scores[place]) for place in own))
+            assert part.median_score == pytest.approx(plain.median(float(parts.scores[box]) for box in own))
         else:
             assert part.median_area is part.median_score is None
     assert [part.images for part in found.parts] == sorted((part.images for part in found.parts), reverse=True)
     assert {part.name for part in found.parts} == set(PART_NAMES)
 
 
-def test_a_score_of_one_and_a_box_of_the_whole_image_count() -> None:
+def test_score_of_1_and_box_of_the_whole_image_are_counted() -> None:
     found = cache_statistics(one_box(1.0, (0, 0, 10, 8), [ImageEntry("a", 10, 8)]))
     assert found.score_histogram[-1] == 1
     assert found.parts[0].median_area == 1.0
     assert found.images_by_parts == (0, 1, 0)
 
 
-def test_reasons_are_grouped_without_their_files() -> None:
+def test_failures_are_grouped_without_file_names() -> None:
     images = [
         ImageEntry("in/a.jpg", 10, 8),
         ImageEntry("in/b.jpg", 0, 0, "/data/in/b.jpg: no such file"),
@@ -78,15 +78,15 @@ def test_reasons_are_grouped_without_their_files() -> None:
     assert "failed, 2: no such file" in shown(found)
 
 
-def test_a_cache_without_images_or_places_has_statistics() -> None:
+def test_empty_cache_has_statistics() -> None:
     for names in ([], ["a"]):
-        found = cache_statistics(no_parts(names))
+        found = cache_statistics(empty_cache(names))
         assert found.parts_per_image == 0 and found.parts == ()
         assert found.images_by_parts == (len(names),)
-        assert "images by parts" in shown(found)
+        assert "images by number of parts" in shown(found)
 
 
-def test_the_table_shows_every_part_and_the_counts(make_parts: MakeParts) -> None:
+def test_table_has_every_part_and_the_totals(make_parts: MakeParts) -> None:
     text = shown(cache_statistics(make_parts(90, 5)))
     assert all(name in text for name in PART_NAMES)
     assert "a [b] parts.h5" in text
@@ -94,38 +94,38 @@ def test_the_table_shows_every_part_and_the_counts(make_parts: MakeParts) -> Non
     assert "scores:" not in text
 
 
-def test_scores_that_are_no_confidence_are_told() -> None:
-    boxes = LooseBoxes(np.array([0]), np.float32([(0, 0, 1, 1)]), np.float32([1]), np.array([0]))
+def test_table_says_if_scores_are_not_confidences() -> None:
+    boxes = FlatBoxes(np.array([0]), np.float32([(0, 0, 1, 1)]), np.float32([1]), np.array([0]))
     parts = pack_boxes(
-        [ImageEntry("a", 4, 4)], boxes, places=1, part_names=("part",), fingerprint={"scores": "rank only"}
+        [ImageEntry("a", 4, 4)], boxes, top_k=1, part_names=("part",), fingerprint={"scores": "rank only"}
     )
     found = cache_statistics(parts)
     assert found.to_dict()["scores_are"] == "rank only"
     assert "scores: rank only" in shown(found)
 
 
-@pytest.mark.parametrize("parts", ["$x_1$", "a" * 60])
-def test_the_files_hold_the_statistics(tmp_path: Path, make_parts: MakeParts, parts: str) -> None:
+@pytest.mark.parametrize("name", ["$x_1$", "a" * 60])
+def test_files_have_the_statistics(tmp_path: Path, make_parts: MakeParts, name: str) -> None:
     found = cache_statistics(make_parts(20, 4))
     numbers, picture = write_statistics(found, tmp_path / "new")
     assert json.loads(numbers.read_text()) == json.loads(json.dumps(found.to_dict()))
     with Image.open(picture) as image:
         assert image.format == "PNG" and image.width > 1000
     many = [ImageEntry("a", 4, 4)]
-    names = tuple(f"{parts} {number}" for number in range(60))
-    box = LooseBoxes(np.array([0]), np.float32([(0, 0, 1, 1)]), np.float32([1]), np.array([59]))
+    names = tuple(f"{name} {number}" for number in range(60))
+    box = FlatBoxes(np.array([0]), np.float32([(0, 0, 1, 1)]), np.float32([1]), np.array([59]))
     write_statistics(
-        cache_statistics(pack_boxes(many, box, places=40, part_names=names, fingerprint={})), tmp_path / "many"
+        cache_statistics(pack_boxes(many, box, top_k=40, part_names=names, fingerprint={})), tmp_path / "many"
     )
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["stats.json", "stats.png"]
 
 
-def test_the_same_cache_gives_the_same_files(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_same_cache_gives_same_files(tmp_path: Path, make_parts: MakeParts) -> None:
     written = [write_statistics(cache_statistics(make_parts()), tmp_path / name) for name in ("one", "two")]
     assert [path.read_bytes() for path in written[0]] == [path.read_bytes() for path in written[1]]
 
 
-def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path, make_parts: MakeParts) -> None:
+def test_file_in_place_of_the_folder_is_a_user_error(tmp_path: Path, make_parts: MakeParts) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"stats\.json: cannot be written"):
         write_statistics(cache_statistics(make_parts()), tmp_path / "file")

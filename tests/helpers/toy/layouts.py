@@ -1,4 +1,4 @@
-"""Synthetic vehicles in the trees of the benchmarks: tiny, and every picture traced to its shot by its bytes."""
+"""Tiny synthetic data sets in the layouts of the benchmarks, with every picture traced to its shot by its bytes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from data_cache.synthetic import LAYOUTS, SyntheticSettings, write_synthetic
 from data_cache.synthetic.dataset.plan import Shot, plan_shots
 from data_cache.synthetic.design.sampling import sample_vehicles
 
-# four vehicles are for testing, so that the three sizes of a test differ
+# four test vehicles, so that the three test sizes differ
 TWO_TAKES = SyntheticSettings(
     vehicles=8,
     fleet_size=1,
@@ -34,8 +34,8 @@ ONE_TAKE = SyntheticSettings(
 )
 
 
-class Seen(NamedTuple):
-    """A row of a data set's table, and the shot that its picture shows."""
+class ShotRow(NamedTuple):
+    """A row of a data set's table, and the shot of its picture."""
 
     name: str
     vehicle: str
@@ -45,10 +45,10 @@ class Seen(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A tree as its reader takes it."""
+    """A written data set as its reader returns it."""
 
     dataset: Dataset
-    rows: list[Seen]
+    rows: list[ShotRow]
 
 
 def planned(settings: SyntheticSettings) -> list[Shot]:
@@ -56,13 +56,13 @@ def planned(settings: SyntheticSettings) -> list[Shot]:
 
 
 def write(layout: str, data_root: Path, settings: SyntheticSettings) -> Path:
-    """Write a tree below `data_root`; return its folder."""
+    """Write a data set below `data_root` and return its folder."""
     chosen = LAYOUTS[layout]
     return write_synthetic(settings, data_root / chosen.folders[0], workers=0, layout=chosen)
 
 
 def write_all(data_root: Path, settings: SyntheticSettings, layouts: Iterable[str]) -> dict[str, Written]:
-    """Write these trees, and the renderer's own, which tells by its bytes alone what shot a picture is."""
+    """Write data sets in these layouts, and in the renderer's own, whose names identify the shots by their bytes."""
     plain = write("synthetic", data_root, settings)
     shots = {(plain / shot.name).read_bytes(): shot for shot in planned(settings)}
     written = {}
@@ -70,14 +70,14 @@ def write_all(data_root: Path, settings: SyntheticSettings, layouts: Iterable[st
         write(layout, data_root, settings)
         dataset = load_dataset(layout, data_root)
         table = dataset.table[["name", "vehicle_id", "camera_id", "split"]]
-        rows = [Seen(*row, shots[dataset.path(row[0]).read_bytes()]) for row in table.to_numpy().tolist()]
+        rows = [ShotRow(*row, shots[dataset.path(row[0]).read_bytes()]) for row in table.to_numpy().tolist()]
         written[layout] = Written(dataset, rows)
     return written
 
 
-def splits_of(rows: list[Seen]) -> Mapping[str, list[Seen]]:
+def splits_of(rows: list[ShotRow]) -> Mapping[str, list[ShotRow]]:
     """Return the rows by split."""
-    found: dict[str, list[Seen]] = defaultdict(list)
+    splits: dict[str, list[ShotRow]] = defaultdict(list)
     for row in rows:
-        found[row.split].append(row)
-    return found
+        splits[row.split].append(row)
+    return splits

@@ -1,4 +1,4 @@
-"""List files of the benchmarks, small and in every form in which they may be laid down, for tests of their readers."""
+"""Small list files of the benchmarks, in every text format that readers accept."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ VERI = {
         "0002_c002_00030605_0.jpg", "0776_c009_00000705_0.jpg",
     ],
 }  # fmt: skip
-# by hand: places of name_test.txt, from 1, of the query's vehicle by other cameras, and by its own
+# by hand: positions in name_test.txt, from 1, of the query's vehicle by other cameras, and by its own
 VERI_ANSWERS = {"gt_index.txt": ["3", "4 6"], "jk_index.txt": ["2 5", "1"]}
 VERI_TRACKS = [
     "0776_c007_00000600_0.jpg",
@@ -61,7 +61,7 @@ VERIWILD_IMAGES = {
     "test_5000": ["00007/000012", "00007/000013", "00008/000022"],
     "test_5000_query": ["00007/000011", "00008/000021"],
 }
-OTHER_NAMES = {  # of the lists with labels and cameras
+OTHER_NAMES = {  # in the dialect with labels and cameras
     "train_list": "train_list_start0",
     "test_3000": "test_3000_id",
     "test_3000_query": "test_3000_id_query",
@@ -71,13 +71,13 @@ OTHER_NAMES = {  # of the lists with labels and cameras
 
 
 def veriwild(line: Callable[[str], str] = str, names: dict[str, str] | None = None) -> dict[str, Sequence[str]]:
-    """Return VERI-Wild's lists, their lines as `line` writes an image, under other names where they are given."""
+    """Return VERI-Wild's lists with one `line(image)` per image; `names` renames lists."""
     named = {(names or {}).get(name, name): images for name, images in VERIWILD_IMAGES.items()}
     return {f"train_test_split/{name}.txt": [line(image) for image in images] for name, images in named.items()}
 
 
-# by the data set's name: its folder and its lists
-TREES: dict[str, tuple[str, dict[str, Sequence[str]]]] = {
+# folder and lists of each benchmark
+BENCHMARKS: dict[str, tuple[str, dict[str, Sequence[str]]]] = {
     "veri": ("VeRi", VERI | VERI_ANSWERS | {"test_track.txt": VERI_TRACKS}),
     "vehicleid": ("VehicleID_V1.0", VEHICLEID),
     "vric": ("VRIC", VRIC),
@@ -85,26 +85,27 @@ TREES: dict[str, tuple[str, dict[str, Sequence[str]]]] = {
 }
 
 
-def lay(root: Path, lists: dict[str, Sequence[str]], form: Form = FORMS["plain"]) -> Path:
-    """Write list files below `root` in that form."""
+def write_lists(root: Path, lists: dict[str, Sequence[str]], form: Form = FORMS["plain"]) -> Path:
+    """Write list files below `root` and return it."""
     for name, lines in lists.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(form(lines))
     return root
 
 
-def tell_apart(root: Path, names: Sequence[str]) -> None:
-    """Append its name to each picture, so that no two have the same bytes; decoders pass over it."""
+def make_unique(root: Path, names: Sequence[str]) -> None:
+    """Append its name to each picture, so that no two have the same bytes; decoders ignore it."""
     for name in names:
         with (root / name).open("ab") as picture:
             picture.write(name.encode())
 
 
-def records(table: pd.DataFrame) -> list[tuple[str, str, int, str]]:
+def table_rows(table: pd.DataFrame) -> list[tuple[str, str, int, str]]:
+    """Return name, vehicle, camera and split of each row."""
     return list(table[["name", "vehicle_id", "camera_id", "split"]].itertuples(index=False, name=None))
 
 
-def names_of(dataset: Dataset, split: str) -> tuple[set[str], set[str]]:
+def trial_names(dataset: Dataset, split: str) -> tuple[set[str], set[str]]:
     """Return the names of the queries and of the gallery of a split's first trial."""
     trial = dataset.protocol(split).trials[0]
     query, gallery = (set(dataset.table["name"].iloc[rows]) for rows in (trial.query, trial.gallery))

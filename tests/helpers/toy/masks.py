@@ -1,4 +1,4 @@
-"""Part masks as the authors of PGAN publish them, made up."""
+"""Random part masks in the format that the authors of PGAN published."""
 
 import io
 from typing import Any
@@ -17,6 +17,7 @@ def rectangles(count: int, seed: int = 0) -> Any:
 
 
 def npy(array: Any, **options: Any) -> bytes:
+    """Return the .npy file of an array."""
     buffer = io.BytesIO()
     np.save(buffer, array, **options)
     return buffer.getvalue()
