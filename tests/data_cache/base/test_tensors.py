@@ -1,5 +1,6 @@
 """Tensor files: all types come back to the bit, and no changed byte passes for the content that was written."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.base.tensors import load_tensors, save_tensors
+from data_cache.base.tensors import load_tensors, read_state_dict, save_tensors
+from helpers.faults.attack import Attack
 
 METADATA = {"epoch": 3, "note": "ü", "recipe": {"parts": 8, "trunk": None}}
 
@@ -89,7 +91,7 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     sound = path.read_bytes()
     for length in range(0, len(sound), 11):
         path.write_bytes(sound[:length])
-        with pytest.raises(UserError, match="damaged, or not a file of this system"):
+        with pytest.raises(UserError, match="damaged, or not written by this program"):
             load_tensors(path, "remedy")
 
 
@@ -109,3 +111,21 @@ def test_tensors_that_need_gradients_are_saved_by_value(tmp_path: Path) -> None:
     tensors, _, _ = load_tensors(tmp_path / "t", "remedy")
     assert not tensors["weight"].requires_grad
     assert torch.equal(tensors["weight"], torch.ones(3))
+
+
+def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
+    path, mark = tmp_path / "w.pth", tmp_path / "mark"
+    for write in (lambda state: path.write_bytes(pickle.dumps(state)), lambda state: torch.save(state, path)):
+        write({"state_dict": Attack(mark)})
+        with pytest.raises(UserError, match="cannot be read as weights"):
+            read_state_dict(path)
+    assert not mark.exists()
+
+
+def test_a_state_dict_is_read_with_and_without_its_wrapper(tmp_path: Path) -> None:
+    for content in ({"a": torch.ones(2)}, {"state_dict": {"a": torch.ones(2)}}):
+        torch.save(content, tmp_path / "w.pth")
+        assert torch.equal(read_state_dict(tmp_path / "w.pth")["a"], torch.ones(2))
+    torch.save([1, 2], tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pth")

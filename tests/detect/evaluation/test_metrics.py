@@ -1,29 +1,32 @@
-import json
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from data_cache.parts.names import PART_NAMES
-from detect.annotations.reading import AnnotatedImage
-from detect.evaluation.metrics import DEPTHS, NOT_FOUND, finding_ranks, measure, overlaps, recall_by_depth
-from detect.model.nms import RawParts
-from helpers.toy.answers import answer, image, most_pairs, random_case
+from detect.annotations.images import AnnotatedImage
+from detect.evaluation.metrics import NOT_FOUND, TOP_D, box_iou, finding_ranks, measure, recall_by_top_d
+from helpers.toy.detections import NOTHING, annotated_image, detections, max_matching, perfect, random_case
 
-TRUTH = [image("a", [[0, 0, 40, 40], [50, 50, 90, 90]], [0, 3]), image("b", [[10, 10, 60, 60]], [3])]
-NOTHING = answer([], [], [])
-
-
-def naive_hits(record: AnnotatedImage, parts: RawParts, depth: int, with_label: bool) -> int:
-    """Return the most parts that the first `depth` boxes find, a box a part, by trying all pairings."""
-    shared = overlaps(record.boxes, parts.boxes[:depth]) >= 0.5
-    same = record.labels[:, None] == parts.labels[None, :depth]
-    return most_pairs(shared & (same | (not with_label)))
+TRUTH = [
+    annotated_image("a", [[0, 0, 40, 40], [50, 50, 90, 90]], [0, 3]),
+    annotated_image("b", [[10, 10, 60, 60]], [3]),
+]
+LABELS = range(16)
 
 
-def test_the_truth_itself_scores_one() -> None:
-    found = [answer(each.boxes.tolist(), each.labels.tolist(), [0.9] * len(each.labels)) for each in TRUTH]
-    metrics = measure(TRUTH, found)
+def naive_hits(
+    image: AnnotatedImage, boxes: NDArray[np.float32], labels: NDArray[np.int8], top_d: int, with_label: bool
+) -> int:
+    """Return the largest number of parts that the first `top_d` boxes find, one per box, by trying all pairings."""
+    allowed = box_iou(image.boxes, boxes[:top_d]) >= 0.5
+    same = image.labels[:, None] == labels[None, :top_d]
+    return max_matching(allowed & (same | (not with_label)))
+
+
+def test_perfect_detections_score_one() -> None:
+    metrics = measure(TRUTH, detections(TRUTH, perfect(TRUTH)))
     assert metrics.ap == metrics.ap50 == metrics.ap75 == pytest.approx(1)
     assert metrics.recall == metrics.recall_with_label == metrics.recall_limit == 1
     assert metrics.ap_by_part == metrics.ap50_by_part == pytest.approx({PART_NAMES[0]: 1, PART_NAMES[3]: 1})
@@ -31,48 +34,51 @@ def test_the_truth_itself_scores_one() -> None:
     assert metrics.parts_by_part == {PART_NAMES[0]: 1, PART_NAMES[3]: 2}
 
 
-def test_finding_nothing_scores_zero() -> None:
-    metrics = measure(TRUTH, [NOTHING] * 2)
+def test_no_detections_score_zero() -> None:
+    metrics = measure(TRUTH, detections(TRUTH, [NOTHING] * 2))
     assert metrics.ap == metrics.ap50 == metrics.ap75 == metrics.recall == metrics.recall_with_label == 0
     assert set(metrics.ap_by_part.values()) == {0}
 
 
-@pytest.mark.parametrize("images", [[], [image("a", [], [])]])
-def test_without_a_true_part_all_is_zero(images: list[AnnotatedImage]) -> None:
-    metrics = measure(images, [answer([[0, 0, 9, 9]], [0], [0.9])] * len(images))
+@pytest.mark.parametrize("images", [[], [annotated_image("a", [], [])]])
+def test_without_true_parts_everything_is_zero(images: list[AnnotatedImage]) -> None:
+    metrics = measure(images, detections(images, [([[0, 0, 9, 9]], [0], [0.9])] * len(images)))
     assert metrics.ap == metrics.recall == metrics.recall_limit == metrics.parts == 0
     assert metrics.ap_by_part == metrics.ap_by_size == {}
 
 
 def test_average_precision_of_a_worked_example() -> None:
     """Part 3: a wrong box ranks before the two right ones: precision 1/2, 2/3 -> interpolated 2/3 everywhere."""
-    found = [answer([[0, 60, 30, 90], [50, 50, 90, 90]], [3, 3], [0.9, 0.8]), answer([[10, 10, 60, 60]], [3], [0.7])]
-    assert measure(TRUTH, found).ap_by_part[PART_NAMES[3]] == pytest.approx(2 / 3, abs=1e-9)
+    first = ([[0, 60, 30, 90], [50, 50, 90, 90]], [3, 3], [0.9, 0.8])
+    metrics = measure(TRUTH, detections(TRUTH, [first, ([[10, 10, 60, 60]], [3], [0.7])]))
+    assert metrics.ap_by_part[PART_NAMES[3]] == pytest.approx(2 / 3, abs=1e-9)
 
 
 def test_sizes_are_shares_of_the_image() -> None:
     """In 100 x 100 pixels, 4 x 4 are small, 8 x 8 medium and 20 x 20 large; only the large one is found."""
-    images = [image("a", [[0, 0, 4, 4], [20, 20, 28, 28], [50, 50, 70, 70]], [0, 0, 0])]
-    metrics = measure(images, [answer([[50, 50, 70, 70]], [0], [0.9])])
+    images = [annotated_image("a", [[0, 0, 4, 4], [20, 20, 28, 28], [50, 50, 70, 70]], [0, 0, 0])]
+    metrics = measure(images, detections(images, [([[50, 50, 70, 70]], [0], [0.9])]))
     assert metrics.parts_by_size == {"small": 1, "medium": 1, "large": 1}
     assert metrics.ap_by_size == pytest.approx({"small": 0, "medium": 0, "large": 1})
-    assert measure(TRUTH, [NOTHING] * 2).parts_by_size == {"large": 3}
+    assert measure(TRUTH, detections(TRUTH, [NOTHING] * 2)).parts_by_size == {"large": 3}
 
 
-def test_recall_counts_the_most_confident_only_and_the_label_where_asked() -> None:
-    found = [answer([[0, 0, 40, 40], [50, 50, 90, 90]], [5, 3], [0.9, 0.8]), answer([[0, 0, 9, 9]], [3], [0.5])]
-    first, second, *_, last = recall_by_depth(TRUTH, found)
-    assert (first.depth, first.recall, first.recall_with_label) == (1, pytest.approx(1 / 3), 0)
-    assert (second.recall, second.recall_with_label) == pytest.approx((2 / 3, 1 / 3))
-    assert (last.depth, last.recall) == (16, second.recall)
+def test_recall_counts_the_most_confident_boxes_with_and_without_label() -> None:
+    first = ([[0, 0, 40, 40], [50, 50, 90, 90]], [5, 3], [0.9, 0.8])
+    detected = detections(TRUTH, [first, ([[0, 0, 9, 9]], [3], [0.5])])
+    one, two, *_, last = recall_by_top_d(TRUTH, detected, LABELS)
+    assert (one.depth, one.recall, one.recall_with_label) == (1, pytest.approx(1 / 3), 0)
+    assert (two.recall, two.recall_with_label) == pytest.approx((2 / 3, 1 / 3))
+    assert (last.depth, last.recall) == (16, two.recall)
 
 
-def test_recall_is_also_told_as_share_of_what_so_many_boxes_can_reach() -> None:
-    """Twelve parts: eight boxes can find eight of them; here the best eight find six, four with the right label."""
+def test_recall_is_also_a_share_of_the_limit() -> None:
+    """Thirteen parts: eight boxes can find eight of them; here the best eight find six, four with the right label."""
     boxes = [[x, 0, x + 5, 5] for x in range(0, 60, 5)]
-    found = answer([*boxes[:6], [0, 50, 9, 59], [20, 50, 29, 59]], [0, 0, 0, 0, 1, 1, 0, 0], [0.9] * 8)
-    metrics = measure([image("a", [*boxes, [90, 90, 99, 99]], [0] * 12 + [1])], [found])
-    row = metrics.recall_by_depth[DEPTHS.index(8)]
+    images = [annotated_image("a", [*boxes, [90, 90, 99, 99]], [0] * 12 + [1])]
+    detected = ([*boxes[:6], [0, 50, 9, 59], [20, 50, 29, 59]], [0, 0, 0, 0, 1, 1, 0, 0], [0.9] * 8)
+    metrics = measure(images, detections(images, [detected]))
+    row = metrics.recall_by_depth[TOP_D.index(8)]
     assert (row.limit, row.recall, row.share) == pytest.approx((8 / 13, 6 / 13, 6 / 8))
     assert (row.recall_with_label, row.share_with_label) == pytest.approx((4 / 13, 4 / 8))
     assert (metrics.recall_depth, metrics.recall_limit) == (8, row.limit)
@@ -80,53 +86,41 @@ def test_recall_is_also_told_as_share_of_what_so_many_boxes_can_reach() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_recall_agrees_with_trying_every_pairing(seed: int) -> None:
-    images, found = random_case(seed, images=8)
-    few = [(record, parts) for record, parts in zip(images, found, strict=True) if len(record.labels) <= 6]
-    total = sum(len(record.labels) for record, _ in few)
-    assert total
-    for row in recall_by_depth(*zip(*few, strict=True)):
-        hits = [sum(naive_hits(*pair, row.depth, with_label) for pair in few) for with_label in (False, True)]
-        reachable = sum(min(len(record.labels), row.depth) for record, _ in few)
+def test_recall_equals_trying_every_pairing(seed: int) -> None:
+    images, detected = random_case(seed, max_parts=6)  # more would take too long
+    total = sum(len(image.labels) for image in images)
+    rows = list(zip(images, detected.boxes, detected.labels, strict=True))
+    for row in recall_by_top_d(images, detected, LABELS):
+        hits = [sum(naive_hits(*each, row.depth, with_label) for each in rows) for with_label in (False, True)]
+        reachable = sum(min(len(image.labels), row.depth) for image in images)
         assert [row.recall, row.recall_with_label] == pytest.approx([count / total for count in hits], abs=1e-9)
         assert [row.share, row.share_with_label] == pytest.approx([count / reachable for count in hits], abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_recall_grows_with_depth_and_stays_below_its_limit(seed: int) -> None:
-    rows = recall_by_depth(*random_case(seed))
-    assert [row.depth for row in rows] == list(DEPTHS)
+def test_recall_grows_with_the_number_of_boxes_up_to_the_limit(seed: int) -> None:
+    rows = recall_by_top_d(*random_case(seed), LABELS)
+    assert [row.depth for row in rows] == list(TOP_D)
     assert all(row.recall_with_label <= row.recall <= row.limit and row.share <= 1 for row in rows)
-    assert all(a.recall <= b.recall and a.limit <= b.limit for a, b in pairwise(rows))
+    assert all(one.recall <= two.recall and one.limit <= two.limit for one, two in pairwise(rows))
 
 
 def test_boxes_of_parts_that_are_never_annotated_change_nothing() -> None:
-    """Eight sure boxes of another part would take all the places of recall@8."""
-    found = [answer(each.boxes.tolist(), each.labels.tolist(), [0.5] * len(each.labels)) for each in TRUTH]
+    """Eight confident boxes of another part would take all the slots of recall@8."""
     others = [[x, 0, x + 9, 9] for x in range(8)]
-    fuller = [
-        answer([*others, *parts.boxes.tolist()], [9] * 8 + parts.labels.tolist(), [0.9] * 8 + parts.scores.tolist())
-        for parts in found
-    ]
-    assert measure(TRUTH, fuller) == measure(TRUTH, found)
-    assert measure(TRUTH, fuller).recall == 1
+    found = perfect(TRUTH, 0.5)
+    fuller = [([*others, *boxes], [9] * 8 + [*labels], [0.9] * 8 + [*scores]) for boxes, labels, scores in found]
+    metrics = measure(TRUTH, detections(TRUTH, fuller))
+    assert metrics == measure(TRUTH, detections(TRUTH, found)) and metrics.recall == 1
 
 
-def test_finding_ranks_names_the_box_of_every_part() -> None:
-    found = answer([[0, 0, 9, 9], [50, 50, 90, 90], [0, 0, 40, 40]], [0, 3, 5], [0.9, 0.8, 0.7])
-    assert finding_ranks(TRUTH[0], found, with_label=False).tolist() == [2, 1]
-    assert finding_ranks(TRUTH[0], found, with_label=True).tolist() == [NOT_FOUND, 1]
+def test_finding_ranks_of_a_worked_example() -> None:
+    boxes = np.array([[0, 0, 9, 9], [50, 50, 90, 90], [0, 0, 40, 40]], np.float32)
+    assert finding_ranks(TRUTH[0], boxes).tolist() == [2, 1]
+    assert finding_ranks(TRUTH[0], boxes, np.array([0, 3, 5])).tolist() == [NOT_FOUND, 1]
 
 
-def test_metrics_are_plain_json() -> None:
-    metrics = measure(*random_case(0))
-    content = json.loads(json.dumps(metrics.to_dict(), allow_nan=False))
-    assert content["ap"] == metrics.ap and "curves" not in content
-    assert content["recall_by_depth"][7]["share"] == metrics.recall_by_depth[7].share
-    assert set(content["ap_by_part"]) == set(content["ap50_by_part"]) == set(content["parts_by_part"])
-
-
-def test_overlaps_of_worked_examples() -> None:
+def test_iou_of_worked_examples() -> None:
     first = np.array([[0, 0, 10, 10]], np.float32)
     second = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [4, 4, 4, 4]], np.float32)
-    assert overlaps(first, second)[0].tolist() == pytest.approx([1, 1 / 3, 0, 0])
+    assert box_iou(first, second)[0].tolist() == pytest.approx([1, 1 / 3, 0, 0])

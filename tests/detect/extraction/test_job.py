@@ -1,4 +1,4 @@
-"""What a pass is to make: decided without torch, told by its plan, and never another's cache for one's own."""
+"""The plan of a detection run: made from files, and never reusing a cache of something else."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import read_parts, write_parts
 from data_cache.parts.merging import Source, merge_caches
-from data_cache.parts.source_files import FILES, files_replaced, with_files
+from data_cache.parts.source_files import FILES_KEY, files_replaced, with_files_hash
 from detect.extraction.job import DetectionJob, prepare_job
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
@@ -30,111 +30,103 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job_of(data: Path, output: Path, limit: int | None = None, shard_size: int = 4) -> DetectionJob:
+@pytest.fixture(scope="module")
+def cache(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The part cache of the toy images; tests do not change it."""
+    output = tmp_path_factory.mktemp("cache") / "parts.h5"
+    find(data, output)
+    return output
+
+
+def make_job(data: Path, output: Path, limit: int | None = None) -> DetectionJob:
+    """Return the job for the toy images, given in random order, one of them twice."""
     names = sorted(path.relative_to(data).as_posix() for path in data.glob("images/*.png"))
-    shuffled = [names[place] for place in np.random.default_rng(0).permutation(len(names))]
-    return prepare_job(
-        [*shuffled, names[0]], data, data / "w.safetensors", output, dataset="toy", limit=limit, shard_size=shard_size
-    )
+    shuffled = [names[index] for index in np.random.default_rng(0).permutation(len(names))]
+    images = [*shuffled, names[0]]
+    return prepare_job(images, data, data / "w.safetensors", output, dataset="toy", limit=limit, shard_size=4)
 
 
-def test_names_are_sorted_once_each_and_cut_into_shards(data: Path, tmp_path: Path) -> None:
-    job = job_of(data, tmp_path / "parts.h5")
+def test_names_are_sorted_unique_and_split_into_shards(data: Path, tmp_path: Path) -> None:
+    job = make_job(data, tmp_path / "parts.h5")
     assert job.names == tuple(f"images/{number:04d}.png" for number in range(IMAGES))
     assert [len(shard.names) for shard in job.shards] == [4, 2]
     assert [shard.path.name for shard in job.shards] == ["000000.h5", "000001.h5"]
 
 
-def test_a_limit_takes_the_first_by_name_and_stands_in_the_fingerprint(data: Path, tmp_path: Path) -> None:
-    whole, some = job_of(data, tmp_path / "parts.h5"), job_of(data, tmp_path / "parts.h5", limit=3)
-    assert some.names == whole.names[:3]
-    assert some.fingerprint["limit"] == 3 and "limit" not in whole.fingerprint
-    every = job_of(data, tmp_path / "parts.h5", limit=IMAGES)
-    assert every.names == whole.names and every.fingerprint != whole.fingerprint
+def test_a_limit_takes_the_first_names_and_is_part_of_the_fingerprint(data: Path, tmp_path: Path) -> None:
+    full, limited = make_job(data, tmp_path / "parts.h5"), make_job(data, tmp_path / "parts.h5", limit=3)
+    assert limited.names == full.names[:3]
+    assert limited.fingerprint["limit"] == 3 and "limit" not in full.fingerprint
+    assert make_job(data, tmp_path / "parts.h5", limit=IMAGES).fingerprint != full.fingerprint
 
 
-def test_a_limited_cache_is_not_taken_for_a_whole_one_nor_the_other_way(data: Path, tmp_path: Path) -> None:
+def test_limited_and_full_caches_are_not_interchangeable(data: Path, cache: Path, tmp_path: Path) -> None:
     output = tmp_path / "parts.h5"
     summary = find(data, output, limit=3)
     assert summary is not None and summary.statistics.images == 3
-    assert read_parts(output).fingerprint["limit"] == 3
     with pytest.raises(UserError, match=r"parts\.h5: made with limit = 3, this run needs None; .*--output"):
-        job_of(data, output).finished()
+        make_job(data, output).finished()
     with pytest.raises(UserError, match="made with limit = 3, this run needs 4"):
         find(data, output, limit=4)
-    output.unlink()
-    find(data, output)
     with pytest.raises(UserError, match="made with limit = None, this run needs 3"):
-        find(data, output, limit=3)
+        find(data, cache, limit=3)
 
 
-def test_pictures_of_the_same_names_in_another_folder_are_not_taken_for_these(data: Path, tmp_path: Path) -> None:
-    output, other = tmp_path / "parts.h5", tmp_path / "tuesday"
-    find(data, output)
-    shutil.copytree(data, tmp_path / "copy")
-    job_of(tmp_path / "copy", output).finished()
+def test_replaced_images_of_the_same_names_are_detected(data: Path, cache: Path, tmp_path: Path) -> None:
+    copy, other = shutil.copytree(data, tmp_path / "copy"), tmp_path / "other"
+    assert make_job(copy, cache).finished() is not None
     toy_set(other, IMAGES, seed=5)
     shutil.copy(data / "w.safetensors", other)
-    with pytest.raises(
-        UserError, match=rf"parts\.h5: of images that have been replaced since, below {other}; delete it"
-    ):
-        find(other, output)
+    with pytest.raises(UserError, match=rf"parts\.h5: images below {other} were replaced since it was .*; delete it"):
+        find(other, cache)
 
 
-def test_a_cache_of_other_images_is_refused_with_how_many_and_what_to_do(data: Path, tmp_path: Path) -> None:
-    output, more = tmp_path / "parts.h5", shutil.copytree(data, tmp_path / "more")
-    find(data, output)
+def test_a_cache_of_other_images_is_refused_with_the_difference_and_the_remedy(
+    data: Path, cache: Path, tmp_path: Path
+) -> None:
+    more = shutil.copytree(data, tmp_path / "more")
     shutil.copy(more / "images/0000.png", more / "images/0009.png")
     with pytest.raises(UserError, match=r"run's: 1 are new, first images/0009\.png; .*cache merge"):
-        find(more, output)
+        find(more, cache)
     (more / "images/0003.png").unlink()
-    with pytest.raises(UserError, match=r"1 are new, first images/0009\.png; 1 are in it alone, first images/0003"):
-        find(more, output)
-    assert job_of(data, output).finished() is not None  # and nothing was lost
+    with pytest.raises(
+        UserError, match=r"1 are new, first images/0009\.png; 1 are only in the cache, first images/0003"
+    ):
+        find(more, cache)
 
 
-def test_a_plan_tells_what_is_left_and_writes_nothing(data: Path, tmp_path: Path) -> None:
+def test_a_plan_counts_finished_images_and_writes_nothing(data: Path, cache: Path, tmp_path: Path) -> None:
     output = tmp_path / "deep" / "parts.h5"
-    plan = job_of(data, output).plan()
-    assert (plan.images, plan.finished, plan.architecture) == (IMAGES, 0, TINY.architecture)
-    assert list(tmp_path.iterdir()) == []
-    find(data, output)
-    assert job_of(data, output).plan().finished == IMAGES
-    lines = job_of(data, output, limit=None).plan().lines()
-    assert "6 of toy" in lines and "finished: 6; to do: 0" in lines and str(data / "w.safetensors") in lines
-    assert job_of(data, output).plan().to_dict()["output"] == str(output)
+    plan = make_job(data, output).plan()
+    assert (plan["images"], plan["finished"], plan["architecture"]) == (IMAGES, 0, TINY.architecture)
+    assert plan["output"] == str(output) and list(tmp_path.iterdir()) == []
+    assert make_job(data, cache).plan()["finished"] == IMAGES
 
 
-def test_a_plan_counts_the_shards_that_a_stopped_run_left(data: Path, tmp_path: Path) -> None:
-    find(data, tmp_path / "parts.h5")
-    job = job_of(data, tmp_path / "parts.h5")
-    parts = read_parts(job.output)
-    first = job.shards[0]
-    job.output.rename(tmp_path / "aside.h5")
-    write_parts(first.path, with_files(sliced(parts, slice(0, 4)), data))
+def test_a_plan_counts_the_shards_of_an_interrupted_run(data: Path, cache: Path, tmp_path: Path) -> None:
+    job = make_job(data, tmp_path / "parts.h5")
+    write_parts(job.shards[0].path, with_files_hash(sliced(read_parts(cache), slice(0, 4)), data))
     assert job.missing(job.shards) == [job.shards[1]]
-    assert job.plan().finished == 4
+    assert job.plan()["finished"] == 4
 
 
-def test_no_images_and_no_weights_are_told(data: Path, tmp_path: Path) -> None:
+def test_no_images_or_no_weights_are_errors(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no images"):
         prepare_job([], data, data / "w.safetensors", tmp_path / "parts.h5", dataset="toy")
     with pytest.raises(UserError, match=r"no\.safetensors: no such file"):
         prepare_job(["a.png"], data, data / "no.safetensors", tmp_path / "parts.h5", dataset="toy")
 
 
-def test_caches_of_two_halves_tell_the_files_of_the_whole(data: Path, tmp_path: Path) -> None:
-    """Also where a folder is put before the names; of doubled images nothing is told."""
-    find(data, tmp_path / "whole.h5")
-    whole = read_parts(tmp_path / "whole.h5")
-    halves = [with_files(sliced(whole, slice(*ends)), data) for ends in ((0, 2), (2, IMAGES))]
-    for number, half in enumerate(halves):
-        write_parts(tmp_path / f"{number}.h5", half)
-    merged = merge_caches([Source(tmp_path / "0.h5"), Source(tmp_path / "1.h5")])
-    assert merged.fingerprint[FILES] == whole.fingerprint[FILES] != halves[0].fingerprint[FILES]
+def test_merged_caches_have_the_files_hash_of_the_whole(data: Path, cache: Path, tmp_path: Path) -> None:
+    """Also with a folder before the names; without one if the caches share images."""
+    whole = read_parts(cache)
+    paths = [tmp_path / "0.h5", tmp_path / "1.h5"]
+    for path, rows in zip(paths, (slice(0, 2), slice(2, IMAGES)), strict=True):
+        write_parts(path, with_files_hash(sliced(whole, rows), data))
+    assert merge_caches([Source(path) for path in paths]).fingerprint[FILES_KEY] == whole.fingerprint[FILES_KEY]
     shutil.copytree(data, tmp_path / "root" / "east")
-    below = merge_caches([Source(tmp_path / "0.h5", "east/"), Source(tmp_path / "1.h5", "east/")])
+    below = merge_caches([Source(path, "east/") for path in paths])
     assert not files_replaced(below, tmp_path / "root")
     shutil.copy(data / "images/0000.png", tmp_path / "root" / "east" / "images/0003.png")
     assert files_replaced(below, tmp_path / "root")
-    assert FILES not in merge_caches([Source(tmp_path / "0.h5"), Source(tmp_path / "whole.h5")]).fingerprint
+    assert FILES_KEY not in merge_caches([Source(paths[0]), Source(cache)]).fingerprint

@@ -1,4 +1,4 @@
-"""The processes of torchrun: every item is one's own once, and waiting ends."""
+"""Processes of torchrun: each item is the share of one process, and waiting ends."""
 
 import os
 import threading
@@ -8,16 +8,16 @@ import pytest
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import write_atomically
-from detect.extraction import torchrun as ranks
-from detect.extraction.torchrun import own_share, versions, wait_for_others
+from detect.extraction import torchrun
+from detect.extraction.torchrun import file_version, own_share, wait_for_others
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No torchrun around the test, and quick looks."""
+def single_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No torchrun around the test, and short waits."""
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(ranks, "SECONDS_BETWEEN_LOOKS", 0.001)
+    monkeypatch.setattr(torchrun, "POLL_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
@@ -33,10 +33,10 @@ def test_every_item_is_the_share_of_one_process(monkeypatch: pytest.MonkeyPatch,
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_waiting_ends_when_the_last_file_is_there_and_new(tmp_path: Path) -> None:
-    absent, damaged = tmp_path / "0.h5", tmp_path / "1.h5"
-    damaged.write_bytes(b"cut short")
-    before = versions([absent, damaged])
+def test_waiting_ends_when_every_file_is_written_anew(tmp_path: Path) -> None:
+    missing, damaged = tmp_path / "0.h5", tmp_path / "1.h5"
+    damaged.write_bytes(b"truncated")
+    before = {path: file_version(path) for path in (missing, damaged)}
     done = threading.Event()
 
     def wait() -> None:
@@ -45,14 +45,14 @@ def test_waiting_ends_when_the_last_file_is_there_and_new(tmp_path: Path) -> Non
 
     thread = threading.Thread(target=wait)
     thread.start()
-    for path in (absent, damaged):
+    for path in (missing, damaged):
         assert not done.wait(0.05)
-        write_atomically(path, b"whole")
+        write_atomically(path, b"complete")
     assert done.wait(10)
     thread.join()
 
 
-def test_nothing_to_wait_for_is_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_to_wait_for_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     wait_for_others({})
     assert capsys.readouterr().err == ""
 
@@ -61,4 +61,4 @@ def test_waiting_ends_with_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     parents = iter([7, 7, 1])
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     with pytest.raises(UserError, match="torchrun has ended"):
-        wait_for_others(versions([tmp_path / "never.h5"]))
+        wait_for_others({tmp_path / "never.h5": None})

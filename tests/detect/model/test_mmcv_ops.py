@@ -4,11 +4,11 @@ import sys
 import pytest
 import torch
 
-from detect.model.mmcv_ops import STAND_IN, OperatorMissing, nms, operators_in_use, supply_operators
+from detect.model.mmcv_ops import REPLACEMENT, OperatorMissing, nms, supply_operators
 
 
 def naive_nms(boxes: torch.Tensor, scores: torch.Tensor, iou: float, offset: int) -> list[int]:
-    """Greedy NMS, written as its definition."""
+    """Return the indices kept by greedy NMS, as defined."""
     kept: list[int] = []
     for candidate in sorted(range(len(scores)), key=lambda index: -float(scores[index])):
         x0, y0, x1, y1 = boxes[candidate].tolist()
@@ -27,7 +27,7 @@ def naive_nms(boxes: torch.Tensor, scores: torch.Tensor, iou: float, offset: int
 
 @pytest.mark.parametrize("offset", [0, 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_nms_is_the_greedy_loop(seed: int, offset: int) -> None:
+def test_nms_equals_the_greedy_loop(seed: int, offset: int) -> None:
     random = torch.Generator().manual_seed(seed)
     corner = torch.rand(60, 2, generator=random) * 50
     boxes = torch.cat([corner, corner + 5 + torch.rand(60, 2, generator=random) * 40], dim=1)
@@ -35,9 +35,8 @@ def test_nms_is_the_greedy_loop(seed: int, offset: int) -> None:
     assert nms(boxes, scores, 0.4, offset).tolist() == naive_nms(boxes, scores, 0.4, offset)
 
 
-def test_mmcv_uses_the_stand_in() -> None:
-    supply_operators()
-    if operators_in_use() != STAND_IN:
+def test_mmcv_uses_the_replacement() -> None:
+    if supply_operators() != REPLACEMENT:
         pytest.skip("compiled operators are installed")
     from mmcv.ops import nms as mmcv_nms
 
@@ -46,8 +45,8 @@ def test_mmcv_uses_the_stand_in() -> None:
     assert indices.tolist() == [1, 2] and kept.shape == (2, 5)
 
 
-def test_another_operator_raises_when_it_is_called_and_says_why() -> None:
-    if supply_operators() != STAND_IN:
+def test_other_operators_raise_when_called() -> None:
+    if supply_operators() != REPLACEMENT:
         pytest.skip("compiled operators are installed")
     from mmcv.ops import roi_pool
 
@@ -55,7 +54,7 @@ def test_another_operator_raises_when_it_is_called_and_says_why() -> None:
         roi_pool(torch.rand(1, 1, 8, 8), torch.tensor([[0.0, 0, 0, 4, 4]]), 2)
 
 
-def test_a_compiled_module_is_used_where_there_is_one() -> None:
+def test_a_compiled_module_is_used_if_installed() -> None:
     code = (
         "import sys, types; sys.modules['mmcv._ext'] = types.ModuleType('mmcv._ext')\n"
         "from detect.model.mmcv_ops import supply_operators\nassert supply_operators() == 'compiled mmcv._ext'"

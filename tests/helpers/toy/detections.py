@@ -20,9 +20,7 @@ def annotated_image(name: str, boxes: Sequence[Sequence[float]], labels: Sequenc
     return AnnotatedImage(name, 100, 100, None, corners, np.array(labels, np.int64))
 
 
-def detections(
-    images: Sequence[AnnotatedImage], detected: Sequence[Detected], part_names: tuple[str, ...] = PART_NAMES
-) -> PartBoxes:
+def detections(images: Sequence[AnnotatedImage], detected: Sequence[Detected]) -> PartBoxes:
     """Return the part cache of `images` with these detections, one triple per image."""
     flat = FlatBoxes(
         image=np.array([index for index, (_, labels, _) in enumerate(detected) for _ in labels], np.int64),
@@ -31,7 +29,7 @@ def detections(
         labels=np.array([label for _, labels, _ in detected for label in labels], np.int64),
     )
     entries = [ImageEntry(image.name, image.width, image.height) for image in images]
-    return pack_boxes(entries, flat, top_k=100, part_names=part_names, fingerprint={})
+    return pack_boxes(entries, flat, top_k=100, part_names=PART_NAMES, fingerprint={})
 
 
 def perfect(images: Sequence[AnnotatedImage], score: float = 0.9) -> list[Detected]:
@@ -39,21 +37,21 @@ def perfect(images: Sequence[AnnotatedImage], score: float = 0.9) -> list[Detect
     return [(image.boxes.tolist(), image.labels.tolist(), [score] * len(image.labels)) for image in images]
 
 
-def random_case(seed: int, images: int = 6, labels: int = 4) -> tuple[list[AnnotatedImage], PartBoxes]:
+def random_case(seed: int, max_parts: int = 11) -> tuple[list[AnnotatedImage], PartBoxes]:
     """Return images with parts of all sizes, and detections: some missing, most shifted a little, some mislabelled."""
     random = np.random.default_rng(seed)
     truth: list[AnnotatedImage] = []
     detected: list[Detected] = []
-    for index in range(images):
-        count = int(random.integers(0, 12))
+    for index in range(6):
+        count = int(random.integers(0, max_parts + 1))
         corner, side = random.uniform(0, 70, (count, 2)), np.exp(random.uniform(np.log(2), np.log(30), (count, 2)))
-        boxes, kinds = np.concatenate([corner, corner + side], axis=1), random.integers(0, labels, count)
+        boxes, kinds = np.concatenate([corner, corner + side], axis=1), random.integers(0, 4, count)
         truth.append(annotated_image(str(index), boxes.tolist(), kinds.tolist()))
         copies = np.repeat(np.arange(count), random.integers(0, 3, count))
         shifted = boxes[copies] + random.normal(0, 0.08, (len(copies), 4)) * np.tile(side[copies], 2)
         shifted = shifted.clip(0, 100).astype(np.float32)
         mistaken = random.random(len(copies)) < 0.2
-        kinds = np.where(mistaken, random.integers(0, labels, len(copies)), kinds[copies])
+        kinds = np.where(mistaken, random.integers(0, 4, len(copies)), kinds[copies])
         scores = np.sort(random.random(len(copies)))[::-1]
         kept = (shifted[:, 2:] > shifted[:, :2]).all(axis=1)
         detected.append((shifted[kept].tolist(), kinds[kept].tolist(), scores[kept].tolist()))
