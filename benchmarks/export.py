@@ -9,7 +9,7 @@ import torch
 from benchmarks.measure import best_seconds
 from data_cache.base.export import Program, trace, write_program
 from reid.model.checkpoint import build_network
-from reid.publish.program import OUTPUTS, ExportedNetwork, in_pytorch, random_inputs
+from reid.publish.program import OUTPUTS, ExportedNetwork, run_in_pytorch, random_inputs
 from reid.recipes import PRESETS
 
 VEHICLES, BATCH, ROUNDS = 576, 8, 5
@@ -22,8 +22,8 @@ def export_rows(folder: Path) -> list[tuple[str, str, str, str, str]]:
     network = build_network(RECIPE, VEHICLES, pretrained=False).to(memory_format=torch.channels_last).eval()
     calls: dict[str, Callable[[], object]] = {
         "onnxruntime": _session(folder / "network.onnx"),
-        "PyTorch, float32": lambda: in_pytorch(network, inputs),
-        "PyTorch, bfloat16 as in `features`": lambda: _in_bfloat16(lambda: in_pytorch(network, inputs)),
+        "PyTorch, float32": lambda: run_in_pytorch(network, inputs),
+        "PyTorch, bfloat16 as in `features`": lambda: _in_bfloat16(lambda: run_in_pytorch(network, inputs)),
     }
     rates = {name: BATCH / seconds for name, seconds in best_seconds(calls, ROUNDS).items()}
     ours = rates.pop("onnxruntime")

@@ -1,1 +1,1 @@
-"""The comparisons of the paper's tables and of Figure 3: networks, their runs, tables of what came out."""
+"""The comparisons of the paper's tables and Figure 3: planned, run, and written as tables."""

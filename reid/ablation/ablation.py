@@ -1,4 +1,4 @@
-"""Running what is missing of an ablation, one run after the other; after each the tables are written anew."""
+"""The ablation on one data set: what is missing is trained and evaluated, and the tables are updated after each run."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
-from reid.ablation.files import write_results
-from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
-from reid.ablation.results import Results, results_of
-from reid.evaluation.evaluate import evaluate
-from reid.evaluation.scoring import Scoring
+from reid.ablation.results import TableResults, table_results
+from reid.ablation.table_files import write_table
+from reid.ablation.workspace import RunState, Workspace
+from reid.evaluation.evaluate import TrainedRun, evaluate_run
 from reid.model.checkpoint import read_checkpoint
+from reid.retrieval.scoring import Scoring
 from reid.runs import decoded_path
 from reid.training.train import train
 
@@ -21,85 +22,79 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """The plan for one data set, and how far each of its runs has come."""
+class Ablation:
+    """The plan for one data set, and the state of each run by its folder name."""
 
-    place: Place
+    workspace: Workspace
     plan: Plan
-    found: dict[str, Standing]  # by the name of a run's folder
+    states: dict[str, RunState]
     command: str
 
-    def results(self) -> list[Results]:
-        """Return what the finished runs gave, sheet by sheet."""
-        return [results_of(sheet, self.plan, self.place, self.found, self.command) for sheet in self.plan.sheets]
+    def results(self) -> list[TableResults]:
+        """Return the results of the finished runs, table by table."""
+        return [
+            table_results(table, self.plan, self.workspace, self.states, self.command) for table in self.plan.tables
+        ]
 
-    def stem(self, name: str) -> Path:
-        """Return where a sheet's files lie, without their suffix; a test that is not the default is named."""
-        usual = self.place.split == self.place.dataset.default_split()
-        return self.place.folder / (name if usual else f"{name}-{self.place.split}")
+    def stem(self, table: str) -> Path:
+        """Return the path of a table's files without suffix; it names the test unless that is the default."""
+        split = self.workspace.split
+        is_default = split == self.workspace.dataset.default_split()
+        return self.workspace.folder / (table if is_default else f"{table}-{split}")
 
-    def write(self, run: Run | None = None) -> None:
-        """Write the sheets that a run belongs to, or all of them, as far as they have come."""
+    def write_tables(self, run: Run | None = None) -> None:
+        """Write the current results of the tables that contain `run`, or of all tables."""
         for results in self.results():
-            if run is None or any(line.run == run.name for line in results.lines):
-                write_results(results, self.stem(results.sheet.name))
+            if run is None or any(row.run == run.name for row in results.rows):
+                write_table(results, self.stem(results.table.name))
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """What a run is made with that does not change its result: device, loader processes, decoded images or not."""
+def load_ablation(workspace: Workspace, plan: Plan, command: str) -> Ablation:
+    """Return the ablation with the state of all its runs.
 
-    device: str
-    workers: int
-    decoded: bool
-
-
-def job_of(place: Place, plan: Plan, command: str) -> Job:
-    """Return the job with the standing of all its runs.
-
-    Raises UserError, naming the run, for what would end one of them hours later: a folder that holds another recipe or
-    other data, a part cache that does not serve, too few vehicles for a batch.
+    Raises UserError, naming the run, for anything that would stop a run hours later: a folder with another recipe or
+    other data, an unsuitable part cache, too few vehicles for a batch.
     """
-    found = {}
+    states = {}
     for run in plan.runs:
-        with _named(run.title):
-            place.require_boxes(run)
-            place.material(run)
-            found[run.folder] = place.standing(run)
-    return Job(place, plan, found, command)
+        with _errors_name(run.title):
+            workspace.require_boxes(run)
+            workspace.training_set(run)
+            states[run.folder] = workspace.state_of(run)
+    return Ablation(workspace, plan, states, command)
 
 
-def run_all(jobs: Sequence[Job], conditions: Conditions) -> None:
-    """Make every run that is not finished, and write the tables before the first and after each.
+def run_ablations(ablations: Sequence[Ablation], compute: Compute, *, decoded_cache: bool) -> None:
+    """Make every unfinished run; write the tables before the first run and after each.
 
-    Raises UserError, naming the run, where one fails. What is finished is kept, and the next call does the rest.
+    Raises UserError, naming the run, if one fails. Finished runs are kept, and the next call makes the rest.
     """
-    steps = [(job, run) for job in jobs for run in job.plan.runs]
-    for job in jobs:
-        job.write()
-    for number, (job, run) in enumerate(steps, start=1):
-        on = f" on {job.place.dataset.name}" if len(jobs) > 1 else ""
-        title = f"run {number} of {len(steps)}: {run.title}{on}"
-        finished = job.found[run.folder].metrics is not None
-        log.info(title + (", finished" if finished else ""))
-        if not finished:
-            with _named(title):
-                job.found[run.folder] = _finish(job.place, run, conditions)
-            job.write(run)
+    steps = [(ablation, run) for ablation in ablations for run in ablation.plan.runs]
+    for ablation in ablations:
+        ablation.write_tables()
+    for number, (ablation, run) in enumerate(steps, start=1):
+        suffix = f" on {ablation.workspace.dataset.name}" if len(ablations) > 1 else ""
+        title = f"run {number} of {len(steps)}: {run.title}{suffix}"
+        if ablation.states[run.folder].metrics is not None:
+            log.info(f"{title}, finished")
+            continue
+        log.info(title)
+        with _errors_name(title):
+            _train_and_evaluate(ablation.workspace, run, compute, decoded_cache)
+            ablation.states[run.folder] = ablation.workspace.state_of(run)
+        ablation.write_tables(run)
 
 
-def _finish(place: Place, run: Run, conditions: Conditions) -> Standing:
-    """Train and evaluate a run, or what of it is missing."""
-    dataset, boxes, device, workers = place.dataset, place.boxes_of(run), conditions.device, conditions.workers
-    decoded = decoded_path(place.runs, dataset.name, run.recipe.image_size) if conditions.decoded else None
-    best = train(run.recipe, dataset, boxes, place.folder_of(run), device=device, workers=workers, decoded=decoded)
-    checkpoint, how = read_checkpoint(best), Scoring()
-    evaluate(dataset, boxes, checkpoint, [place.split], how, untrained=False, device=device, workers=workers)
-    return place.standing(run)
+def _train_and_evaluate(workspace: Workspace, run: Run, compute: Compute, decoded_cache: bool) -> None:
+    dataset, boxes, folder = workspace.dataset, workspace.boxes_of(run), workspace.folder_of(run)
+    decoded = decoded_path(workspace.runs, dataset.name, run.recipe.image_size) if decoded_cache else None
+    best = train(run.recipe, dataset, boxes, folder, device=compute.device, workers=compute.workers, decoded=decoded)
+    trained = TrainedRun(dataset, boxes, read_checkpoint(best), folder)
+    evaluate_run(trained, [workspace.split], Scoring(), compute)
 
 
 @contextmanager
-def _named(run: str) -> Iterator[None]:
+def _errors_name(run: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:

@@ -1,109 +1,97 @@
-"""The results of a sheet as a picture: bars with deviations beside what the paper prints, or lines for its figure."""
+"""Charts of a table's results beside the paper's scores: bars with deviations, or lines for Figure 3."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_cache.images.plots import COLOURS, figure_written_to
-from reid.ablation.results import FIGURES, NOT_RUN, Line, Results
-from reid.ablation.tables import Point
+from reid.ablation.results import METRIC_NAMES, NOT_RUN, ResultRow, TableResults
+from reid.ablation.tables import PlotPoint
 
-WIDTH, HEIGHT_OF_A_ROW, HEIGHT_AROUND = 11.0, 0.45, 1.6  # inches
-INK = "#57606a"
-ROOM_FOR_A_LABEL = 25.0  # percent: in a shorter bar the figures would not fit
+WIDTH, ROW_HEIGHT, MARGIN_HEIGHT, FIGURE_HEIGHT = 11.0, 0.45, 1.6, 4.6  # inches
+GREY = "#57606a"
+LABEL_WIDTH = 25.0  # percent; shorter bars have their label on the right
 
 
-def draw_results(results: Results, path: Path) -> None:
-    """Write a PNG: bars of mAP and CMC@1 by row, or lines of mAP for a figure. Raises UserError where it cannot."""
-    if any(line.row.point for line in results.lines):
-        _write_lines(results, path)
+def draw_results(results: TableResults, path: Path) -> None:
+    """Write a PNG: bars of mAP and CMC@1 by row, or lines of mAP for a figure. Raises UserError if it cannot."""
+    if any(row.row.point for row in results.rows):
+        _write_line_charts(results, path)
     else:
-        _write_bars(results, path)
+        _write_bar_charts(results, path)
 
 
-def _write_bars(results: Results, path: Path) -> None:
-    with figure_written_to(path, WIDTH, HEIGHT_AROUND + HEIGHT_OF_A_ROW * len(results.lines)) as figure:
-        figure.suptitle(results.sheet.title)
+def _write_bar_charts(results: TableResults, path: Path) -> None:
+    rows = results.rows
+    with figure_written_to(path, WIDTH, MARGIN_HEIGHT + ROW_HEIGHT * len(rows)) as figure:
+        figure.suptitle(results.table.title)
         charts = figure.subplots(1, 2, sharey=True)
-        for axes, name, colour in zip(charts, ("mAP", "cmc1"), COLOURS, strict=False):
-            _bars(axes, results.lines, name, colour)
-            _printed_marks(axes, [(_printed(line, name), place) for place, line in enumerate(results.lines)])
-            axes.set(xlim=(0, 100), ylim=(len(results.lines) - 0.4, -0.6), xlabel=f"{FIGURES[name]}, percent")
+        for axes, metric, colour in zip(charts, ("mAP", "cmc1"), COLOURS, strict=False):
+            _draw_bars(axes, rows, metric, colour)
+            axes.set(xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6), xlabel=f"{METRIC_NAMES[metric]}, percent")
             axes.set_axisbelow(True)
-        charts[0].set_yticks(range(len(results.lines)), [line.row.label for line in results.lines])
-        _tell_marks(figure, results)
+        charts[0].set_yticks(range(len(rows)), [row.row.label for row in rows])
+        _draw_legend(figure, results)
 
 
-def _bars(axes: Any, lines: Sequence[Line], name: str, colour: str) -> None:
-    for place, line in enumerate(lines):
-        if not line.scores:
-            axes.text(1, place, NOT_RUN, va="center", color=INK, fontsize=9)
+def _draw_bars(axes: Any, rows: Sequence[ResultRow], metric: str, colour: str) -> None:
+    for y, row in enumerate(rows):
+        paper = row.row.paper.mAP if metric == "mAP" else row.row.paper.top1
+        if paper is not None:
+            axes.plot(paper, y, "D", color=GREY, markeredgecolor="white", markersize=7)
+        if not row.scores:
+            axes.text(1, y, NOT_RUN, va="center", color=GREY, fontsize=9)
             continue
-        spread = line.scores[name]
-        axes.barh(place, spread.mean, height=0.64, color=colour, xerr=spread.deviation, ecolor="black", capsize=3)
-        inside = spread.mean > ROOM_FOR_A_LABEL
-        start = 1.5 if inside else spread.mean + (spread.deviation or 0) + 1.5
-        axes.text(start, place, str(spread), va="center", color="white" if inside else "black", fontsize=9)
+        score = row.scores[metric]
+        axes.barh(y, score.mean, height=0.64, color=colour, xerr=score.deviation, ecolor="black", capsize=3)
+        inside = score.mean > LABEL_WIDTH
+        x = 1.5 if inside else score.mean + (score.deviation or 0) + 1.5
+        axes.text(x, y, str(score), va="center", color="white" if inside else "black", fontsize=9)
 
 
-def _write_lines(results: Results, path: Path) -> None:
-    points = [line.row.point for line in results.lines if line.row.point]
+def _write_line_charts(results: TableResults, path: Path) -> None:
+    points = [row.row.point for row in results.rows if row.row.point]
     titles = list(dict.fromkeys(point.chart for point in points))
     colours = dict(zip(dict.fromkeys(point.line for point in points), COLOURS, strict=False))
-    with figure_written_to(path, WIDTH, 4.6) as figure:
-        figure.suptitle(results.sheet.title)
+    with figure_written_to(path, WIDTH, FIGURE_HEIGHT) as figure:
+        figure.suptitle(results.table.title)
         for axes, title in zip(figure.subplots(1, len(titles), squeeze=False, sharey=True)[0], titles, strict=True):
-            _lines(axes, title, colours, results)
-        _tell_marks(figure, results)
+            _draw_line_chart(axes, title, colours, results.rows)
+        _draw_legend(figure, results)
 
 
-def _lines(axes: Any, title: str, colours: Mapping[str, str], results: Results) -> None:
-    """Draw the lines of one chart: mAP by x, and as a level the row that they are held against, if it is elsewhere."""
-    here = [(line.row.point, line) for line in results.lines if line.row.point and line.row.point.chart == title]
+def _draw_line_chart(axes: Any, title: str, colours: Mapping[str, str], rows: Sequence[ResultRow]) -> None:
+    """Draw the mAP lines of one chart, and a horizontal line for a reference row outside the chart."""
+    plotted = [(row.row.point, row) for row in rows if row.row.point and row.row.point.chart == title]
     for name, colour in colours.items():
-        drawn = [(point.x, line) for point, line in here if point.line == name]
-        found = [(x, line.scores["mAP"]) for x, line in drawn if line.scores]
-        if found:
-            means, deviations = zip(*((spread.mean, spread.deviation or 0) for _, spread in found), strict=True)
-            places = [x for x, _ in found]
-            axes.errorbar(places, means, deviations, fmt=".-", color=colour, capsize=3, label=name)
-    for reference in (results.lines[place] for place in sorted({line.row.against for _, line in here})):
-        if reference.scores and all(reference is not line for _, line in here):
-            level = reference.scores["mAP"].mean
-            axes.axhline(level, color=INK, linestyle="--", label=reference.row.label)
+        scores = [(point.x, row.scores["mAP"]) for point, row in plotted if point.line == name and row.scores]
+        if scores:
+            means, deviations = [score.mean for _, score in scores], [score.deviation or 0 for _, score in scores]
+            axes.errorbar([x for x, _ in scores], means, deviations, fmt=".-", color=colour, capsize=3, label=name)
+    for reference in (rows[index] for index in sorted({row.row.reference for _, row in plotted})):
+        if reference.scores and all(reference is not row for _, row in plotted):
+            axes.axhline(reference.scores["mAP"].mean, color=GREY, linestyle="--", label=reference.row.label)
     axes.set_xscale("log", base=2)
-    ticks = sorted({point.x for point, _ in here})
+    ticks = sorted({point.x for point, _ in plotted})
     axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
     axes.set(title=title, ylabel="mAP, percent")
-    if not any(line.scores for _, line in here):
-        axes.text(0.5, 0.5, NOT_RUN, ha="center", color=INK, transform=axes.transAxes)
+    if not any(row.scores for _, row in plotted):
+        axes.text(0.5, 0.5, NOT_RUN, ha="center", color=GREY, transform=axes.transAxes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
-    _printed_texts(axes, here, colours)
+    _write_paper_scores(axes, plotted, colours)
 
 
-def _printed_marks(axes: Any, places: Iterable[tuple[float | None, float | None]]) -> None:
-    """Mark what the paper prints, where it prints something; `places` are (x, y)."""
-    marks = [(x, y) for x, y in places if x is not None and y is not None]
-    if marks:
-        axes.plot(*zip(*marks, strict=True), "D", color=INK, markeredgecolor="white", markersize=7)
-
-
-def _printed_texts(axes: Any, here: Sequence[tuple[Point, Line]], colours: Mapping[str, str]) -> None:
-    """Write what the paper prints along the top of a chart: as marks they would flatten lines far from them."""
+def _write_paper_scores(axes: Any, plotted: Sequence[tuple[PlotPoint, ResultRow]], colours: Mapping[str, str]) -> None:
+    """Write the paper's scores along the top of a chart: as points far from our lines they would flatten these."""
     axes.margins(y=0.25)
-    for point, line in here:
-        if line.row.printed.mAP is not None:
+    for point, row in plotted:
+        if row.row.paper.mAP is not None:
             style = {"color": colours[point.line], "fontsize": 9, "ha": "center", "va": "top"}
-            height = 0.96 - 0.06 * list(colours).index(point.line)  # of the chart's, where x is in its own unit
-            axes.text(point.x, height, f"◆ {line.row.printed.mAP:.1f}", transform=axes.get_xaxis_transform(), **style)
+            height = 0.96 - 0.06 * list(colours).index(point.line)  # a share of the chart; x is a data value
+            axes.text(point.x, height, f"◆ {row.row.paper.mAP:.1f}", transform=axes.get_xaxis_transform(), **style)
 
 
-def _printed(line: Line, name: str) -> float | None:
-    return line.row.printed.mAP if name == "mAP" else line.row.printed.top1
-
-
-def _tell_marks(figure: Any, results: Results) -> None:
-    """Tell below all charts what the marks are."""
-    text = f"◆ paper ({results.sheet.measured_on}); error bars: standard deviation over seeds"
-    figure.supxlabel(text, fontsize=9, color=INK)
+def _draw_legend(figure: Any, results: TableResults) -> None:
+    text = f"◆ paper ({results.table.measured_on}); error bars: standard deviation over seeds"
+    figure.supxlabel(text, fontsize=9, color=GREY)

@@ -1,4 +1,4 @@
-"""From rows to runs: the recipe of each, under a name that tells what differs; what several rows share is run once."""
+"""From rows to runs: one recipe per variant and seed, named by what differs; rows that are equal share a run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,17 @@ from typing import Any, Literal
 from data_cache.base.config import resolve_recipe
 from data_cache.base.errors import UserError
 from reid.ablation.boxes import BoxKind
-from reid.ablation.tables import Row, Sheet, Variant
+from reid.ablation.tables import Row, Table, Variant
 from reid.recipes import PRESETS, ReidRecipe
 
 Scale = Literal["small", "paper"]
 SUFFIX: Mapping[Scale, str] = {"small": "_small", "paper": ""}
-NAMED = ("features", "parts", "triplets", "lambda")  # options that rows of some sheet choose: names tell of them
+NAMED_OPTIONS = ("features", "parts", "triplets", "lambda")  # set by rows of some table; part of the names
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: its name without the seed, the whole recipe, and whose boxes it looks at."""
+    """One training: its name without the seed, its recipe, and the kind of boxes."""
 
     name: str
     recipe: ReidRecipe
@@ -31,22 +31,22 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What the user is told: "grid, seed 1"."""
+        """Name and seed for messages: "grid, seed 1"."""
         return f"{self.name}, seed {self.recipe.seed}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of some sheets on one data set, in the order of running: all rows by the first seed, then the next."""
+    """Tables on one data set and their runs in order: all rows with the first seed, then with the next."""
 
-    sheets: tuple[Sheet, ...]
+    tables: tuple[Table, ...]
     scale: Scale
     overrides: tuple[str, ...]
     runs: tuple[Run, ...]
 
     def name_of(self, row: Row) -> str:
-        """Return the name that the runs of a row share."""
-        return run_name(row.variant, self.scale, self.overrides)
+        """Return the common name of a row's runs."""
+        return variant_name(row.variant, self.scale, self.overrides)
 
     def runs_of(self, row: Row) -> list[Run]:
         """Return the runs of a row, by seed."""
@@ -54,60 +54,63 @@ class Plan:
         return [run for run in self.runs if run.name == name]
 
 
-def planned(sheets: Sequence[Sheet], scale: Scale, overrides: Sequence[str], seeds: Sequence[int]) -> Plan:
-    """Return the runs that the sheets' rows need; `overrides` (key=value) change the recipe of every row.
+def plan_runs(tables: Sequence[Table], scale: Scale, overrides: Sequence[str], seeds: Sequence[int]) -> Plan:
+    """Return the runs that the tables need; `overrides` (key=value) change the recipe of every row.
 
-    Those that rows of some sheet choose are told by the names of sheets and runs, so that none takes another's place.
-    Raises UserError for an override that a row would undo, and as `resolve_recipe` does.
+    Overrides of NAMED_OPTIONS become part of the names of tables and runs. Raises UserError for an override that the
+    rows of a table set, and as `resolve_recipe`.
     """
-    _refuse_what_rows_choose(sheets, overrides)
+    _require_free_options(tables, overrides)
     runs: dict[str, Run] = {}
     for seed in seeds:
-        for variant in (row.variant for sheet in sheets for row in sheet.rows):
+        for variant in (row.variant for table in tables for row in table.rows):
             recipe = _recipe(variant, scale, [*overrides, f"seed={seed}"])
-            run = Run(run_name(variant, scale, overrides), recipe, variant.boxes)
+            run = Run(variant_name(variant, scale, overrides), recipe, variant.boxes)
             runs.setdefault(run.folder, run)
-    told = _told(Variant(), scale, overrides)
-    return Plan(tuple(sheet.with_settings(told) for sheet in sheets), scale, tuple(overrides), tuple(runs.values()))
+    settings = _named_settings(Variant(), scale, overrides)
+    renamed = tuple(table.with_settings(settings) for table in tables)
+    return Plan(renamed, scale, tuple(overrides), tuple(runs.values()))
 
 
-def _recipe(variant: Variant, scale: Scale, overrides: Sequence[str]) -> ReidRecipe:
-    """Return a variant's recipe; where it looks at no parts, their number is the preset's, whatever the others have."""
-    preset = variant.preset + SUFFIX[scale]
-    changes = [f"{option}={json.dumps(value)}" for option, value in variant.changes.items()]
-    recipe = resolve_recipe(ReidRecipe, PRESETS, preset, [*overrides, *changes])
-    looks = recipe.attention in ("parts", "equal")
-    return recipe if looks else recipe.model_copy(update={"parts": PRESETS[preset].parts})
+def variant_name(variant: Variant, scale: Scale, overrides: Sequence[str] = ()) -> str:
+    """Return the preset and the named options that differ from it, so that equal runs share one name.
 
-
-def run_name(variant: Variant, scale: Scale, overrides: Sequence[str] = ()) -> str:
-    """Return the preset and what rows choose that differs from it; so runs that are equal share one name.
-
-    >>> run_name(Variant("pgan", {"features": 256}), "small"), run_name(Variant("pgan", {"features": 512}), "small")
+    >>> pgan = Variant("pgan", {"features": 256})
+    >>> variant_name(pgan, "small"), variant_name(Variant("pgan", {"features": 512}), "small")
     ('pgan_features=256', 'pgan')
-    >>> run_name(Variant("pgan"), "small", ["parts=16"]), run_name(Variant("grid"), "small", ["parts=16"])
+    >>> variant_name(Variant("pgan"), "small", ["parts=16"]), variant_name(Variant("grid"), "small", ["parts=16"])
     ('pgan_parts=16', 'grid')
     """
     boxes = [] if variant.boxes == "detector" else [f"boxes={variant.boxes}"]
-    return "_".join([variant.preset, *_told(variant, scale, overrides), *boxes])
+    return "_".join([variant.preset, *_named_settings(variant, scale, overrides), *boxes])
 
 
-def _told(variant: Variant, scale: Scale, overrides: Sequence[str]) -> list[str]:
-    """Return the options that names tell of, "lambda=4", where they differ from the preset's."""
-    usual = PRESETS[variant.preset + SUFFIX[scale]].model_dump(mode="json")
-    found = _recipe(variant, scale, overrides).model_dump(mode="json")
-    return [f"{option}={_text(found[option])}" for option in NAMED if found[option] != usual[option]]
+def _recipe(variant: Variant, scale: Scale, overrides: Sequence[str]) -> ReidRecipe:
+    """Return a variant's recipe; without part attention, the number of parts stays the preset's."""
+    preset = variant.preset + SUFFIX[scale]
+    changes = [f"{option}={json.dumps(value)}" for option, value in variant.changes.items()]
+    recipe = resolve_recipe(ReidRecipe, PRESETS, preset, [*overrides, *changes])
+    if recipe.attention in ("parts", "equal"):
+        return recipe
+    return recipe.model_copy(update={"parts": PRESETS[preset].parts})
+
+
+def _named_settings(variant: Variant, scale: Scale, overrides: Sequence[str]) -> list[str]:
+    """Return the named options that differ from the preset, as "lambda=4"."""
+    preset = PRESETS[variant.preset + SUFFIX[scale]].model_dump(mode="json")
+    recipe = _recipe(variant, scale, overrides).model_dump(mode="json")
+    return [f"{option}={_text(recipe[option])}" for option in NAMED_OPTIONS if recipe[option] != preset[option]]
 
 
 def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _refuse_what_rows_choose(sheets: Sequence[Sheet], overrides: Sequence[str]) -> None:
+def _require_free_options(tables: Sequence[Table], overrides: Sequence[str]) -> None:
     for override in overrides:
         option = override.partition("=")[0].strip()
         if option == "seed":
-            raise UserError(f"--set {override}: the seeds are chosen by --seeds")
-        for sheet in sheets:
-            if option in sheet.options():
-                raise UserError(f"--set {override}: the rows of {sheet.name} differ in {option}; leave it out")
+            raise UserError(f"--set {override}: use --seeds for the seeds")
+        for table in tables:
+            if option in table.options():
+                raise UserError(f"--set {override}: the rows of {table.name} differ in {option}; leave it out")

@@ -1,4 +1,4 @@
-"""What the runs of a sheet gave: a line a row, over the seeds that are finished, in percent, and its origin."""
+"""Results of a table's finished runs: mean and deviation over seeds, differences between rows, and their origin."""
 
 import math
 import statistics
@@ -7,20 +7,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_cache.synthetic.dataset.settings import describe_rendering
-from reid.ablation.place import Place, Standing
 from reid.ablation.plan import Plan, Run
-from reid.ablation.tables import Row, Sheet
+from reid.ablation.tables import Row, Table
+from reid.ablation.workspace import RunState, Workspace
 from reid.evaluation.evaluate import TRAINED
-from reid.evaluation.score_table import counted
+from reid.evaluation.score_table import describe_counts
 
-FIGURES = {"mAP": "mAP", "cmc1": "CMC@1", "cmc5": "CMC@5"}
+METRIC_NAMES = {"mAP": "mAP", "cmc1": "CMC@1", "cmc5": "CMC@5"}
 NOT_RUN = "not run yet"
-Found = Mapping[str, Standing]  # by the name of a run's folder
+States = Mapping[str, RunState]  # by the folder name of a run
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Mean of `count` values and their standard deviation (n - 1), None where there is one value."""
+class Estimate:
+    """Mean of `count` values and their standard deviation (n - 1), None for a single value."""
 
     mean: float
     deviation: float | None
@@ -33,7 +33,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two means and its standard error, None where a mean is of one value."""
+    """Difference of two means and its standard error, None if a mean is of one value."""
 
     value: float
     error: float | None
@@ -43,21 +43,21 @@ class Difference:
         return f"{self.value:+.1f}" + ("" if self.error is None else f" ± {self.error:.1f}")
 
 
-def spread_of(values: Sequence[float]) -> Spread:
-    """Return mean and deviation of at least one value.
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return mean and deviation of one or more values.
 
-    >>> str(spread_of([77.0, 79.0, 78.0])), str(spread_of([77.0]))
+    >>> str(estimate([77.0, 79.0, 78.0])), str(estimate([77.0]))
     ('78.0 ± 1.0', '77.0')
     """
-    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+    return Estimate(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
-def difference(one: Spread, other: Spread) -> Difference:
+def difference(one: Estimate, other: Estimate) -> Difference:
     """Return `one` minus `other`; the error is that of two independent means, sqrt(s1^2 / n1 + s2^2 / n2).
 
-    Runs of equal seed share held-out vehicles and batches, which this leaves aside: it rather overstates the error.
+    This tends to overstate the error: runs with the same seed share held-out vehicles and batches.
 
-    >>> str(difference(Spread(79.3, 0.6, 4), Spread(78.0, 0.8, 4)))
+    >>> str(difference(Estimate(79.3, 0.6, 4), Estimate(78.0, 0.8, 4)))
     '+1.3 ± 0.5'
     """
     if one.deviation is None or other.deviation is None:
@@ -66,119 +66,122 @@ def difference(one: Spread, other: Spread) -> Difference:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row with what came out, in percent; `scores` is empty before any of its runs is finished.
+class ResultRow:
+    """A row with its results in percent; `scores` is empty until one of its runs is finished.
 
-    `above` and `against` are the differences to the row above and to the row it is held against. `images_seen` are
-    those of a whole training, augmented anew each time, the mean over its seeds.
+    `above` and `against` are the differences to the row above and to the reference row. `images_seen` counts the
+    augmented images of a whole training, averaged over the seeds.
     """
 
     row: Row
     run: str
     seeds: tuple[int, ...]
-    scores: Mapping[str, Spread]
+    scores: Mapping[str, Estimate]
     above: Difference | None
     against: Difference | None
     epochs: int
     images_seen: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the line as plain JSON values."""
+        """Return the row as plain JSON values."""
         return {
             "row": self.row.label,
             "run": self.run,
             "seeds": list(self.seeds),
-            "scores": {name: asdict(spread) for name, spread in self.scores.items()},
+            "scores": {name: asdict(value) for name, value in self.scores.items()},
             "to_the_row_above": None if self.above is None else asdict(self.above),
             "to_the_reference": None if self.against is None else asdict(self.against),
-            "paper": asdict(self.row.printed),
+            "paper": asdict(self.row.paper),
             "epochs": self.epochs,
             "images_seen": self.images_seen,
         }
 
 
 @dataclass(frozen=True)
-class Results:
-    """A sheet with its lines, and what stands below them: `origin` by heading, "Commit" and the like."""
+class TableResults:
+    """A table with its result rows, and their origin by heading: "Commit" and the like."""
 
-    sheet: Sheet
-    lines: tuple[Line, ...]
+    table: Table
+    rows: tuple[ResultRow, ...]
     origin: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole as plain JSON values."""
+        """Return the results as plain JSON values."""
         return {
-            "title": self.sheet.title,
-            "lines": [line.to_dict() for line in self.lines],
-            "paper_measured_on": self.sheet.measured_on,
-            "notes": list(self.sheet.notes),
+            "title": self.table.title,
+            "lines": [row.to_dict() for row in self.rows],
+            "paper_measured_on": self.table.measured_on,
+            "notes": list(self.table.notes),
             "origin": dict(self.origin),
         }
 
 
-def results_of(sheet: Sheet, plan: Plan, place: Place, found: Found, command: str) -> Results:
-    """Return what the finished runs of a sheet gave; `command` is what the user typed."""
-    scores = [_scores(plan.runs_of(row), found) for row in sheet.rows]
-    lines = []
-    for number, row in enumerate(sheet.rows):
+def table_results(table: Table, plan: Plan, workspace: Workspace, states: States, command: str) -> TableResults:
+    """Return the results of a table's finished runs; `command` is what the user typed."""
+    scores = [_scores(plan.runs_of(row), states) for row in table.rows]
+    rows = []
+    for index, row in enumerate(table.rows):
         runs = plan.runs_of(row)
-        seen = [place.material(run).images_per_epoch * run.recipe.epochs for run in runs]
-        lines.append(
-            Line(
+        images_seen = [workspace.training_set(run).images_per_epoch * run.recipe.epochs for run in runs]
+        rows.append(
+            ResultRow(
                 row=row,
                 run=plan.name_of(row),
-                seeds=tuple(run.recipe.seed for run in runs if found[run.folder].metrics),
-                scores=scores[number],
-                above=_difference(sheet, scores, number, _row_above(sheet, number)),
-                against=_difference(sheet, scores, number, row.against),
+                seeds=tuple(run.recipe.seed for run in runs if states[run.folder].metrics),
+                scores=scores[index],
+                above=_difference(table, scores, index, _row_above(table, index)),
+                against=_difference(table, scores, index, row.reference),
                 epochs=runs[0].recipe.epochs,
-                images_seen=round(sum(seen) / len(seen)),
+                images_seen=round(sum(images_seen) / len(images_seen)),
             )
         )
-    runs = list({run.folder: run for row in sheet.rows for run in plan.runs_of(row)}.values())
-    return Results(sheet, tuple(lines), _origin(runs, place, found, command))
+    runs = list({run.folder: run for row in table.rows for run in plan.runs_of(row)}.values())
+    return TableResults(table, tuple(rows), _origin(runs, workspace, states, command))
 
 
-def _scores(runs: Sequence[Run], found: Found) -> dict[str, Spread]:
-    finished = [metrics["scores"][TRAINED] for run in runs if (metrics := found[run.folder].metrics)]
-    return {name: spread_of([100 * one[name] for one in finished]) for name in FIGURES} if finished else {}
+def _scores(runs: Sequence[Run], states: States) -> dict[str, Estimate]:
+    finished = [metrics["scores"][TRAINED] for run in runs if (metrics := states[run.folder].metrics)]
+    return {name: estimate([100 * scores[name] for scores in finished]) for name in METRIC_NAMES} if finished else {}
 
 
-def _row_above(sheet: Sheet, number: int) -> int:
-    """Return the number of the row above; -1 for a row that begins a group, which it has nothing in common with."""
-    row, other = sheet.rows[number], sheet.rows[number - 1]
-    charts = [point.chart if point else None for point in (row.point, other.point)]
-    return -1 if row.against == number or charts[0] != charts[1] else number - 1
+def _row_above(table: Table, index: int) -> int | None:
+    """Return the index of the row above; None for the first row of a group or of a chart."""
+    row, above = table.rows[index], table.rows[index - 1]
+    charts = [point.chart if point else None for point in (row.point, above.point)]
+    return None if row.reference == index or charts[0] != charts[1] else index - 1
 
 
-def _difference(sheet: Sheet, scores: Sequence[Mapping[str, Spread]], one: int, other: int) -> Difference | None:
-    if other < 0 or other == one or not scores[one] or not scores[other]:
+def _difference(
+    table: Table, scores: Sequence[Mapping[str, Estimate]], index: int, other: int | None
+) -> Difference | None:
+    if other is None or other == index or not scores[index] or not scores[other]:
         return None
-    return difference(scores[one][sheet.decides], scores[other][sheet.decides])
+    return difference(scores[index][table.metric], scores[other][table.metric])
 
 
-def _origin(runs: Sequence[Run], place: Place, found: Found, command: str) -> dict[str, str]:
-    """Return where the figures come from, by heading; what differs among the runs is told with all its values."""
-    finished = [(run, metrics) for run in runs if (metrics := found[run.folder].metrics)]
-    told = {"Runs": f"{len(finished)} of {len(runs)} finished, in {place.folder}", "Command": f"`{command}`"}
-    recipe, material = runs[0].recipe, place.material(runs[0])
-    told["Training"] = (
+def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: str) -> dict[str, str]:
+    """Return the origin of the results by heading, with all values that differ among the runs."""
+    finished = [(run, metrics) for run in runs if (metrics := states[run.folder].metrics)]
+    origin = {"Runs": f"{len(finished)} of {len(runs)} finished, in {workspace.folder}", "Command": f"`{command}`"}
+    recipe, training_set = runs[0].recipe, workspace.training_set(runs[0])
+    origin["Training"] = (
         f"{recipe.trunk} (weights: {recipe.trunk_weights or 'random'}) at {recipe.image_size} pixels, {recipe.epochs} "
-        f"epochs on {material.images:,} images of {material.vehicles:,} vehicles of {place.dataset.name}"
+        f"epochs on {training_set.images:,} images of {training_set.vehicles:,} vehicles of {workspace.dataset.name}"
     )
-    if rendered := describe_rendering(place.dataset.root):
-        told["Data"] = f"rendered vehicles, {rendered}"
+    if rendering := describe_rendering(workspace.dataset.root):
+        origin["Data"] = f"rendered vehicles, {rendering}"
     if finished:
         every = [metrics for _, metrics in finished]
-        told["Test"] = _all(counted(metrics["scores"][TRAINED]) for metrics in every)
-        told["Commit"] = _all(metrics["commit"] or "not known" for metrics in every)
-        told["Device"] = _all(metrics["device"] for metrics in every)
-        told["Versions"] = _all(", ".join(map(" ".join, metrics["versions"].items())) for metrics in every)
-        told["Training time"] = f"{_duration(sum(place.seconds_of(run) for run, _ in finished))} for the finished runs"
-    return told
+        seconds = sum(workspace.training_seconds(run) for run, _ in finished)
+        origin["Test"] = _unique(describe_counts(metrics["scores"][TRAINED]) for metrics in every)
+        origin["Commit"] = _unique(metrics["commit"] or "unknown" for metrics in every)
+        origin["Device"] = _unique(metrics["device"] for metrics in every)
+        origin["Versions"] = _unique(", ".join(map(" ".join, metrics["versions"].items())) for metrics in every)
+        origin["Training time"] = f"{_duration(seconds)} for the finished runs"
+    return origin
 
 
-def _all(values: Iterable[str]) -> str:
+def _unique(values: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(values))
 
 

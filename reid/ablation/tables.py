@@ -1,4 +1,4 @@
-"""The rows of every table of the paper that compares networks, of its Figure 3, and of controls that it lacks."""
+"""The rows of the paper's tables and of Figure 3, and of a table of control boxes that the paper lacks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,11 +6,10 @@ from typing import Any, Literal
 
 from data_cache.base.errors import UserError
 from reid.ablation.boxes import BoxKind
-from reid.ablation.paper import MEASURED_ON, TABLE_1, TABLE_2, TABLE_3, TABLE_5, Printed
+from reid.ablation.paper import MEASURED_ON, TABLE_1, TABLE_2, TABLE_3, TABLE_5, PaperScores
 from reid.recipes import PRESETS
 
 Preset = Literal["baseline", "grid", "pgan_no_pam", "pgan"]
-TABLES, FIGURES = ("1", "2", "3", "5", "oracle"), ("3",)
 NAMES: dict[Preset, str] = {
     "baseline": "baseline",
     "grid": "grid attention",
@@ -24,15 +23,15 @@ BOXES: dict[BoxKind, str] = {
     "random": "at random",
     "shifted": "shifted",
 }
-DIMENSIONS = (128, 256, 512, 1024)  # of Figure 3 a; the paper's text names 256 and 512
-WEIGHTS = (0.5, 1.0, 2.0, 4.0)  # lambda, of Figure 3 b; the paper's text names 2, its best
-ALL_KEPT = 16  # boxes of an image in a part cache, by the detectors' recipes
-AUTHORS_SETTINGS = {"vehicleid": {"lambda": 1.0}}  # what their code sets apart for one data set, in Table 3
+DIMENSIONS = (128, 256, 512, 1024)  # Figure 3 a; the paper's text names 256 and 512
+WEIGHTS = (0.5, 1.0, 2.0, 4.0)  # lambda, Figure 3 b; the paper's text names 2 as its best
+CACHED_BOXES = 16  # per image in a part cache, by the detectors' recipes
+AUTHORS_SETTINGS = {"vehicleid": {"lambda": 1.0}}  # the authors' code differs for this data set
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained: a preset, the options that differ from it, and whose boxes it looks at."""
+    """A network to train: a preset, the changed options, and the kind of boxes."""
 
     preset: Preset = "pgan"
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -40,13 +39,13 @@ class Variant:
 
     @property
     def uses_parts(self) -> bool:
-        """Whether it matters whose boxes they are."""
+        """Whether the network uses part boxes at all."""
         return PRESETS[self.preset].model_copy(update=self.changes).uses_parts
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a row lies in a figure: chart, line in it, and place on the x axis."""
+class PlotPoint:
+    """The position of a row in a figure: chart, line, and x value."""
 
     chart: str
     line: str
@@ -55,153 +54,155 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its label, what is trained for it, what the paper prints, and the number of the row it is held against."""
+    """A row: label, network, the paper's scores, and the index of the reference row that it is compared with."""
 
     label: str
     variant: Variant
-    printed: Printed = field(default_factory=Printed)
-    against: int = 0
-    point: Point | None = None
+    paper: PaperScores = field(default_factory=PaperScores)
+    reference: int = 0
+    point: PlotPoint | None = None
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table, or a figure's data: its rows, and what they are held against.
+class Table:
+    """A table, or the data of a figure; `reference_name` describes the rows that the others are compared with.
 
-    `decides` is the figure whose differences are told: cmc1 where the paper gives no mAP. `measured_on` is the data set
-    of what the paper prints. `notes` are to stand below.
+    `metric` is compared between rows: cmc1 if the paper gives no mAP. `measured_on` is the data set of the paper's
+    scores. `notes` are printed below the table.
     """
 
     name: str
     title: str
     rows: tuple[Row, ...]
-    against: str
-    decides: Literal["mAP", "cmc1"] = "mAP"
+    reference_name: str
+    metric: Literal["mAP", "cmc1"] = "mAP"
     measured_on: str = MEASURED_ON["veri"]
     notes: tuple[str, ...] = ()
 
     def options(self) -> set[str]:
-        """Return the options of a recipe that the rows choose themselves."""
+        """Return the recipe options that the rows set."""
         return {"attention", *(option for row in self.rows for option in row.variant.changes)}
 
-    def without(self, boxes: Sequence[BoxKind], note: str) -> "Sheet":
-        """Return the sheet without its rows on such boxes, with a note that tells why; for rows held against row 0."""
+    def without(self, boxes: Sequence[BoxKind], note: str) -> "Table":
+        """Return the table without rows on these boxes, with a note why; every row's reference must be row 0."""
         kept = tuple(row for row in self.rows if row.variant.boxes not in boxes)
         return self if len(kept) == len(self.rows) else replace(self, rows=kept, notes=(*self.notes, note))
 
-    def with_boxes(self, kind: BoxKind, whose: str) -> "Sheet":
-        """Return the sheet with these boxes for all rows that look at parts, under a name and a title that tell so."""
+    def with_boxes(self, kind: BoxKind) -> "Table":
+        """Return the table with these boxes for all rows that use parts, renamed accordingly."""
         rows = tuple(
             replace(row, variant=replace(row.variant, boxes=kind)) if row.variant.uses_parts else row
             for row in self.rows
         )
-        return replace(self, name=f"{self.name}-{kind}", title=f"{self.title}; boxes {whose}", rows=rows)
+        return replace(self, name=f"{self.name}-{kind}", title=f"{self.title}; boxes {BOXES[kind]}", rows=rows)
 
-    def with_settings(self, settings: Sequence[str]) -> "Sheet":
-        """Return the sheet under a name and a title that tell these settings of all its rows, "lambda=4"."""
+    def with_settings(self, settings: Sequence[str]) -> "Table":
+        """Return the table with settings common to all rows, such as "lambda=4", in its name and title."""
         name, title = "_".join([self.name, *settings]), "; ".join([self.title, *settings])
         return replace(self, name=name, title=title)
 
 
-def sheets_for(tables: Sequence[str], figures: Sequence[str], dataset: str, boxes: BoxKind = "detector") -> list[Sheet]:
-    """Return the named tables and figures, each once, in the paper's order, for runs on a data set.
+def select_tables(
+    tables: Sequence[str], figures: Sequence[str], dataset: str, boxes: BoxKind = "detector"
+) -> list[Table]:
+    """Return the selected tables and figures for a data set, in the paper's order.
 
-    `boxes` are for all rows that look at parts; not for the oracle table, whose rows choose them: raises UserError.
+    `boxes` applies to all rows that use parts. Raises UserError for the oracle table, whose rows differ in their boxes.
     """
-    makers = [_TABLES[key] for key in TABLES if key in tables] + [_FIGURES[key] for key in FIGURES if key in figures]
-    sheets = [make(dataset) for make in makers]
+    selected = [make(dataset) for key, make in TABLES.items() if key in tables]
+    selected += [make(dataset) for key, make in FIGURES.items() if key in figures]
     if boxes == "detector":
-        return sheets
+        return selected
     if "oracle" in tables:
-        raise UserError(f"--boxes {boxes}: the rows of table oracle differ in whose boxes they are; leave it out")
-    return [sheet.with_boxes(boxes, BOXES[boxes]) for sheet in sheets]
+        raise UserError(f"--boxes {boxes} cannot be combined with table oracle, whose rows differ in their boxes")
+    return [table.with_boxes(boxes) for table in selected]
 
 
-def _table_1(dataset: str) -> Sheet:
+def _table_1(dataset: str) -> Table:
     losses = {"f": ["fusion"], "f+g": ["fusion", "global"], "f+p": ["fusion", "part"]}
     losses["f+g+p"] = ["fusion", "global", "part"]
     rows = [Row("baseline", Variant("baseline"), TABLE_1["baseline"])]
     for name, triplets in losses.items():
         label = "PGAN, " + " + ".join(f"L({vector})" for vector in name.split("+"))
         rows.append(Row(label, Variant(changes={"triplets": triplets}), TABLE_1[name]))
-    return Sheet("table-1", "Table 1: which vectors have a triplet loss", tuple(rows), "the baseline")
+    return Table("table-1", "Table 1: which vectors have a triplet loss", tuple(rows), "the baseline")
 
 
-def _table_2(dataset: str) -> Sheet:
+def _table_2(dataset: str) -> Table:
     rows = [
-        Row(f"{NAMES[preset]}, 2C' = {size}", Variant(preset, {"features": size}), printed[preset], against)
-        for against, (size, printed) in zip((0, 3), TABLE_2.items(), strict=True)
+        Row(f"{NAMES[preset]}, 2C' = {size}", Variant(preset, {"features": size}), paper[preset], reference)
+        for reference, (size, paper) in zip((0, 3), TABLE_2.items(), strict=True)
         for preset in ("grid", "pgan_no_pam", "pgan")
     ]
-    return Sheet("table-2", "Table 2: kinds of attention", tuple(rows), "grid attention")
+    return Table("table-2", "Table 2: kinds of attention", tuple(rows), "grid attention")
 
 
-def _table_3(dataset: str) -> Sheet:
-    own = dataset if dataset in TABLE_3 else "veri"
+def _table_3(dataset: str) -> Table:
+    paper_dataset = dataset if dataset in TABLE_3 else "veri"
+    paper = TABLE_3[paper_dataset]
     changes = AUTHORS_SETTINGS.get(dataset, {})
-    rows = [Row(NAMES[preset], Variant(preset, changes), TABLE_3[own][preset]) for preset in NAMES]
-    return Sheet(
+    return Table(
         "table-3",
         "Table 3: the paper's own rows",
-        tuple(rows),
+        tuple(Row(NAMES[preset], Variant(preset, changes), paper[preset]) for preset in NAMES),
         "the baseline",
-        decides="mAP" if TABLE_3[own]["pgan"].mAP is not None else "cmc1",
-        measured_on=MEASURED_ON[own],
-        notes=tuple(f"{option} = {value:g} here, as in the authors' settings." for option, value in changes.items()),
+        metric="mAP" if paper["pgan"].mAP is not None else "cmc1",
+        measured_on=MEASURED_ON[paper_dataset],
+        notes=tuple(f"{option} = {value:g}, as in the authors' settings." for option, value in changes.items()),
     )
 
 
-def _table_5(dataset: str) -> Sheet:
-    printed = {**TABLE_5, ALL_KEPT: Printed()}
-    rows = [Row(f"PGAN, D = {parts}", Variant(changes={"parts": parts}), printed[parts]) for parts in printed]
+def _table_5(dataset: str) -> Table:
+    paper = {**TABLE_5, CACHED_BOXES: PaperScores()}
+    rows = [Row(f"PGAN, D = {top_d}", Variant(changes={"parts": top_d}), paper[top_d]) for top_d in paper]
     notes = (
-        "The paper calls D = 0 its baseline, but prints other figures for it than in Table 1; here it is PGAN without "
-        "a part, whose part map is the global one.",
-        f"The paper stops at 10; D = {ALL_KEPT} is all that a detector's part cache keeps of an image.",
-        "Top-1 of D = 4 stands so in the paper, below its own mAP: a misprint, it seems.",
+        "The paper calls D = 0 its baseline, with other scores than in Table 1; here it is PGAN without any part, so "
+        "that its part map equals the global map.",
+        f"The paper stops at D = 10; D = {CACHED_BOXES} is all that a detector's part cache stores per image.",
+        "Top-1 of D = 4 is printed like this in the paper, below its own mAP: probably a misprint.",
     )
-    return Sheet("table-5", "Table 5: number of parts D", tuple(rows), "D = 0", notes=notes)
+    return Table("table-5", "Table 5: number of parts D", tuple(rows), "D = 0", notes=notes)
 
 
-def _oracle(dataset: str) -> Sheet:
+def _oracle_table(dataset: str) -> Table:
     rows = [Row("baseline", Variant("baseline"), TABLE_1["baseline"])]
-    for kind, whose in BOXES.items():
-        printed = TABLE_1["f+g+p"] if kind == "detector" else Printed()
-        rows.append(Row(f"PGAN, boxes {whose}", Variant(boxes=kind), printed))
+    for kind, description in BOXES.items():
+        paper = TABLE_1["f+g+p"] if kind == "detector" else PaperScores()
+        rows.append(Row(f"PGAN, boxes {description}", Variant(boxes=kind), paper))
     notes = (
-        "At random: the detector's boxes, as many and as large in every image, placed anywhere by the run's seed. "
-        "Shifted: the detector's boxes, moved by a quarter of the image. Of the ground truth the first D are taken; "
-        "how rare a kind of part is, the training images tell.",
-        "The paper has no such table; its figures are those of Table 1.",
+        "At random: the detector's boxes, the same number and sizes per image, at positions drawn with the run's seed. "
+        "Shifted: the detector's boxes, moved by a quarter of the image. Of the ground truth the first D boxes are "
+        "used; the rarest kinds are those with the fewest boxes in the training images.",
+        "The paper has no such table; its scores are those of Table 1.",
     )
-    return Sheet("table-oracle", "What the boxes are worth", tuple(rows), "the baseline", notes=notes)
+    return Table("table-oracle", "What the boxes are worth", tuple(rows), "the baseline", notes=notes)
 
 
-def _figure_3(dataset: str) -> Sheet:
+def _figure_3(dataset: str) -> Table:
     rows = []
-    for place, size in enumerate(DIMENSIONS):
-        # the text's values at these dimensions are those of Tables 1 and 2
-        printed = {"pgan": TABLE_2[size]["pgan"] if size in TABLE_2 else Printed()}
-        printed["baseline"] = TABLE_1["baseline"] if size == 512 else Printed()
+    for index, size in enumerate(DIMENSIONS):
+        # the paper's values at these dimensions are those of Tables 1 and 2
+        paper = {"pgan": TABLE_2[size]["pgan"] if size in TABLE_2 else PaperScores()}
+        paper["baseline"] = TABLE_1["baseline"] if size == 512 else PaperScores()
         for preset in ("baseline", "pgan"):
             name = NAMES[preset]
-            point = Point("a: dimension 2C'", name, size)
+            point = PlotPoint("a: dimension 2C'", name, size)
             variant = Variant(preset, {"features": size})
-            rows.append(Row(f"{name}, 2C' = {size}", variant, printed[preset], 2 * place, point))
+            rows.append(Row(f"{name}, 2C' = {size}", variant, paper[preset], 2 * index, point))
     baseline = 2 * DIMENSIONS.index(512)
     for weight in WEIGHTS:
-        best = TABLE_1["f+g+p"] if weight == 2 else Printed()
-        point = Point("b: loss weight λ", NAMES["pgan"], weight)
-        rows.append(Row(f"PGAN, λ = {weight:g}", Variant(changes={"lambda": weight}), best, baseline, point))
-    note = "The paper's text gives no values of its Figure 3 but those that stand in Tables 1 and 2."
-    return Sheet("figure-3", "Figure 3: dimension and loss weight", tuple(rows), "the baseline", notes=(note,))
+        scores = TABLE_1["f+g+p"] if weight == 2 else PaperScores()
+        point = PlotPoint("b: loss weight λ", NAMES["pgan"], weight)
+        rows.append(Row(f"PGAN, λ = {weight:g}", Variant(changes={"lambda": weight}), scores, baseline, point))
+    note = "The paper's text gives only those values of its Figure 3 that are also in Tables 1 and 2."
+    return Table("figure-3", "Figure 3: dimension and loss weight", tuple(rows), "the baseline", notes=(note,))
 
 
-_TABLES: Mapping[str, Callable[[str], Sheet]] = {
+TABLES: Mapping[str, Callable[[str], Table]] = {
     "1": _table_1,
     "2": _table_2,
     "3": _table_3,
     "5": _table_5,
-    "oracle": _oracle,
+    "oracle": _oracle_table,
 }
-_FIGURES: Mapping[str, Callable[[str], Sheet]] = {"3": _figure_3}
+FIGURES: Mapping[str, Callable[[str], Table]] = {"3": _figure_3}

@@ -1,4 +1,4 @@
-"""The command `import-weights`: the network that PGAN's authors published, as a run."""
+"""The command `import-weights`: a run from the network that PGAN's authors published."""
 
 import json
 import logging
@@ -14,22 +14,23 @@ log = logging.getLogger(__name__)
 @click.command("import-weights")
 @click.option("--official", "source", type=FILE, required=True, help="The authors' model_best.pth of the data set.")
 @dataset_option
-@click.option("--name", default="official", show_default=True, help="Name of the run, as --recipe of `evaluate`.")
+@click.option("--name", default="official", show_default=True, help="Name of the run, for --recipe of `evaluate`.")
 @runs_option
 @click.option(
     "--parts-depth",
+    "top_d",
     type=click.IntRange(0, 64),
     default=8,
     show_default=True,
-    help="D: part boxes of an image that the network looks at; 8 is the authors'.",
+    help="D: part boxes per image that the network uses; the authors use 8.",
 )
 @json_option
-def import_weights(source: Path, dataset: str, name: str, runs: Path, parts_depth: int, as_json: bool) -> None:
-    """Make a run of the network that PGAN's authors published, for `evaluate` and `report`.
+def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int, as_json: bool) -> None:
+    """Import the network that PGAN's authors published, for `evaluate` and `report`.
 
-    Writes RUNS/DATASET/NAME/best.safetensors and recipe.json. The file is read without running any code in it, and
-    every tensor of it must have its place. Their part masks become boxes by `cache import`. A run that holds another
-    network is never overwritten.
+    Writes RUNS/DATASET/NAME/best.safetensors and recipe.json. Reading the file runs no code from it, and every tensor
+    in it must be used. `cache import` turns the authors' part masks into boxes. A run with another network is never
+    overwritten.
 
     \b
     Examples:
@@ -37,18 +38,17 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, parts_dept
       python cli.py cache import --masks masks/VeRi --dataset veri
       python cli.py evaluate --dataset veri --recipe official
     """
-
     from data_cache.datasets.catalogue import dataset_label
     from reid.publish.official_import import import_official
     from reid.recipes import PRESETS
     from reid.runs import run_folder
 
     if Path(name).stem != name or name in ("", ".."):
-        raise click.UsageError(f"--name {name}: give a plain name, without dots and slashes")
+        raise click.UsageError(f"--name {name}: use a plain name without dots and slashes")
     if name in PRESETS:
-        raise click.UsageError(f"--name {name}: `train --recipe {name}` would write there; choose another")
+        raise click.UsageError(f"--name {name}: reserved for `train --recipe {name}`; choose another")
     label = dataset_label(dataset)
-    imported = import_official(source, run_folder(runs, label, name), label, parts=parts_depth)
+    imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d)
     for remark in imported.official.remarks:
         log.info(f"{source}: {remark}")
     if not imported.written:

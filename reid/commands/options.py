@@ -1,9 +1,11 @@
 """Options of the commands on trained networks."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from data_cache.base.options import (
     FILE,
@@ -16,37 +18,24 @@ from data_cache.base.options import (
 from reid.runs import chosen_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from reid.report.evaluated_run import EvaluatedRun
 
-    from reid.report.evaluated_run import ShownRun
-
-
-RUN_HELP = "Run to take, by its recipe, or ablation/NAME; default: the newest on the data set."
-
+RUN_HELP = "Run to use: its recipe, or ablation/NAME; default: the newest run on the data set."
 
 parts_option = click.option(
     "--parts", "parts_file", type=FILE, default=None, help="Part cache; default: RUNS/DATASET/parts.h5."
 )
-
-
-split_option = click.option(
-    "--split", default=None, help="Test to run: small, medium, large or test; default: largest."
-)
-
-
-compare_option = click.option(
-    "--compare", multiple=True, metavar="RUN", help="Another evaluated run, shown beside the first; repeatable."
-)
+split_option = click.option("--split", default=None, help="Test: small, medium, large or test; default: the largest.")
 
 
 def evaluated_runs_options(command: Command) -> Command:
-    """Add the options that `evaluated_runs` takes: which data set, which runs on it, evaluated on which test."""
+    """Add the options of `evaluated_runs`: the data set, the runs, and the test they were evaluated on."""
     options = (
         dataset_option,
         data_root_option,
         runs_option,
         recipe_option(None, RUN_HELP),
-        compare_option,
+        click.option("--compare", multiple=True, metavar="RUN", help="Another evaluated run to compare; repeatable."),
         split_option,
         parts_option,
     )
@@ -60,15 +49,33 @@ def evaluated_runs(
     data_root: Path,
     runs: Path,
     recipe: str | None,
-    compare: "Sequence[str]",
+    compare: Sequence[str],
     split: str | None,
     parts_file: Path | None,
-) -> "list[ShownRun]":
-    """Return the runs that `evaluated_runs_options` name, in order. Raises UserError where one is not evaluated."""
+) -> "list[EvaluatedRun]":
+    """Return the run of --recipe, then those of --compare. Raises UserError if one is not evaluated on the test."""
     from data_cache.datasets.catalogue import load_dataset
-    from reid.report.evaluated_run import evaluated_run
+    from reid.report.evaluated_run import read_evaluated_run
 
-    table = load_dataset(dataset, data_root)
-    folders = [chosen_run(runs, table.name, recipe) for recipe in (recipe, *compare)]
-    test = split or table.default_split()
-    return [evaluated_run(folder, table, test, runs, parts_file) for folder in folders]
+    loaded = load_dataset(dataset, data_root)
+    folders = [chosen_run(runs, loaded.name, name) for name in (recipe, *compare)]
+    test = split or loaded.default_split()
+    return [read_evaluated_run(folder, loaded, test, runs, parts_file) for folder in folders]
+
+
+def given_options() -> dict[str, Any]:
+    """Return the running command's options from the command line and the environment, as plain JSON values.
+
+    Without --json. `reid.report.run_commands.command_line` turns them into a command again.
+    """
+    context = click.get_current_context()
+    options: dict[str, Any] = {}
+    for option in context.command.params:
+        name, value = option.opts[0], context.params[str(option.name)]
+        if name == "--json" or context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT:
+            continue
+        if isinstance(value, tuple):
+            options[name] = [str(one) for one in value]
+        else:
+            options[name] = str(value) if isinstance(value, Path) else value
+    return options

@@ -1,4 +1,4 @@
-"""`rank` and `heatmaps`: pictures of what an evaluated network ranks first, and of where it looks."""
+"""The commands `rank` and `heatmaps`: PNG files of ranked lists, and of where a network looks."""
 
 import json
 from collections.abc import Callable
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from reid.retrieval.ranked_lists import Choice
 
 
-def choice_options(count: int) -> Callable[[Command], Command]:
-    """Add `--query`, `--count` with that default and `--hardest`."""
+def query_options(count: int) -> Callable[[Command], Command]:
+    """Add `--query`, `--hardest`, and `--count` with the default `count`."""
 
     def add(command: Command) -> Command:
         options = (
@@ -25,9 +25,14 @@ def choice_options(count: int) -> Callable[[Command], Command]:
                 type=click.IntRange(1, 500),
                 default=count,
                 show_default=True,
-                help="Queries to show: the worst, the middle and the best by average precision.",
+                help="Number of queries: those with the lowest, median and highest average precision.",
             ),
-            click.option("--hardest", type=click.IntRange(1, 500), default=None, help="Show the N worst queries only."),
+            click.option(
+                "--hardest",
+                type=click.IntRange(1, 500),
+                default=None,
+                help="Show only this many queries, those with the lowest average precision.",
+            ),
         )
         for option in reversed(options):
             command = option(command)
@@ -36,21 +41,21 @@ def choice_options(count: int) -> Callable[[Command], Command]:
     return add
 
 
-def chosen_queries(queries: tuple[str, ...], count: int, hardest: int | None) -> "Choice":
-    """Return what the options of the running command choose. Raises UsageError where two of them disagree."""
+def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "Choice":
+    """Return the choice of queries. Raises UsageError if more than one of the options is given."""
     from reid.retrieval.ranked_lists import Choice
 
-    counted = click.get_current_context().get_parameter_source("count") is not ParameterSource.DEFAULT
-    if sum(map(bool, (queries, hardest, counted))) > 1:
-        raise click.UsageError("--query names queries, --hardest and --count find them; give one of the three")
+    count_given = click.get_current_context().get_parameter_source("count") is not ParameterSource.DEFAULT
+    if sum(map(bool, (queries, hardest, count_given))) > 1:
+        raise click.UsageError("--query, --hardest and --count cannot be combined")
     return Choice(hardest or count, queries, hardest=hardest is not None)
 
 
 @click.command("rank")
 @evaluated_runs_options
-@choice_options(12)
+@query_options(12)
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
-@click.option("--heatmaps", is_flag=True, help="Below each list, the heatmaps of Fp and of what the attention adds.")
+@click.option("--heatmaps", is_flag=True, help="Add heatmaps of Fp and of Fp - Fg below each list.")
 @device_option
 @json_option
 def rank_command(
@@ -61,12 +66,12 @@ def rank_command(
     heatmaps: bool,
     device: str,
     as_json: bool,
-    **where: Any,
+    **selection: Any,
 ) -> None:
-    """Draw queries with the first images of their lists, green where right and red where wrong, one PNG a query.
+    """Draw queries with the first images of their ranked lists, one PNG per query.
 
-    They go to RUNS/DATASET/RECIPE/SPLIT/ranked. The run must have been evaluated. On the pictures are rank, score and
-    camera, and the part boxes with their attention in percent.
+    Right images have a green frame, wrong ones a red one. Shown are rank, score, camera, and the part boxes with their
+    attention in percent. The files are written to RUNS/DATASET/RECIPE/SPLIT/ranked. The run must be evaluated.
 
     \b
     Examples:
@@ -74,21 +79,21 @@ def rank_command(
       python cli.py rank --dataset veri --recipe pgan --compare grid --hardest 10 --heatmaps
     """
     from data_cache.base.devices import choose_device
-    from reid.report.ranked import write_ranked
+    from reid.report.query_images import write_ranked_lists
 
-    choice = chosen_queries(queries, count, hardest)
-    shown = evaluated_runs(**where)
-    heat_on = choose_device(device) if heatmaps else None
-    written = write_ranked(shown, shown[0].test_folder / "ranked", choice, top_k=top, heat_on=heat_on)
+    choice = query_choice(queries, count, hardest)
+    runs = evaluated_runs(**selection)
+    heatmap_device = choose_device(device) if heatmaps else None
+    written = write_ranked_lists(runs, runs[0].test_folder / "ranked", choice, top_k=top, heatmap_device=heatmap_device)
     if as_json:
-        click.echo(json.dumps([picture.to_dict() for picture in written], indent=2))
+        click.echo(json.dumps([image.to_dict() for image in written], indent=2))
     else:
-        click.echo("\n".join(str(picture.path) for picture in written))
+        click.echo("\n".join(str(image.path) for image in written))
 
 
 @click.command("heatmaps")
 @evaluated_runs_options
-@choice_options(6)
+@query_options(6)
 @device_option
 @json_option
 def heatmaps_command(
@@ -97,27 +102,26 @@ def heatmaps_command(
     hardest: int | None,
     device: str,
     as_json: bool,
-    **where: Any,
+    **selection: Any,
 ) -> None:
-    """Draw where a network looks in query images, one PNG a query: part boxes with attention, heatmaps of Fg and Fp.
+    """Draw where a network looks in query images, one PNG per query: part boxes, attention, heatmaps of Fg and Fp.
 
-    They go to RUNS/DATASET/RECIPE/SPLIT/heatmaps, with attention.png, the mean attention of every part. A heatmap is
-    the mean over the channels of the network's map.
+    A heatmap is a feature map averaged over its channels. The files are written to RUNS/DATASET/RECIPE/SPLIT/heatmaps,
+    with attention.png, the mean attention of every part.
 
     \b
     Example:
       python cli.py heatmaps --dataset veri --recipe pgan --compare grid --hardest 10
     """
     from data_cache.base.devices import choose_device
-    from reid.report.heatmap_pictures import glances, write_heatmaps
-    from reid.report.ranked import lists_of
-    from reid.report.statistics import write_attention_chart
+    from reid.report.part_statistics import write_attention_chart
+    from reid.report.query_images import rank_queries_of_runs, write_heatmaps
 
-    choice = chosen_queries(queries, count, hardest)
-    shown = evaluated_runs(**where)
-    names = [found.query for found in lists_of(shown[:1], choice, top_k=1)[0]]
-    folder = shown[0].test_folder / "heatmaps"
-    written = write_heatmaps(glances(shown, names, device=choose_device(device)), folder, names)
-    chart = write_attention_chart(shown[0], folder / "attention.png")
+    choice = query_choice(queries, count, hardest)
+    runs = evaluated_runs(**selection)
+    names = [ranked.query for ranked in rank_queries_of_runs(runs[:1], choice, top_k=1)[0]]
+    folder = runs[0].test_folder / "heatmaps"
+    written = write_heatmaps(runs, folder, names, device=choose_device(device))
+    chart = write_attention_chart(runs[0], folder / "attention.png")
     paths = [str(path) for path in (*written, chart) if path is not None]
     click.echo(json.dumps(paths) if as_json else "\n".join(paths))

@@ -1,16 +1,11 @@
-"""What the commands on a trained network share, and `report`. Every command parses, calls one function and prints."""
+"""The command `report`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from data_cache.base.options import (
-    device_option,
-)
+from data_cache.base.options import device_option
 from reid.commands.options import evaluated_runs, evaluated_runs_options
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("report")
@@ -19,8 +14,8 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 50), default=8, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", type=click.IntRange(0, 50), default=6, show_default=True, help="Queries with heatmaps.")
 @device_option
-def report_command(queries: int, top: int, heatmaps: int, device: str, **where: Any) -> None:
-    """Write one HTML page of an evaluated run: scores, curves, ablation tables, parts, ranked lists, heatmaps.
+def report_command(queries: int, top: int, heatmaps: int, device: str, **selection: Any) -> None:
+    """Write an HTML page of an evaluated run: scores, curves, ablation tables, parts, ranked lists, heatmaps.
 
     \b
     Examples:
@@ -29,14 +24,14 @@ def report_command(queries: int, top: int, heatmaps: int, device: str, **where: 
     """
     from data_cache.base.devices import choose_device
     from reid.report.page import write_report
-    from reid.runs import ABLATION
+    from reid.runs import ablation_folder
 
-    run, *others = evaluated_runs(**where)
+    run, *others = evaluated_runs(**selection)
     page = write_report(
         run,
         others,
-        detector_folder=where["runs"] / "detector",
-        ablation_folder=where["runs"] / run.dataset.name / ABLATION,
+        detector_folder=selection["runs"] / "detector",
+        ablation_folder=ablation_folder(selection["runs"], run.dataset.name),
         queries=queries,
         top_k=top,
         heatmaps=heatmaps,

@@ -1,1 +1,1 @@
-"""A trained network for others: programs, weights with a model card, import of published weights."""
+"""Networks for others: published weights imported, trained networks exported with a model card."""

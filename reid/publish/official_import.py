@@ -1,4 +1,4 @@
-"""A run folder from the authors' published weights, for `evaluate` and `report` to take as one of ours."""
+"""A run folder from the authors' published weights, used by `evaluate` and `report` like a trained one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_file, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import content_hash, load_tensors, save_tensors
-from data_cache.parts.cache import require_fingerprint
+from data_cache.parts.fingerprints import require_fingerprint
 from reid.model.checkpoint import network_tensors
 from reid.model.official import OfficialNetwork, read_official
 from reid.recipes import ReidRecipe
@@ -22,7 +22,7 @@ IDENTITY_WEIGHT = {"vehicleid": 1.0}  # lambda in the authors' configuration; 2 
 
 @dataclass(frozen=True, eq=False)
 class ImportedWeights:
-    """What was read from `source`, and the checkpoint that it became; `written` is False where it lay there before."""
+    """The network read from `source` and its checkpoint; `written` is False if that existed before."""
 
     source: Path
     checkpoint: Path
@@ -31,7 +31,7 @@ class ImportedWeights:
     written: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary as plain JSON values; vehicles is null where the file holds no classifier."""
+        """Return the summary as plain JSON values; vehicles is null if the file has no classifier."""
         return {
             "output": str(self.checkpoint),
             "trunk": self.recipe.trunk,
@@ -50,13 +50,13 @@ class ImportedWeights:
         return f"{self.checkpoint}: {sizes}; all {self.official.used} tensors of {self.source.name} are used"
 
 
-def import_official(source: Path, folder: Path, dataset: str, *, parts: int) -> ImportedWeights:
-    """Write the authors' weights `source` and their recipe into the run `folder`, for `parts` (D) part boxes an image.
+def import_official(source: Path, folder: Path, dataset: str, *, top_d: int) -> ImportedWeights:
+    """Write the authors' weights `source` and their recipe, for `top_d` part boxes per image, into the run `folder`.
 
-    Raises UserError where `source` is anything else, and where `folder` holds another network: that is never lost.
+    Raises UserError if `source` is any other file, or if `folder` holds another network, which is never overwritten.
     """
     official = read_official(source)
-    recipe = official_recipe(official.recipe, dataset, parts)
+    recipe = official_recipe(official.recipe, dataset, top_d)
     tensors = network_tensors(official.network)
     metadata = {
         "kind": "re-identification",
@@ -68,35 +68,35 @@ def import_official(source: Path, folder: Path, dataset: str, *, parts: int) -> 
             "sha256": sha256_of_file(source),
             "classifier": official.vehicles is not None,
         },
-        "epoch": None,  # the file does not tell
+        "epoch": None,  # not in the file
         "best": None,
     }
     with run_lock(folder):
-        there = _is_there(folder, tensors, metadata)
-        if not there:
+        exists = _is_imported(folder, tensors, metadata)
+        if not exists:
             write_json(folder / "recipe.json", metadata["recipe"])
             save_tensors(folder / BEST, tensors, metadata)
-    return ImportedWeights(source, folder / BEST, official, recipe, written=not there)
+    return ImportedWeights(source, folder / BEST, official, recipe, written=not exists)
 
 
-def official_recipe(read: ReidRecipe, dataset: str, parts: int) -> ReidRecipe:
-    """Return the recipe of the authors' network: trunk and 2C' are those of `read`, the rest is their configuration.
+def official_recipe(network: ReidRecipe, dataset: str, top_d: int) -> ReidRecipe:
+    """Return the recipe of the authors' network: backbone and 2C' of `network`, the rest from their configuration.
 
-    These are lambda, 1 on VehicleID and 2 elsewhere, no vehicles held out, and what `ReidRecipe` has by default:
-    temperature 10, 224 pixels, flip, erasing, batch and schedule. D is 8 there, `parts` here. Their seed is not known.
+    Lambda is 1 on VehicleID and 2 elsewhere, and no vehicles are held out. Temperature, image size, augmentation,
+    batch and schedule are the defaults of `ReidRecipe`. The authors' D is 8; their seed is unknown.
     """
     weight = IDENTITY_WEIGHT.get(dataset, 2.0)
-    return ReidRecipe.model_validate({**read.model_dump(), "lambda": weight, "holdout": 0.0, "parts": parts})
+    return ReidRecipe.model_validate({**network.model_dump(), "lambda": weight, "holdout": 0.0, "parts": top_d})
 
 
-def _is_there(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bool:
-    """Whether `folder` holds this very import. Raises UserError where it holds another network."""
+def _is_imported(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bool:
+    """Return whether `folder` already holds this import. Raises UserError if it holds another network."""
     remedy = f"delete {folder}, or choose another --name"
     if (folder / LAST).exists():
-        raise UserError(f"{folder}: a network was trained there; {remedy}")
+        raise UserError(f"{folder}: contains a trained network; {remedy}")
     if not (folder / BEST).exists():
         return False
     _, found, content = load_tensors(folder / BEST, remedy)
-    wanted = {**metadata, "tensors": content_hash(tensors, metadata)}
-    require_fingerprint({**found, "tensors": content}, wanted, folder / BEST, remedy)
+    expected = {**metadata, "tensors": content_hash(tensors, metadata)}
+    require_fingerprint({**found, "tensors": content}, expected, folder / BEST, remedy)
     return True

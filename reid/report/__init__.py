@@ -1,1 +1,1 @@
-"""The HTML report and the pictures of ranked lists and heatmaps."""
+"""The HTML report of an evaluated run, and PNG files of its ranked lists and heatmaps."""

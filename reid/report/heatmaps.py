@@ -1,4 +1,4 @@
-"""Heatmaps: the channel means of Fg and Fp of an image, and how they are laid over its photograph (Figures 1, 4, 5)."""
+"""Heatmaps: channel means of the feature maps Fg and Fp of an image, drawn over the photograph (Figures 1, 4, 5)."""
 
 from dataclasses import dataclass
 
@@ -9,78 +9,73 @@ from PIL import Image
 from torch import Tensor
 
 from reid.data.vehicle_images import VehicleImages, collate
-from reid.features.extraction import BATCH, forward
+from reid.features.extraction import BATCH
 from reid.model.pgan import PGAN
 
-Map = NDArray[np.float32]
-COLOURS = "turbo"  # from blue over green and yellow to red, as in the paper
-VEIL = 0.5  # how much of the photograph the colours cover
+FloatMap = NDArray[np.float32]
+COLORMAP = "turbo"  # blue, green, yellow, red, as in the paper
+OPACITY = 0.5  # of the colours over the photograph
 GLOBAL, PART, ADDED = "Fg", "Fp", "Fp - Fg"
 
 
 @dataclass(frozen=True, eq=False)
-class Heat:
-    """What a network sees in an image: the channel means of Fg and, but for a baseline, of Fp, (h, w) each."""
+class Heatmaps:
+    """Channel means of Fg and Fp of an image, (h, w) each; a baseline has no Fp."""
 
-    trunk: Map
-    part: Map | None
+    global_map: FloatMap
+    part_map: FloatMap | None
 
-    def shares(self) -> dict[str, Map]:
-        """Return the maps in [0, 1] by name: Fg and Fp on one scale, from the least of both to the most.
+    def scaled(self) -> dict[str, FloatMap]:
+        """Return the maps scaled to [0, 1], by name.
 
-        Fp - Fg, what the attention adds, has a scale of its own that begins at 0: it is a small part of Fp, and would
-        hardly be seen on theirs.
+        Fg and Fp share one scale. Fp - Fg, which the attention adds, is much smaller: it has its own, starting at 0.
         """
-        if self.part is None:
-            return {GLOBAL: _share(self.trunk, float(self.trunk.min()), float(self.trunk.max()))}
-        both = np.stack([self.trunk, self.part])
-        low, high, added = float(both.min()), float(both.max()), self.part - self.trunk
+        low, high = float(self.global_map.min()), float(self.global_map.max())
+        if self.part_map is None:
+            return {GLOBAL: _scale(self.global_map, low, high)}
+        low, high = min(low, float(self.part_map.min())), max(high, float(self.part_map.max()))
+        added = self.part_map - self.global_map
         return {
-            GLOBAL: _share(self.trunk, low, high),
-            PART: _share(self.part, low, high),
-            ADDED: _share(added, 0.0, float(added.max())),
+            GLOBAL: _scale(self.global_map, low, high),
+            PART: _scale(self.part_map, low, high),
+            ADDED: _scale(added, 0.0, float(added.max())),
         }
 
 
-def heat_of(network: PGAN, images: VehicleImages, *, device: str) -> list[Heat]:
-    """Return the heatmaps of all images, in order, by the network in evaluation mode, in float32.
+def compute_heatmaps(network: PGAN, images: VehicleImages, *, device: str) -> list[Heatmaps]:
+    """Return the heatmaps of all images, in order, computed in evaluation mode and float32.
 
-    Raises ImageError for a file that cannot be read.
+    Raises ImageError if a file cannot be read.
     """
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    found: list[Heat] = []
+    heatmaps: list[Heatmaps] = []
     for first in range(0, len(images), BATCH[device]):
         batch = collate([images[index] for index in range(first, min(first + BATCH[device], len(images)))])
         with torch.inference_mode():
-            trunk, part, _ = forward(network.maps, batch, device)
-        parts = [None] * len(trunk) if part is None else _channel_means(part)
-        found += [Heat(*maps) for maps in zip(_channel_means(trunk), parts, strict=True)]
-    return found
+            global_maps, part_maps, _ = network.maps(*batch.inputs(device))
+        part_means = [None] * len(global_maps) if part_maps is None else _channel_means(part_maps)
+        heatmaps += [Heatmaps(*pair) for pair in zip(_channel_means(global_maps), part_means, strict=True)]
+    return heatmaps
 
 
-def _channel_means(maps: Tensor) -> Map:
+def overlay(picture: Image.Image, heatmap: FloatMap) -> Image.Image:
+    """Return a picture with a heatmap (h, w) in [0, 1] blended over it: blue for 0, red for 1."""
+    from matplotlib import colormaps
+
+    colours = colormaps[COLORMAP](upsample(heatmap, picture.size))[..., :3]
+    return Image.blend(picture, Image.fromarray((255 * colours).round().astype(np.uint8)), OPACITY)
+
+
+def upsample(heatmap: FloatMap, size: tuple[int, int]) -> FloatMap:
+    """Return a map (h, w) resized to `size` (width, height), bilinear between cell centres."""
+    return np.asarray(Image.fromarray(heatmap).resize(size, Image.Resampling.BILINEAR))
+
+
+def _channel_means(maps: Tensor) -> FloatMap:
     """(B, C, h, w) -> (B, h, w)."""
     return np.asarray(maps.float().mean(dim=1).cpu())
 
 
-def _share(heat: Map, low: float, high: float) -> Map:
-    """Return a map as a share of the way from `low` to `high`; all 0 where there is no way."""
-    return np.clip((heat - low) / (high - low), 0, 1).astype(np.float32) if high > low else np.zeros_like(heat)
-
-
-def enlarged(heat: Map, size: tuple[int, int]) -> Map:
-    """Return a map (h, w) at `size` (width, height), bilinear; a value stands in the middle of its cell."""
-    return np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
-
-
-def veiled(picture: Image.Image, heat: Map) -> Image.Image:
-    """Return a picture under the colours of a map (h, w) in [0, 1]: blue for 0, red for 1."""
-    from matplotlib import colormaps
-
-    colours = colormaps[COLOURS](enlarged(heat, picture.size))[..., :3]
-    return Image.blend(picture, Image.fromarray((255 * colours).round().astype(np.uint8)), VEIL)
-
-
-HEIGHT = 220  # pixels of a picture
-MEANINGS = {GLOBAL: "Fg", PART: "Fp", ADDED: "Fp - Fg, what the attention adds"}
-Column = tuple[str, Image.Image]  # what it shows, and the picture
+def _scale(heatmap: FloatMap, low: float, high: float) -> FloatMap:
+    """Return a map scaled so that `low` is 0 and `high` is 1; all 0 if it is constant."""
+    return np.clip((heatmap - low) / (high - low), 0, 1).astype(np.float32) if high > low else np.zeros_like(heatmap)

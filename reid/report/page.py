@@ -1,52 +1,67 @@
-"""The report: one HTML page that holds everything it shows, and opens anywhere without a server."""
+"""The report: one self-contained HTML page that opens without a server."""
 
+import base64
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_cache.base.files import write_atomically
-from data_cache.images.drawing import visible
-from reid.evaluation.score_table import HEADINGS, counted, percent
-from reid.report.ablation_tables import AblationTable, read_ablation_tables
-from reid.report.curves import loss_curve, read_log, validation_curve
-from reid.report.detector import detector_summary
-from reid.report.evaluated_run import ShownRun
-from reid.report.pictures import shown_chart, shown_heat, shown_list
-from reid.report.run_commands import commands_of
-from reid.report.statistics import part_statistics, parts_by_camera
-from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
+from PIL import Image
+
+from data_cache.base.files import read_json_lines, write_atomically
+from data_cache.images.drawing import escape_invisible
+from reid.evaluation.score_table import HEADINGS, describe_counts, percent
+from reid.report.curves import loss_curve, validation_curve
+from reid.report.evaluated_run import EvaluatedRun
+from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
+from reid.report.part_statistics import part_statistics, parts_by_camera
+from reid.report.query_images import heatmap_panels
+from reid.report.run_commands import reproduction_commands
+from reid.report.thumbnails import encode_image, list_thumbnails, weighted_boxes
+from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
-ROWS = {"trained": "trained", "untrained": "the network before training", "trunk": "its trunk alone, before training"}
+ROW_NAMES = {
+    "trained": "trained",
+    "untrained": "before training",
+    "trunk": "backbone alone, before training",
+}
+THUMBNAIL_HEIGHT = 180  # pixels; shown smaller, which stays sharp on high-resolution screens
+STRONGEST_PARTS = 3
 
 
-def render_page(template: Path, **content: Any) -> str:
-    """Return the page of a template, which may include others of its folder.
+@dataclass(frozen=True)
+class PageImage:
+    """An image on the page: data URI, size in pixels, and caption."""
 
-    File names and ids come from data sets: everything is escaped unless it is marked safe in the template.
-    """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_readable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template.name).render(**content)
+    source: str
+    width: int
+    height: int
+    text: str = ""
 
 
-def _readable(value: Any) -> Any:
-    """Return a text without characters that a reader cannot see; what is marked safe is ours, and stays."""
-    return visible(value) if type(value) is str else value
+@dataclass(frozen=True)
+class PageList:
+    """A ranked list on the page; `parts` are the query's parts with the most attention and their weights."""
+
+    ranked: RankedList
+    query: PageImage
+    images: tuple[tuple[RankedImage, PageImage], ...]
+    parts: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class PageHeatmaps:
+    """A query on the page with its heatmaps, in groups: photographs first, then one group per run."""
+
+    ranked: RankedList
+    groups: tuple[tuple[PageImage, ...], ...]
 
 
 def write_report(
-    run: ShownRun,
-    others: Sequence[ShownRun] = (),
+    run: EvaluatedRun,
+    others: Sequence[EvaluatedRun] = (),
     *,
     target: Path,
     detector_folder: Path | None = None,
@@ -56,55 +71,99 @@ def write_report(
     heatmaps: int = 0,
     device: str = "cpu",
 ) -> Path:
-    """Write the page of a run to `target` and return it; `others` are compared with it, by score and by heatmap.
+    """Write the page of a run to `target` and return it; `others` are compared by score and heatmaps.
 
-    `detector_folder` is the folder of a detector, or one of several, of which the one that made the part cache is
-    taken; `ablation_folder` that of the tables of `ablate`. Raises UserError where an image cannot be shown.
+    `detector_folder` is a detector run or holds several, of which the one that made the part cache is shown;
+    `ablation_folder` holds the tables of `ablate`. Raises UserError if an image cannot be shown.
     """
-    lists = _lists(run, queries, top_k)
-    heat = shown_heat(_lists(run, heatmaps, 1), [run, *others], device=device) if heatmaps else []
-    tables = _tables(run, ablation_folder)
+    metrics = run.metrics
+    lists = _ranked_lists(run, queries, top_k)
+    log = read_json_lines(run.folder / "log.jsonl")
+    tables = [] if ablation_folder is None else _ablation_tables(run, ablation_folder)
     page = render_page(
         TEMPLATE,
         run=run,
-        metrics=run.metrics,
-        figures=HEADINGS,
-        scores=[row for one in (run, *others) for row in _score_rows(one, named=bool(others))],
-        counts=list(dict.fromkeys(counted(scores) for scores in run.metrics["scores"].values())),
+        metrics=metrics,
+        headings=HEADINGS,
+        scores=[row for one in (run, *others) for row in _score_rows(one, with_run_name=bool(others))],
+        counts=list(dict.fromkeys(describe_counts(scores) for scores in metrics["scores"].values())),
         detector=detector_summary(detector_folder, run.parts),
-        curves=_curves(run.folder),
-        tables=[(table, shown_chart(table)) for table in tables],
+        curves={"loss": loss_curve(log), "validation": validation_curve(log)},
+        tables=[(table, None if table.chart is None else _data_uri(table.chart, "image/png")) for table in tables],
         parts=part_statistics(run.parts, run.features),
         cameras=parts_by_camera(run.parts, run.features, run.dataset),
-        lists=[shown_list(found, run) for found in lists],
-        list_cameras=sorted({found.camera for found in lists if found.camera >= 0}),
-        groups=list(dict.fromkeys(found.group for found in lists)),
-        heat=heat,
+        lists=[_page_list(run, ranked) for ranked in lists],
+        list_cameras=sorted({ranked.camera for ranked in lists if ranked.camera >= 0}),
+        groups=list(dict.fromkeys(ranked.group for ranked in lists)),
+        heatmaps=_page_heatmaps([run, *others], heatmaps, device) if heatmaps else [],
         top_k=top_k,
-        commands=commands_of(run, others),
-        recipe=json.dumps(run.metrics.get("recipe", {}), indent=2, ensure_ascii=False),
+        commands=reproduction_commands(run, others),
+        recipe=json.dumps(metrics.get("recipe", {}), indent=2, ensure_ascii=False),
         part_cache=json.dumps(run.parts.fingerprint, indent=2, ensure_ascii=False),
     )
     write_atomically(target, page.encode())
     return target
 
 
-def _lists(run: ShownRun, count: int, top_k: int) -> list[RankedList]:
+def render_page(template: Path, **content: Any) -> str:
+    """Return the rendered page of a template, which may include others from its folder.
+
+    Everything is escaped unless the template marks it safe: file names and ids come from data sets.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_escape_untrusted,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template.name).render(**content)
+
+
+def _escape_untrusted(value: Any) -> Any:
+    """Return a plain string with invisible characters escaped; Markup, marked safe, is a subclass and stays."""
+    return escape_invisible(value) if type(value) is str else value
+
+
+def _ranked_lists(run: EvaluatedRun, count: int, top_k: int) -> list[RankedList]:
     return ranked_lists(run.features, run.dataset, run.protocol(), Choice(count), top_k=top_k)
 
 
-def _tables(run: ShownRun, folder: Path | None) -> list[AblationTable]:
-    return [] if folder is None else read_ablation_tables(folder, run.metrics["split"], list(run.dataset.splits))
+def _ablation_tables(run: EvaluatedRun, folder: Path) -> list[AblationTable]:
+    return read_ablation_tables(folder, run.metrics["split"], list(run.dataset.splits))
 
 
-def _score_rows(run: ShownRun, *, named: bool) -> list[dict[str, Any]]:
-    prefix = f"{run.name}: " if named else ""
+def _score_rows(run: EvaluatedRun, *, with_run_name: bool) -> list[dict[str, Any]]:
+    prefix = f"{run.name}: " if with_run_name else ""
     return [
-        {"name": prefix + ROWS.get(name, name), "cells": [percent(scores, figure) for figure in HEADINGS]}
+        {"name": prefix + ROW_NAMES.get(name, name), "cells": [percent(scores, metric) for metric in HEADINGS]}
         for name, scores in run.metrics["scores"].items()
     ]
 
 
-def _curves(folder: Path) -> dict[str, str | None]:
-    log = read_log(folder / "log.jsonl")
-    return {"loss": loss_curve(log), "validation": validation_curve(log)}
+def _page_list(run: EvaluatedRun, ranked: RankedList) -> PageList:
+    query, *images = (_page_image(image) for image in list_thumbnails(run, ranked, height=THUMBNAIL_HEIGHT))
+    strongest = weighted_boxes(run, ranked.query).strongest(STRONGEST_PARTS)
+    return PageList(ranked, query, tuple(zip(ranked.images, images, strict=True)), tuple(strongest))
+
+
+def _page_heatmaps(runs: Sequence[EvaluatedRun], count: int, device: str) -> list[PageHeatmaps]:
+    lists = _ranked_lists(runs[0], count, top_k=1)
+    heatmaps = [run.heatmaps([ranked.query for ranked in lists], device=device) for run in runs]
+    shown = []
+    for ranked in lists:
+        panels = heatmap_panels(ranked.query, runs, heatmaps, height=THUMBNAIL_HEIGHT)
+        groups = tuple(tuple(_page_image(image, caption) for caption, image in group) for group in panels)
+        shown.append(PageHeatmaps(ranked, groups))
+    return shown
+
+
+def _page_image(image: Image.Image, text: str = "") -> PageImage:
+    return PageImage(_data_uri(encode_image(image, "JPEG"), "image/jpeg"), image.width, image.height, text)
+
+
+def _data_uri(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,4 +1,4 @@
-"""What the detector found and what the network looks at: counts and mean attention, part by part."""
+"""How often each part is found and how much attention it gets, over the scored images and by camera."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,101 +10,59 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.images.plots import COLOURS, figure_written_to
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
 from reid.features.file import Features
-from reid.report.evaluated_run import ShownRun
-from reid.report.tiles import attends_to_parts
+from reid.report.evaluated_run import EvaluatedRun, attends_to_parts
+
+MAX_CAMERAS = 24  # readable columns; VERI-Wild has 174 cameras
+ROW_HEIGHT, MARGIN_HEIGHT = 0.3, 1.5  # inches of the chart
+MARK_COLOUR = "#24292f"
 
 
 @dataclass(frozen=True)
 class PartUse:
-    """One part over all images scored: in how many it was among the boxes used, and its mean attention there.
+    """One part: the number of images and boxes with it, and its attention.
 
-    `attention` is the mean weight of its boxes; `equal` what it would be if all boxes of an image shared alike,
-    1 / (boxes in that image); `relative` is their quotient, above 1 where the network prefers the part. All are None
-    where the network does not weigh parts, or never saw this one.
+    `attention` is the mean weight of its boxes; `equal_share` the mean of 1 / (boxes in the image), the weight if all
+    boxes shared alike. Both are None if the network does not weigh parts or never saw this one.
     """
 
     name: str
     images: int
     boxes: int
     attention: float | None = None
-    equal: float | None = None
+    equal_share: float | None = None
 
     @property
-    def relative(self) -> float | None:
-        """attention / equal."""
-        return None if self.attention is None or self.equal is None else self.attention / self.equal
+    def ratio(self) -> float | None:
+        """attention / equal_share, above 1 if the network prefers the part."""
+        return None if self.attention is None or self.equal_share is None else self.attention / self.equal_share
 
 
 @dataclass(frozen=True)
 class PartStatistics:
-    """Counts over the images scored; `depth` boxes of an image are used at most; `uses` has the most frequent first."""
+    """Counts of the scored images by status, at most `top_d` boxes per image, and the parts, most frequent first."""
 
     images: int
     found: int
     empty: int
     failed: int
-    depth: int
+    top_d: int
     boxes_per_image: float
     uses: tuple[PartUse, ...]
 
     @property
     def largest_weight(self) -> float:
-        """The largest mean attention or equal share of a part: the length of a full bar; 1 where there is none."""
+        """The largest attention or equal share of any part, which a full bar stands for; 1 if there is none."""
         return max(
-            (max(use.attention, use.equal or 0.0) for use in self.uses if use.attention is not None), default=1.0
+            (max(use.attention, use.equal_share or 0.0) for use in self.uses if use.attention is not None), default=1.0
         )
-
-
-def part_statistics(parts: PartBoxes, features: Features) -> PartStatistics | None:
-    """Return the statistics over the images of `features`, or None where the part cache holds no boxes at all.
-
-    Raises UserError where an image is not in the part cache.
-    """
-    if not parts.labels.shape[1]:
-        return None
-    rows = parts.rows(features.names)
-    weighed, depth = attends_to_parts(parts, features), depth_used(parts, features)
-    labels, status = parts.labels[rows, :depth], parts.status[rows]
-    weights = features.attention if weighed else None
-    uses = [_use(name, labels == label, labels >= 0, weights) for label, name in enumerate(parts.part_names)]
-    return PartStatistics(
-        images=len(rows),
-        found=int((status == STATUS_FOUND).sum()),
-        empty=int((status == STATUS_EMPTY).sum()),
-        failed=int((status == STATUS_FAILED).sum()),
-        depth=depth,
-        boxes_per_image=float((labels >= 0).sum(axis=1).mean()),
-        uses=tuple(sorted(uses, key=lambda use: -use.images)),
-    )
-
-
-def depth_used(parts: PartBoxes, features: Features) -> int:
-    """Return how many boxes of an image are used at most: those that the network weighs, else all in the cache."""
-    return features.attention.shape[1] if attends_to_parts(parts, features) else parts.labels.shape[1]
-
-
-def _use(
-    name: str,
-    is_part: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    present: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None,
-) -> PartUse:
-    images, boxes = int(is_part.any(axis=1).sum()), int(is_part.sum())
-    if weights is None or not boxes:
-        return PartUse(name, images, boxes)
-    equal = np.broadcast_to(1 / np.maximum(present.sum(axis=1, keepdims=True), 1), is_part.shape)
-    return PartUse(name, images, boxes, float(weights[is_part].mean(dtype=np.float64)), float(equal[is_part].mean()))
-
-
-MOST_CAMERAS = 24  # columns that can be read; VERI-Wild has 174
 
 
 @dataclass(frozen=True, eq=False)
 class PartsByCamera:
-    """Boxes of P parts in the images of C cameras, in the order of their numbers.
+    """Boxes of P parts, most frequent first, in the images of C cameras, by number.
 
-    `mean` (P, C) is the number of boxes of a part in an image, on the mean; `images` (C,) counts the camera's images;
-    `left_out` the cameras that are not among these, for they have the fewest images. The most frequent part is first.
+    `mean` (P, C) is the mean number of boxes per image; `images` (C,) counts the images; `left_out` counts the other
+    cameras, which have fewer images.
     """
 
     parts: tuple[str, ...]
@@ -115,29 +73,52 @@ class PartsByCamera:
 
     @property
     def total(self) -> list[float]:
-        """Boxes of any part in an image, by camera."""
+        """Mean number of boxes of all parts per image, by camera."""
         return [float(value) for value in self.mean.sum(axis=0)]
 
     @property
     def largest(self) -> float:
-        """The largest mean of a part, 1 where there is no box at all."""
+        """The largest mean of a part, 1 if there is no box at all."""
         return float(self.mean.max(initial=0.0)) or 1.0
 
 
-def parts_by_camera(
-    parts: PartBoxes, features: Features, dataset: Dataset, *, most: int = MOST_CAMERAS
-) -> PartsByCamera | None:
-    """Return the counts over the images of `features`; None where the cache holds no boxes or no camera is known.
+def part_statistics(parts: PartBoxes, features: Features) -> PartStatistics | None:
+    """Return the statistics over the images of `features`, None if the part cache has no boxes (K = 0).
 
-    Raises UserError where an image is not in the part cache.
+    Raises UserError if the part cache lacks an image.
+    """
+    if not parts.labels.shape[1]:
+        return None
+    rows = parts.rows(features.names)
+    top_d = used_boxes(parts, features)
+    labels, status = parts.labels[rows, :top_d], parts.status[rows]
+    weights = features.attention if attends_to_parts(parts, features) else None
+    uses = [_part_use(name, labels == label, labels >= 0, weights) for label, name in enumerate(parts.part_names)]
+    return PartStatistics(
+        images=len(rows),
+        found=int((status == STATUS_FOUND).sum()),
+        empty=int((status == STATUS_EMPTY).sum()),
+        failed=int((status == STATUS_FAILED).sum()),
+        top_d=top_d,
+        boxes_per_image=float((labels >= 0).sum(axis=1).mean()),
+        uses=tuple(sorted(uses, key=lambda use: -use.images)),
+    )
+
+
+def parts_by_camera(
+    parts: PartBoxes, features: Features, dataset: Dataset, *, max_cameras: int = MAX_CAMERAS
+) -> PartsByCamera | None:
+    """Return the counts over the images of `features`; None if the cache has no boxes or no camera is known.
+
+    Raises UserError if the part cache lacks an image.
     """
     camera_of = dict(zip(dataset.table["name"], dataset.table["camera_id"], strict=True))
     camera = np.array([camera_of[name] for name in features.names], dtype=np.int64)
     if not parts.labels.shape[1] or not (camera >= 0).any():
         return None
-    labels = parts.labels[parts.rows(features.names), : depth_used(parts, features)]
+    labels = parts.labels[parts.rows(features.names), : used_boxes(parts, features)]
     numbers, counts = np.unique(camera[camera >= 0], return_counts=True)
-    kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+    kept = np.sort(np.argsort(-counts, kind="stable")[:max_cameras])
     used = [label for label in range(len(parts.part_names)) if (labels == label).any()]
     used.sort(key=lambda label: -int((labels == label).any(axis=1).sum()))
     mean = [
@@ -152,33 +133,33 @@ def parts_by_camera(
     )
 
 
-HEIGHT_AROUND, HEIGHT_OF_A_PART = 1.5, 0.3  # inches
-EQUAL = "#24292f"
+def used_boxes(parts: PartBoxes, features: Features) -> int:
+    """Return the number of boxes used per image: those the network weighs, otherwise all in the cache."""
+    return features.attention.shape[1] if attends_to_parts(parts, features) else parts.labels.shape[1]
 
 
-def write_attention_chart(run: ShownRun, path: Path) -> Path | None:
-    """Write a PNG of a bar a part, the most preferred first, and return it; None where no parts are weighed.
+def write_attention_chart(run: EvaluatedRun, path: Path) -> Path | None:
+    """Write a PNG with one bar per part, highest preference first, and return its path; None without part attention.
 
-    A bar is the mean attention of the part's boxes; the mark is what they would get if all boxes of an image got the
-    same. Raises UserError where the file cannot be written.
+    A bar is the mean attention of the part's boxes, its mark the equal share. Raises UserError if the file cannot be
+    written.
     """
-    found = part_statistics(run.parts, run.features) if run.weighs_parts else None
-    uses = [use for use in found.uses if use.attention is not None] if found else []
+    statistics = part_statistics(run.parts, run.features) if run.attends_to_parts else None
+    uses = [use for use in statistics.uses if use.attention is not None] if statistics else []
     if not uses:
         return None
-    uses.sort(key=lambda use: use.relative or 0.0, reverse=True)
-    places = range(len(uses))
-    with figure_written_to(path, 8.0, HEIGHT_AROUND + HEIGHT_OF_A_PART * len(uses)) as figure:
+    uses.sort(key=lambda use: use.ratio or 0.0, reverse=True)
+    rows = range(len(uses))
+    with figure_written_to(path, 8.0, MARGIN_HEIGHT + ROW_HEIGHT * len(uses)) as figure:
         axes = figure.subplots()
-        axes.barh(places, [use.attention for use in uses], color=COLOURS[0], label="mean attention of a box")
-        for place, use in zip(places, uses, strict=True):
-            end = max(use.attention or 0.0, use.equal or 0.0)
-            axes.text(1.02 * end, place, f"{use.attention:.3f} ({use.images:,})", va="center", fontsize=8)
-        axes.plot(
-            [use.equal for use in uses], places, "|", color=EQUAL, markersize=12, label="if all boxes got the same"
-        )
+        axes.barh(rows, [use.attention for use in uses], color=COLOURS[0], label="mean attention of a box")
+        for row, use in zip(rows, uses, strict=True):
+            end = max(use.attention or 0.0, use.equal_share or 0.0)
+            axes.text(1.02 * end, row, f"{use.attention:.3f} ({use.images:,})", va="center", fontsize=8)
+        shares = [use.equal_share for use in uses]
+        axes.plot(shares, rows, "|", color=MARK_COLOUR, markersize=12, label="equal share of all boxes")
         # a dollar sign would start a formula
-        axes.set_yticks(places, [use.name.replace("$", r"\$") for use in uses], fontsize=9)
+        axes.set_yticks(rows, [use.name.replace("$", r"\$") for use in uses], fontsize=9)
         axes.invert_yaxis()
         axes.margins(x=0.2)
         axes.set_axisbelow(True)
@@ -186,3 +167,13 @@ def write_attention_chart(run: ShownRun, path: Path) -> Path | None:
         axes.set_xlabel("attention (in brackets: images with the part)")
         axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     return path
+
+
+def _part_use(
+    name: str, is_part: NDArray[np.bool_], present: NDArray[np.bool_], weights: NDArray[np.float32] | None
+) -> PartUse:
+    images, boxes = int(is_part.any(axis=1).sum()), int(is_part.sum())
+    if weights is None or not boxes:
+        return PartUse(name, images, boxes)
+    shares = np.broadcast_to(1 / np.maximum(present.sum(axis=1, keepdims=True), 1), is_part.shape)
+    return PartUse(name, images, boxes, float(weights[is_part].mean(dtype=np.float64)), float(shares[is_part].mean()))

@@ -1,4 +1,4 @@
-"""Tiles: images at one height, framed by right and wrong, with the part boxes that the network weighs."""
+"""Thumbnails: images at one height with a coloured frame, and the part boxes or a heatmap drawn on them."""
 
 import io
 from dataclasses import dataclass
@@ -8,24 +8,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from data_cache.base.errors import UserError
-from data_cache.datasets.dataset import Dataset
 from data_cache.images.drawing import Mark, draw_keys
 from data_cache.images.loading import load_image
-from data_cache.parts.cache import PartBoxes
-from reid.features.file import Features
+from reid.report.evaluated_run import EvaluatedRun
+from reid.report.heatmaps import FloatMap, overlay
 from reid.retrieval.ranked_lists import RankedList
 
 RIGHT, WRONG, QUERY = (31, 136, 61), (207, 34, 46), (110, 118, 129)
-PART = (255, 200, 0)
-WIDEST = 2.5  # of the height; wider images are made smaller
+BOX_COLOUR = (255, 200, 0)
+MAX_ASPECT = 2.5  # width / height; wider images are scaled down
 FRAME = 4
-GROUND = (24, 24, 24)  # above and below an image that is wider
+BACKGROUND = (24, 24, 24)  # above and below a scaled-down image
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class WeighedBoxes:
-    """Part boxes of an image, xyxy in its pixels, (M, 4), attention and name of each, (M,), and the image's size."""
+class WeightedBoxes:
+    """Part boxes of an image, xyxy in its pixels, (M, 4); their attention weights and part names, (M,); image size."""
 
     boxes: NDArray[np.float32]
     weights: NDArray[np.float32]
@@ -33,122 +32,112 @@ class WeighedBoxes:
     parts: tuple[str, ...] = ()
 
     def strongest(self, count: int) -> list[tuple[str, float]]:
-        """Return the parts of the most attention, with their weights, the most first."""
+        """Return the `count` parts with the largest weights, largest first."""
         order = np.argsort(-self.weights, kind="stable")[:count]
-        return [(self.parts[place], float(self.weights[place])) for place in order]
+        return [(self.parts[index], float(self.weights[index])) for index in order]
 
 
-def weighed_boxes(parts: PartBoxes, features: Features, name: str) -> WeighedBoxes:
-    """Return the boxes that the network saw in an image; none where it attends to no parts, or the image has none.
+def weighted_boxes(run: EvaluatedRun, name: str) -> WeightedBoxes:
+    """Return the boxes of an image that the network's attention weighs, if any.
 
-    Raises UserError where the image is missing in either.
+    Raises UserError if the part cache or the features lack the image.
     """
-    row, place = int(parts.rows([name])[0]), int(features.rows([name])[0])
-    weights = features.attention[place]
-    depth = len(weights) if attends_to_parts(parts, features) else 0
-    present = parts.labels[row, :depth] >= 0
+    parts = run.parts
+    row, feature_row = int(parts.rows([name])[0]), int(run.features.rows([name])[0])
+    weights = run.features.attention[feature_row]
+    top_d = len(weights) if run.attends_to_parts else 0
+    present = parts.labels[row, :top_d] >= 0
     width, height = parts.image_size[row].tolist()
-    names = tuple(parts.part_names[label] for label in parts.labels[row, :depth][present])
-    return WeighedBoxes(parts.boxes[row, :depth][present], weights[:depth][present], (width, height), names)
+    names = tuple(parts.part_names[label] for label in parts.labels[row, :top_d][present])
+    return WeightedBoxes(parts.boxes[row, :top_d][present], weights[:top_d][present], (width, height), names)
 
 
-def attends_to_parts(parts: PartBoxes, features: Features) -> bool:
-    """Whether the attention is over the part boxes: a grid's cells are more than the boxes, a baseline has none."""
-    return 0 < features.attention.shape[1] <= parts.labels.shape[1]
+def list_thumbnails(
+    run: EvaluatedRun, ranked: RankedList, *, height: int, show_weights: bool = False
+) -> list[Image.Image]:
+    """Return the thumbnails of a ranked list, the query first. Raises UserError as `image_thumbnail`."""
+    return [
+        image_thumbnail(run, name, frame, height=height, show_weights=show_weights)
+        for name, frame in frame_colours(ranked)
+    ]
 
 
-def tile(
-    image: NDArray[np.uint8], boxes: WeighedBoxes, frame: Colour, *, height: int = 180, keyed: bool = False
+def image_thumbnail(
+    run: EvaluatedRun, name: str, frame: Colour, *, height: int, show_weights: bool = False
 ) -> Image.Image:
-    """Return an image (H, W, 3) at `height` pixels with its boxes and a frame; more attention is a stronger line.
+    """Return the thumbnail of an image with its weighted part boxes. Raises UserError if it cannot be drawn."""
+    try:
+        pixels = load_image(run.dataset.path(name))
+        return draw_thumbnail(pixels, weighted_boxes(run, name), frame, height=height, show_weights=show_weights)
+    except UserError as error:
+        raise UserError(f"{name}: cannot be drawn: {error}") from error
 
-    `keyed` puts the attention, in percent, beside each box. Raises UserError where the boxes are of an image of another
-    size.
+
+def heatmap_thumbnail(run: EvaluatedRun, name: str, heatmap: FloatMap, frame: Colour, *, height: int) -> Image.Image:
+    """Return the thumbnail of an image under a heatmap (h, w) in [0, 1]."""
+    picture, _ = resize_to_height(load_image(run.dataset.path(name)), height)
+    return add_frame(overlay(picture, heatmap), frame, height)
+
+
+def draw_thumbnail(
+    image: NDArray[np.uint8], boxes: WeightedBoxes, frame: Colour, *, height: int, show_weights: bool = False
+) -> Image.Image:
+    """Return an image (H, W, 3) at `height` pixels, framed, with its boxes: larger weights have stronger lines.
+
+    `show_weights` writes the weight in percent beside each box. Raises UserError if the image has changed its size
+    since its parts were detected.
     """
     if len(boxes.boxes) and image.shape[1::-1] != boxes.image_size:
         raise UserError(
             f"the image is {image.shape[1::-1]} now and was {boxes.image_size} when its parts were detected; "
             "run `python cli.py detect` again"
         )
-    picture, scale = at_height(image, height)
-    drawn = _with_boxes(picture, boxes.boxes * np.float32(scale), boxes.weights)
-    return framed(_with_keys(drawn, boxes, scale) if keyed else drawn, frame, height)
+    picture, scale = resize_to_height(image, height)
+    picture = _draw_boxes(picture, boxes.boxes * np.float32(scale), boxes.weights)
+    return add_frame(_draw_weights(picture, boxes, scale) if show_weights else picture, frame, height)
 
 
-def at_height(image: NDArray[np.uint8], height: int) -> tuple[Image.Image, float]:
-    """Return an image (H, W, 3) that many pixels high, and its scale; one that would be too wide is made smaller."""
+def resize_to_height(image: NDArray[np.uint8], height: int) -> tuple[Image.Image, float]:
+    """Return an image (H, W, 3) resized to `height`, and the scale; wide images are scaled further to MAX_ASPECT."""
     picture = Image.fromarray(image)
-    scale = min(height / picture.height, WIDEST * height / picture.width)
+    scale = min(height / picture.height, MAX_ASPECT * height / picture.width)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.LANCZOS), scale
 
 
-def framed(picture: Image.Image, frame: Colour, height: int) -> Image.Image:
-    """Return a picture in a frame whose inside is `height` pixels high."""
-    whole = Image.new("RGB", (picture.width + 2 * FRAME, height + 2 * FRAME), frame)
-    whole.paste(GROUND, (FRAME, FRAME, FRAME + picture.width, FRAME + height))
-    whole.paste(picture, (FRAME, FRAME + (height - picture.height) // 2))
-    return whole
+def add_frame(picture: Image.Image, frame: Colour, height: int) -> Image.Image:
+    """Return a picture in a frame with an inner height of `height` pixels."""
+    framed = Image.new("RGB", (picture.width + 2 * FRAME, height + 2 * FRAME), frame)
+    framed.paste(BACKGROUND, (FRAME, FRAME, FRAME + picture.width, FRAME + height))
+    framed.paste(picture, (FRAME, FRAME + (height - picture.height) // 2))
+    return framed
 
 
-def _with_boxes(picture: Image.Image, boxes: NDArray[np.float32], weights: NDArray[np.float32]) -> Image.Image:
-    layer = Image.new("RGBA", picture.size)
-    draw = ImageDraw.Draw(layer)
-    strongest = max(float(weights.max(initial=0.0)), 1e-9)
-    for index in np.argsort(weights, kind="stable"):  # the strongest is drawn last, on top
-        share = float(weights[index]) / strongest
-        corners = boxes[index].tolist()
-        draw.rectangle(corners, outline=(0, 0, 0, round(60 + 120 * share)), width=round(1 + 2 * share) + 1)
-        draw.rectangle(corners, outline=(*PART, round(90 + 165 * share)), width=round(1 + 2 * share))
-    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+def frame_colours(ranked: RankedList) -> list[tuple[str, Colour]]:
+    """Return the image names of a ranked list with their frame colours: query grey, right green, wrong red."""
+    return [(ranked.query, QUERY), *((image.name, RIGHT if image.right else WRONG) for image in ranked.images)]
 
 
-def _with_keys(picture: Image.Image, boxes: WeighedBoxes, scale: float) -> Image.Image:
-    order = np.argsort(-boxes.weights, kind="stable")
-    marks = [Mark(tuple(boxes.boxes[row].tolist()), PART, f"{100 * boxes.weights[row]:.0f}") for row in order]
-    return draw_keys(picture, marks, scale)
-
-
-def frames_of(found: RankedList) -> list[tuple[str, Colour]]:
-    """Return the images of a list with their frames: the query grey, then green where right and red where wrong."""
-    return [(found.query, QUERY), *((image.name, RIGHT if image.right else WRONG) for image in found.images)]
-
-
-def tiles_of(
-    found: RankedList,
-    dataset: Dataset,
-    parts: PartBoxes,
-    features: Features,
-    *,
-    height: int = 180,
-    keyed: bool = False,
-) -> list[Image.Image]:
-    """Return the tiles of a list, the query's first; see `tile`. Raises UserError naming the image without one."""
-    return [
-        tile_of(name, frame, dataset, parts, features, height=height, keyed=keyed) for name, frame in frames_of(found)
-    ]
-
-
-def tile_of(
-    name: str,
-    frame: Colour,
-    dataset: Dataset,
-    parts: PartBoxes,
-    features: Features,
-    *,
-    height: int = 180,
-    keyed: bool = False,
-) -> Image.Image:
-    """Return the tile of an image with the boxes that the network saw. Raises UserError naming the image."""
-    try:
-        pixels = load_image(dataset.path(name))
-        return tile(pixels, weighed_boxes(parts, features, name), frame, height=height, keyed=keyed)
-    except UserError as error:
-        raise UserError(f"{name}: no picture of it can be made: {error}") from error
-
-
-def encode(picture: Image.Image, kind: str) -> bytes:
-    """Return a picture as PNG or JPEG bytes."""
+def encode_image(picture: Image.Image, kind: str) -> bytes:
+    """Return a picture as "PNG" or "JPEG" bytes."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **({"quality": 82} if kind == "JPEG" else {"optimize": True}))
     return buffer.getvalue()
+
+
+def _draw_boxes(picture: Image.Image, boxes: NDArray[np.float32], weights: NDArray[np.float32]) -> Image.Image:
+    layer = Image.new("RGBA", picture.size)
+    draw = ImageDraw.Draw(layer)
+    strongest = max(float(weights.max(initial=0.0)), 1e-9)
+    for index in np.argsort(weights, kind="stable"):  # the strongest last, on top
+        share = float(weights[index]) / strongest
+        corners = boxes[index].tolist()
+        draw.rectangle(corners, outline=(0, 0, 0, round(60 + 120 * share)), width=round(1 + 2 * share) + 1)
+        draw.rectangle(corners, outline=(*BOX_COLOUR, round(90 + 165 * share)), width=round(1 + 2 * share))
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+def _draw_weights(picture: Image.Image, boxes: WeightedBoxes, scale: float) -> Image.Image:
+    order = np.argsort(-boxes.weights, kind="stable")
+    marks = [Mark(tuple(boxes.boxes[row].tolist()), BOX_COLOUR, f"{100 * boxes.weights[row]:.0f}") for row in order]
+    return draw_keys(picture, marks, scale)

@@ -1,1 +1,1 @@
-"""Pages parsed, or opened in headless Chromium."""
+"""HTML pages parsed, or opened in headless Chromium."""

@@ -1,4 +1,4 @@
-"""A page in a headless Chromium: what a script that is put into it finds there."""
+"""Scripts run on a page in headless Chromium."""
 
 import html
 import json
@@ -25,12 +25,12 @@ OPTIONS = (
 PROBE = """
 <script>
 addEventListener("load", () => {{
-  const answer = document.createElement("pre");
-  answer.id = "answer";
-  let found;
-  try {{ found = (() => {{ {script} }})(); }} catch (error) {{ found = "failed: " + error; }}
-  answer.textContent = JSON.stringify({{ found, errors }});
-  document.body.append(answer);
+  const output = document.createElement("pre");
+  output.id = "output";
+  let result;
+  try {{ result = (() => {{ {script} }})(); }} catch (error) {{ result = "failed: " + error; }}
+  output.textContent = JSON.stringify({{ result, errors }});
+  document.body.append(output);
 }});
 </script>
 """
@@ -41,28 +41,28 @@ for (const kind of ["error", "unhandledrejection", "securitypolicyviolation"])
   addEventListener(kind, event => errors.push(kind + ": " + (event.message || event.reason || event.blockedURI)), true);
 </script>
 """
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here to open the page in")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
 
 
-def ask(page: str, script: str, folder: Path, *options: str) -> tuple[Any, list[str]]:
-    """Return what `script`, the body of a function, gives on a page when it has loaded, and the errors until then."""
+def run_in_browser(page: str, script: str, folder: Path, *options: str) -> tuple[Any, list[str]]:
+    """Return the result of `script`, the body of a function, on the loaded page, and the errors until then."""
     probed = page.replace("<head>", "<head>" + LISTEN, 1).replace("</body>", PROBE.format(script=script) + "</body>", 1)
     path = folder / "probed.html"
     path.write_text(probed, encoding="utf-8")
     with TemporaryDirectory() as profile:
-        shown = subprocess.run(
+        process = subprocess.run(
             [str(BROWSER), *OPTIONS, f"--user-data-dir={profile}", *options, "--dump-dom", path.as_uri()],
             capture_output=True,
             text=True,
             check=True,
             timeout=120,
         )
-    answer = shown.stdout.rpartition('<pre id="answer">')[2].partition("</pre>")[0]
-    told = json.loads(html.unescape(answer))
-    return told["found"], told["errors"]
+    output = process.stdout.rpartition('<pre id="output">')[2].partition("</pre>")[0]
+    values = json.loads(html.unescape(output))
+    return values["result"], values["errors"]
 
 
 def in_frame(page: str, width: int) -> str:
-    """Return a page that holds another in a frame of that width: a window cannot be as narrow as a phone."""
+    """Return a page with another in a frame of that width: a window cannot be as narrow as a phone."""
     frame = f'<iframe width="{width}" height="800" style="border:0" srcdoc="{html.escape(page)}"></iframe>'
     return f"<!DOCTYPE html><html><head><title>frame</title></head><body>{frame}</body></html>"

@@ -1,4 +1,4 @@
-"""An HTML page taken apart: its tags, its text, and whether every element is closed in its turn."""
+"""A parsed HTML page: its tags and text, checked for proper nesting."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ VOID = {"meta", "link", "img", "input", "br"}
 
 
 class Page(HTMLParser):
-    """Collects tags and text, and checks that every element is closed in its turn."""
+    """Tags and text of a page; asserts that elements are properly nested."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -37,5 +37,5 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
     def attributes(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of every such element, in order."""
+        """Return the attributes of every element with this tag, in order."""
         return [attributes for other, attributes in self.tags if other == tag]

@@ -1,4 +1,4 @@
-"""Runs of an ablation that nobody trained: the files that a finished, stopped or unscored one leaves."""
+"""Ablation runs without training: the files that a finished, interrupted or unscored run leaves."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import torch
 
 from data_cache.base.files import append_json_line, sha256_of_names, write_json
 from data_cache.base.tensors import read_entry, save_tensors
-from helpers.places.reid import Place as Commands
+from helpers.places.reid import Place
 from helpers.toy.vehicles import Toy
-from reid.ablation import files as table_files
-from reid.ablation.place import Place
-from reid.ablation.plan import Plan, Run, planned
-from reid.ablation.tables import sheets_for
-from reid.recipes import ATTENTIONS
+from reid.ablation import table_files
+from reid.ablation.plan import Plan, Run, plan_runs
+from reid.ablation.tables import select_tables
+from reid.ablation.workspace import Workspace
+from reid.retrieval.metrics import METRIC_NAMES
 from reid.training import log as training_log
 
 OPTIONS = (
@@ -26,46 +26,44 @@ OPTIONS = (
     "image_size=64",
 )
 SETTINGS = [word for option in (*OPTIONS, "parts=2", "warmup_epochs=1") for word in ("--set", option)]
-ONE = ("--recipe", "small", *SETTINGS, "--set", "features=32", "--set", "epochs=1", "--seeds", "1")
-BASELINE, GRID = "baseline_features=32", "grid_features=32"  # names tell what rows could choose too
+ONE_EPOCH = ("--recipe", "small", *SETTINGS, "--set", "features=32", "--set", "epochs=1", "--seeds", "1")
+BASELINE, GRID = "baseline_features=32", "grid_features=32"
 SETTING = "_features=32_parts=2"
 WITHOUT_PAM, PGAN = f"pgan_no_pam{SETTING}", f"pgan{SETTING}"
 TABLE = f"table-3{SETTING}.md"
-FIGURES = ("mAP", "cmc1", "cmc5", "cmc10", "mINP")
 
 
-def toy_place(toy: Toy, runs: Path, split: str = "test") -> Place:
-    """Return the place of runs on the toy set, whose part cache must lie below `runs`."""
-    return Place(toy.dataset, runs, None, split)
+def toy_workspace(toy: Toy, runs: Path, split: str = "test") -> Workspace:
+    """Return the workspace of runs on the toy set, whose part cache must be in `runs`."""
+    return Workspace(toy.dataset, runs, None, split)
 
 
 def toy_plan(*tables: str, figures: tuple[str, ...] = (), seeds: int = 1) -> Plan:
-    """Return a plan for the toy set; its options leave alone what tables 1 and 2 and the figure differ in."""
-    sheets = [one.without(("truth", "rarest"), "no truth") for one in sheets_for(tables, figures, "folder")]
-    return planned(sheets, "small", [*OPTIONS, *([] if "5" in tables else ["parts=2"])], range(seeds))
+    """Return a plan for the toy set, without rows on true boxes."""
+    selected = [table.without(("truth", "rarest"), "no truth") for table in select_tables(tables, figures, "folder")]
+    return plan_runs(selected, "small", [*OPTIONS, *([] if "5" in tables else ["parts=2"])], range(seeds))
 
 
 def write_run(
-    place: Place,
+    workspace: Workspace,
     toy: Toy,
     run: Run,
     *,
     epoch: int = 3,
     best: int = 2,
     scores: dict[str, float] | None = None,
-    **other: Any,
+    **metadata: Any,
 ) -> Path:
-    """Write what a run leaves that has come to `epoch`, and its metrics where `scores` are given; return its folder.
+    """Write the files of a run after `epoch`, and metrics.json if there are `scores`; return its folder.
 
-    The images are those of the toy's train split, all of them, each once an epoch: 32.
+    Every epoch trains once on each of the toy's 32 training images.
     """
-    folder = place.folder / run.folder
+    folder = workspace.folder / run.folder
     train = toy.dataset.table[toy.dataset.table["split"] == "train"].sort_values("name")
-    looks = run.recipe.attention in (ATTENTIONS["pgan"], ATTENTIONS["pgan_no_pam"]) and run.recipe.parts
-    parts: dict[str, Any] = dict(toy.parts.fingerprint) if looks else {}
-    if looks and run.boxes == "random":
+    parts: dict[str, Any] = dict(toy.parts.fingerprint) if run.recipe.uses_parts else {}
+    if run.recipe.uses_parts and run.boxes == "random":
         parts["control"] = {"boxes": "random", "seed": run.recipe.seed}
-    if looks and run.boxes == "shifted":
+    if run.recipe.uses_parts and run.boxes == "shifted":
         parts["control"] = {"boxes": "shifted", "by": 0.25}
     metadata = {
         "kind": "re-identification",
@@ -73,21 +71,22 @@ def write_run(
         "dataset": "folder",
         "images": sha256_of_names(train[["name", "vehicle_id"]].to_numpy().tolist()),
         "parts": parts,
-        **other,
+        **metadata,
     }
     for name, number in (("last", epoch), ("best", best)):
         save_tensors(folder / f"{name}.safetensors", {"none": torch.zeros(1)}, {**metadata, "epoch": number})
     for number in range(epoch):
-        append_json_line(folder / "log.jsonl", {"epoch": number + 1, "images_per_second": 8.0})  # 4 s an epoch
+        append_json_line(folder / "log.jsonl", {"epoch": number + 1, "images_per_second": 8.0})  # 4 s per epoch
     if scores is not None:
-        write_json(folder / place.split / "metrics.json", metrics(metadata, folder / "best.safetensors", best, scores))
+        metrics = make_metrics(metadata, folder / "best.safetensors", best, scores)
+        write_json(folder / workspace.split / "metrics.json", metrics)
     return folder
 
 
-def metrics(metadata: dict[str, Any], checkpoint: Path, epoch: int, scores: dict[str, float]) -> dict[str, Any]:
-    """Return what `evaluate` writes; the figures that are not given are 0.5."""
+def make_metrics(metadata: dict[str, Any], checkpoint: Path, epoch: int, scores: dict[str, float]) -> dict[str, Any]:
+    """Return a metrics.json as `evaluate` writes it; metrics not in `scores` are 0.5."""
     counts = {"split": "test", "queries": 4, "queries_without_match": 0, "gallery": 12, "trials": 1, "seed": None}
-    trained = {**dict.fromkeys(FIGURES, 0.5), **scores, "deviation": None, "precision": "step", **counts}
+    trained = {**dict.fromkeys(METRIC_NAMES, 0.5), **scores, "deviation": None, "precision": "step", **counts}
     return {
         "dataset": "folder",
         "split": "test",
@@ -102,16 +101,17 @@ def metrics(metadata: dict[str, Any], checkpoint: Path, epoch: int, scores: dict
 
 
 def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a training and an ablation draw no pictures, which takes longer on the toy than all else."""
+    """Replace the charts of trainings and ablations, which take longest on the toy set, by empty files."""
     monkeypatch.setattr(training_log, "draw_curves", lambda *_: None)
     monkeypatch.setattr(table_files, "draw_results", lambda results, path: path.touch())
 
 
-def folder_of(place: Commands) -> Path:
+def ablation_folder_of(place: Place) -> Path:
     return place.runs / "folder" / "ablation"
 
 
-def written(place: Commands) -> dict[str, int]:
-    """When each checkpoint and each metrics.json was written, in nanoseconds."""
-    files = [*folder_of(place).glob("*/*.safetensors"), *folder_of(place).glob("*/*/metrics.json")]
-    return {str(path.relative_to(folder_of(place))): path.stat().st_mtime_ns for path in files}
+def write_times(place: Place) -> dict[str, int]:
+    """Return when each checkpoint and metrics.json was written, in nanoseconds, by its path in the folder."""
+    folder = ablation_folder_of(place)
+    files = [*folder.glob("*/*.safetensors"), *folder.glob("*/*/metrics.json")]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}

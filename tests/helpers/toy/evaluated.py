@@ -1,4 +1,4 @@
-"""An evaluated run to be shown, without a network: five vehicles by three cameras, with names that mean harm."""
+"""An evaluated run without a network: five vehicles by three cameras, with hostile names and ids."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,16 @@ from PIL import Image
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import PartBoxes
 from reid.features.file import Features
-from reid.report.evaluated_run import ShownRun
-from reid.retrieval.scores import score
+from reid.report.evaluated_run import EvaluatedRun
+from reid.report.heatmaps import Heatmaps
+from reid.retrieval.scoring import Scoring
 
 HOSTILE = "<script>alert('x')</script>\"&"
 SIZE = (50, 30)
 
 
-def shown_run(root: Path, *, cameras: bool = True, name: str = "pgan_small", noise: int = 0) -> ShownRun:
-    """Write the pictures below `root`, and return a finished run on them in `root`/NAME; `noise` seeds its features."""
+def make_evaluated_run(root: Path, *, cameras: bool = True, name: str = "pgan_small", noise: int = 0) -> EvaluatedRun:
+    """Write the images into `root` and return a run on them in `root`/NAME; `noise` seeds its features."""
     lines = ["name,vehicle_id,camera_id,split"]
     for vehicle in range(5):
         label = HOSTILE.replace('"', '""') if vehicle == 0 else f"car {vehicle}"
@@ -29,8 +30,8 @@ def shown_run(root: Path, *, cameras: bool = True, name: str = "pgan_small", noi
     (root / "images.csv").write_text("\n".join(lines))
     dataset = load_dataset("folder", root)
     names = tuple(dataset.names())
-    features = some_features(names, noise)
-    scores = score(features, dataset, "test").to_dict()
+    features = make_features(names, noise)
+    scores = Scoring().score({"trained": features}, dataset, "test", device="cpu").scores["trained"].to_dict()
     metrics: dict[str, Any] = {
         "dataset": "folder",
         "split": "test",
@@ -38,17 +39,18 @@ def shown_run(root: Path, *, cameras: bool = True, name: str = "pgan_small", noi
         "recipe": {"trunk": "resnet18", "note": HOSTILE},
         "recipe_name": name,
         "checkpoint": {"file": "best.safetensors", "sha256": "c0ffee", "epoch": 7},
+        "arguments": {"--dataset": "folder", "--data-root": str(root), "--untrained": True},
         "scores": {"trained": scores, "untrained": scores},
         "versions": {"torch": "2.14.1"},
         "commit": "abc123",
         "device": "CPU",
         "made": "2026-01-02T03:04:05+00:00",
     }
-    return ShownRun(root / name, dataset, metrics, features, some_parts(names))
+    return EvaluatedRun(root / name, dataset, metrics, features, make_wheel_and_mirror(names))
 
 
-def some_features(names: tuple[str, ...], seed: int = 0) -> Features:
-    """Features near their vehicle's, the attention 0.2 and 0.8 everywhere."""
+def make_features(names: tuple[str, ...], seed: int = 0) -> Features:
+    """Return features close to those of the same vehicle, with attention 0.2 and 0.8 in every image."""
     random = np.random.default_rng(seed)
     matrix = np.eye(5)[[int(name[0]) for name in names]] + 0.4 * random.standard_normal((len(names), 5))
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
@@ -56,8 +58,8 @@ def some_features(names: tuple[str, ...], seed: int = 0) -> Features:
     return Features(names, matrix.astype(np.float32), attention, {"weights": "c0ffee"})
 
 
-def some_parts(names: tuple[str, ...]) -> PartBoxes:
-    """The same wheel and mirror in every image."""
+def make_wheel_and_mirror(names: tuple[str, ...]) -> PartBoxes:
+    """Return a part cache with the same wheel and mirror in every image."""
     count = len(names)
     return PartBoxes(
         names=names,
@@ -72,6 +74,12 @@ def some_parts(names: tuple[str, ...]) -> PartBoxes:
     )
 
 
-def with_metrics(run: ShownRun, **changes: Any) -> ShownRun:
-    """The run with other entries in its metrics.json."""
+def with_metrics(run: EvaluatedRun, **changes: Any) -> EvaluatedRun:
+    """Return the run with other entries in its metrics.json."""
     return replace(run, metrics={**run.metrics, **changes})
+
+
+def ramp_heatmaps(run: EvaluatedRun, names: list[str], *, device: str) -> dict[str, Heatmaps]:
+    """Replace `EvaluatedRun.heatmaps`: the same linear ramp for every image."""
+    ramp = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    return {name: Heatmaps(ramp, 1.5 * ramp) for name in names}

@@ -1,4 +1,4 @@
-"""The rows of every table against the paper's, written out by hand; what they train; which runs they share."""
+"""The rows of every table against the paper, written out by hand; their recipes; the runs that they share."""
 
 import doctest
 
@@ -6,24 +6,23 @@ import pytest
 
 from data_cache.base.errors import UserError
 from reid.ablation import plan as plan_module
-from reid.ablation import results as spread
 from reid.ablation.paper import TABLE_3
-from reid.ablation.plan import Plan, planned, run_name
-from reid.ablation.tables import FIGURES, TABLES, Row, Sheet, Variant, sheets_for
+from reid.ablation.plan import Plan, plan_runs, variant_name
+from reid.ablation.tables import FIGURES, TABLES, Row, Table, Variant, select_tables
 from reid.recipes import PRESETS
 
-Printed = tuple[float | None, ...]
+Scores = tuple[float | None, ...]
 ALL_THREE = ("fusion", "global", "part")
 
 # label, run, mAP, Top-1, Top-5: Tables 1, 2, 3 and 5 of arXiv 1909.06023
-TABLE_1: list[tuple[str, str, Printed]] = [
+TABLE_1: list[tuple[str, str, Scores]] = [
     ("baseline", "baseline", (75.7, 95.2, 98.2)),
     ("PGAN, L(f)", "pgan_triplets=fusion", (77.7, 95.9, 98.5)),
     ("PGAN, L(f) + L(g)", "pgan_triplets=fusion,global", (78.0, 95.1, 97.7)),
     ("PGAN, L(f) + L(p)", "pgan_triplets=fusion,part", (78.5, 95.8, 98.3)),
     ("PGAN, L(f) + L(g) + L(p)", "pgan", (79.3, 96.5, 98.3)),
 ]
-TABLE_2: list[tuple[str, str, Printed]] = [
+TABLE_2: list[tuple[str, str, Scores]] = [
     ("grid attention, 2C' = 256", "grid_features=256", (76.1, 95.3, 97.7)),
     ("PGAN without PAM, 2C' = 256", "pgan_no_pam_features=256", (77.9, 95.6, 98.4)),
     ("PGAN, 2C' = 256", "pgan_features=256", (78.6, 95.4, 98.0)),
@@ -31,7 +30,7 @@ TABLE_2: list[tuple[str, str, Printed]] = [
     ("PGAN without PAM, 2C' = 512", "pgan_no_pam", (78.0, 95.5, 98.2)),
     ("PGAN, 2C' = 512", "pgan", (79.3, 96.5, 98.3)),
 ]
-TABLE_5: list[tuple[str, str, Printed]] = [
+TABLE_5: list[tuple[str, str, Scores]] = [
     ("PGAN, D = 0", "pgan_parts=0", (75.2, 94.9, 98.1)),
     ("PGAN, D = 4", "pgan_parts=4", (76.4, 74.4, 97.9)),
     ("PGAN, D = 6", "pgan_parts=6", (78.7, 96.2, 98.0)),
@@ -39,7 +38,7 @@ TABLE_5: list[tuple[str, str, Printed]] = [
     ("PGAN, D = 10", "pgan_parts=10", (79.1, 95.9, 98.2)),
     ("PGAN, D = 16", "pgan_parts=16", (None, None, None)),
 ]
-ORACLE: list[tuple[str, str, Printed]] = [
+ORACLE: list[tuple[str, str, Scores]] = [
     ("baseline", "baseline", (75.7, 95.2, 98.2)),
     ("PGAN, boxes of the detector", "pgan", (79.3, 96.5, 98.3)),
     ("PGAN, boxes of the ground truth, the largest first", "pgan_boxes=truth", (None, None, None)),
@@ -49,13 +48,13 @@ ORACLE: list[tuple[str, str, Printed]] = [
 ]
 METHODS = ["baseline", "grid attention", "PGAN without PAM", "PGAN"]
 PRESETS_OF_TABLE_3 = ["baseline", "grid", "pgan_no_pam", "pgan"]
-TABLE_3_BY_SET: dict[str, list[Printed]] = {
+TABLE_3_BY_SET: dict[str, list[Scores]] = {
     "veri": [(75.7, 95.2, None), (77.0, 95.8, None), (78.0, 95.5, None), (79.3, 96.5, None)],
     "vehicleid": [(None, 77.5, 91.0), (None, 77.1, 91.4), (None, 77.6, 91.8), (None, 77.8, 92.1)],
     "vric": [(None, 76.1, 93.0), (None, 76.7, 93.6), (None, 77.4, 93.1), (None, 78.0, 93.2)],
     "veriwild": [(72.9, 92.9, None), (73.6, 93.9, None), (73.6, 93.8, None), (74.1, 93.8, None)],
 }
-FIGURE_3: list[tuple[str, str, Printed]] = [
+FIGURE_3: list[tuple[str, str, Scores]] = [
     ("baseline, 2C' = 128", "baseline_features=128", (None, None, None)),
     ("PGAN, 2C' = 128", "pgan_features=128", (None, None, None)),
     ("baseline, 2C' = 256", "baseline_features=256", (None, None, None)),
@@ -71,44 +70,44 @@ FIGURE_3: list[tuple[str, str, Printed]] = [
 ]
 
 
-def sheet(table: str, dataset: str = "veri") -> Sheet:
-    (found,) = sheets_for([] if table == "figure" else [table], ["3"] if table == "figure" else [], dataset)
-    return found
+def select(key: str, dataset: str = "veri") -> Table:
+    (table,) = select_tables([] if key == "figure" else [key], ["3"] if key == "figure" else [], dataset)
+    return table
 
 
-def told(row: Row) -> tuple[str, str, Printed]:
-    return row.label, run_name(row.variant, "paper"), (row.printed.mAP, row.printed.top1, row.printed.top5)
+def as_tuple(row: Row) -> tuple[str, str, Scores]:
+    return row.label, variant_name(row.variant, "paper"), (row.paper.mAP, row.paper.top1, row.paper.top5)
 
 
 @pytest.mark.parametrize(
     ("table", "rows"), [("1", TABLE_1), ("2", TABLE_2), ("5", TABLE_5), ("oracle", ORACLE), ("figure", FIGURE_3)]
 )
-def test_rows_are_the_papers(table: str, rows: list[tuple[str, str, Printed]]) -> None:
-    assert [told(row) for row in sheet(table).rows] == rows
+def test_rows_equal_the_paper(table: str, rows: list[tuple[str, str, Scores]]) -> None:
+    assert [as_tuple(row) for row in select(table).rows] == rows
 
 
 @pytest.mark.parametrize("dataset", TABLE_3_BY_SET)
-def test_rows_of_table_3_are_the_papers(dataset: str) -> None:
-    found = [told(row) for row in sheet("3", dataset).rows]
+def test_rows_of_table_3_equal_the_paper(dataset: str) -> None:
+    found = [as_tuple(row) for row in select("3", dataset).rows]
     suffix = "_lambda=1" if dataset == "vehicleid" else ""  # the authors' setting
     runs = [preset + suffix for preset in PRESETS_OF_TABLE_3]
     assert found == list(zip(METHODS, runs, TABLE_3_BY_SET[dataset], strict=True))
-    assert sheet("3", dataset).decides == ("cmc1" if dataset in ("vehicleid", "vric") else "mAP")
+    assert select("3", dataset).metric == ("cmc1" if dataset in ("vehicleid", "vric") else "mAP")
     assert set(TABLE_3) == set(TABLE_3_BY_SET)
 
 
-def test_on_other_data_sets_table_3_shows_what_veri_had() -> None:
-    other = sheet("3", "synthetic")
-    assert [row.printed for row in other.rows] == [row.printed for row in sheet("3", "veri").rows]
-    assert (other.measured_on, sheet("3", "vric").measured_on) == ("VeRi-776", "VRIC")
+def test_on_other_data_sets_table_3_shows_the_scores_on_veri() -> None:
+    other = select("3", "synthetic")
+    assert [row.paper for row in other.rows] == [row.paper for row in select("3", "veri").rows]
+    assert (other.measured_on, select("3", "vric").measured_on) == ("VeRi-776", "VRIC")
 
 
 def plan_of(*tables: str, scale: plan_module.Scale = "paper", seeds: int = 1, overrides: tuple[str, ...] = ()) -> Plan:
     figures = ["3"] if "figure" in tables else []
-    return planned(sheets_for(tables, figures, "veri"), scale, overrides, range(seeds))
+    return plan_runs(select_tables(tables, figures, "veri"), scale, overrides, range(seeds))
 
 
-def test_what_is_trained_is_what_the_name_tells() -> None:
+def test_recipes_match_their_names() -> None:
     recipes = {run.name: run.recipe for run in plan_of("1", "2", "5", "figure").runs}
     assert recipes["pgan"] == PRESETS["pgan"] and recipes["baseline"] == PRESETS["baseline"]
     assert recipes["grid_features=256"] == PRESETS["grid"].model_copy(update={"features": 256})
@@ -119,62 +118,62 @@ def test_what_is_trained_is_what_the_name_tells() -> None:
     assert recipes["pgan"].triplets == ALL_THREE
 
 
-def test_the_small_scale_is_that_of_the_small_presets() -> None:
+def test_the_small_scale_uses_the_small_presets() -> None:
     recipes = {run.name: run.recipe for run in plan_of("3", scale="small").runs}
     assert recipes == {name: PRESETS[f"{name}_small"] for name in PRESETS_OF_TABLE_3}
 
 
-def test_boxes_are_part_of_the_run_not_of_the_recipe() -> None:
+def test_boxes_belong_to_the_run_not_to_the_recipe() -> None:
     runs = {run.name: run for run in plan_of("oracle").runs}
     assert {run.boxes for run in runs.values()} == {"detector", "truth", "rarest", "random", "shifted"}
     assert runs["pgan_boxes=truth"].recipe == runs["pgan"].recipe
 
 
-def test_boxes_of_all_rows_are_those_of_the_rows_that_look_at_parts() -> None:
-    two, five = sheets_for(["2", "5"], [], "synthetic", "rarest")
+def test_boxes_apply_to_all_rows_that_use_parts() -> None:
+    two, five = select_tables(["2", "5"], [], "synthetic", "rarest")
     assert (two.name, two.title) == (
         "table-2-rarest",
         "Table 2: kinds of attention; boxes of the ground truth, the rarest kinds first",
     )
-    named = [[run_name(row.variant, "small") for row in sheet.rows] for sheet in (two, five)]
+    named = [[variant_name(row.variant, "small") for row in table.rows] for table in (two, five)]
     assert named[0] == [name if "grid" in name else f"{name}_boxes=rarest" for _, name, _ in TABLE_2]
     assert named[1] == [name if name.endswith("=0") else f"{name}_boxes=rarest" for _, name, _ in TABLE_5]
-    plain = sheets_for(["2", "5"], [], "synthetic")
-    for sheet, usual in zip((two, five), plain, strict=True):
-        assert [(row.label, row.printed, row.against) for row in sheet.rows] == [
-            (row.label, row.printed, row.against) for row in usual.rows
+    plain = select_tables(["2", "5"], [], "synthetic")
+    for table, usual in zip((two, five), plain, strict=True):
+        assert [(row.label, row.paper, row.reference) for row in table.rows] == [
+            (row.label, row.paper, row.reference) for row in usual.rows
         ]
 
 
-def test_the_rows_of_the_oracle_table_choose_their_boxes_themselves() -> None:
-    with pytest.raises(UserError, match=r"--boxes random: .* table oracle .* leave it out"):
-        sheets_for(["2", "oracle"], [], "synthetic", "random")
+def test_boxes_cannot_be_combined_with_the_oracle_table() -> None:
+    with pytest.raises(UserError, match=r"--boxes random cannot be combined with table oracle"):
+        select_tables(["2", "oracle"], [], "synthetic", "random")
 
 
-def test_a_run_that_several_rows_share_is_planned_once() -> None:
+def test_a_shared_run_is_planned_once() -> None:
     plan = plan_of("1", "2", "3", "5", "oracle", "figure", seeds=2)
     folders = [run.folder for run in plan.runs]
     assert len(folders) == len(set(folders))
     hand = {run for rows in (TABLE_1, TABLE_2, TABLE_5, ORACLE, FIGURE_3) for _, run, _ in rows} | {"pgan_no_pam"}
     assert set(folders) == {f"{name}-seed{seed}" for name in hand for seed in (0, 1)}
-    using = [row for found in plan.sheets for row in found.rows if plan.runs_of(row)[0].name == "pgan"]
+    using = [row for table in plan.tables for row in table.rows if plan.runs_of(row)[0].name == "pgan"]
     assert len(using) == 7  # one in each table, two in the figure
     assert all([run.recipe.seed for run in plan.runs_of(row)] == [0, 1] for row in using)
 
 
-def test_all_rows_come_by_the_first_seed_before_any_by_the_second() -> None:
+def test_all_rows_run_with_the_first_seed_before_the_second() -> None:
     assert [run.title for run in plan_of("3", seeds=2).runs] == [
         f"{name}, seed {seed}" for seed in (0, 1) for name in PRESETS_OF_TABLE_3
     ]
 
 
-def test_overrides_reach_every_run() -> None:
+def test_overrides_apply_to_every_run() -> None:
     plan = plan_of("1", "5", overrides=("epochs=7", "trunk=resnet18"))
     assert {(run.recipe.epochs, run.recipe.trunk) for run in plan.runs} == {(7, "resnet18")}
 
 
-def test_an_override_of_what_rows_of_another_table_choose_is_told_by_the_name() -> None:
-    """So that table 2 with more parts has runs of its own, which it shares with table 5, in the same folder."""
+def test_an_override_that_another_table_varies_is_part_of_the_names() -> None:
+    """Table 2 with 16 parts has its own runs, shared with table 5, in the same folder."""
     more, five = plan_of("2", overrides=("parts=16",)), {run.name: run for run in plan_of("5").runs}
     recipes = {run.name: run.recipe for run in more.runs}
     assert set(recipes) == {
@@ -183,11 +182,11 @@ def test_an_override_of_what_rows_of_another_table_choose_is_told_by_the_name() 
         for size in ("", "_features=256")
     }
     assert recipes["pgan_parts=16"] == five["pgan_parts=16"].recipe
-    assert recipes["grid"] == PRESETS["grid"]  # which looks at no parts
-    assert [more.runs_of(row)[0].name for row in more.sheets[0].rows][-1] == "pgan_parts=16"
-    (sheet,), (usual,) = more.sheets, plan_of("2", overrides=("parts=8", "epochs=7")).sheets
-    assert (sheet.name, sheet.title.split("; ")[-1]) == ("table-2_parts=16", "parts=16")  # so are its files
-    assert usual.name == "table-2" and "; " not in usual.title  # 8 is the preset's; epochs no row chooses
+    assert recipes["grid"] == PRESETS["grid"]  # it does not use parts
+    assert [more.runs_of(row)[0].name for row in more.tables[0].rows][-1] == "pgan_parts=16"
+    (table,), (usual,) = more.tables, plan_of("2", overrides=("parts=8", "epochs=7")).tables
+    assert (table.name, table.title.split("; ")[-1]) == ("table-2_parts=16", "parts=16")
+    assert usual.name == "table-2" and "; " not in usual.title  # 8 is the preset's; no row varies epochs
 
 
 @pytest.mark.parametrize(
@@ -202,41 +201,40 @@ def test_an_override_of_what_rows_of_another_table_choose_is_told_by_the_name() 
         (("1",), "epoch=4", "did you mean epochs?"),
     ],
 )
-def test_an_override_that_rows_would_undo_is_refused(tables: tuple[str, ...], override: str, words: str) -> None:
+def test_an_override_that_the_rows_vary_is_refused(tables: tuple[str, ...], override: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         plan_of(*tables, overrides=(override,))
     assert words in str(caught.value) and override.split("=")[0] in str(caught.value)
 
 
-def test_tables_come_in_the_papers_order_each_once() -> None:
-    found = sheets_for(["oracle", "2", "1", "2"], ["3", "3"], "veri")
-    assert [one.name for one in found] == ["table-1", "table-2", "table-oracle", "figure-3"]
-    assert len(sheets_for(TABLES, FIGURES, "veri")) == len(TABLES) + len(FIGURES)
+def test_tables_are_unique_and_in_the_papers_order() -> None:
+    found = select_tables(["oracle", "2", "1", "2"], ["3", "3"], "veri")
+    assert [table.name for table in found] == ["table-1", "table-2", "table-oracle", "figure-3"]
+    assert len(select_tables(list(TABLES), list(FIGURES), "veri")) == len(TABLES) + len(FIGURES)
 
 
-def test_every_row_is_held_against_another_of_its_sheet() -> None:
-    for one in sheets_for(TABLES, FIGURES, "veri"):
-        assert all(0 <= row.against < len(one.rows) for row in one.rows)
-    references = [sheet("2").rows[row.against].label for row in sheet("2").rows]
+def test_references_are_rows_of_the_same_table() -> None:
+    for table in select_tables(list(TABLES), list(FIGURES), "veri"):
+        assert all(0 <= row.reference < len(table.rows) for row in table.rows)
+    references = [select("2").rows[row.reference].label for row in select("2").rows]
     assert references == [f"grid attention, 2C' = {size}" for size in (256, 256, 256, 512, 512, 512)]
-    figure = sheet("figure")
-    by_label = {row.label: figure.rows[row.against].label for row in figure.rows}
+    figure = select("figure")
+    by_label = {row.label: figure.rows[row.reference].label for row in figure.rows}
     assert by_label["PGAN, 2C' = 1024"] == "baseline, 2C' = 1024"
     assert by_label["PGAN, λ = 4"] == "baseline, 2C' = 512"
 
 
-def test_rows_can_be_left_out_with_a_reason() -> None:
-    less = sheet("oracle").without(("truth", "rarest"), "there is none")
+def test_rows_can_be_left_out_with_a_note() -> None:
+    less = select("oracle").without(("truth", "rarest"), "there is none")
     assert [row.variant.boxes for row in less.rows] == ["detector", "detector", "random", "shifted"]
     assert less.notes[-1] == "there is none"
-    assert sheet("1").without(("truth", "rarest"), "there is none") == sheet("1")
+    assert select("1").without(("truth", "rarest"), "there is none") == select("1")
 
 
-def test_a_name_tells_only_what_differs() -> None:
-    assert run_name(Variant("pgan", {"lambda": 2.0, "parts": 8}), "small") == "pgan"
-    assert run_name(Variant("grid", {"features": 128}, "shifted"), "paper") == "grid_features=128_boxes=shifted"
+def test_a_name_contains_only_what_differs() -> None:
+    assert variant_name(Variant("pgan", {"lambda": 2.0, "parts": 8}), "small") == "pgan"
+    assert variant_name(Variant("grid", {"features": 128}, "shifted"), "paper") == "grid_features=128_boxes=shifted"
 
 
 def test_doctests() -> None:
-    for module in (plan_module, spread):
-        assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(plan_module).failed == 0

@@ -1,4 +1,4 @@
-"""`rank`, `heatmaps` and `report` as typed, on two trained runs: their files, what they print, and every mistake."""
+"""The commands `rank`, `heatmaps` and `report` on two trained runs: files, output, and mistakes."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from data_cache.base.errors import UserError
 from helpers.browser.html_page import Page
 from helpers.places.reid import Place, assert_error
 from helpers.toy.vehicles import Toy, tiny_scale
-from reid.report.picture_grid import picture_name
+from reid.report.image_grid import image_file_name
 from reid.runs import chosen_run
 
 RUNS = ("pgan_small", "grid_small")
@@ -22,7 +22,7 @@ RUNS = ("pgan_small", "grid_small")
 
 @pytest.fixture(scope="module")
 def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Two runs of one epoch, evaluated, one of them in the ablation's folder too."""
+    """Two evaluated runs of one epoch; one is also in the ablation's folder."""
     with tiny_scale():
         place = Place(toy, tmp_path_factory.mktemp("runs"))
         for recipe in RUNS:
@@ -49,14 +49,14 @@ def queries_of(place: Place) -> list[str]:
     return sorted(table["name"][table["split"] == "query"])
 
 
-def test_rank_writes_a_picture_for_each_query_and_prints_its_name(trained: Place) -> None:
+def test_rank_writes_one_file_per_query_and_prints_its_path(trained: Place) -> None:
     files = files_of(typed(trained, "rank", "--recipe", "pgan_small"))
     folder = trained.runs / "folder" / "pgan_small" / "test" / "ranked"
-    assert sorted(files) == sorted(folder / picture_name(name) for name in queries_of(trained))
+    assert sorted(files) == sorted(folder / image_file_name(name) for name in queries_of(trained))
     assert sorted(folder.iterdir()) == sorted(files)
 
 
-def test_comparing_and_heatmaps_make_a_picture_higher(trained: Place) -> None:
+def test_compared_runs_and_heatmaps_make_an_image_higher(trained: Place) -> None:
     name = queries_of(trained)[0]
     heights = []
     for more in ((), ("--compare", "grid_small"), ("--compare", "ablation/grid-seed0", "--heatmaps")):
@@ -65,40 +65,40 @@ def test_comparing_and_heatmaps_make_a_picture_higher(trained: Place) -> None:
     assert heights[1] > 1.7 * heights[0] and heights[2] > 2.5 * heights[1]
 
 
-def test_rank_tells_its_lists_as_json(trained: Place) -> None:
+def test_rank_prints_its_lists_as_json(trained: Place) -> None:
     result = typed(trained, "rank", "--recipe", "grid_small", "--hardest", "2", "--top", "3", "--json")
-    told = json.loads(result.stdout)
-    precisions = [one["lists"][0]["average_precision"] for one in told]
-    assert len(told) == 2 and precisions == sorted(precisions)
-    assert all(Path(one["file"]).exists() and len(one["lists"][0]["images"]) == 3 for one in told)
-    assert {one["lists"][0]["group"] for one in told} == {"hardest"}
+    images = json.loads(result.stdout)
+    precisions = [image["lists"][0]["average_precision"] for image in images]
+    assert len(images) == 2 and precisions == sorted(precisions)
+    assert all(Path(image["file"]).exists() and len(image["lists"][0]["images"]) == 3 for image in images)
+    assert {image["lists"][0]["group"] for image in images} == {"hardest"}
 
 
-def test_heatmaps_writes_a_picture_for_each_query_and_a_chart(trained: Place) -> None:
+def test_heatmaps_writes_one_file_per_query_and_a_chart(trained: Place) -> None:
     files = files_of(typed(trained, "heatmaps", "--recipe", "pgan_small", "--compare", "grid_small", "--count", "2"))
     folder = trained.runs / "folder" / "pgan_small" / "test" / "heatmaps"
     assert len(files) == 3 and files[-1] == folder / "attention.png" and {file.parent for file in files} == {folder}
     assert all(Image.open(file).format == "PNG" for file in files)
-    alone = files_of(typed(trained, "heatmaps", "--recipe", "grid_small", "--count", "1"))
-    assert len(alone) == 1  # a grid weighs no parts: no chart
+    grid_files = files_of(typed(trained, "heatmaps", "--recipe", "grid_small", "--count", "1"))
+    assert len(grid_files) == 1  # a grid does not weigh parts: no chart
 
 
-def test_report_takes_the_runs_together(trained: Place) -> None:
+def test_report_compares_runs(trained: Place) -> None:
     (page,) = files_of(typed(trained, "report", "--recipe", "pgan_small", "--compare", "grid_small", "--heatmaps", "2"))
     found = Page(page.read_text(encoding="utf-8"))
     assert "pgan_small: trained" in found.text and found.text.count("grid_small: Fp - Fg") == 2
     assert page == trained.runs / "folder" / "pgan_small" / "test" / "report.html"
 
 
-def test_a_run_of_the_ablation_is_named_by_its_place(trained: Place) -> None:
-    place = trained.runs / "folder"
-    assert chosen_run(trained.runs, "folder", "ablation/grid-seed0") == place / "ablation" / "grid-seed0"
-    assert chosen_run(trained.runs, "folder", "grid_small") == place / "grid_small"
-    assert chosen_run(trained.runs, "folder", "elsewhere/grid_small.yaml") == place / "grid_small"
-    assert chosen_run(trained.runs, "folder", None).parent == place
+def test_runs_are_chosen_by_recipe_or_as_ablation_name(trained: Place) -> None:
+    folder = trained.runs / "folder"
+    assert chosen_run(trained.runs, "folder", "ablation/grid-seed0") == folder / "ablation" / "grid-seed0"
+    assert chosen_run(trained.runs, "folder", "grid_small") == folder / "grid_small"
+    assert chosen_run(trained.runs, "folder", "elsewhere/grid_small.yaml") == folder / "grid_small"
+    assert chosen_run(trained.runs, "folder", None).parent == folder
 
 
-def test_a_place_for_runs_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_an_impossible_runs_folder_is_an_error(tmp_path: Path) -> None:
     for recipe in (None, "pgan_small"):
         with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):
             chosen_run(tmp_path / ("x" * 300), "folder", recipe)
@@ -136,7 +136,7 @@ def test_a_mistake_is_one_line(trained: Place, command: str, options: list[str],
         ["more"],
     ],
 )
-def test_wrong_usage_is_exit_2(trained: Place, options: list[str]) -> None:
+def test_wrong_usage_exits_with_2(trained: Place, options: list[str]) -> None:
     assert_error(typed(trained, "rank", *options), 2)
 
 

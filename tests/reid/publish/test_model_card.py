@@ -1,4 +1,4 @@
-"""What goes with published weights: they are the checkpoint, the recipe can be trained, the card tells the truth."""
+"""Exported weights equal the checkpoint, the recipe can be trained, and the model card is correct."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ DETECTOR = "d" * 64
 RECIPE_OF_RUN = TINY.model_copy(update={"identity_weight": 1.0})
 
 
-def run(folder: Path, **more: object) -> Checkpoint:
-    """A run of an untrained network in `folder`."""
+def write_run(folder: Path, **changes: object) -> Checkpoint:
+    """Write a run of an untrained network into `folder`."""
     metadata = {
         "kind": "re-identification",
         "recipe": RECIPE_OF_RUN.model_dump(mode="json"),
@@ -32,11 +32,11 @@ def run(folder: Path, **more: object) -> Checkpoint:
         "best": 0.5,
     }
     network = build_network(RECIPE_OF_RUN, 8, pretrained=False)
-    save_tensors(folder / BEST, network_tensors(network), {**metadata, **more})
+    save_tensors(folder / BEST, network_tensors(network), {**metadata, **changes})
     return read_checkpoint(folder / BEST)
 
 
-def scored(checkpoint: Checkpoint, split: str, sha256: str, percent: float) -> None:
+def write_metrics(checkpoint: Checkpoint, split: str, sha256: str, percent: float) -> None:
     scores = {"split": split, **dict.fromkeys(("mAP", "cmc1", "cmc5", "cmc10", "mINP"), percent / 100)}
     counts = {"queries": 1678, "queries_without_match": 1, "gallery": 11579, "trials": 1, "precision": "step"}
     row = {**scores, **counts, "deviation": None, "seed": None}
@@ -45,28 +45,28 @@ def scored(checkpoint: Checkpoint, split: str, sha256: str, percent: float) -> N
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_weights_can_take_the_checkpoints_place(tmp_path: Path) -> None:
-    checkpoint = run(tmp_path / "demo")
+def test_the_weights_can_replace_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = write_run(tmp_path / "demo")
     exported = export_weights(checkpoint)
     assert exported.files == tuple(tmp_path / "demo/export" / name for name in (WEIGHTS, RECIPE, CARD))
     assert {path.name for path in (tmp_path / "demo/export").iterdir()} == {WEIGHTS, RECIPE, CARD}
     assert exported.weights_sha256 == checkpoint.sha256
-    again = read_checkpoint(tmp_path / "demo/export" / WEIGHTS)
-    assert (again.sha256, again.recipe, again.metadata) == (checkpoint.sha256, checkpoint.recipe, checkpoint.metadata)
-    assert all(torch.equal(value, checkpoint.tensors[name]) for name, value in again.tensors.items())
+    copy = read_checkpoint(tmp_path / "demo/export" / WEIGHTS)
+    assert (copy.sha256, copy.recipe, copy.metadata) == (checkpoint.sha256, checkpoint.recipe, checkpoint.metadata)
+    assert all(torch.equal(value, checkpoint.tensors[name]) for name, value in copy.tensors.items())
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_recipe_can_be_given_to_train(tmp_path: Path) -> None:
-    export_weights(run(tmp_path))
+def test_the_recipe_can_be_trained(tmp_path: Path) -> None:
+    export_weights(write_run(tmp_path))
     assert resolve_recipe(ReidRecipe, {}, str(tmp_path / "export" / RECIPE)) == RECIPE_OF_RUN
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_card_tells_data_scores_hashes_and_limits(tmp_path: Path) -> None:
-    checkpoint = run(tmp_path / "pgan")
-    scored(checkpoint, "small", checkpoint.sha256, 61.5)
-    scored(checkpoint, "large", "another checkpoint's", 77.7)
+def test_the_card_contains_data_scores_hashes_and_limits(tmp_path: Path) -> None:
+    checkpoint = write_run(tmp_path / "pgan")
+    write_metrics(checkpoint, "small", checkpoint.sha256, 61.5)
+    write_metrics(checkpoint, "large", "another checkpoint's", 77.7)
     card = export_weights(checkpoint).files[2].read_text()
     assert card.startswith("# pgan, trained on veri\n")
     assert "veri: 5,760 vehicles of its training images" in card
@@ -84,28 +84,28 @@ def test_the_card_tells_data_scores_hashes_and_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_card_of_rendered_vehicles_says_so(tmp_path: Path) -> None:
-    card = export_weights(run(tmp_path, dataset="synthetic")).files[2].read_text()
-    assert "synthetic (rendered vehicles)" in card and "says little about photographs" in card
-    checkpoint = run(tmp_path / "other")
-    scored(checkpoint, "test", checkpoint.sha256, 50)
+def test_the_card_names_rendered_vehicles(tmp_path: Path) -> None:
+    card = export_weights(write_run(tmp_path, dataset="synthetic")).files[2].read_text()
+    assert "synthetic (rendered vehicles)" in card and "say little about photographs" in card
+    checkpoint = write_run(tmp_path / "other")
+    write_metrics(checkpoint, "test", checkpoint.sha256, 50)
     metrics = checkpoint.path.parent / "test" / "metrics.json"
     write_json(metrics, json.loads(metrics.read_text()) | {"rendered": True})
     assert "veri (rendered vehicles)" in export_weights(checkpoint).files[2].read_text()
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_card_of_imported_weights_does_not_tell_what_is_not_known(tmp_path: Path) -> None:
+def test_the_card_of_imported_weights_leaves_out_what_is_unknown(tmp_path: Path) -> None:
     source = {"weights": "of PGAN's authors", "sha256": "e" * 64, "classifier": True}
-    checkpoint = run(tmp_path, source=source, epoch=None, parts={})
+    checkpoint = write_run(tmp_path, source=source, epoch=None, parts={})
     card = export_weights(checkpoint).files[2].read_text()
     assert f"| imported | weights of PGAN's authors, SHA-256 {'e' * 64} |" in card
     assert "| epoch |" not in card and "part boxes by" not in card and "not evaluated" in card
 
 
 @pytest.mark.usefixtures("tiny")
-def test_damaged_scores_are_told_and_nothing_is_written(tmp_path: Path) -> None:
-    checkpoint = run(tmp_path)
+def test_nothing_is_written_if_scores_are_damaged(tmp_path: Path) -> None:
+    checkpoint = write_run(tmp_path)
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "metrics.json").write_text("{")
     with pytest.raises(UserError, match=r"metrics\.json: cannot be read as JSON"):

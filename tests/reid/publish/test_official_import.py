@@ -1,4 +1,4 @@
-"""`import-weights` as typed: the authors' network as a run for `evaluate` and `report`, and nothing overwritten."""
+"""The command `import-weights`: the authors' network becomes a run, and no other run is overwritten."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,32 +41,34 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: Path) -> Run:
-    """The command line in an empty folder; `import-weights` there, of the authors' weights unless others are given."""
+    """Run commands in an empty folder: by default `import-weights` of the authors' weights."""
     monkeypatch.chdir(tmp_path)
 
-    def typed(*words: str, source: Path = weights) -> Result:
-        command = words if words[0] == "cache" or words[0] in ("evaluate", "report") else ("import-weights", *words)
-        given = ("--official", str(source)) if command[0] == "import-weights" else ()
-        result = CliRunner().invoke(main, [*command, *given])
+    def run(*words: str, source: Path = weights) -> Result:
+        command = (
+            words
+            if words[0] in ("cache", "evaluate", "report")
+            else (*("import-weights", "--official", str(source)), *words)
+        )
+        result = CliRunner().invoke(main, command)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
-    return typed
+    return run
 
 
 def error(result: Result, code: int = 1) -> str:
-    """Return the one line of a mistake."""
+    """Return the one line of an error."""
     assert result.exit_code == code and result.stdout == "", result.output
-    said = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1
-    return said[0]
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    return line
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_run_holds_the_network_and_says_what_it_is(run: Run, weights: Path) -> None:
+def test_the_run_contains_the_network_and_its_recipe(run: Run, weights: Path) -> None:
     result = run("--dataset", "veri")
     assert result.exit_code == 0 and result.stderr == ""
     folder = Path("runs/veri/official")
@@ -77,25 +79,25 @@ def test_the_run_holds_the_network_and_says_what_it_is(run: Run, weights: Path) 
     checkpoint = read_checkpoint(folder / BEST)
     assert read_json(folder / "recipe.json") == checkpoint.metadata["recipe"]
     assert (checkpoint.metadata["dataset"], checkpoint.metadata["vehicles"]) == ("veri", 7)
-    found, wanted = trained_network(checkpoint).state_dict(), load_official_weights(weights).state_dict()
-    assert list(found) == list(wanted) and all(torch.equal(found[name], value) for name, value in wanted.items())
+    found, expected = trained_network(checkpoint).state_dict(), load_official_weights(weights).state_dict()
+    assert list(found) == list(expected) and all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(("dataset", "weight"), [("veri", 2.0), ("vehicleid", 1.0)])
-def test_the_recipe_holds_the_authors_configuration(run: Run, dataset: str, weight: float) -> None:
+def test_the_recipe_is_the_authors_configuration(run: Run, dataset: str, weight: float) -> None:
     assert run("--dataset", dataset, "--parts-depth", "5", "--name", "five", "--runs", "out").exit_code == 0
     recipe = read_checkpoint(Path("out") / dataset / "five" / BEST).recipe
     assert (recipe.trunk, recipe.features, recipe.parts, recipe.identity_weight) == ("resnet18", 32, 5, weight)
     assert (recipe.attention, recipe.temperature, recipe.image_size, recipe.holdout) == ("parts", 10, 224, 0)
-    told = read_json(Path("out") / dataset / "five" / "recipe.json")
-    assert told == recipe.model_dump(mode="json") and told["lambda"] == weight
+    stored = read_json(Path("out") / dataset / "five" / "recipe.json")
+    assert stored == recipe.model_dump(mode="json") and stored["lambda"] == weight
     own = {"trunk", "features", "parts", "lambda", "holdout"}
-    assert {name: value for name, value in told.items() if name not in own} == {
+    assert {name: value for name, value in stored.items() if name not in own} == {
         name: value for name, value in ReidRecipe().model_dump(mode="json").items() if name not in own
     }
 
 
-def test_the_same_import_again_writes_nothing(run: Run) -> None:
+def test_repeating_an_import_writes_nothing(run: Run) -> None:
     run("--dataset", "veri")
     folder = Path("runs/veri/official")
     before, stamp = files(folder), (folder / BEST).stat().st_mtime_ns
@@ -119,11 +121,11 @@ def test_another_network_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     folder = Path("runs/veri/official")
     before = files(folder)
     remedy = f"delete {folder}, or choose another --name"
-    told = error(run("--dataset", "veri", "--parts-depth", "4"))
-    assert told == f"Error: {folder / BEST}: made with recipe.parts = 8, this run needs 4; {remedy}"
+    message = error(run("--dataset", "veri", "--parts-depth", "4"))
+    assert message == f"Error: {folder / BEST}: made with recipe.parts = 8, this run needs 4; {remedy}"
     torch.save(official_state(vehicles=7, seed=1), tmp_path / "other.pth")
-    told = error(run("--dataset", "veri", source=tmp_path / "other.pth"))
-    assert "made with source.sha256 = " in told and told.endswith(remedy)
+    message = error(run("--dataset", "veri", source=tmp_path / "other.pth"))
+    assert "made with source.sha256 = " in message and message.endswith(remedy)
     assert files(folder) == before
     checkpoint = read_checkpoint(folder / BEST)
     changed = dict(checkpoint.tensors) | {"model.neck.weight": torch.ones(32)}
@@ -134,15 +136,15 @@ def test_another_network_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     assert (folder / BEST).read_bytes() == b"cut"
 
 
-def test_a_training_that_has_no_best_yet_is_not_written_into(run: Run) -> None:
+def test_an_unfinished_training_is_not_overwritten(run: Run) -> None:
     folder = Path("runs/veri/official")
     folder.mkdir(parents=True)
     (folder / LAST).write_bytes(b"training")
-    assert error(run("--dataset", "veri")).startswith(f"Error: {folder}: a network was trained there; delete")
+    assert error(run("--dataset", "veri")).startswith(f"Error: {folder}: contains a trained network; delete")
     assert files(folder) == {LAST: b"training"}
 
 
-def test_what_is_missing_is_said(run: Run, tmp_path: Path) -> None:
+def test_a_missing_classifier_is_reported(run: Run, tmp_path: Path) -> None:
     state = official_state()
     kept = {name: value for name, value in state.items() if not name.startswith("classifier")}
     torch.save({name: value for name, value in kept.items() if "tracked" not in name}, tmp_path / "part.pth")
@@ -156,7 +158,7 @@ def test_what_is_missing_is_said(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("--dataset", "veri", "--json", source=tmp_path / "part.pth").stdout)["vehicles"] is None
 
 
-def test_a_mistake_is_one_line_and_makes_no_folder(run: Run, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_and_create_no_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     assert "text.pth: cannot be read as weights" in error(run("--dataset", "veri", source=tmp_path / "text.pth"))
     assert "absent.pth: no such file" in error(run("--dataset", "veri", source=tmp_path / "absent.pth"))
@@ -168,8 +170,8 @@ def test_a_mistake_is_one_line_and_makes_no_folder(run: Run, tmp_path: Path) -> 
     assert {path.name for path in tmp_path.iterdir()} == {"text.pth"}
 
 
-def test_from_the_authors_files_to_their_features_a_score_and_a_page(run: Run, weights: Path, tmp_path: Path) -> None:
-    """Their masks and their weights through the commands; the features are those of their forward pass."""
+def test_imported_weights_and_masks_give_the_authors_features(run: Run, weights: Path, tmp_path: Path) -> None:
+    """With the authors' masks and weights, the features equal those of their forward pass."""
     dataset = toy_set(tmp_path / "set", trained=2, tested=2, images=2).dataset
     masks = {name: rectangles(10, seed) for seed, name in enumerate(dataset.names())}
     for name, array in masks.items():
@@ -195,12 +197,12 @@ def test_from_the_authors_files_to_their_features_a_score_and_a_page(run: Run, w
     state = torch.load(weights, weights_only=True)
     for row, name in enumerate(found.names):
         with torch.no_grad():
-            wanted = official_output(
+            expected = official_output(
                 state, pixels(dataset.path(name)), torch.from_numpy(masks[name][None, -8:]).float()
             )
-        feature = wanted["feature"][0].numpy()
+        feature = expected["feature"][0].numpy()
         assert found.matrix[row] @ feature / np.linalg.norm(feature) > 0.999, name  # bfloat16
-        np.testing.assert_allclose(found.attention[row], wanted["attention"][0].numpy()[::-1], atol=0.03)
+        np.testing.assert_allclose(found.attention[row], expected["attention"][0].numpy()[::-1], atol=0.03)
     assert run("report", *options).exit_code == 0
     page = Path("runs/folder/official/test/report.html").read_text(encoding="utf-8")
     assert "cli.py import-weights --official model_best.pth --dataset folder --name official --parts-depth 8" in page
@@ -208,7 +210,7 @@ def test_from_the_authors_files_to_their_features_a_score_and_a_page(run: Run, w
 
 
 def pixels(path: Path) -> torch.Tensor:
-    """Their preprocessing: 224 x 224 bilinear, ImageNet's normalisation."""
+    """Return an image preprocessed as by the authors: 224 x 224 bilinear, ImageNet normalisation."""
     square = np.array(Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR), dtype=np.float32)
     values: Any = (square / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     return torch.from_numpy(values).float().permute(2, 0, 1)[None]

@@ -1,4 +1,4 @@
-"""The exported network against the one in PyTorch on real photographs, with ImageNet's weights in its trunk."""
+"""The exported network against PyTorch on real photographs, with ImageNet weights in its backbone."""
 
 from pathlib import Path
 
@@ -20,16 +20,16 @@ from reid.training.state import save, start_state
 SHARED = ROOT.parent / "shared"
 PHOTOGRAPHS = SHARED / "data/khoa-vehicle-reid/images"
 WEIGHTS = SHARED / "weights/mobilenet_v2_imagenet/mobilenet_v2_imagenet.pth"
-SIDE, DEPTH = 128, 4
+SIDE, TOP_D = 128, 4
 pytestmark = pytest.mark.skipif(
     not (PHOTOGRAPHS.is_dir() and WEIGHTS.is_file()), reason=f"no photographs and weights below {SHARED}"
 )
 
 
 @pytest.mark.parametrize("kind", ["pt2", pytest.param("onnx", marks=needs_onnx)])
-def test_features_of_photographs_are_pytorchs(tmp_path: Path, kind: str) -> None:
+def test_features_of_photographs_equal_pytorch(tmp_path: Path, kind: str) -> None:
     recipe = ReidRecipe(
-        trunk="mobilenet_v2", trunk_weights=str(WEIGHTS), image_size=SIDE, parts=DEPTH, features=128, holdout=0
+        trunk="mobilenet_v2", trunk_weights=str(WEIGHTS), image_size=SIDE, parts=TOP_D, features=128, holdout=0
     )
     state = start_state(recipe, 8, "cpu")
     identity = {"kind": "re-identification", "recipe": recipe.model_dump(mode="json"), "vehicles": 8, "dataset": "own"}
@@ -40,13 +40,13 @@ def test_features_of_photographs_are_pytorchs(tmp_path: Path, kind: str) -> None
     images = torch.stack([pil_to_tensor(Image.open(file).convert("RGB").resize((SIDE, SIDE))) for file in files])
     assert len(files) == 8 and len(images.unique(dim=0)) == 8
     pixels = (images / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-    boxes = torch.rand(8, DEPTH, 2, 2, generator=torch.Generator().manual_seed(0)).sort(dim=2).values.flatten(2)
-    for present in (torch.ones(8, DEPTH).bool(), torch.zeros(8, DEPTH).bool(), torch.arange(32).view(8, DEPTH) % 3 > 0):
-        own = boxes * present[..., None]
+    boxes = torch.rand(8, TOP_D, 2, 2, generator=torch.Generator().manual_seed(0)).sort(dim=2).values.flatten(2)
+    for present in (torch.ones(8, TOP_D).bool(), torch.zeros(8, TOP_D).bool(), torch.arange(32).view(8, TOP_D) % 3 > 0):
+        shown = boxes * present[..., None]
         for size in (1, 8):
-            given = {"images": images.permute(0, 2, 3, 1).contiguous(), "boxes": own, "present": present}
-            feature, attention = run({name: tensor[:size] for name, tensor in given.items()})
+            inputs = {"images": images.permute(0, 2, 3, 1).contiguous(), "boxes": shown, "present": present}
+            feature, attention = run({name: tensor[:size] for name, tensor in inputs.items()})
             with torch.no_grad():
-                wanted = network(pixels[:size], own[:size], present[:size])
-            assert functional.cosine_similarity(feature, wanted.feature).min() >= 0.99999
-            assert (attention - wanted.attention).abs().max() <= 1e-5
+                expected = network(pixels[:size], shown[:size], present[:size])
+            assert functional.cosine_similarity(feature, expected.feature).min() >= 0.99999
+            assert (attention - expected.attention).abs().max() <= 1e-5
