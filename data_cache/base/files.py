@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Collection, Iterator
@@ -74,21 +73,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         log.warning(f"{path}: cannot be removed ({error.strerror or error})")
-
-
-@contextmanager
-def passing_folder() -> Iterator[Path]:
-    """Yield an empty folder and remove it at the end. Raises UserError if none can be created."""
-    try:
-        folder = Path(tempfile.mkdtemp())
-    except OSError as error:
-        raise UserError(
-            f"cannot create a temporary folder ({error.strerror or error}); set $TMPDIR to a writable folder"
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_there(path: Path) -> bool:

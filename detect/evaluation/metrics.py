@@ -99,12 +99,13 @@ def recall_by_top_d(
     images: Sequence[AnnotatedImage], detected: PartBoxes, labels: Sequence[int]
 ) -> tuple[DepthRecall, ...]:
     """Return the recall by the 1 to 16 most confident boxes of each image, among those of the given labels."""
-    ranks, ranks_with_label = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    ranks: list[NDArray[np.int64]] = []
+    ranks_with_label: list[NDArray[np.int64]] = []
     for image, boxes, found in zip(images, detected.boxes, detected.labels, strict=True):
         kept = np.isin(found, labels)
         ranks.append(finding_ranks(image, boxes[kept]))
         ranks_with_label.append(finding_ranks(image, boxes[kept], found[kept]))
-    any_label, right_label = np.concatenate(ranks), np.concatenate(ranks_with_label)
+    any_label, right_label = (np.concatenate([np.zeros(0, np.int64), *each]) for each in (ranks, ranks_with_label))
     counts = np.array([len(image.labels) for image in images], dtype=np.int64)
     total = max(int(counts.sum()), 1)
     rows = []

@@ -3,17 +3,16 @@
 import errno
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from soak.disk.traps import Trap, no_file_longer_than, trapped
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import (
     append_json_line,
     matching,
-    passing_folder,
     read_json,
     read_json_lines,
     remove,
@@ -24,7 +23,6 @@ from data_cache.base.files import (
     write_atomically,
     write_json,
 )
-from soak.disk.traps import Trap, no_file_longer_than, trapped
 
 
 def fail(*arguments: Any, **options: Any) -> NoReturn:
@@ -224,20 +222,6 @@ def test_what_nobody_needs_is_removed_or_that_is_said(tmp_path: Path, capsys: py
     for _ in range(2):
         remove(tmp_path / "old")
     assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""
-
-
-def test_a_passing_folder_goes_with_all_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(KeyError), passing_folder() as folder:
-        (folder / "file").touch()
-        assert folder.parent == tmp_path
-        raise KeyError
-    assert not list(tmp_path.iterdir())
-    with (
-        trapped(Trap(tmp_path, 1, errno.ENOSPC)),
-        pytest.raises(UserError, match=r"\(No space left on device\); \$TMP"),
-    ):
-        passing_folder().__enter__()
 
 
 def test_what_matches_is_sorted_and_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
