@@ -1,1 +1,1 @@
-"""Stage one: the vehicle part detector (bottom-up attention), its training, and the pass that fills the part cache."""
+"""Stage one: the vehicle part detector, its training, and the detection run that fills the part cache."""

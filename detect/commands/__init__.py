@@ -1,1 +1,1 @@
-"""The commands `detect`, `parts` and the detector checks of `doctor`."""
+"""The commands `detect`, `parts` and `doctor`."""

@@ -1,4 +1,4 @@
-"""Options shared by the commands of stage one, and the files that they stand for."""
+"""Options shared by the commands of stage one, and the files that they select."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""How good a part detector is: COCO AP, recall of the top D, contact sheets."""
+"""Evaluation of a part detector: COCO AP, recall by the top D boxes, contact sheets."""

@@ -31,7 +31,7 @@ class DepthRecall:
 
     depth: int
     limit: float
-    recall: float  # whatever the label of the box
+    recall: float  # with any label
     share: float  # recall / limit
     recall_with_label: float  # with the correct label
     share_with_label: float

@@ -1,4 +1,4 @@
-"""What `parts eval` leaves behind: tables in the terminal, metrics.json, and plots of precision and recall."""
+"""Reports of `parts eval`: tables in the terminal, metrics.json, and plots of precision and recall."""
 
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def _reached(curve: NDArray[np.float64]) -> NDArray[np.float64]:
 def _plot_recall(metrics: DetectorMetrics, path: Path) -> None:
     rows = metrics.recall_by_depth
     top_d = [row.depth for row in rows]
-    lines = {"whatever the label": ("recall", "share"), "label right": ("recall_with_label", "share_with_label")}
+    lines = {"any label": ("recall", "share"), "label right": ("recall_with_label", "share_with_label")}
     with figure_written_to(path, width=11.0, height=4.4) as figure:
         left, right = figure.subplots(1, 2, sharex=True)
         left.plot(top_d, [row.limit for row in rows], "--", color=QUIET, label="limit: every box finds a part")
