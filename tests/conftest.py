@@ -16,7 +16,7 @@ from data_cache.parts.names import PART_NAMES
 from helpers.parts import MakeParts, MakePictures
 from helpers.places.reid import Place
 from helpers.toy.ablation import draw_nothing
-from helpers.toy.features import small_blocks, undisturbed_bytes
+from helpers.toy.features import small_blocks, uninterrupted_bytes
 from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
 
 # oneDNN's AMX kernel for 4x4 convolutions with stride 4 is wrong (torch 2.14); no network has one but the toy backbone
@@ -129,11 +129,11 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_feature_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of features of six images."""
+    """Feature blocks of six images."""
     small_blocks(monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def undisturbed_features(toy: Toy, tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The feature file of an extraction in such blocks that nothing stopped."""
-    return undisturbed_bytes(toy, tmp_path_factory.mktemp("undisturbed") / "features.safetensors")
+def uninterrupted_features(toy: Toy, tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a feature file whose extraction, in such blocks, was not interrupted."""
+    return uninterrupted_bytes(toy, tmp_path_factory.mktemp("uninterrupted") / "features.safetensors")

@@ -15,7 +15,7 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import write_parts
 from data_cache.parts.verification import require_dataset
 from helpers.places.reid import ONE_EPOCH, Place, assert_error
-from helpers.toy.features import counting, extracted, names_of
+from helpers.toy.features import batch_sizes, extracted, source_of
 from helpers.toy.vehicles import TINY_HOLDOUT, Toy
 from reid.data.vehicle_images import require_size
 from reid.runs import LAST, PREVIOUS
@@ -60,7 +60,7 @@ def test_training_on_decoded_images_refuses_it_before_the_first_batch(own_toy: T
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_features_refuse_it_too(own_toy: Toy, tmp_path: Path, workers: int) -> None:
-    replaced = enlarge(own_toy.dataset.root / names_of(own_toy)[2])
+    replaced = enlarge(own_toy.dataset.root / source_of(own_toy).names[2])
     with pytest.raises(UserError, match=rf"^{replaced}: 120 x 80 pixels, .*{REMEDY}$"):
         extracted(own_toy, tmp_path / "f.safetensors", workers=workers)
     assert not (tmp_path / "f.safetensors").exists()
@@ -78,11 +78,11 @@ def test_features_of_images_that_were_replaced_are_not_up_to_date(
     """They are told by their size in bytes: a picture of as many bytes would go unseen."""
     path = tmp_path / "f.safetensors"
     before = extracted(own_toy, path)
-    replaced = own_toy.dataset.root / names_of(own_toy)[1]
+    replaced = own_toy.dataset.root / source_of(own_toy).names[1]
     Image.new("RGB", (96, 72), (0, 200, 90)).save(replaced)
-    sizes = counting(monkeypatch)
+    sizes = batch_sizes(monkeypatch)
     after = extracted(own_toy, path)
-    assert sum(sizes) == len(names_of(own_toy)) and (after.matrix[1] != before.matrix[1]).any()
+    assert sum(sizes) == len(source_of(own_toy).names) and (after.matrix[1] != before.matrix[1]).any()
     assert after.provenance["files"] != before.provenance["files"]
 
 

@@ -1,31 +1,32 @@
-"""Evaluations of the toy run, and their figures by a plain loop."""
+"""Evaluations of the toy run, and their metrics by a plain loop."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_cache.base.devices import Compute
 from helpers.toy.vehicles import Toy
-from reid.evaluation.evaluate import FEATURES, Evaluation, evaluate
-from reid.evaluation.scoring import Scoring
+from reid.evaluation.evaluate import FEATURES, Evaluation, TrainedRun, evaluate_run
 from reid.features.file import Features, read_features
 from reid.model.checkpoint import read_checkpoint
+from reid.retrieval.scoring import Scoring
 from reid.runs import BEST
 
-PLAINLY = Scoring()
+PLAIN = Scoring()
 
 
 def evaluated(
-    toy: Toy, run: Path, split: str = "test", *, untrained: bool = False, scoring: Scoring = PLAINLY
+    toy: Toy, run: Path, split: str = "test", *, untrained: bool = False, scoring: Scoring = PLAIN
 ) -> Evaluation:
     return evaluated_on(toy, run, [split], untrained=untrained, scoring=scoring)[0]
 
 
 def evaluated_on(
-    toy: Toy, run: Path, splits: list[str], *, untrained: bool = False, scoring: Scoring = PLAINLY
+    toy: Toy, run: Path, splits: list[str], *, untrained: bool = False, scoring: Scoring = PLAIN
 ) -> list[Evaluation]:
-    checkpoint = read_checkpoint(run / BEST)
-    return evaluate(toy.dataset, toy.parts, checkpoint, splits, scoring, untrained=untrained, device="cpu", workers=0)
+    trained = TrainedRun(toy.dataset, toy.parts, read_checkpoint(run / BEST), run)
+    return evaluate_run(trained, splits, scoring, Compute("cpu", 0), untrained=untrained)
 
 
 def features_in(folder: Path) -> Features:
@@ -33,11 +34,11 @@ def features_in(folder: Path) -> Features:
 
 
 def no_extraction(*_: Any, **__: Any) -> None:
-    raise AssertionError("the network was called")
+    raise AssertionError("features were extracted")
 
 
 def literal_scores(toy: Toy, matrix: np.ndarray[Any, Any], names: tuple[str, ...]) -> dict[str, float]:
-    """Mean average precision, CMC and mINP by sorting every query's list; same vehicle and camera is left out."""
+    """Return mAP, CMC and mINP by sorting every query's list, without images of its vehicle by its camera."""
     table = toy.dataset.table.set_index("name")
     of = {name: matrix[row].astype(np.float64) for row, name in enumerate(names)}
     queries, gallery = (list(table.index[table["split"] == split]) for split in ("query", "gallery"))

@@ -1,4 +1,4 @@
-"""The feature file: a true round trip, refusal of what is wrong, and no damaged byte goes unseen."""
+"""The feature file: round trip, validation, and detection of damage."""
 
 import re
 from pathlib import Path
@@ -13,21 +13,21 @@ from data_cache.base.tensors import save_tensors
 from helpers.toy.features import extracted
 from helpers.toy.vehicles import Toy
 from reid.features import file as features_file
-from reid.features.file import Features, read_features, require_room, require_spread, write_features
+from reid.features.file import Features, read_features, require_names_fit, require_spread, write_features
 
 
-def some_features(count: int = 5, places: int = 3) -> Features:
+def make_features(slots: int = 3) -> Features:
     random = np.random.default_rng(0)
-    matrix = random.standard_normal((count, 8))
+    matrix = random.standard_normal((5, 8))
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    names = tuple(f"images/ü {number}.jpg" for number in range(count))
-    attention = random.dirichlet(np.ones(places), count) if places else np.zeros((count, 0))
+    names = tuple(f"images/ü {number}.jpg" for number in range(5))
+    attention = random.dirichlet(np.ones(slots), 5) if slots else np.zeros((5, 0))
     return Features(names, matrix.astype(np.float32), attention.astype(np.float32), {"epoch": 3, "recipe": "pgan"})
 
 
-@pytest.mark.parametrize("places", [0, 3])
-def test_round_trip(tmp_path: Path, places: int) -> None:
-    features = some_features(places=places)
+@pytest.mark.parametrize("slots", [0, 3])
+def test_round_trip(tmp_path: Path, slots: int) -> None:
+    features = make_features(slots)
     write_features(tmp_path / "features.safetensors", features)
     found = read_features(tmp_path / "features.safetensors")
     assert found.names == features.names
@@ -36,8 +36,8 @@ def test_round_trip(tmp_path: Path, places: int) -> None:
     np.testing.assert_array_equal(found.attention, features.attention)
 
 
-def test_a_matrix_that_is_a_strided_view_is_written_right(tmp_path: Path) -> None:
-    features = some_features()
+def test_a_strided_matrix_is_written_in_row_order(tmp_path: Path) -> None:
+    features = make_features()
     turned = Features(features.names, np.asfortranarray(features.matrix), features.attention, {})
     write_features(tmp_path / "f", turned)
     np.testing.assert_array_equal(read_features(tmp_path / "f").matrix, features.matrix)
@@ -45,27 +45,27 @@ def test_a_matrix_that_is_a_strided_view_is_written_right(tmp_path: Path) -> Non
 
 def test_same_features_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_features(tmp_path / name, some_features())
+        write_features(tmp_path / name, make_features())
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: Path) -> None:
+def test_flipped_bits_and_truncation_are_detected(tmp_path: Path) -> None:
     path = tmp_path / "features.safetensors"
-    write_features(path, some_features())
-    sound = path.read_bytes()
-    for place in range(0, len(sound), 7):
-        damaged = bytearray(sound)
-        damaged[place] ^= 1 << (place % 8)
+    write_features(path, make_features())
+    valid = path.read_bytes()
+    for offset in range(0, len(valid), 7):
+        damaged = bytearray(valid)
+        damaged[offset] ^= 1 << (offset % 8)
         path.write_bytes(bytes(damaged))
         try:
             found = read_features(path)
         except UserError as error:
             assert str(path) in str(error)
-        else:  # white space that pads the header carries nothing
-            assert found.names == some_features().names
-            np.testing.assert_array_equal(found.matrix, some_features().matrix)
-    for length in (0, 7, 100, len(sound) - 1):
-        path.write_bytes(sound[:length])
+        else:  # whitespace that pads the header
+            assert found.names == make_features().names
+            np.testing.assert_array_equal(found.matrix, make_features().matrix)
+    for length in (0, 7, 100, len(valid) - 1):
+        path.write_bytes(valid[:length])
         with pytest.raises(UserError, match="delete it and run"):
             read_features(path)
 
@@ -82,12 +82,12 @@ def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: Path) -> None:
         ({"attention": torch.ones(4, 1)}, r"attention is float32 \(4, 1\)"),
     ],
 )
-def test_what_another_wrote_with_a_right_hash_is_one_line(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    path, sound = tmp_path / "f", some_features()
+def test_invalid_content_with_a_valid_hash_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path, valid = tmp_path / "f", make_features()
     tensors = {
-        name: torch.from_numpy(array) for name, array in (("features", sound.matrix), ("attention", sound.attention))
+        name: torch.from_numpy(array) for name, array in (("features", valid.matrix), ("attention", valid.attention))
     }
-    contents = {"schema": 1, "names": list(sound.names), "provenance": {}}
+    contents = {"schema": 1, "names": list(valid.names), "provenance": {}}
     for part in (tensors, contents):
         part |= {name: value for name, value in change.items() if name in part}
     save_tensors(path, tensors, contents)
@@ -103,7 +103,7 @@ def test_what_another_wrote_with_a_right_hash_is_one_line(tmp_path: Path, change
             read_features(path, "try again")
 
 
-def test_missing_file_names_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cli\.py evaluate"):
         read_features(tmp_path / "absent")
 
@@ -111,8 +111,8 @@ def test_missing_file_names_the_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"), [(2, np.nan, "not finite"), (2, np.inf, "not finite"), (slice(None), 0, "length 1")]
 )
-def test_a_spoilt_row_is_refused_by_name(column: int, value: float, reason: str) -> None:
-    features = some_features()
+def test_an_invalid_row_is_refused_by_name(column: int, value: float, reason: str) -> None:
+    features = make_features()
     matrix = features.matrix.copy()
     matrix[3, column] = value
     with pytest.raises(UserError, match=rf"ü 3\.jpg.*{reason}"):
@@ -120,8 +120,8 @@ def test_a_spoilt_row_is_refused_by_name(column: int, value: float, reason: str)
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 1.5])
-def test_an_impossible_attention_is_refused_by_name(value: float) -> None:
-    features = some_features()
+def test_invalid_attention_is_refused_by_name(value: float) -> None:
+    features = make_features()
     attention = features.attention.copy()
     attention[1, 0] = value
     with pytest.raises(UserError, match=r"ü 1\.jpg.*attention"):
@@ -129,7 +129,7 @@ def test_an_impossible_attention_is_refused_by_name(value: float) -> None:
 
 
 def test_shapes_and_names_are_checked() -> None:
-    features = some_features()
+    features = make_features()
     with pytest.raises(UserError, match=r"expected float32 \(5, \.\.\.\)"):
         Features(features.names, features.matrix[:4], features.attention, {})
     with pytest.raises(UserError, match="float64"):
@@ -140,14 +140,16 @@ def test_shapes_and_names_are_checked() -> None:
         Features((), np.zeros((0, 8), np.float32), np.zeros((0, 0), np.float32), {})
 
 
-def test_rows_follow_the_names_asked_for() -> None:
-    features = some_features()
-    assert features.rows([features.names[4], features.names[0]]).tolist() == [4, 0]
+def test_rows_follow_the_requested_names() -> None:
+    features = make_features()
+    names = [features.names[4], features.names[0]]
+    assert features.rows(names).tolist() == [4, 0]
+    np.testing.assert_array_equal(features.of(names), features.matrix[[4, 0]])
     with pytest.raises(UserError, match=r"2 of 3 images have none, first x\.jpg"):
         features.rows(["x.jpg", features.names[0], "y.jpg"])
 
 
-def test_collapse_is_an_error_and_closeness_is_not() -> None:
+def test_collapsed_features_are_refused() -> None:
     random = np.random.default_rng(2)
     for spread, collapsed in ((0.0, True), (1e-5, True), (0.05, False)):
         matrix = np.ones((50, 64)) + spread * random.standard_normal((50, 64))
@@ -159,14 +161,16 @@ def test_collapse_is_an_error_and_closeness_is_not() -> None:
             require_spread(matrix)
 
 
-def test_more_names_than_a_header_holds_are_refused_before_an_image_is_read(
+def test_too_many_names_are_refused_before_an_image_is_read(
     toy: Toy, tiny_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, names = tmp_path / "f.safetensors", ["ü.jpg", "b.jpg"]
-    monkeypatch.setattr(features_file, "MOST_OF_NAMES", len(r'"[\"\\u00fc.jpg\", \"b.jpg\"]"'))
-    require_room(path, names)
-    with pytest.raises(UserError, match=r"f\.safetensors: .* about 2 such images, not of 3; cut the list into several"):
-        require_room(path, [*names, "c.jpg"])
+    monkeypatch.setattr(features_file, "MOST_NAME_BYTES", len(r'"[\"\\u00fc.jpg\", \"b.jpg\"]"'))
+    require_names_fit(path, names)
+    with pytest.raises(
+        UserError, match=r"f\.safetensors: .* about 2 such images, not of 3; split the list into several"
+    ):
+        require_names_fit(path, [*names, "c.jpg"])
     for image in (toy.dataset.root / "images").iterdir():
         image.unlink()
     with pytest.raises(UserError, match="a feature file holds the names of about"):

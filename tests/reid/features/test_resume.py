@@ -1,4 +1,4 @@
-"""Extraction goes on from its last finished block to the same bytes; nothing damaged or foreign is mixed in."""
+"""A stopped extraction resumes from its finished blocks and gives the same bytes."""
 
 import os
 import signal
@@ -16,26 +16,26 @@ import torch
 from data_cache.base.errors import UserError
 from data_cache.base.files import strays_of
 from data_cache.base.locks import run_lock
+from data_cache.base.signals import sigterm_raises
 from helpers.toy.features import (
     BLOCKS,
-    GOING_ON,
+    RESUMING,
     StopHere,
-    blocks_of,
-    counting,
+    batch_sizes,
+    block_names,
     extracted,
     finished_blocks,
-    names_of,
-    network_of,
+    make_network,
+    messages,
     only_the_file,
+    source_of,
     stop,
     stopped_after,
     stopping,
-    told,
 )
-from helpers.toy.vehicles import TINY, Toy
-from reid.data.vehicle_images import vehicle_images
+from helpers.toy.vehicles import Toy
 from reid.distributed import joined_ranks, own_rank
-from reid.features import extraction as features
+from reid.features import extraction
 from reid.features.blocks import Block, FeatureBlocks
 from reid.features.extraction import extract_features
 
@@ -44,9 +44,9 @@ pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("batches", "finished"), [(0, 0), (1, 0), (2, 6), (3, 6), (4, 12), (5, 12)])
-def test_a_stopped_extraction_goes_on_to_the_same_bytes(
+def test_a_stopped_extraction_resumes_with_the_same_bytes(
     toy: Toy,
-    undisturbed_features: bytes,
+    uninterrupted_features: bytes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     batches: int,
@@ -56,191 +56,188 @@ def test_a_stopped_extraction_goes_on_to_the_same_bytes(
 ) -> None:
     path = tmp_path / "features.safetensors"
     with monkeypatch.context() as patch:
-        patch.setattr(features, "forward", stopping(features.forward, batches, stop))
+        patch.setattr(extraction, "embed_batch", stopping(extraction.embed_batch, batches, stop))
         with pytest.raises(StopHere):
             extracted(toy, path, workers=workers)
-    assert not path.exists() and blocks_of(path) == list(BLOCKS[: finished // 6])
-    sizes = counting(monkeypatch)
-    told(capsys)
+    assert not path.exists() and block_names(path) == list(BLOCKS[: finished // 6])
+    sizes = batch_sizes(monkeypatch)
+    messages(capsys)
     found = extracted(toy, path, workers=workers)
     assert sizes == [3, 3, 3, 3, 3, 1][finished // 3 :]
-    assert told(capsys) == ([GOING_ON.format(finished)] if finished else [])
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
-    assert found.names == tuple(names_of(toy))
+    assert messages(capsys) == ([RESUMING.format(finished)] if finished else [])
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
+    assert found.names == tuple(source_of(toy).names)
 
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Python's own handler of SIGINT: a shell that starts the tests in the background has it ignored."""
+    """Python's own handler of SIGINT, which a shell ignores for tests in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
+def extract_as_a_command(toy: Toy, path: Path, workers: int) -> None:
+    with sigterm_raises():
+        extracted(toy, path, workers=workers)
+
+
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_process_that_is_ended_leaves_what_the_next_one_goes_on_from(
+def test_a_killed_process_leaves_blocks_for_the_next(
     toy: Toy,
-    undisturbed_features: bytes,
+    uninterrupted_features: bytes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     name: str,
     workers: int,
 ) -> None:
-    path, ending = tmp_path / "features.safetensors", signal.Signals[name]
+    path, number = tmp_path / "features.safetensors", signal.Signals[name]
     with monkeypatch.context() as patch:
-        patch.setattr(features, "forward", stopping(features.forward, 5, lambda: signal.raise_signal(ending)))
-        process = get_context("fork").Process(target=extracted, args=(toy, path), kwargs={"workers": workers})
+        embed = stopping(extraction.embed_batch, 5, lambda: signal.raise_signal(number))
+        patch.setattr(extraction, "embed_batch", embed)
+        process = get_context("fork").Process(target=extract_as_a_command, args=(toy, path, workers))
         process.start()
         process.join()
-    assert process.exitcode == (-ending if name == "SIGKILL" else 1)
-    words = {
-        "SIGKILL": "",
-        "SIGTERM": "stopped from outside (SIGTERM); what is finished is kept, run it again to go on",
-        "SIGINT": f"{path}: stopped; what is finished is kept, run it again to go on",
-    }
-    assert words[name] in capfd.readouterr().err
-    assert blocks_of(path) == list(BLOCKS[:2])
+    assert process.exitcode == (-number if name == "SIGKILL" else 1)
+    stopped = f"{path}: stopped; finished blocks are kept, run it again to resume"
+    assert (stopped in capfd.readouterr().err) == (name == "SIGINT")
+    assert block_names(path) == list(BLOCKS[:2])
     assert (path.parent / f"{path.name}.blocks" / ".lock").exists() == (name == "SIGKILL")
     extracted(toy, path)
-    assert GOING_ON.format(12) in capfd.readouterr().err
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+    assert RESUMING.format(12) in capfd.readouterr().err
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_all_blocks_without_the_file_need_no_network(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+def test_complete_blocks_are_joined_without_a_loader(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     path = tmp_path / "features.safetensors"
     finished_blocks(toy, path)
-    monkeypatch.setattr(features, "DataLoader", lambda *_, **__: pytest.fail("a loader was made"))
+    monkeypatch.setattr(extraction, "DataLoader", lambda *_, **__: pytest.fail("a loader was created"))
     extracted(toy, path, workers=workers)
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
 
-def test_what_a_run_left_that_was_killed_after_the_file_is_removed(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_leftovers_of_a_run_killed_after_the_file_are_removed(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "features.safetensors"
     folder = finished_blocks(toy, path)
-    path.write_bytes(undisturbed_features)
+    path.write_bytes(uninterrupted_features)
     (tmp_path / f".{path.name}.abcdefgh.tmp").write_bytes(b"half")
     assert strays_of(path)
-    with run_lock(folder):  # of a run that is at work
+    with run_lock(folder):  # another run is writing blocks
         extracted(toy, path)
-        assert blocks_of(path) == list(BLOCKS)
+        assert block_names(path) == list(BLOCKS)
     extracted(toy, path)
     assert "features are up to date" in capsys.readouterr().err
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
 
-def test_two_runs_do_not_make_one_file_at_once(toy: Toy, tmp_path: Path) -> None:
+def test_two_runs_cannot_write_one_file(toy: Toy, tmp_path: Path) -> None:
     path = tmp_path / "features.safetensors"
     folder = stopped_after(toy, path, 1)
     with run_lock(folder):
         with pytest.raises(UserError, match=r"features\.safetensors\.blocks: another run .* is writing here"):
             extracted(toy, path)
-        assert blocks_of(path) == list(BLOCKS[:1]) and not path.exists()
+        assert block_names(path) == list(BLOCKS[:1]) and not path.exists()
 
 
-def test_a_file_of_other_weights_stays_until_the_new_one_is_whole(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path
+def test_an_outdated_file_is_kept_until_the_new_one_is_complete(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "features.safetensors"
-    path.write_bytes(undisturbed_features)
+    path.write_bytes(uninterrupted_features)
     stopped_after(toy, path, 2, weights="second")
-    assert path.read_bytes() == undisturbed_features
-    assert extracted(toy, path).provenance["weights"] == "first"  # still up to date for the first
+    assert path.read_bytes() == uninterrupted_features
+    assert extracted(toy, path).provenance["weights"] == "first"  # still up to date for these weights
     assert extracted(toy, path, weights="second").provenance["weights"] == "second"
-    assert path.read_bytes() != undisturbed_features and only_the_file(path)
+    assert path.read_bytes() != uninterrupted_features and only_the_file(path)
 
 
-def test_a_feature_that_is_not_finite_ends_the_run_at_its_block(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_feature_that_is_not_finite_stops_at_its_block(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "features.safetensors"
-    forward, calls = features.forward, []
+    embed, calls = extraction.embed_batch, []
 
-    def spoilt(*arguments: Any) -> Any:
+    def with_nan(*arguments: Any) -> Any:
         calls.append(1)
-        output = forward(*arguments)
+        features, attention = embed(*arguments)
         if len(calls) == 3:
-            output.feature[1] = torch.nan
-        return output
+            features[1] = np.nan
+        return features, attention
 
     with monkeypatch.context() as patch:
-        patch.setattr(features, "forward", spoilt)
-        with pytest.raises(UserError, match=rf"{names_of(toy)[7]}: a feature is not finite \(1 of 6 images\)"):
+        patch.setattr(extraction, "embed_batch", with_nan)
+        with pytest.raises(UserError, match=rf"{source_of(toy).names[7]}: feature is not finite \(1 of 6 images\)"):
             extracted(toy, path)
-    assert len(calls) == 4 and blocks_of(path) == list(BLOCKS[:1])
+    assert len(calls) == 4 and block_names(path) == list(BLOCKS[:1])
     extracted(toy, path)
-    assert path.read_bytes() == undisturbed_features
+    assert path.read_bytes() == uninterrupted_features
 
 
-def test_without_blocks_nothing_is_written_and_the_features_are_the_same(toy: Toy, tmp_path: Path) -> None:
+def test_extraction_without_blocks_gives_the_same_features(toy: Toy, tmp_path: Path) -> None:
     path = tmp_path / "features.safetensors"
-    wanted = extracted(toy, path)
-    images = vehicle_images(toy.dataset, toy.parts, names_of(toy), depth=TINY.parts, size=TINY.image_size)
-    matrix, attention = extract_features(network_of(), images, device="cpu", workers=0)
-    np.testing.assert_array_equal(matrix, wanted.matrix)
-    np.testing.assert_array_equal(attention, wanted.attention)
+    expected = extracted(toy, path)
+    matrix, attention = extract_features(make_network(), source_of(toy).images(), device="cpu", workers=0)
+    np.testing.assert_array_equal(matrix, expected.matrix)
+    np.testing.assert_array_equal(attention, expected.attention)
     assert only_the_file(path)
 
 
-def test_two_processes_of_torchrun_make_the_file_of_one(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_two_processes_of_torchrun_write_the_file_of_one(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "features.safetensors"
     stopped_after(toy, path, 1)
     (path.parent / f"{path.name}.blocks" / BLOCKS[0]).write_bytes(b"damaged")
-    assert joined(toy, path) == [0, 0]
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
-    assert joined(toy, path) == [0, 0]
+    assert extract_in_two_processes(toy, path) == [0, 0]
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
+    assert extract_in_two_processes(toy, path) == [0, 0]
     assert capfd.readouterr().err.count("features are up to date") == 1
 
 
-def test_blocks_stay_until_the_slowest_process_has_read_them(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_blocks_are_kept_until_every_process_has_read_them(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, plain = tmp_path / "features.safetensors", FeatureBlocks.made_by_another
+    path, plain = tmp_path / "features.safetensors", FeatureBlocks.from_other_process
 
     def late(self: FeatureBlocks, rows: range) -> Block:
         if own_rank():
             time.sleep(0.5)
         return plain(self, rows)
 
-    monkeypatch.setattr(FeatureBlocks, "made_by_another", late)
-    assert joined(toy, path) == [0, 0]
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+    monkeypatch.setattr(FeatureBlocks, "from_other_process", late)
+    assert extract_in_two_processes(toy, path) == [0, 0]
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
 
-def test_a_process_of_torchrun_that_dies_ends_the_others_and_its_blocks_are_made_by_the_next_run(
-    toy: Toy, undisturbed_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_process_of_torchrun_stops_the_others(
+    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "features.safetensors"
+    path, embed = tmp_path / "features.safetensors", extraction.embed_batch
+    kill = stopping(embed, 1, lambda: signal.raise_signal(signal.SIGKILL))
     with monkeypatch.context() as patch:
-        kill = stopping(features.forward, 1, lambda: signal.raise_signal(signal.SIGKILL))
-        patch.setattr(features, "forward", lambda *given: (kill if own_rank() else features_forward)(*given))
-        assert joined(toy, path) == [1, -signal.SIGKILL]
-    assert blocks_of(path) == [BLOCKS[0], BLOCKS[2]] and not path.exists()
+        patch.setattr(extraction, "embed_batch", lambda *arguments: (kill if own_rank() else embed)(*arguments))
+        assert extract_in_two_processes(toy, path) == [1, -signal.SIGKILL]
+    assert block_names(path) == [BLOCKS[0], BLOCKS[2]] and not path.exists()
     extracted(toy, path)
-    assert path.read_bytes() == undisturbed_features and only_the_file(path)
+    assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
 
-features_forward = features.forward
-
-
-def joined(toy: Toy, path: Path) -> list[int | None]:
+def extract_in_two_processes(toy: Toy, path: Path) -> list[int | None]:
     """Extract in two processes, as torchrun starts them; return their exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
 
     def work(rank: int) -> None:
-        told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "RANK": str(rank)}
-        os.environ.update(told)
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2", RANK=str(rank))
         torch.set_num_threads(1)
         with joined_ranks("cpu"):
             extracted(toy, path)
