@@ -181,12 +181,13 @@ def test_an_interrupted_ablation_resumes(
     assert_same_run(ablation_folder_of(place) / f"{GRID}-seed0", ablation_folder_of(whole) / f"{GRID}-seed0")
 
 
-def test_sigterm_names_the_run_and_removes_the_handler(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_stops_the_ablation_without_leftovers(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     kill = calling_before(6, lambda: os.kill(os.getpid(), signal.SIGTERM), loop.training_step)
     monkeypatch.setattr(loop, "training_step", kill)
     before = signal.getsignal(signal.SIGTERM)
     result = place("ablate", "--table", "3", *ONE_EPOCH)
-    assert_error(result, 1, f"run 2 of 4: {GRID}, seed 0", "SIGTERM", "run it again to go on")
+    assert_error(result, 1, "SIGTERM", "run it again to resume")
+    assert f"run 2 of 4: {GRID}, seed 0" in result.stderr
     assert signal.getsignal(signal.SIGTERM) is before
     assert not list(ablation_folder_of(place).rglob(".lock")) and not list(ablation_folder_of(place).rglob("*.tmp"))
 
