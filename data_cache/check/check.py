@@ -1,6 +1,6 @@
 """The check of a data set: its sizes beside the known ones, problems in its lists, and its image files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from data_cache.datasets.dataset import Dataset, is_stand_in
 from data_cache.datasets.problems import ListProblems, list_problems
 from data_cache.datasets.protocols import Rows
 from data_cache.datasets.sizes import PAPER, RELEASED, REMEDIES, Size
-from data_cache.parts.verification import NAMES_SHOWN, count_line
+from data_cache.parts.verification import count_line, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,23 +65,19 @@ class DatasetCheck:
             "root": str(self.root),
             "strict": self.strict,
             "parts": [asdict(subset) for subset in self.subsets],
-            "repeated": _counted(self.repeated),
-            "vehicles_in_train_and_test": _counted(self.lists.shared_vehicles),
-            "queries_without_match": {split: _counted(names) for split, names in self.lists.unmatched_queries.items()},
-            "missing": _counted(files.missing)
+            "repeated": counted(self.repeated),
+            "vehicles_in_train_and_test": counted(self.lists.shared_vehicles),
+            "queries_without_match": {split: counted(names) for split, names in self.lists.unmatched_queries.items()},
+            "missing": counted(files.missing)
             | {"folders": files.folders, "folders_without_image": files.folders_without_image},
-            "empty": _counted(files.empty),
-            "unreadable": _counted(files.unreadable),
-            "same_bytes_in_train_and_test": _counted(files.duplicates) if self.strict else None,
+            "empty": counted(files.empty),
+            "unreadable": counted(files.unreadable),
+            "same_bytes_in_train_and_test": counted(files.duplicates) if self.strict else None,
             "ground_truth": None if self.ground_truth is None else asdict(self.ground_truth),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "errors": list(self.errors),
         }
-
-
-def _counted(names: Sequence[Any]) -> dict[str, Any]:
-    return {"count": len(names), "first": list(names[:NAMES_SHOWN])}
 
 
 def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -> DatasetCheck:

@@ -34,7 +34,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the count and the first names of each kind."""
-        return {kind: {"count": len(names), "first": list(names[:NAMES_SHOWN])} for kind, names in vars(self).items()}
+        return {kind: counted(names) for kind, names in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,11 @@ def differing_names(names: Sequence[str], dataset: Dataset) -> tuple[tuple[str, 
     """Return the names that only the data set has, and those that only `names` has, each sorted."""
     present, wanted = set(names), set(dataset.table["name"])
     return tuple(sorted(wanted - present)), tuple(sorted(present - wanted))
+
+
+def counted(names: Sequence[Any]) -> dict[str, Any]:
+    """Return the number of `names` and the first of them as JSON values."""
+    return {"count": len(names), "first": list(names[:NAMES_SHOWN])}
 
 
 def count_line(names: Sequence[str], what: str) -> list[str]:

@@ -163,21 +163,6 @@ def test_list_errors_are_included(tmp_path: Path, make_pictures: MakePictures) -
     )
 
 
-def test_matches_are_searched_once_per_split(
-    tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = write_dataset(tmp_path, "veriwild", make_pictures)
-    splits: list[str] = []
-
-    def count(dataset: Dataset, split: str) -> list[str]:
-        splits.append(split)
-        return []
-
-    monkeypatch.setattr("data_cache.datasets.problems.queries_without_match", count)
-    check_dataset(dataset)
-    assert splits == ["small", "medium"]
-
-
 def test_summary_has_json_values(tmp_path: Path, make_pictures: MakePictures) -> None:
     dataset = write_dataset(
         tmp_path, "veri", make_pictures, {"name_query.txt": [*VERI["name_query.txt"], "0009_c001_00000000_0.jpg"]}

@@ -1,17 +1,15 @@
-"""Properties of names, lists, CSV files, messages and JSON for any text."""
+"""Properties of names, lists, CSV files and messages for any text."""
 
 import csv
 import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_cache.base.errors import UserError, printable, short_repr
-from data_cache.base.files import read_json, write_json
 from data_cache.datasets.csv_file import read_csv
 from data_cache.datasets.lists import CONTROL, read_entries, require_plain_name
 from data_cache.images.loading import ImageError, path_inside
@@ -24,11 +22,6 @@ NAMES = st.one_of(st.text(), st.lists(STEPS, max_size=5).map("/".join), st.lists
 FIELDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \t\r\n\ufeff"), min_size=1, max_size=8)
 PLAIN = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\\/"), min_size=1, max_size=9
-)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
 )
 
 
@@ -94,15 +87,3 @@ def test_messages_are_printable_and_on_one_line(text: str) -> None:
     assert printable(text).isprintable() and printable(printable(text)) == printable(text)
     assert short_repr(text).isprintable() and len(short_repr(text)) <= 80
     assert text.isprintable() == (printable(text) == text)
-
-
-@given(JSON)
-def test_json_round_trip(value: Any) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "v.json"
-        try:
-            write_json(path, value)
-        except ValueError as error:  # a lone surrogate has no UTF-8
-            assert isinstance(error, UnicodeEncodeError)
-            return
-        assert read_json(path) == value

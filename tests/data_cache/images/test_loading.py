@@ -141,9 +141,7 @@ def test_other_formats_are_refused(tmp_path: Path, data: bytes) -> None:
         image_size(tmp_path / "image.jpg")
 
 
-@pytest.mark.parametrize(
-    "side", [7_072, 20_480, 2**31 - 1]
-)  # just over the limit, a bomb, the largest PNG
+@pytest.mark.parametrize("side", [7_072, 20_480, 2**31 - 1])  # just over the limit, a bomb, the largest PNG
 def test_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
     assert side * side > MAX_PIXELS
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))

@@ -2,13 +2,25 @@
 
 import dataclasses
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
+from data_cache.parts.cache import (
+    STATUS_EMPTY,
+    STATUS_FAILED,
+    STATUS_FOUND,
+    PartBoxes,
+    encode_parts,
+    read_parts,
+    write_parts,
+)
 from data_cache.parts.packing import FlatBoxes, ImageEntry, ImportResult, pack_boxes, write_cache
 from helpers.parts import MakeParts
 
@@ -48,11 +60,53 @@ def test_boxes_are_packed_as_in_a_loop(top_k: int) -> None:
         assert packed.status[row] == (STATUS_FOUND if wanted else STATUS_EMPTY)
 
 
-def test_order_of_the_boxes_does_not_matter() -> None:
-    images, found = [ImageEntry(name, 10, 8) for name in "ab"], flat_boxes(30, 2)
-    turned = found.take(np.arange(30)[::-1])
-    first, second = pack(images, found, 4), pack(images, turned, 4)
-    assert np.array_equal(first.boxes, second.boxes) and np.array_equal(first.labels, second.labels)
+SIDES = st.integers(1, 500)
+Case = tuple[list[ImageEntry], FlatBoxes, int]
+
+
+@st.composite
+def images_with_boxes(draw: st.DrawFn) -> Case:
+    """Return images of any names, boxes inside them in any order with many equal scores, and top_k."""
+    characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    names = draw(st.lists(st.text(characters, min_size=1), min_size=1, max_size=5, unique=True))
+    images = [ImageEntry(name, draw(SIDES), draw(SIDES)) for name in names]
+    rows = []
+    for _ in range(draw(st.integers(0, 12))):
+        image = draw(st.integers(0, len(images) - 1))
+        width, height = images[image].width, images[image].height
+        x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+        box = (x, y, draw(st.integers(x + 1, width)), draw(st.integers(y + 1, height)))
+        rows.append((image, *box, draw(st.integers(0, 4)) / 4, draw(st.integers(0, 2))))
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    boxes = FlatBoxes(
+        table[:, 0].astype(np.int64),
+        table[:, 1:5].astype(np.float32),
+        table[:, 5].astype(np.float32),
+        table[:, 6].astype(np.int64),
+    )
+    return images, boxes, draw(st.integers(1, 4))
+
+
+@given(images_with_boxes(), st.randoms(use_true_random=False))
+def test_order_of_images_and_boxes_does_not_matter(case: Case, random: Any) -> None:
+    images, boxes, top_k = case
+    order = random.sample(range(len(images)), len(images))
+    new_index = np.argsort(order)
+    shuffled = boxes.take(np.array(random.sample(range(len(boxes)), len(boxes)), np.int64))
+    shuffled = FlatBoxes(new_index[shuffled.image].astype(np.int64), shuffled.boxes, shuffled.scores, shuffled.labels)
+    expected = encode_parts(pack(images, boxes, top_k))
+    assert encode_parts(pack([images[index] for index in order], shuffled, top_k)) == expected
+
+
+@given(images_with_boxes())
+def test_packed_cache_round_trips_through_its_file(case: Case) -> None:
+    parts = pack(*case)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "parts.h5"
+        path.write_bytes(encode_parts(parts))
+        found = read_parts(path)
+    assert found.names == parts.names == tuple(sorted(entry.name for entry in case[0]))
+    assert encode_parts(found) == encode_parts(parts)
 
 
 def test_fingerprint_gets_names_and_top_k() -> None:
