@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_cache.base.errors import UserError, printable
 from data_cache.base.tensors import read_metadata, save_tensors
-from data_cache.parts.cache import require_fingerprint
+from data_cache.parts.fingerprints import require_fingerprint
 from reid.distributed import rank_count
 from reid.model.checkpoint import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
 from reid.model.pgan import PGAN

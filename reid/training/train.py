@@ -12,7 +12,7 @@ from data_cache.base.locks import run_lock
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.problems import list_problems
 from data_cache.parts.cache import PartBoxes
-from data_cache.parts.source_files import made_by
+from data_cache.parts.source_files import run_fingerprint
 from reid.data.decoded import decoded_training_images
 from reid.data.loader import TrainingSplit, split_vehicles, training_loader
 from reid.distributed import first_rank_first, own_rank, rank_count
@@ -97,7 +97,7 @@ def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, split: Tra
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.name,
         "images": sha256_of_names(split.train[["name", "vehicle_id"]].to_numpy().tolist()),
-        "parts": made_by(parts),
+        "parts": run_fingerprint(parts),
         "vehicles": len(split.vehicle_ids),
     }
 

@@ -1,4 +1,4 @@
-"""Two processes of torchrun and one agree on losses, gradients and weights; what goes wrong is told once."""
+"""Two processes of torchrun agree with one on losses, gradients and weights; an error is printed once."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from data_cache.base.files import read_json_lines
 from data_cache.parts.cache import write_parts
-from helpers.paths import TESTS
+from helpers.paths import ROOT, TESTS
 from helpers.toy.vehicles import TINY, Toy, tiny_scale
 from reid.distributed import first_rank_first, from_first, gathered, joined_ranks, own_rank, rank_count
 from reid.model.checkpoint import read_checkpoint
@@ -26,23 +26,26 @@ from pathlib import Path
 import torch
 from torch import nn
 from safetensors.torch import save_file
-from data_cache.datasets.dataset import load_dataset
+from data_cache.base.progress import show_messages
+from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import read_parts
-from reid import loop, training
 from reid.distributed import joined_ranks, own_rank
 from reid.recipes import ReidRecipe
+from reid.training import loop
+from reid.training.train import train
 from helpers.toy.vehicles import tiny_scale
+show_messages()
 root, folder, recipe = Path(sys.argv[1]), Path(sys.argv[2]), ReidRecipe.model_validate_json(sys.argv[3])
 dataset, parts = load_dataset("folder", root), read_parts(root / "parts.h5")
 """
 TRAIN = """
 with tiny_scale(), joined_ranks("cpu"):
-    training.train(recipe, dataset, parts, folder, device="cpu", workers=0)
+    train(recipe, dataset, parts, folder, device="cpu", workers=0)
 """
-# In float32, and with the statistics of batch norms frozen: each process has only its share to take them from.
+# in float32 and with frozen statistics of batch norm, which each process would take from its own share
 STEPS = """
 step, numbers = loop.training_step, []
-def noted(state, batch, vehicle, device):
+def recorded(state, batch, vehicle, device):
     for module in state.network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
@@ -55,7 +58,7 @@ def noted(state, batch, vehicle, device):
             found[f"{number}.gradient.{name}"] = parameter.grad.clone().contiguous()
     save_file(found, folder / f"{own_rank()}-{number}.safetensors")
     return terms
-loop.training_step, torch.autocast = noted, lambda *_, **__: nullcontext()
+loop.training_step, torch.autocast = recorded, lambda *_, **__: nullcontext()
 """
 KILLED = """
 step, calls = loop.training_step, []
@@ -68,15 +71,15 @@ loop.training_step = killing
 """
 NAN = """
 step = loop.training_step
-def spoilt(state, batch, vehicle, device):
+def broken(state, batch, vehicle, device):
     state.objective = lambda *_: {"loss": torch.tensor(float("nan"), requires_grad=True)}
     return step(state, batch, vehicle, device)
-loop.training_step = spoilt
+loop.training_step = broken
 """
 
 
 def run(code: str, toy: Toy, folder: Path, ranks: int, recipe: ReidRecipe = RECIPE) -> subprocess.CompletedProcess[str]:
-    """Run code on the toy set in one process, or in several under torchrun."""
+    """Run code on the toy set in one process, or in `ranks` processes under torchrun."""
     write_parts(toy.dataset.root / "parts.h5", toy.parts)
     folder.mkdir(exist_ok=True)
     script = folder.parent / "script.py"
@@ -84,7 +87,7 @@ def run(code: str, toy: Toy, folder: Path, ranks: int, recipe: ReidRecipe = RECI
     command = [sys.executable, str(script), str(toy.dataset.root), str(folder), recipe.model_dump_json()]
     if ranks > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
@@ -103,16 +106,12 @@ def test_two_processes_have_the_losses_and_gradients_of_one(
         assert any("gradient.refine_fusion" in name for name in one)
         for rank in (0, 1):
             other = load_file(tmp_path / "2" / path.name.replace("0-", f"{rank}-", 1))
-            shared = {name for name in other if name in one}
-            assert set(one) == shared
-            for name in shared:
-                torch.testing.assert_close(
-                    other[name], one[name], rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
-                )
-            assert all((other[name] == 0).all() for name in other if name not in one)
+            for name, value in one.items():
+                torch.testing.assert_close(other[name], value, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+            assert not any(other[name].any() for name in set(other) - set(one))
 
 
-def test_two_processes_train_tell_it_once_and_go_on_where_one_was_killed(toy: Toy, tmp_path: Path) -> None:
+def test_two_processes_resume_after_one_was_killed_and_print_messages_once(toy: Toy, tmp_path: Path) -> None:
     whole = run(TRAIN, toy, tmp_path / "whole", 2)
     assert whole.returncode == 0, whole.stderr
     assert whole.stderr.count("training on 24 images of 6 vehicles") == 1 and "2 processes" in whole.stderr
@@ -126,7 +125,7 @@ def test_two_processes_train_tell_it_once_and_go_on_where_one_was_killed(toy: To
         assert read_checkpoint(tmp_path / "killed" / name).sha256 == read_checkpoint(tmp_path / "whole" / name).sha256
 
 
-def test_a_fault_that_all_find_is_one_line(toy: Toy, tmp_path: Path) -> None:
+def test_an_error_of_all_processes_is_printed_once(toy: Toy, tmp_path: Path) -> None:
     done = run(TRAIN, toy, tmp_path / "shared", 2, RECIPE.model_copy(update={"vehicles_per_batch": 5}))
     assert done.returncode != 0 and done.stderr.count("UserError: 2 processes cannot share 5 vehicles a batch") == 1
     done = run(NAN + TRAIN, toy, tmp_path / "nan", 2)
@@ -134,7 +133,7 @@ def test_a_fault_that_all_find_is_one_line(toy: Toy, tmp_path: Path) -> None:
     assert not list((tmp_path / "nan").glob("*.safetensors"))
 
 
-def test_alone_nothing_is_joined_and_nothing_changes() -> None:
+def test_a_single_process_joins_nothing() -> None:
     values = torch.randn(3, 2, requires_grad=True)
     with joined_ranks("cpu"), first_rank_first(), tiny_scale():
         assert (own_rank(), rank_count(), from_first(0.25)) == (0, 1, 0.25)

@@ -1,4 +1,4 @@
-"""Recipes of stage two: the presets are the paper's, and every wrong option is named."""
+"""Recipes of stage two: the presets have the paper's settings, and errors name the option."""
 
 import json
 
@@ -26,21 +26,21 @@ from reid.recipes import PRESETS, ReidRecipe
         ("margin", "key=value"),
     ],
 )
-def test_a_wrong_option_is_named(override: str, words: str) -> None:
+def test_a_wrong_option_or_value_is_named(override: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         resolve_recipe(ReidRecipe, PRESETS, "pgan", [override])
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_triplets_of_vectors_that_the_baseline_lacks_are_refused() -> None:
-    with pytest.raises(UserError, match=r"baseline: triplets: .*fusion.*part"):
+def test_the_baseline_refuses_triplets_without_its_only_vector() -> None:
+    with pytest.raises(UserError, match=r"baseline: triplets: .*use \[fusion\] or \[\]"):
         resolve_recipe(ReidRecipe, PRESETS, "baseline", ["triplets=[part]"])
     for triplets in ([], ["fusion"], ["fusion", "part"]):
         found = resolve_recipe(ReidRecipe, PRESETS, "baseline", [f"triplets={json.dumps(triplets)}"])
         assert found.triplets == tuple(triplets)
 
 
-def test_presets_are_the_papers_settings_and_their_small_forms() -> None:
+def test_presets_are_the_papers_settings_with_a_small_version_each() -> None:
     with pytest.raises(UserError, match=r"unknown recipe pgn; did you mean pgan\?"):
         resolve_recipe(ReidRecipe, PRESETS, "pgn")
     paper = PRESETS["pgan"]

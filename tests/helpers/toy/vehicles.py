@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,11 @@ class Toy(NamedTuple):
 def train_toy(recipe: ReidRecipe, toy: Toy, folder: Path, workers: int = 0) -> Path:
     """Train on the toy set, on the CPU; return the best checkpoint."""
     return train(recipe, toy.dataset, toy.parts, folder, device="cpu", workers=workers)
+
+
+def with_columns(dataset: Dataset, **columns: object) -> Dataset:
+    """Return the data set with columns of its table replaced."""
+    return replace(dataset, table=dataset.table.assign(**columns))
 
 
 def toy_set(root: Path, *, trained: int = 8, tested: int = 4, images: int = 4) -> Toy:

@@ -1,4 +1,4 @@
-"""A stop at any moment changes nothing, a finished run is kept, and a run of something else is refused."""
+"""A run interrupted at any moment ends with the same bits; a finished run is kept, a run of something else refused."""
 
 import errno
 import math
@@ -20,9 +20,9 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
 from data_cache.base.locks import run_lock
 from data_cache.parts.cache import write_parts
-from helpers.paths import TESTS
-from helpers.toy.vehicles import HELD, TINY, Toy, assert_same_run, train_toy
-from reid.data.holdout import split_vehicles
+from helpers.paths import ROOT, TESTS
+from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, train_toy
+from reid.data.loader import split_vehicles
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, LAST, PREVIOUS
 from reid.training import loop
@@ -32,20 +32,19 @@ from reid.training.log import CURVES, LOG
 from reid.training.losses import Criterion
 from reid.training.state import State, save_last, start_state
 from reid.training.train import RECIPE
-from soak.disk.traps import Trap, trapped
 
 
 class StopHere(Exception):
-    """The end of a run at a chosen moment."""
+    """Interrupts a run at a chosen moment."""
 
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    train_toy(HELD, toy, folder)
+def uninterrupted(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    train_toy(TINY_HOLDOUT, toy, folder)
     return folder
 
 
@@ -70,26 +69,27 @@ STOPS: dict[str, tuple[ModuleType, str, Callable[..., bool]]] = {
 
 
 @pytest.mark.parametrize("moment", STOPS)
-def test_a_stopped_run_goes_on_to_the_same_bits(
-    toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    toy: Toy, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     module, name, when = STOPS[moment]
     with monkeypatch.context() as patch:
         patch.setattr(module, name, raising(getattr(module, name), when))
         with pytest.raises(StopHere):
-            train_toy(HELD, toy, tmp_path)
+            train_toy(TINY_HOLDOUT, toy, tmp_path)
     assert not (tmp_path / ".lock").exists()
-    assert train_toy(HELD, toy, tmp_path) == tmp_path / BEST
-    assert_same_run(tmp_path, undisturbed)
+    assert train_toy(TINY_HOLDOUT, toy, tmp_path) == tmp_path / BEST
+    assert_same_run(tmp_path, uninterrupted)
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from data_cache.datasets.dataset import load_dataset
+from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import read_parts
-from reid import loop, training
 from reid.recipes import ReidRecipe
+from reid.training import loop
+from reid.training.train import train
 from helpers.toy.vehicles import tiny_scale
 
 step, calls = loop.training_step, []
@@ -104,30 +104,30 @@ loop.training_step = killing
 root, folder, recipe = sys.argv[1:]
 dataset, parts = load_dataset("folder", Path(root)), read_parts(Path(root) / "parts.h5")
 with tiny_scale():
-    training.train(ReidRecipe.model_validate_json(recipe), dataset, parts, Path(folder), device="cpu", workers=0)
+    train(ReidRecipe.model_validate_json(recipe), dataset, parts, Path(folder), device="cpu", workers=0)
 """
 
 
-def test_a_killed_process_leaves_what_the_next_one_goes_on_from(toy: Toy, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_run_that_resumes(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
     write_parts(toy.dataset.root / "parts.h5", toy.parts)
-    tests = TESTS
-    command = [sys.executable, "-c", KILLED, str(toy.dataset.root), str(tmp_path), HELD.model_dump_json()]
-    environment = os.environ | {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"}
+    command = [sys.executable, "-c", KILLED, str(toy.dataset.root), str(tmp_path), TINY_HOLDOUT.model_dump_json()]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"}
     ended = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert (tmp_path / ".lock").exists()
     assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
-    train_toy(HELD, toy, tmp_path)
-    assert_same_run(tmp_path, undisturbed)
+    train_toy(TINY_HOLDOUT, toy, tmp_path)
+    assert_same_run(tmp_path, uninterrupted)
 
 
-def test_what_killed_writers_left_is_removed(toy: Toy, undisturbed: Path, tmp_path: Path) -> None:
+def test_temporary_files_of_killed_writers_are_removed(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
     for name in (LAST, BEST, LOG, CURVES, RECIPE):
         (tmp_path / f".{name}.abcdefgh.tmp").write_bytes(b"half")
-    (tmp_path / ".report.html.abcdefgh.tmp").write_bytes(b"of a run that is at work")
-    train_toy(HELD, toy, tmp_path)
-    (tmp_path / ".report.html.abcdefgh.tmp").unlink()
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in undisturbed.iterdir()}
+    other = tmp_path / ".report.html.abcdefgh.tmp"
+    other.write_bytes(b"of another command, which may still run")
+    train_toy(TINY_HOLDOUT, toy, tmp_path)
+    other.unlink()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in uninterrupted.iterdir()}
 
 
 def test_a_finished_run_is_not_run_again(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,61 +149,64 @@ def test_a_folder_in_use_is_refused(toy: Toy, tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"margin": 0.5}, "made with recipe.margin = 0.3, this run needs 0.5"),
-        ({"attention": "equal"}, "made with recipe.attention = parts, this run needs equal"),
         (
             {"triplets": ("fusion",)},
             r"made with recipe.triplets = \['fusion', 'global', 'part'\], this run needs \['fusion'\]",
         ),
-        ({"epochs": 9}, "made with recipe.epochs = 3, this run needs 9"),
         ({"seed": 1}, "made with recipe.seed = 3, this run needs 1"),
     ],
 )
-def test_another_recipe_in_the_folder_is_an_error_that_names_the_option(
-    toy: Toy, undisturbed: Path, change: dict[str, Any], words: str
+def test_a_run_of_another_recipe_is_refused_with_the_option(
+    toy: Toy, uninterrupted: Path, change: dict[str, Any], words: str
 ) -> None:
-    before = (undisturbed / LAST).read_bytes()
+    before = (uninterrupted / LAST).read_bytes()
     with pytest.raises(UserError, match=rf"last\.safetensors: {words}; delete .* or choose another --runs"):
-        train_toy(HELD.model_copy(update=change), toy, undisturbed)
-    assert (undisturbed / LAST).read_bytes() == before
-    assert read_json(undisturbed / "recipe.json") == HELD.model_dump(mode="json")
+        train_toy(TINY_HOLDOUT.model_copy(update=change), toy, uninterrupted)
+    assert (uninterrupted / LAST).read_bytes() == before
+    assert read_json(uninterrupted / RECIPE) == TINY_HOLDOUT.model_dump(mode="json")
 
 
-def test_other_parts_or_images_in_the_folder_are_an_error(toy: Toy, undisturbed: Path) -> None:
+def test_a_run_on_other_parts_or_images_is_refused(toy: Toy, uninterrupted: Path) -> None:
     with pytest.raises(UserError, match=r"made with parts\.detector = painted, this run needs drawn"):
-        train_toy(HELD, Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "drawn"})), undisturbed)
-    fewer = toy.dataset.table[toy.dataset.table["name"] != split_vehicles(toy.dataset, HELD).images["name"].iloc[0]]
-    dataset = replace(toy.dataset, table=fewer.reset_index(drop=True), splits={})
+        other_parts = replace(toy.parts, fingerprint={"detector": "drawn"})
+        train_toy(TINY_HOLDOUT, Toy(toy.dataset, other_parts), uninterrupted)
+    table, removed = toy.dataset.table, split_vehicles(toy.dataset, TINY_HOLDOUT).train["name"].iloc[0]
+    dataset = replace(toy.dataset, table=table[table["name"] != removed].reset_index(drop=True), splits={})
     with pytest.raises(UserError, match="made with images = "):
-        train_toy(HELD, Toy(dataset, toy.parts), undisturbed)
+        train_toy(TINY_HOLDOUT, Toy(dataset, toy.parts), uninterrupted)
 
 
-@pytest.mark.parametrize("harm", ["cut", "flip"])
-def test_a_damaged_checkpoint_is_never_gone_on_from(toy: Toy, undisturbed: Path, tmp_path: Path, harm: str) -> None:
-    whole = bytearray((undisturbed / LAST).read_bytes())
-    if harm == "flip":
-        whole[-5] ^= 16
-    (tmp_path / LAST).write_bytes(whole if harm == "flip" else whole[: len(whole) // 2])
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_checkpoint_is_refused(toy: Toy, uninterrupted: Path, tmp_path: Path, damage: str) -> None:
+    data = bytearray((uninterrupted / LAST).read_bytes())
+    data[-5] ^= 16
+    (tmp_path / LAST).write_bytes(data if damage == "flip" else data[: len(data) // 2])
     with pytest.raises(UserError, match=r"last\.safetensors: (its content has changed|damaged)"):
-        train_toy(HELD, toy, tmp_path)
+        train_toy(TINY_HOLDOUT, toy, tmp_path)
 
 
-def test_beside_a_damaged_checkpoint_lies_the_one_before_it(toy: Toy, undisturbed: Path, tmp_path: Path) -> None:
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+def test_a_run_with_a_damaged_checkpoint_resumes_from_the_previous_one(
+    toy: Toy, uninterrupted: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:-1])
-    with pytest.raises(
-        UserError, match=r"last\.safetensors: .*; or delete .*last\.safetensors, to go on from the epoch"
-    ):
-        train_toy(HELD, toy, tmp_path)
+    with pytest.raises(UserError, match=r"last\.safetensors: .*; or delete .*last\.safetensors to resume from the "):
+        train_toy(TINY_HOLDOUT, toy, tmp_path)
     assert read_checkpoint(tmp_path / PREVIOUS).metadata["epoch"] == 2
     (tmp_path / LAST).unlink()
-    train_toy(HELD, toy, tmp_path)
-    assert_same_run(tmp_path, undisturbed)
+    train_toy(TINY_HOLDOUT, toy, tmp_path)
+    assert_same_run(tmp_path, uninterrupted)
 
 
-def test_a_checkpoint_that_cannot_be_put_aside_is_told_and_stays(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_renamed_is_an_error_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     (tmp_path / LAST).write_bytes(b"of the epoch before")
-    told = r"previous\.safetensors: cannot be written \(Input/output error\)"
-    with trapped(Trap(tmp_path, 1, errno.EIO, only=("replace",))), pytest.raises(UserError, match=told):
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(UserError, match=r"previous\.safetensors: cannot be written \(Input/output error\)"):
         save_last(start_state(TINY, 4, "cpu"), tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == [LAST]
     assert (tmp_path / LAST).read_bytes() == b"of the epoch before"
@@ -211,43 +214,37 @@ def test_a_checkpoint_that_cannot_be_put_aside_is_told_and_stays(tmp_path: Path)
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
-    toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+    toy: Toy, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    plain, calls = Criterion.__call__, []
+    criterion, calls = Criterion.__call__, []
 
-    def spoilt(self: Criterion, *arguments: Any) -> dict[str, torch.Tensor]:
+    def broken(self: Criterion, *arguments: Any) -> dict[str, torch.Tensor]:
         calls.append(1)
-        terms = plain(self, *arguments)
+        terms = criterion(self, *arguments)
         return terms | {"loss": terms["loss"] * value} if len(calls) == 5 else terms
 
+    message = r"the loss is (nan|inf) in epoch 2; the last good checkpoint is kept.*of the batch: .*\.jpg"
     with monkeypatch.context() as patch:
-        patch.setattr(Criterion, "__call__", spoilt)
-        with pytest.raises(
-            UserError, match=r"the loss is (nan|inf) in epoch 2; the last good checkpoint is kept.*the batch: .*\.jpg"
-        ):
-            train_toy(HELD, toy, tmp_path)
+        patch.setattr(Criterion, "__call__", broken)
+        with pytest.raises(UserError, match=message):
+            train_toy(TINY_HOLDOUT, toy, tmp_path)
     assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
-    train_toy(HELD, toy, tmp_path)
-    assert_same_run(tmp_path, undisturbed)
+    train_toy(TINY_HOLDOUT, toy, tmp_path)
+    assert_same_run(tmp_path, uninterrupted)
 
 
-def test_a_weight_that_is_not_finite_is_never_kept(
-    toy: Toy, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As of a gradient that overflows in an epoch's last step, whose loss was sound."""
-    plain = loop.training_step
+def test_a_weight_that_is_not_finite_is_never_saved(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a gradient overflowed in an epoch's last step, whose loss was finite."""
+    step = loop.training_step
 
-    def spoilt(state: State, *arguments: Any) -> dict[str, torch.Tensor]:
-        terms = plain(state, *arguments)
+    def broken(state: State, *arguments: Any) -> Any:
+        terms = step(state, *arguments)
         if state.epoch == 0:
             return terms
         next(state.network.parameters()).data.fill_(math.inf)
-        return terms | {"loss": torch.zeros(())}
+        return {**terms, "loss": torch.zeros(())}
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_step", spoilt)
-        with pytest.raises(UserError, match=r" is not finite after epoch 2; .* is kept; train with a lower"):
-            train_toy(HELD, toy, tmp_path)
+    monkeypatch.setattr(loop, "training_step", broken)
+    with pytest.raises(UserError, match=r" is not finite after epoch 2; .* is kept; train with a lower"):
+        train_toy(TINY_HOLDOUT, toy, tmp_path)
     assert read_checkpoint(tmp_path / LAST).metadata["epoch"] == 1
-    train_toy(HELD, toy, tmp_path)
-    assert_same_run(tmp_path, undisturbed)
