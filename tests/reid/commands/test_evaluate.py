@@ -1,4 +1,4 @@
-"""`evaluate` and `features` as typed: several tests at once, another system's features, what stands beside a score."""
+"""`evaluate` and `features` from the command line."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def run(place: Place) -> Path:
     return place.train("--recipe", "pgan_small").parent
 
 
-def test_features_are_extracted_once_and_evaluate_takes_them(place: Place, run: Path) -> None:
+def test_evaluate_reuses_extracted_features(place: Place, run: Path) -> None:
     result = place("features")
     assert result.exit_code == 0 and Path(result.stdout.strip()) == run / "test" / FEATURES
     before = (run / "test" / FEATURES).stat().st_mtime_ns
@@ -31,13 +31,15 @@ def test_features_are_extracted_once_and_evaluate_takes_them(place: Place, run: 
     assert (run / "test" / FEATURES).stat().st_mtime_ns == before
 
 
-def test_all_is_every_test_of_the_data_set(place: Place, run: Path) -> None:
-    found = json.loads(place("evaluate", "--split", "all", "--json").stdout)
-    assert found == read_json(run / "test" / "metrics.json")  # the toy has one test
-    assert found["split"] == "test"
+def test_split_all_evaluates_every_test(place: Place, run: Path) -> None:
+    metrics = json.loads(place("evaluate", "--split", "all", "--json").stdout)
+    assert metrics == read_json(run / "test" / "metrics.json")  # the toy set has one test
+    assert metrics["split"] == "test"
+    arguments = {name: metrics["arguments"][name] for name in ("--dataset", "--split", "--device")}
+    assert arguments == {"--dataset": "folder", "--split": "all", "--device": "cpu"}
 
 
-def test_reranked_rows_are_printed_below_the_plain_one(place: Place, run: Path) -> None:
+def test_added_scores_are_printed_below_the_plain_ones(place: Place, run: Path) -> None:
     result = place("evaluate", "--rerank", "--expand", "2", "--ap", "trapezoid")
     assert result.exit_code == 0, result.output
     lines = [line.strip("│ ").split("│")[0].strip() for line in result.stdout.splitlines() if line.startswith("│")]
@@ -45,7 +47,7 @@ def test_reranked_rows_are_printed_below_the_plain_one(place: Place, run: Path) 
     assert "trapezoid" in result.stdout
 
 
-def test_given_features_need_no_run_and_leave_their_own_folder(place: Place, run: Path) -> None:
+def test_external_features_get_a_folder_of_their_own(place: Place, run: Path) -> None:
     ours = json.loads(place("evaluate", "--json").stdout)
     features = read_features(run / "test" / FEATURES)
     theirs = place.runs.parent / "theirs.npz"
@@ -56,8 +58,8 @@ def test_given_features_need_no_run_and_leave_their_own_folder(place: Place, run
     assert place("evaluate").exit_code == 0  # the newest run is still the trained one
 
 
-def test_a_run_of_another_data_set_is_scored_in_a_folder_of_its_own(place: Place, run: Path) -> None:
-    """The toy's files under another data set's name: the same pictures, so the same scores."""
+def test_direct_transfer_gets_a_folder_of_its_own(place: Place, run: Path) -> None:
+    """The toy set under two names: the same images give the same scores."""
     ours = json.loads(place("evaluate", "--json").stdout)
     (place.runs / "folder").rename(place.runs / "elsewhere")
     trained = place.runs / "elsewhere" / "pgan_small"
@@ -72,15 +74,15 @@ def test_a_run_of_another_data_set_is_scored_in_a_folder_of_its_own(place: Place
     assert read_json(folder / "metrics.json") == found
     result = place("features", "--trained-on", "lists/elsewhere.csv")
     assert (result.exit_code, result.stdout) == (0, f"{folder / FEATURES}\n") and "up to date" in result.stderr
-    assert_error(place("evaluate"), 1, "no trained network")  # what was transferred is not a run of this data set
+    assert_error(place("evaluate"), 1, "no trained network")  # a transfer is no run of this data set
 
 
-def test_its_own_data_set_is_no_transfer(place: Place, run: Path) -> None:
+def test_trained_on_its_own_data_set_is_no_transfer(place: Place, run: Path) -> None:
     assert place("evaluate", "--trained-on", "folder").exit_code == 0
     assert (run / "test" / "metrics.json").exists()
 
 
-def test_a_data_set_that_nothing_was_trained_on_is_named(place: Place, run: Path) -> None:
+def test_trained_on_without_a_run_is_an_error(place: Place, run: Path) -> None:
     assert_error(place("evaluate", "--trained-on", "veri"), 1, "no trained network", "--dataset veri")
 
 
@@ -88,17 +90,17 @@ def test_a_data_set_that_nothing_was_trained_on_is_named(place: Place, run: Path
     "options",
     [["--recipe", "pgan_small"], ["--untrained"], ["--parts", "parts.h5"], ["--trained-on", "veri"]],
 )
-def test_given_features_take_no_option_of_a_run(place: Place, tmp_path: Path, options: list[str]) -> None:
+def test_external_features_exclude_options_of_a_run(place: Place, tmp_path: Path, options: list[str]) -> None:
     result = place("evaluate", "--features", str(tmp_path / "theirs.npz"), *options)
     assert_error(result, 2, options[0], "--features")
 
 
-def test_a_feature_file_that_is_not_there_is_named(place: Place, tmp_path: Path) -> None:
+def test_a_missing_feature_file_is_named(place: Place, tmp_path: Path) -> None:
     assert_error(place("evaluate", "--features", str(tmp_path / "theirs.npz")), 1, "theirs.npz: no such file")
 
 
 @pytest.mark.parametrize("options", [["--ap", "mean"], ["--expand", "-1"]])
-def test_options_are_checked(place: Place, options: list[str]) -> None:
+def test_invalid_options_are_refused(place: Place, options: list[str]) -> None:
     assert_error(place("evaluate", *options), 2)
 
 

@@ -1,10 +1,9 @@
-"""Evaluation of a run: the figures by a plain loop, where they come from, and no work that is already done."""
+"""Evaluation of a run: metrics against a plain loop, their origin, and the files."""
 
 import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,21 +15,19 @@ from data_cache.base.files import read_json
 from helpers.toy.runs import evaluated, features_in, literal_scores
 from helpers.toy.vehicles import TINY, Toy, toy_set
 from reid.data.vehicle_images import vehicle_images
-from reid.evaluation.evaluate import FEATURES, GIVEN, TRAINED, evaluate_given
+from reid.evaluation.evaluate import EXTERNAL, FEATURES, TRAINED, evaluate_external
 from reid.evaluation.metrics_file import METRICS, QUERIES
-from reid.evaluation.scoring import EXPANDED, RERANKED, Scoring
-from reid.features import extraction as features_module
+from reid.features.extraction import extract_features
 from reid.features.file import read_features
 from reid.model.checkpoint import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
-from reid.retrieval.scores import score
+from reid.retrieval.scoring import EXPANDED, RERANKED, Scoring
 from reid.runs import BEST
 
-PLAINLY = Scoring()
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
-def test_metrics_tell_the_figures_and_where_they_come_from(toy: Toy, run: Path) -> None:
+def test_metrics_hold_the_scores_and_their_origin(toy: Toy, run: Path) -> None:
     result = evaluated(toy, run, untrained=True)
     metrics = read_json(run / "test" / "metrics.json")
     assert metrics == json.loads(json.dumps(result.metrics))
@@ -54,19 +51,19 @@ def test_metrics_tell_the_figures_and_where_they_come_from(toy: Toy, run: Path) 
     assert list(metrics["scores"]) == ["trained", "untrained", "trunk"]
     for row, name in (("trained", "features"), ("untrained", "features-untrained"), ("trunk", "features-trunk")):
         found = read_features(run / "test" / f"{name}.safetensors")
-        for figure, value in literal_scores(toy, found.matrix, found.names).items():
-            assert metrics["scores"][row][figure] == pytest.approx(value, abs=1e-6), (row, figure)
+        for metric, value in literal_scores(toy, found.matrix, found.names).items():
+            assert metrics["scores"][row][metric] == pytest.approx(value, abs=1e-6), (row, metric)
         assert (metrics["scores"][row]["queries"], metrics["scores"][row]["gallery"]) == (4, 12)
         assert metrics["scores"][row]["queries_without_match"] == 0
 
 
-def test_features_are_the_networks_own_of_the_test_images_alone(toy: Toy, run: Path) -> None:
+def test_features_are_those_of_the_network_for_the_test_images(toy: Toy, run: Path) -> None:
     found = features_in(evaluated(toy, run).folder)
     table = toy.dataset.table
     assert list(found.names) == sorted(table["name"][table["split"] != "train"])
     assert found.matrix.shape == (16, TINY.features) and found.matrix.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found.matrix, axis=1), np.ones(16), atol=1e-5)
-    images = vehicle_images(toy.dataset, toy.parts, list(found.names), depth=TINY.parts, size=TINY.image_size)
+    images = vehicle_images(toy.dataset, toy.parts, list(found.names), top_d=TINY.parts, size=TINY.image_size)
     network = trained_network(read_checkpoint(run / BEST))
     for row in range(16):
         image, boxes, present, _ = images[row]
@@ -86,8 +83,8 @@ def test_the_untrained_rows_are_the_network_before_training(toy: Toy, run: Path)
     assert found["untrained"].matrix.shape[1] == TINY.features and found["trunk"].matrix.shape[1] == 32
     network = build_network(TINY, 8).eval()
     names = list(found["untrained"].names)
-    images = vehicle_images(toy.dataset, toy.parts, names, depth=TINY.parts, size=TINY.image_size)
-    matrix, _ = features_module.extract_features(network, images, device="cpu", workers=0)
+    images = vehicle_images(toy.dataset, toy.parts, names, top_d=TINY.parts, size=TINY.image_size)
+    matrix, _ = extract_features(network, images, device="cpu", workers=0)
     np.testing.assert_allclose(found["untrained"].matrix, matrix, atol=1e-6)
 
 
@@ -98,24 +95,19 @@ def test_training_images_are_not_needed(tmp_path: Path, run: Path) -> None:
     assert evaluated(toy, run).scores["trained"].queries == 4
 
 
-def test_what_cannot_be_evaluated_is_named(toy: Toy, run: Path, tmp_path: Path) -> None:
+def test_missing_checkpoint_unknown_split_and_missing_parts_are_refused(toy: Toy, run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"best\.safetensors: no such file; delete .* and train again"):
         evaluated(toy, tmp_path / "nothing")
     with pytest.raises(UserError, match="unknown split of folder large"):
         evaluated(toy, run, "large")
-    fewer = replace(
-        toy.parts, **{name: getattr(toy.parts, name)[:40] for name in ("names", "failure")}, **rows(toy, 40)
-    )
+    arrays = ("names", "failure", "image_size", "boxes", "scores", "labels", "status")
+    fewer = replace(toy.parts, **{name: getattr(toy.parts, name)[:40] for name in arrays})
     with pytest.raises(UserError, match="8 images are not in it"):
         evaluated(Toy(toy.dataset, fewer), run)
     assert not (run / "test" / "metrics.json").exists()
 
 
-def rows(toy: Toy, count: int) -> dict[str, Any]:
-    return {name: getattr(toy.parts, name)[:count] for name in ("image_size", "boxes", "scores", "labels", "status")}
-
-
-def test_reranked_scores_stand_beside_the_plain_ones_and_never_for_them(toy: Toy, run: Path) -> None:
+def test_reranked_and_expanded_scores_are_added_to_the_plain_ones(toy: Toy, run: Path) -> None:
     plain = evaluated(toy, run).scores[TRAINED]
     result = evaluated(toy, run, untrained=True, scoring=Scoring(rerank=True, expand=2))
     rows = [TRAINED, f"{TRAINED}, {RERANKED}", f"{TRAINED}, {EXPANDED}", "untrained", "trunk"]
@@ -127,14 +119,15 @@ def test_reranked_scores_stand_beside_the_plain_ones_and_never_for_them(toy: Toy
         assert result.scores[row].queries == 4 and 0 < result.scores[row].mAP <= 1
 
 
-def test_the_precision_form_is_told_and_used(toy: Toy, run: Path) -> None:
-    result = evaluated(toy, run, scoring=Scoring(form="trapezoid"))
-    expected = score(features_in(result.folder), toy.dataset, "test", form="trapezoid")
-    assert result.scores[TRAINED] == expected
+def test_the_form_of_average_precision_is_used_and_recorded(toy: Toy, run: Path) -> None:
+    scoring = Scoring(form="trapezoid")
+    result = evaluated(toy, run, scoring=scoring)
+    expected = scoring.score({TRAINED: features_in(result.folder)}, toy.dataset, "test", device="cpu").scores
+    assert result.scores == expected
     assert result.metrics["protocol"]["precision"] == result.metrics["scores"][TRAINED]["precision"] == "trapezoid"
 
 
-def test_queries_have_a_row_each_whose_means_are_the_figures(toy: Toy, run: Path) -> None:
+def test_means_over_queries_csv_are_the_scores(toy: Toy, run: Path) -> None:
     result = evaluated(toy, run, scoring=Scoring(expand=1))
     found = pd.read_csv(result.folder / "queries.csv", dtype={"vehicle_id": str})
     assert list(found["name"][found["row"] == TRAINED]) == list(
@@ -148,7 +141,7 @@ def test_queries_have_a_row_each_whose_means_are_the_figures(toy: Toy, run: Path
         assert of_row["inverse_negative_penalty"].mean() == pytest.approx(scores.mINP)
 
 
-def test_what_killed_writers_left_is_removed(toy: Toy, run: Path) -> None:
+def test_leftovers_of_killed_writers_are_removed(toy: Toy, run: Path) -> None:
     (run / "test").mkdir(exist_ok=True)
     for name in (METRICS, QUERIES):
         (run / "test" / f".{name}.abcdefgh.tmp").write_bytes(b"half")
@@ -156,13 +149,13 @@ def test_what_killed_writers_left_is_removed(toy: Toy, run: Path) -> None:
     assert sorted(path.name for path in (run / "test").iterdir()) == [FEATURES, METRICS, QUERIES]
 
 
-def test_features_of_another_system_are_scored_under_the_same_protocol(toy: Toy, run: Path, tmp_path: Path) -> None:
+def test_external_features_are_scored_under_the_same_protocol(toy: Toy, run: Path, tmp_path: Path) -> None:
     ours = evaluated(toy, run)
     features = features_in(ours.folder)
     theirs = tmp_path / "theirs.npz"
     np.savez(theirs, names=np.array(features.names), features=3 * features.matrix.astype(np.float64))
-    (result,) = evaluate_given(theirs, toy.dataset, ["test"], PLAINLY, tmp_path / "given", device="cpu")
-    assert result.scores == {GIVEN: ours.scores[TRAINED]}
+    (result,) = evaluate_external(theirs, toy.dataset, ["test"], Scoring(), tmp_path / "given", device="cpu")
+    assert result.scores == {EXTERNAL: ours.scores[TRAINED]}
     metrics = read_json(tmp_path / "given/test/metrics.json")
     assert metrics["features"]["file"] == "theirs.npz" and len(metrics["features"]["sha256"]) == 64
     assert "checkpoint" not in metrics and metrics["protocol"] == ours.metrics["protocol"]

@@ -1,4 +1,4 @@
-"""What an evaluation left, read again: whole, of this form, its figures between 0 and 1; else refused in one line."""
+"""Reading metrics.json: validation in one line, and the recorded commit."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from data_cache.base.errors import UserError
 from reid.evaluation.metrics_file import commit_of, read_metrics
 from soak.inputs.texts import metrics_written
 
-SOUND: dict[str, Any] = json.loads(metrics_written()["metrics.json"])
+VALID: dict[str, Any] = json.loads(metrics_written()["metrics.json"])
 
 
 def written(path: Path, metrics: object) -> Path:
@@ -20,12 +20,12 @@ def written(path: Path, metrics: object) -> Path:
 
 
 def with_scores(**change: object) -> dict[str, Any]:
-    return SOUND | {"scores": {"trained": SOUND["scores"]["trained"] | change}}
+    return VALID | {"scores": {"trained": VALID["scores"]["trained"] | change}}
 
 
-def test_what_was_written_is_read_with_all_that_stands_beside_it(tmp_path: Path) -> None:
-    told = SOUND | {"made": "2024-01-01", "scores": {"given, re-ranked": SOUND["scores"]["trained"]}}
-    assert read_metrics(written(tmp_path / "metrics.json", told)) == told
+def test_a_valid_file_is_read_with_its_other_entries(tmp_path: Path) -> None:
+    metrics = VALID | {"made": "2024-01-01", "scores": {"given, re-ranked": VALID["scores"]["trained"]}}
+    assert read_metrics(written(tmp_path / "metrics.json", metrics)) == metrics
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_what_was_written_is_read_with_all_that_stands_beside_it(tmp_path: Path)
     [
         ([], "damaged, or of another version (metrics:"),
         ({}, "(dataset: Field required)"),
-        ({**SOUND, "scores": {}}, "(scores: "),
-        ({**SOUND, "scores": {"trained": {}}}, "(scores.trained.split: "),
-        ({**SOUND, "versions": ["torch"]}, "(versions: "),
+        ({**VALID, "scores": {}}, "(scores: "),
+        ({**VALID, "scores": {"trained": {}}}, "(scores.trained.split: "),
+        ({**VALID, "versions": ["torch"]}, "(versions: "),
         (with_scores(queries="4"), "(scores.trained.queries: "),
         (with_scores(precision="steep"), "(scores.trained.precision: "),
         (with_scores(deviation={"mAP": "x"}), "(scores.trained.deviation.mAP: "),
@@ -43,7 +43,7 @@ def test_what_was_written_is_read_with_all_that_stands_beside_it(tmp_path: Path)
         (with_scores(cmc5=-0.1), "damaged (trained: cmc5 is not in [0, 1])"),
     ],
 )
-def test_anything_else_is_refused_with_its_place(tmp_path: Path, metrics: object, words: str) -> None:
+def test_an_invalid_entry_is_refused_by_name(tmp_path: Path, metrics: object, words: str) -> None:
     path = written(tmp_path / "metrics.json", metrics)
     with pytest.raises(UserError) as caught:
         read_metrics(path)
@@ -52,7 +52,7 @@ def test_anything_else_is_refused_with_its_place(tmp_path: Path, metrics: object
     assert message.endswith("; run `python cli.py evaluate` again")
 
 
-def test_the_commit_is_told_and_whether_the_code_differs_from_it(tmp_path: Path) -> None:
+def test_commit_of_names_the_commit_and_uncommitted_changes(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(tmp_path)]
     (tmp_path / "code.py").write_text("1")
@@ -63,6 +63,6 @@ def test_the_commit_is_told_and_whether_the_code_differs_from_it(tmp_path: Path)
     installed = tmp_path / ".venv" / "reid"
     installed.mkdir(parents=True)
     (installed / "code.py").write_text("1")
-    assert commit_of(installed) is None  # it lies in the repository, which does not hold it
+    assert commit_of(installed) is None  # inside the repository, but not tracked
     (tmp_path / "code.py").write_text("2")
     assert commit_of(tmp_path) == f"{head}-dirty"

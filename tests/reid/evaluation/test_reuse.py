@@ -1,4 +1,4 @@
-"""Evaluation extracts features once: what is up to date is used again, what is of something else never is."""
+"""Features that are up to date are reused; all others are extracted again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,34 +12,32 @@ from data_cache.base.tensors import save_tensors
 from data_cache.datasets.catalogue import load_dataset
 from helpers.toy.runs import evaluated, evaluated_on, features_in, literal_scores, no_extraction
 from helpers.toy.vehicles import TINY, Toy
-from reid.features import extraction as features_module
+from reid.features import extraction
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
-def test_features_that_are_up_to_date_are_not_extracted_again(
-    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_current_features_are_reused(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluated(toy, run, untrained=True)
-    monkeypatch.setattr(features_module, "extract_features", no_extraction)
+    monkeypatch.setattr(extraction, "extract_features", no_extraction)
     assert evaluated(toy, run, untrained=True).scores == first.scores
 
 
-def spoil_checkpoint(toy: Toy, run: Path) -> Toy:
-    """Other weights under the same recipe."""
+def change_weights(toy: Toy, run: Path) -> Toy:
+    """Write other weights with the same recipe."""
     checkpoint = read_checkpoint(run / BEST)
     weights = {"model.neck.weight": 1 + 0.5 * torch.randn(TINY.features)}
     save_tensors(run / BEST, {**checkpoint.tensors, **weights}, checkpoint.metadata)
     return toy
 
 
-def spoil_parts(toy: Toy, run: Path) -> Toy:
+def change_parts(toy: Toy, run: Path) -> Toy:
     return Toy(toy.dataset, replace(toy.parts, fingerprint={"detector": "another"}))
 
 
-def spoil_names(toy: Toy, run: Path) -> Toy:
+def remove_an_image(toy: Toy, run: Path) -> Toy:
     table = toy.dataset.table
     kept = table[table["name"] != table["name"][table["split"] == "gallery"].iloc[-1]]
     kept.to_csv(run / "images.csv", index=False)
@@ -47,7 +45,7 @@ def spoil_names(toy: Toy, run: Path) -> Toy:
     return Toy(dataset, toy.parts)
 
 
-def spoil_file(toy: Toy, run: Path) -> Toy:
+def damage_file(toy: Toy, run: Path) -> Toy:
     path = run / "test" / "features.safetensors"
     damaged = bytearray(path.read_bytes())
     damaged[-3] ^= 4
@@ -55,15 +53,15 @@ def spoil_file(toy: Toy, run: Path) -> Toy:
     return toy
 
 
-@pytest.mark.parametrize("spoil", [spoil_checkpoint, spoil_parts, spoil_names, spoil_file])
-def test_features_of_something_else_are_extracted_again(
-    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any
+@pytest.mark.parametrize("change", [change_weights, change_parts, remove_an_image, damage_file])
+def test_outdated_features_are_extracted_again(
+    toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
     evaluated(toy, run)
-    changed = spoil(toy, run)
+    changed = change(toy, run)
     with monkeypatch.context() as patch:
-        patch.setattr(features_module, "extract_features", no_extraction)
-        with pytest.raises(AssertionError, match="the network was called"):
+        patch.setattr(extraction, "extract_features", no_extraction)
+        with pytest.raises(AssertionError, match="features were extracted"):
             evaluated(changed, run)
     result = evaluated(changed, run)
     found = features_in(result.folder)
@@ -72,19 +70,19 @@ def test_features_of_something_else_are_extracted_again(
 
 
 def two_tests(toy: Toy) -> Toy:
-    """The toy with a second, smaller test: the first two queries against the whole gallery."""
+    """Return the toy set with a second test, of the first two queries against the whole gallery."""
     whole = toy.dataset.splits["test"]
     smaller = replace(whole, query=whole.query[:2])
     return Toy(replace(toy.dataset, splits={"small": smaller, "test": whole}), toy.parts)
 
 
-def test_all_tests_are_scored_from_one_pass_of_features(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_tests_share_one_extraction(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = two_tests(toy)
     alone = {split: evaluated(both, run, split).scores for split in ("small", "test")}
     passes = []
-    original = features_module.extract_features
+    original = extraction.extract_features
     monkeypatch.setattr(
-        features_module, "extract_features", lambda *given, **how: passes.append(1) or original(*given, **how)
+        extraction, "extract_features", lambda *given, **how: passes.append(1) or original(*given, **how)
     )
     found = evaluated_on(both, run, ["small", "test"])
     assert len(passes) == 1
@@ -94,15 +92,15 @@ def test_all_tests_are_scored_from_one_pass_of_features(toy: Toy, run: Path, mon
         assert read_json(one.folder / "metrics.json")["features"] == "all/features.safetensors"
 
 
-def test_one_test_takes_the_features_of_all(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_test_reuses_the_features_of_all(toy: Toy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = two_tests(toy)
     found = evaluated_on(both, run, ["small", "test"], untrained=True)
     with monkeypatch.context() as patch:
-        patch.setattr(features_module, "extract_features", no_extraction)
+        patch.setattr(extraction, "extract_features", no_extraction)
         for before in found:
             again = evaluated(both, run, before.folder.name, untrained=True)
             assert (again.scores, again.metrics["features"]) == (before.scores, "all/features.safetensors")
-    spoil_checkpoint(both, run)
+    change_weights(both, run)
     again = evaluated(both, run, "small")
     assert again.metrics["features"] == "small/features.safetensors"
     assert features_in(again.folder).provenance["weights"] == read_checkpoint(run / BEST).sha256
