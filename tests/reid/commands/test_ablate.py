@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from cli import main
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
+from data_cache.parts.export import export_boxes
+from helpers.parts import sliced
 from helpers.places.reid import Place, assert_error
 from helpers.toy.ablation import (
     BASELINE,
@@ -28,7 +30,7 @@ from helpers.toy.ablation import (
 )
 from helpers.toy.vehicles import Toy, assert_same_run, train_toy
 from reid.ablation import ablation
-from reid.ablation.boxes import random_boxes, shifted_boxes
+from reid.ablation.boxes import TRUTH_FILES, random_boxes, shifted_boxes
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, decoded_path
 from reid.training import loop
@@ -82,38 +84,20 @@ def test_a_run_equals_training_with_its_recipe_and_boxes(place: Place, toy: Toy,
     for name, parts in boxes.items():
         run = ablation_folder_of(place) / f"{PGAN}{name}-seed0"
         recipe = read_checkpoint(run / BEST).recipe
-        train_toy(recipe, toy._replace(parts=parts), tmp_path / f"alone{name}")
-        assert_same_run(run, tmp_path / f"alone{name}")
+        train_toy(recipe, toy._replace(parts=parts), tmp_path / f"trained{name}")
+        assert_same_run(run, tmp_path / f"trained{name}")
     table = (ablation_folder_of(place) / f"table-oracle{SETTING}.md").read_text()
     assert "No rows on true boxes" in table and "parts_train.json" in table
 
 
 def test_true_boxes_have_a_row_if_the_data_set_has_their_files(place: Place, toy: Toy, tmp_path: Path) -> None:
     root = Path(shutil.copytree(toy.dataset.root, tmp_path / "with_truth"))
-    for file, train in (("parts_train.json", True), ("parts_test.json", False)):
-        (root / file).write_text(json.dumps(coco_of(toy, train)))
+    for file, rows in zip(TRUTH_FILES, (slice(0, 32), slice(32, None)), strict=True):
+        (root / file).write_bytes(export_boxes(sliced(toy.parts, rows), "coco").content)
     result = place("ablate", "--table", "oracle", *ONE_EPOCH, "--data-root", str(root))
     assert result.exit_code == 0 and "boxes of the ground truth" in result.stdout
     checkpoint = read_checkpoint(ablation_folder_of(place) / f"{PGAN}_boxes=truth-seed0" / BEST)
     assert checkpoint.metadata["parts"]["control"] == {"boxes": "truth"}
-
-
-def coco_of(toy: Toy, train: bool) -> dict[str, Any]:
-    """Return the boxes of the toy's part cache as COCO."""
-    split = dict(zip(toy.dataset.table["name"], toy.dataset.table["split"], strict=True))
-    images, annotations = [], []
-    for row, name in enumerate(toy.parts.names):
-        if (split[name] == "train") != train:
-            continue
-        width, height = toy.parts.image_size[row].tolist()
-        images.append({"id": row, "file_name": name, "width": width, "height": height})
-        for box, label in zip(toy.parts.boxes[row].tolist(), toy.parts.labels[row].tolist(), strict=True):
-            if label >= 0:
-                x, y, right, bottom = box
-                record = {"image_id": row, "category_id": label, "bbox": [x, y, right - x, bottom - y]}
-                annotations.append({"id": len(annotations), **record})
-    categories = [{"id": number, "name": name} for number, name in enumerate(toy.parts.part_names)]
-    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def test_finished_runs_are_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

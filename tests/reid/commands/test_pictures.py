@@ -138,9 +138,3 @@ def test_a_mistake_is_one_line(trained: Place, command: str, options: list[str],
 )
 def test_wrong_usage_exits_with_2(trained: Place, options: list[str]) -> None:
     assert_error(typed(trained, "rank", *options), 2)
-
-
-@pytest.mark.parametrize("command", ["rank", "heatmaps", "report"])
-def test_help_has_an_example(command: str) -> None:
-    result = CliRunner().invoke(main, [command, "--help"])
-    assert result.exit_code == 0 and "Example" in result.stdout and "--compare" in result.stdout

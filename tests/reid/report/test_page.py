@@ -140,10 +140,6 @@ def test_a_data_set_without_cameras(tmp_path: Path) -> None:
     assert not page.attributes("select") and "Parts by camera" not in page.text
 
 
-def test_the_page_is_reproducible(run: EvaluatedRun) -> None:
-    assert report(run) == report(run)
-
-
 def test_nothing_is_written_if_an_image_cannot_be_drawn(run: EvaluatedRun) -> None:
     run.dataset.path("1&<b>_1.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match="cannot be drawn"):

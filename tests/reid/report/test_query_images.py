@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.base.errors import UserError
-from helpers.toy.evaluated import HOSTILE, make_evaluated_run, ramp_heatmaps
+from helpers.toy.evaluated import make_evaluated_run, ramp_heatmaps
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.heatmaps import Heatmaps
 from reid.report.image_grid import image_file_name
@@ -75,19 +74,6 @@ def test_files_are_reproducible(run: EvaluatedRun, tmp_path: Path) -> None:
     assert [image.path.read_bytes() for image in first] == [image.path.read_bytes() for image in second]
 
 
-def test_named_and_hardest_queries(run: EvaluatedRun) -> None:
-    (everything,) = rank_queries_of_runs([run], Choice(5), top_k=1)
-    precisions = [ranked.average_precision for ranked in everything]
-    assert precisions == sorted(precisions)
-    (hardest,) = rank_queries_of_runs([run], Choice(2, hardest=True), top_k=1)
-    assert [ranked.query for ranked in hardest] == [ranked.query for ranked in everything[:2]]
-    names = ("3&<b>_0.png", "1&<b>_0.png", "3&<b>_0.png")
-    (named,) = rank_queries_of_runs([run], Choice(names=names), top_k=1)
-    assert [ranked.query for ranked in named] == ["3&<b>_0.png", "1&<b>_0.png"]
-    with pytest.raises(UserError, match=r"3&<b>_1\.png: not a query of this test; did you mean 3&<b>_0\.png"):
-        rank_queries_of_runs([run], Choice(names=("3&<b>_1.png",)), top_k=1)
-
-
 def test_heatmaps_are_below_their_list(run: EvaluatedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EvaluatedRun, "heatmaps", ramp_heatmaps)
     (image,) = write_ranked_lists([run], tmp_path / "out", Choice(1), top_k=3, heatmap_device="cpu")
@@ -97,13 +83,6 @@ def test_heatmaps_are_below_their_list(run: EvaluatedRun, tmp_path: Path, monkey
     monkeypatch.setattr(EvaluatedRun, "heatmaps", baseline)
     (image,) = write_ranked_lists([run], tmp_path / "none", Choice(1), top_k=3, heatmap_device="cpu")
     assert len(frames_on(image.path)) == 2  # the list, Fg
-
-
-def test_to_dict_contains_file_and_lists(run: EvaluatedRun, tmp_path: Path) -> None:
-    (image,) = write_ranked_lists([run], tmp_path, Choice(names=("0&<b>_0.png",)), top_k=2)
-    found = image.to_dict()
-    assert found["file"] == str(image.path) and found["lists"][0]["run"] == "pgan_small"
-    assert found["lists"][0]["vehicle"] == HOSTILE and len(found["lists"][0]["images"]) == 2
 
 
 def test_query_summary(run: EvaluatedRun) -> None:
