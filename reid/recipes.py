@@ -12,9 +12,7 @@ Attention = Literal["parts", "equal", "grid", "none"]
 class ReidRecipe(Recipe):
     """All settings of a training; together with the data they determine its result."""
 
-    trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = Field(
-        "resnet50", description="the backbone"
-    )
+    trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = "resnet50"
     trunk_weights: str | None = Field(
         "imagenet", description="of the backbone: imagenet, another torchvision name, a file, or null for random"
     )

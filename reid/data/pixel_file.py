@@ -8,9 +8,9 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +53,19 @@ class PixelFile:
             self._mapped = np.asarray(np.memmap(self.path, np.uint8, "r", self.start, self.shape))
         return self._mapped
 
-    def images(self, names: Sequence[str]) -> "PixelRows":
-        """Return the named images in that order. Raises UserError for a name that is not in the file."""
+    def images(self, names: Sequence[str]) -> Callable[[int], NDArray[np.uint8]]:
+        """Return a function from an index into `names` to that image, (S, S, 3) uint8, read-only.
+
+        Raises UserError for a name that is not in the file.
+        """
         row_of = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in row_of]
         if missing:
             raise UserError(f"{self.path}: {len(missing)} images are not in it, first {missing[0]}; {REMEDY}")
-        return PixelRows(self, np.array([row_of[name] for name in names], dtype=np.int64))
+        return partial(self._image, np.array([row_of[name] for name in names], dtype=np.int64))
 
-
-@dataclass(frozen=True, eq=False)
-class PixelRows:
-    """Some images of a file; a call returns the image of an index."""
-
-    file: PixelFile
-    rows: NDArray[np.int64]  # (n,)
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """Return the image, (S, S, 3) uint8, read-only. Raises UserError if the file was replaced before mapping."""
-        image: NDArray[np.uint8] = self.file.pixels[self.rows[index]]
+    def _image(self, rows: NDArray[np.int64], index: int) -> NDArray[np.uint8]:
+        image: NDArray[np.uint8] = self.pixels[rows[index]]
         return image
 
 

@@ -50,7 +50,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Return a copy in page-locked memory; a loader for a GPU calls it."""
-        return Batch(*(tensor.pin_memory() for tensor in (self.images, self.boxes, self.present, self.index)))
+        return Batch(*(tensor.pin_memory() for tensor in vars(self).values()))
 
     def inputs(self, device: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return the arguments of `PGAN.forward` on `device`: normalised images, boxes, present."""

@@ -1,4 +1,4 @@
-"""The network that the authors of PGAN published (github.com/zhangxinyu-xyz/PGAN-VehicleRe-ID), loaded as our `PGAN`.
+"""The network that the authors of PGAN published (github.com/zhangxinyu-xyz/PGAN-VehicleRe-ID), read as our `PGAN`.
 
 Their `model_best.pth` is a state dict of the network of Section 3 under other names: `base` is torchvision's ResNet
 with last stride 1; `attention` is PAM, with `weight_g` and `weight_v` of torch's old weight norm; each `refine_*` is an
@@ -6,7 +6,6 @@ SE block (`fc`) and a residual block (`bn1` to `conv4`); `bottleneck` is the BN 
 `base` is a level; the paper's network has one. Backbone and sizes are read from names and shapes.
 """
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from reid.model.backbones import COUNTER, weight_differences
 from reid.model.checkpoint import build_network
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
-
-log = logging.getLogger(__name__)
 
 CLASSIFIER = "classifier.0.weight"
 NO_CLASSIFIER = "it holds no classifier: the features are the authors', the logits mean nothing (one vehicle, always 0)"
@@ -84,7 +81,7 @@ def their_name(name: str) -> str:
 class OfficialNetwork:
     """The authors' network in evaluation mode, and its recipe: the paper's, with the file's backbone and 2C'.
 
-    `vehicles` is None if the file has no classifier; `used` counts the tensors of the file, all of which are used.
+    `vehicles` is None if the file has no classifier; `used` is the number of tensors in the file, all of them used.
     """
 
     network: PGAN
@@ -94,20 +91,12 @@ class OfficialNetwork:
     remarks: tuple[str, ...]
 
 
-def load_official_weights(path: Path) -> PGAN:
-    """Return the authors' network in evaluation mode, from their `model_best.pth` or the same as safetensors.
-
-    Without a classifier, which the authors' own loader skips, the logits are one column of 0 and a message says so.
-    Raises UserError if the file is missing, damaged, would run code, or holds anything but that network.
-    """
-    official = read_official(path)
-    for remark in official.remarks:
-        log.info(f"{path}: {remark}")
-    return official.network
-
-
 def read_official(path: Path) -> OfficialNetwork:
-    """Read the authors' network and the facts about its file; see `load_official_weights`."""
+    """Read the authors' network from their `model_best.pth`, or from the same tensors as safetensors.
+
+    Raises UserError if the file is missing, damaged, would run code, or holds anything but that network. A classifier
+    may be missing, which the authors' own loader skips: then the logits are one column of 0.
+    """
     state = _state(path)
     recipe = _recipe(path, state)
     vehicles = _length(state, CLASSIFIER)

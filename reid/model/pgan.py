@@ -234,15 +234,12 @@ class PGAN(nn.Module):
             weight_map = weights.view(batch, height, width)
         else:
             masks = part_masks(boxes, present, height, width)
-            weights = self._part_weights(global_map, masks, present)
+            if self.attention_kind == "equal" or present.shape[1] == 0:
+                weights = equal_weights(present)
+            else:
+                weights = self.attention(masked_average(global_map, masks), present)
             weight_map = (weights[:, :, None, None] * masks).sum(dim=1)
         return global_map * (1 + weight_map[:, None]).to(global_map.dtype), weights
-
-    def _part_weights(self, global_map: Tensor, masks: Tensor, present: Tensor) -> Tensor:
-        if self.attention_kind == "equal" or present.shape[1] == 0:
-            return equal_weights(present)
-        weights: Tensor = self.attention(masked_average(global_map, masks), present)
-        return weights
 
 
 def _initialise_head(network: PGAN) -> None:

@@ -12,7 +12,7 @@ from torchvision import models
 from data_cache.base.errors import UserError
 from helpers.faults.attack import Attack
 from helpers.naive.official import official_state
-from reid.model.official import load_official_weights
+from reid.model.official import read_official
 
 State = dict[str, Tensor]
 
@@ -37,7 +37,7 @@ def refusal(tmp_path: Path) -> Callable[[object], str]:
     def refused(value: object) -> str:
         torch.save(value, path)
         with pytest.raises(UserError) as caught:
-            load_official_weights(path)
+            read_official(path)
         message = str(caught.value)
         assert message.startswith(f"{path}: ") and len(message.splitlines()) == 1
         return message.removeprefix(f"{path}: ")
@@ -108,5 +108,5 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
     path, trace = tmp_path / "model_best.pth", tmp_path / "trace"
     write({"base.conv1.weight": state["base.conv1.weight"], "epoch": Attack(trace)}, path)
     with pytest.raises(UserError, match=r"model_best\.pth: cannot be read as weights"):
-        load_official_weights(path)
+        read_official(path)
     assert not trace.exists()

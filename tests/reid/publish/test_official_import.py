@@ -19,7 +19,7 @@ from helpers.toy.masks import npy, rectangles
 from helpers.toy.vehicles import one_thread, toy_set
 from reid.features.file import read_features
 from reid.model.checkpoint import read_checkpoint, trained_network
-from reid.model.official import load_official_weights
+from reid.model.official import read_official
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
 
@@ -79,7 +79,7 @@ def test_the_run_contains_the_network_and_its_recipe(run: Run, weights: Path) ->
     checkpoint = read_checkpoint(folder / BEST)
     assert read_json(folder / "recipe.json") == checkpoint.metadata["recipe"]
     assert (checkpoint.metadata["dataset"], checkpoint.metadata["vehicles"]) == ("veri", 7)
-    found, expected = trained_network(checkpoint).state_dict(), load_official_weights(weights).state_dict()
+    found, expected = trained_network(checkpoint).state_dict(), read_official(weights).network.state_dict()
     assert list(found) == list(expected) and all(torch.equal(found[name], value) for name, value in expected.items())
 
 
