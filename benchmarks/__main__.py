@@ -1,4 +1,4 @@
-"""`make bench`: every row is one thing against another, measured in the same run on the same machine."""
+"""`make bench`: prints a table in which every row compares two things measured in the same run on the same machine."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +11,8 @@ from benchmarks.gallery import gallery_rows
 from benchmarks.image_loading import image_loading_rows
 from benchmarks.part_attention import part_attention_rows
 from benchmarks.part_cache import part_cache_rows
-from benchmarks.pictures import render
 from benchmarks.ranking import ranking_rows
+from benchmarks.rendered import render
 from benchmarks.reranking import reranking_rows
 from benchmarks.stage_one import stage_one_rows
 from benchmarks.stage_two import stage_two_rows
@@ -23,7 +23,7 @@ WORKERS = 2
 
 def main() -> None:
     """Run all benchmarks and print their table."""
-    keep_freed_memory()  # as the commands that train
+    keep_freed_memory()  # as the training commands do
     device = choose_device("auto")
     title = " and ".join(describe_device(name) for name in sorted({"cpu", device}))
     table = Table("what", "ours", "compared with", "ratio", "target", title=f"on {title}")

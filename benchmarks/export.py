@@ -1,45 +1,39 @@
-"""The exported network in onnxruntime against the network in PyTorch, on the CPU, with weights that are random."""
+"""The exported network in onnxruntime against the network in PyTorch, on the CPU, with random weights."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
 import torch
 
-from benchmarks.measure import best_seconds
+from benchmarks.measure import Call, Row, best_seconds, in_bfloat16
 from data_cache.base.export import Program, trace, write_program
 from reid.model.checkpoint import build_network
-from reid.publish.program import OUTPUTS, ExportedNetwork, run_in_pytorch, random_inputs
+from reid.publish.program import OUTPUTS, ExportedNetwork, random_inputs, run_in_pytorch
 from reid.recipes import PRESETS
 
 VEHICLES, BATCH, ROUNDS = 576, 8, 5
 RECIPE = PRESETS["pgan"].model_copy(update={"trunk_weights": None})
 
 
-def export_rows(folder: Path) -> list[tuple[str, str, str, str, str]]:
-    """Return the table's rows; the program goes into `folder`. Both sides have as many threads as torch takes."""
+def export_rows(folder: Path) -> list[Row]:
+    """Return the table's rows; the program is written to `folder`. Both sides use as many threads as torch."""
     inputs = random_inputs(RECIPE, BATCH)
     network = build_network(RECIPE, VEHICLES, pretrained=False).to(memory_format=torch.channels_last).eval()
-    calls: dict[str, Callable[[], object]] = {
-        "onnxruntime": _session(folder / "network.onnx"),
+    calls: dict[str, Call] = {
+        "onnxruntime": _onnxruntime(folder / "network.onnx"),
         "PyTorch, float32": lambda: run_in_pytorch(network, inputs),
-        "PyTorch, bfloat16 as in `features`": lambda: _in_bfloat16(lambda: run_in_pytorch(network, inputs)),
+        "PyTorch, bfloat16 as in `features`": in_bfloat16(lambda: run_in_pytorch(network, inputs)),
     }
     rates = {name: BATCH / seconds for name, seconds in best_seconds(calls, ROUNDS).items()}
     ours = rates.pop("onnxruntime")
+    what = f"exported PGAN in onnxruntime, CPU, ResNet-50, 224 px, batch {BATCH}, float32"
     return [
-        (
-            f"exported PGAN in onnxruntime, CPU, ResNet-50, 224 px, batch {BATCH}, float32",
-            f"{ours:.1f} images/s",
-            f"{other}: {rate:.1f} images/s",
-            f"{ours / rate:.2f} of its rate",
-            "",
-        )
+        Row(what, f"{ours:.1f} images/s", f"{other}: {rate:.1f} images/s", f"{ours / rate:.2f} of its rate")
         for other, rate in rates.items()
     ]
 
 
-def _session(path: Path) -> Callable[[], object]:
+def _onnxruntime(path: Path) -> Call:
     """Return a call of the exported network in onnxruntime."""
     traced = trace(ExportedNetwork(build_network(RECIPE, VEHICLES, pretrained=False)), random_inputs(RECIPE, 2))
     write_program(path, "onnx", Program(traced, list(OUTPUTS), {}), lambda run: None)
@@ -48,8 +42,3 @@ def _session(path: Path) -> Callable[[], object]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     arrays = {name: tensor.numpy() for name, tensor in random_inputs(RECIPE, BATCH).items()}
     return lambda: session.run(None, arrays)
-
-
-def _in_bfloat16(call: Callable[[], object]) -> object:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        return call()

@@ -1,97 +1,96 @@
-"""Search in galleries of 10^5 and 10^6 images, exact and approximate, beside the same index of faiss used directly.
+"""Search in galleries of 10^5 and 10^6 images, exact and approximate, against faiss used directly.
 
-The features are vectors of few dimensions, in clusters, projected at random to many; or, by `python -m
-benchmarks.gallery FILE`, real ones of a file that `features` wrote, projected at random as often as it takes. Those of
-10^6 have 128 channels: with 512, as here the 10^5 have, they would take 2 GB, and faiss as much again.
+By default the features are random clusters in a few dimensions, projected to many. `python -m benchmarks.gallery FILE`
+uses the features of a file that `features` wrote, with random projections as often as needed. The larger gallery has
+128 channels, because with 512 it would take 2 GB, and faiss the same again.
 """
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
-from benchmarks.measure import best_seconds
+from benchmarks.measure import Call, Row, best_seconds
 from reid.features.file import read_features
 from reid.retrieval.ranking import Matrix
-from vehicle_reid.gallery.approximate import SHORTLIST, FaissSearch, require_faiss
+from vehicle_reid.gallery.approximate import CANDIDATES, FaissSearch, require_faiss
 from vehicle_reid.gallery.search import ExactSearch, Index, search
 
 SIZES = ((100_000, 512), (1_000_000, 128))  # images, channels
-LATENT, VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions, images a vehicle, spread within one, noise
+LATENT, IMAGES_PER_VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions; spread within a vehicle
 K, QUERIES, EXACT_QUERIES, ROUNDS = 10, 1000, 64, 3
 BLOCK = 2**16
-Row = tuple[str, str, str, str, str]
 
 
-def gallery_rows(made: Callable[[int, int], Matrix] | None = None) -> list[Row]:
-    """Return the table's rows; `made` gives features of so many images and channels."""
-    return [row for images, channels in SIZES for row in _rows_of(images, channels, made or random_features)]
+def gallery_rows(make_features: Callable[[int, int], Matrix] | None = None) -> list[Row]:
+    """Return the table's rows; `make_features` takes the numbers of images and channels."""
+    make_features = make_features or random_features
+    rows = []
+    for images, channels in SIZES:
+        features = make_features(images + QUERIES, channels)
+        rows += _rows(features[:images], features[images:])
+    return rows
 
 
-def _rows_of(images: int, channels: int, made: Callable[[int, int], Matrix]) -> list[Row]:
-    features = made(images + QUERIES, channels)
-    query, features = features[images:], features[:images]
-    what = f"{images:,} x {channels}"
+def _rows(features: Matrix, query: Matrix) -> list[Row]:
+    images, channels = features.shape
     exact, flat = ExactSearch(features), require_faiss().IndexFlatIP(channels)
     flat.add(features)
     few = query[:EXACT_QUERIES]
-    direct = partial(flat.search, few, K)
-    rows = [_row(f"exact search in {what}", exact, few, direct, exact, "")]
+    what = f"{images:,} x {channels}"
+    exact_row = _row(f"exact search in {what}", exact, few, lambda: flat.search(few, K), exact)
     flat.reset()
-    found = FaissSearch.build("ivfpq", features, np.arange(images))
-    name = f"IVF-PQ, {found.settings.probes} of {found._index.nlist} lists, in {what}"
-    return [*rows, _row(name, found, query, _refined(found, query), exact, "<= 1.05 x")]
+    index = FaissSearch.build("ivfpq", features, np.arange(images))
+    name = f"IVF-PQ, {index.settings.probes} of {index._index.nlist} lists, in {what}"
+    ivfpq_row = _row(name, index, query, _faiss_refined(index, query), exact)._replace(target="<= 1.05 x")
+    return [exact_row, ivfpq_row]
 
 
-def _refined(found: FaissSearch, query: Matrix) -> partial[Any]:
-    """Return faiss's own search of that index with the same settings, its candidates measured by faiss."""
+def _faiss_refined(index: FaissSearch, query: Matrix) -> Call:
+    """Return faiss's own search of that index with the same settings, its candidates scored exactly by faiss."""
     faiss = require_faiss()
-    refined = faiss.IndexRefineFlat(found._index, faiss.swig_ptr(found.features))
+    refined = faiss.IndexRefineFlat(index._index, faiss.swig_ptr(index.features))
     settings = faiss.IndexRefineSearchParameters(
-        k_factor=SHORTLIST["ivfpq"],
-        base_index_params=faiss.SearchParametersIVF(nprobe=found.settings.probes),
+        k_factor=CANDIDATES["ivfpq"], base_index_params=faiss.SearchParametersIVF(nprobe=index.settings.probes)
     )
-    return partial(refined.search, query, K, params=settings)
+    return lambda: refined.search(query, K, params=settings)
 
 
-def _row(what: str, index: Index, query: Matrix, direct: partial[Any], exact: ExactSearch, target: str) -> Row:
-    calls = {"ours": partial(search, index, query, K), "faiss": direct}
-    seconds = best_seconds(calls, ROUNDS)
-    ours, theirs = (len(query) / seconds[name] for name in calls)
-    some = query[:EXACT_QUERIES]
-    wanted, found = search(exact, some, K).rows, search(index, some, K).rows
-    np.testing.assert_array_equal(found, direct()[1][:EXACT_QUERIES])  # else they would not be compared
+def _row(
+    what: str, index: Index, query: Matrix, direct: Callable[[], tuple[Matrix, Matrix]], exact: ExactSearch
+) -> Row:
+    few = query[:EXACT_QUERIES]
+    wanted, found = search(exact, few, K).rows, search(index, few, K).rows
+    np.testing.assert_array_equal(found, direct()[1][:EXACT_QUERIES])  # or the comparison means nothing
     recall = np.mean([len(np.intersect1d(one, other)) for one, other in zip(wanted, found, strict=True)]) / K
-    ratio = f"{seconds['ours'] / seconds['faiss']:.2f} x"
-    return (
+    seconds = best_seconds({"ours": partial(search, index, query, K), "faiss": direct}, ROUNDS)
+    return Row(
         f"{what}: queries/s",
-        f"{ours:,.0f}, recall@{K} {recall:.3f}",
-        f"faiss directly: {theirs:,.0f}",
-        ratio,
-        target,
+        f"{len(query) / seconds['ours']:,.0f}, recall@{K} {recall:.3f}",
+        f"faiss directly: {len(query) / seconds['faiss']:,.0f}",
+        f"{seconds['ours'] / seconds['faiss']:.2f} x",
     )
 
 
 def random_features(count: int, channels: int) -> Matrix:
-    """Return features (N, C) of length 1: vehicles are clusters in `LATENT` dimensions, projected at random."""
+    """Return unit vectors (N, C): vehicles are clusters in `LATENT` dimensions, projected at random."""
     random = np.random.default_rng(0)
     projection = random.standard_normal((LATENT, channels), dtype=np.float32) / np.float32(LATENT**0.5)
-    centres = random.standard_normal((1 + count // VEHICLE, LATENT), dtype=np.float32)
+    centres = random.standard_normal((1 + count // IMAGES_PER_VEHICLE, LATENT), dtype=np.float32)
     features = np.empty((count, channels), np.float32)
     for first in range(0, count, BLOCK):
         rows = np.arange(first, min(first + BLOCK, count))
-        inside = random.standard_normal((len(rows), LATENT), dtype=np.float32) * np.float32(SPREAD)
+        offsets = random.standard_normal((len(rows), LATENT), dtype=np.float32) * np.float32(SPREAD)
         noise = random.standard_normal((len(rows), channels), dtype=np.float32) * np.float32(NOISE)
-        vectors = (centres[rows % len(centres)] + inside) @ projection + noise
+        vectors = (centres[rows % len(centres)] + offsets) @ projection + noise
         features[rows] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return features
 
 
 def projected_features(real: Matrix, count: int, channels: int) -> Matrix:
-    """Return features (N, C) of length 1: the real ones (M, C'), by one random projection after the other, shuffled."""
+    """Return unit vectors (N, C): the real ones (M, C') under random projections, shuffled."""
     random = np.random.default_rng(0)
     features = np.empty((count, channels), np.float32)
     for first in range(0, count, len(real)):

@@ -1,8 +1,8 @@
-"""Training images in one process: pixels decoded before against reading the files, and what decoding them costs."""
+"""Training images in one process: from the decoded cache against from files, and what making the cache costs."""
 
 from pathlib import Path
 
-from benchmarks.measure import best_seconds
+from benchmarks.measure import Row, best_seconds
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import empty_cache
 from reid.data.augmentation import Augmentation
@@ -15,51 +15,49 @@ from reid.runs import decoded_path
 SIZE, ROUNDS = 224, 3
 
 
-def image_loading_rows(folder: Path) -> list[tuple[str, str, str, str, str]]:
-    """Return the table's rows; `folder` holds rendered pictures."""
+def image_loading_rows(folder: Path) -> list[Row]:
+    """Return the table's rows; `folder` contains rendered pictures."""
     data = load_dataset("synthetic", folder)
     path = decoded_path(folder, data.name, SIZE)
     decoded = decoded_training_images(path, data, SIZE, workers=0)
     names, paths = decoded.names, image_paths(data, decoded.names)
     made_from = describe(data.name, names, paths, SIZE)
-    parts = empty_cache(names)
-    files = vehicle_images(data, parts, names, top_d=0, size=SIZE)
-    mapped = vehicle_images(data, parts, names, top_d=0, size=SIZE, decoded=decoded)
+    from_files, from_cache = (
+        vehicle_images(data, empty_cache(names), names, top_d=0, size=SIZE, decoded=pixels, augmentation=Augmentation())
+        for pixels in (None, decoded)
+    )
     calls = {
-        "files": lambda: read_augmented(files),
-        "decoded": lambda: read_augmented(mapped),
+        "files": lambda: read_all(from_files),
+        "cache": lambda: read_all(from_cache),
         "making": lambda: make_decoded(path, paths, made_from, workers=0),
         "opening": lambda: open_pixels(path, made_from),
     }
     seconds = best_seconds(calls, ROUNDS)
     rates = {name: f"{len(names) / taken:,.0f} images/s" for name, taken in seconds.items()}
+    other = f"from files: {rates['files']}"
     return [
-        (
+        Row(
             f"training images at {SIZE} x {SIZE}, augmented, one process",
-            f"decoded before: {rates['decoded']}",
-            f"from their files: {rates['files']}",
-            f"{seconds['files'] / seconds['decoded']:.1f} x faster",
-            "",
+            f"from the decoded cache: {rates['cache']}",
+            other,
+            f"{seconds['files'] / seconds['cache']:.1f} x faster",
         ),
-        (
-            "decoding them once to a file, one process",
+        Row(
+            "making the decoded cache, one process",
             rates["making"],
-            f"from their files: {rates['files']}",
+            other,
             f"{seconds['making'] / seconds['files']:.2f} of its time",
-            "",
         ),
-        (
-            "opening that file, all of it verified, one thread",
+        Row(
+            "opening and verifying the decoded cache, one thread",
             f"{path.stat().st_size / seconds['opening'] / 1e9:.2f} GB/s",
-            f"from their files: {rates['files']}",
+            other,
             f"{seconds['opening'] / seconds['files']:.2f} of its time",
-            "",
         ),
     ]
 
 
-def read_augmented(images: VehicleImages) -> None:
-    """Read every image once, as training does."""
-    images.augmentation = Augmentation()
-    for number in range(len(images)):
-        images[Sample(0, number, number)]
+def read_all(images: VehicleImages) -> None:
+    """Read every image once, augmented as in training."""
+    for index in range(len(images)):
+        images[Sample(0, index, index)]

@@ -1,14 +1,27 @@
-"""Time and peak memory of a call, by turns with what it is compared with, because a shared machine drifts."""
+"""Time and peak memory of calls, and the rows of the table; calls are timed in turn because a shared machine drifts."""
 
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+Call = Callable[[], object]
 
-def best_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the shortest time of each call over `rounds` turns; every turn runs all of them once."""
+
+class Row(NamedTuple):
+    """A row of the table: what was measured, our value, the value it is compared with, their ratio, and its target."""
+
+    what: str
+    ours: str
+    other: str = ""
+    ratio: str = ""
+    target: str = ""
+
+
+def best_seconds(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
+    """Return the shortest time of each call; every round runs all of them once, after one to warm up."""
     best = dict.fromkeys(calls, float("inf"))
     for call in calls.values():
         call()
@@ -22,18 +35,28 @@ def best_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict
     return best
 
 
-def peak_bytes(call: Callable[[], object], device: str = "cpu") -> int:
-    """Return the most memory that tensors made during `call` held at once, on that device."""
+def peak_bytes(call: Call, device: str = "cpu") -> int:
+    """Return the peak memory of the tensors allocated during `call` on that device."""
     if device == "cuda":
-        held = torch.cuda.memory_allocated()
+        before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         call()
-        return int(torch.cuda.max_memory_allocated() - held)
+        return int(torch.cuda.max_memory_allocated() - before)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
-    held = peak = 0
+    allocated = peak = 0
     for event in sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
         if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
+            allocated += event.nbytes()
+            peak = max(peak, allocated)
     return peak
+
+
+def in_bfloat16(call: Call) -> Call:
+    """Return `call` under autocast to bfloat16 on the CPU."""
+
+    def run() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            call()
+
+    return run

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measure import best_seconds
+from benchmarks.measure import Row, best_seconds
 from reid.retrieval.ranking import (
     TIE,
     LabelledTrial,
@@ -22,18 +22,14 @@ from reid.retrieval.ranking import (
     rank_queries,
 )
 
-ROUNDS = 2
-ARGSORTED, ROUNDED, RESIDENT = 500, 500, 512  # queries of a slice
-Row = tuple[str, str, str, str, str]
+ROUNDS, CHANNELS = 2, 512
+ARGSORTED, ROUNDED, RESIDENT = 500, 500, 512  # queries of a test in these rows
 Precisions = NDArray[np.float64]  # average precision of each query
-
-
-CHANNELS = 512
 
 
 @dataclass(frozen=True)
 class Test:
-    """A benchmark's sizes; `timed` are the queries that are ranked here, for the largest take a minute."""
+    """The sizes of a benchmark's test; only `timed` queries are ranked, because the largest test takes a minute."""
 
     name: str
     queries: int
@@ -44,11 +40,7 @@ class Test:
 
 
 VERI = Test("VeRi-776", 1_678, 11_579, 200, 20, 1_678)
-
-
 LARGE = Test("VERI-Wild large", 10_000, 128_517, 10_000, 174, 512)
-
-
 TESTS = (
     VERI,
     Test("VehicleID large", 17_377, 2_400, 2_400, 0, 17_377),
@@ -61,24 +53,24 @@ TESTS = (
 
 @dataclass(frozen=True)
 class Sets:
-    """Queries and gallery of a test."""
+    """The features of a test's queries and gallery, and their labels."""
 
     query: Matrix
     gallery: Matrix
     trial: LabelledTrial
 
     def head(self, queries: int) -> "Sets":
-        """Return the first queries, and the whole gallery."""
+        """Return the first queries with the whole gallery."""
         labels = self.trial.query.take(np.arange(queries))
         return Sets(self.query[:queries], self.gallery, replace(self.trial, query=labels))
 
 
 def random_sets(test: Test) -> Sets:
-    """Return a test whose vehicles are clusters, wide and narrow images in each, so that some matches lie deep."""
+    """Return a test whose vehicles are clusters of varying width, so that some matches have high ranks."""
     random = np.random.default_rng(0)
     centres = _unit(random.standard_normal((test.vehicles, CHANNELS), dtype=np.float32))
 
-    def side(count: int) -> tuple[Matrix, Labels]:
+    def draw(count: int) -> tuple[Matrix, Labels]:
         vehicle = np.arange(count) % test.vehicles
         features = centres[vehicle]
         for rows in np.array_split(np.arange(count), 1 + count // 4096):
@@ -88,7 +80,7 @@ def random_sets(test: Test) -> Sets:
         camera = random.integers(0, test.cameras, count) if test.cameras else np.full(count, -1)
         return features, Labels(vehicle, camera)
 
-    (query, query_labels), (gallery, gallery_labels) = side(test.queries), side(test.gallery)
+    (query, query_labels), (gallery, gallery_labels) = draw(test.queries), draw(test.gallery)
     return Sets(query, gallery, LabelledTrial(query_labels, gallery_labels, same_camera_is_junk=True))
 
 
@@ -105,15 +97,15 @@ def ranking_rows(device: str) -> list[Row]:
 
 
 def _product_row(test: Test, device: str) -> Row:
-    """Rank a test, or its first queries, against the same matrix products and nothing else."""
+    """Compare ranking with the same matrix products alone."""
     sets = random_sets(test).head(test.timed)
-    found: list[Precisions] = []
-    product = partial(products, sets, device)
-    seconds = best_seconds({"ours": lambda: found.append(ranked(sets, device)), "product": product}, ROUNDS)
-    counted = f"{test.queries:,}" if test.timed == test.queries else f"{test.timed:,} of {test.queries:,}"
-    return (
-        f"ranking {test.name}, {counted} x {test.gallery:,} x {CHANNELS}, {device}",
-        f"{seconds['ours']:.2f} s, mAP {found[0].mean():.2f}",
+    precisions: list[Precisions] = []
+    calls = {"ours": lambda: precisions.append(ranked(sets, device)), "product": partial(products, sets, device)}
+    seconds = best_seconds(calls, ROUNDS)
+    queries = f"{test.queries:,}" if test.timed == test.queries else f"{test.timed:,} of {test.queries:,}"
+    return Row(
+        f"ranking {test.name}, {queries} x {test.gallery:,} x {CHANNELS}, {device}",
+        f"{seconds['ours']:.2f} s, mAP {precisions[0].mean():.2f}",
         f"the matrix product alone: {seconds['product']:.2f} s",
         f"{seconds['ours'] / seconds['product']:.2f} x",
         "<= 1.5 x" if test is LARGE else "",
@@ -123,28 +115,28 @@ def _product_row(test: Test, device: str) -> Row:
 def _resident_row() -> Row:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
         peak = processes.submit(resident_bytes, LARGE, RESIDENT).result()
-    what = f"its memory: a process with all {LARGE.queries + LARGE.gallery:,} features, and Python and torch"
-    return (what, f"{peak / 2**30:.2f} GiB", "", "", "<= 3 GB")
+    what = f"its memory: a process with all {LARGE.queries + LARGE.gallery:,} features, Python and torch"
+    return Row(what, f"{peak / 2**30:.2f} GiB", target="<= 3 GB")
 
 
 def _argsort_row() -> Row:
-    """Rank ready scores, as public evaluators take them: the product is the same for both, and most of the time."""
+    """Rank given scores, as public evaluators do; the product takes most of the time and is the same for both."""
     sets = random_sets(LARGE).head(ARGSORTED)
     scores = (torch.from_numpy(sets.query) @ torch.from_numpy(sets.gallery).T).numpy()
     ours, argsort = partial(ranked_scores, sets, scores), partial(argsorted, sets, scores)
-    np.testing.assert_allclose(ours(), argsort(), rtol=0, atol=1e-9)  # else they would not be compared
+    np.testing.assert_allclose(ours(), argsort(), rtol=0, atol=1e-9)  # or the comparison means nothing
     seconds = best_seconds({"ours": ours, "argsort": argsort}, ROUNDS)
-    return (
-        f"{ARGSORTED} queries of {LARGE.name}, from ready scores",
+    return Row(
+        f"{ARGSORTED} queries of {LARGE.name}, from given scores",
         f"{seconds['ours']:.2f} s",
-        f"every list sorted as a whole: {seconds['argsort']:.2f} s",
+        f"a full sort of every list: {seconds['argsort']:.2f} s",
         f"{seconds['argsort'] / seconds['ours']:.1f} x faster",
         ">= 4 x",
     )
 
 
 def _rounding_rows() -> list[Row]:
-    """What TF32 and bfloat16 products would change, by features rounded alike."""
+    """Show what TF32 and bfloat16 products would change, by rounding the features."""
     sets = random_sets(VERI).head(ROUNDED)
     precisions, scores = ranked(sets), sets.query @ sets.gallery.T
     rows = []
@@ -153,24 +145,24 @@ def _rounding_rows() -> list[Row]:
         error = np.abs(other.query @ other.gallery.T - scores).max()
         change = ranked(other) - precisions
         what = f"features rounded to {name}, {ROUNDED} queries of {VERI.name}"
-        changes = f"mAP by {abs(change.mean()):.0e}, one AP by {np.abs(change).max():.0e}"
-        rows.append((what, f"cosines off by {error:.0e}", changes, "", ""))
+        changes = f"mAP changes by {abs(change.mean()):.0e}, one AP by {np.abs(change).max():.0e}"
+        rows.append(Row(what, f"cosines off by {error:.0e}", changes))
     return rows
 
 
 def ranked(sets: Sets, device: str = "cpu") -> Precisions:
-    """Return each query's average precision as the project ranks it."""
+    """Return each query's average precision, as `evaluate` computes it."""
     return rank_queries(cosine_scores(sets.query, sets.gallery, device), sets.trial).average_precision
 
 
 def ranked_scores(sets: Sets, scores: Matrix) -> Precisions:
-    """Return each query's average precision as the project ranks the scores (Q, G)."""
-    blocks = (torch.from_numpy(row)[None] for row in scores.copy())  # a block is overwritten
+    """Return each query's average precision from given scores (Q, G)."""
+    blocks = (torch.from_numpy(row)[None] for row in scores.copy())  # blocks are overwritten
     return rank_queries(blocks, sets.trial).average_precision
 
 
 def products(sets: Sets, device: str) -> None:
-    """Compute the scores in the same chunks, and forget them."""
+    """Compute the scores in the same blocks, and drop them."""
     columns, chunk = torch.from_numpy(sets.gallery).to(device).T, queries_at_once(len(sets.gallery))
     with full_precision():
         for first in range(0, len(sets.query), chunk):
@@ -178,14 +170,14 @@ def products(sets: Sets, device: str) -> None:
 
 
 def argsorted(sets: Sets, scores: Matrix) -> Precisions:
-    """Return each query's average precision from its whole list, sorted, as evaluators commonly have it."""
-    asked, shown = sets.trial.query, sets.trial.gallery
+    """Return each query's average precision by sorting its whole list, as evaluators commonly do."""
+    query, gallery = sets.trial.query, sets.trial.gallery
     scores = scores.astype(np.float64)
-    match = asked.vehicle[:, None] == shown.vehicle
-    scores[match] -= TIE * (1 + 1e-6)  # no match is level with a wrong image when it has been put below its ties
+    match = query.vehicle[:, None] == gallery.vehicle
+    scores[match] -= TIE * (1 + 1e-6)  # ties count against the result
     order = np.argsort(-scores, axis=1)
-    match = asked.vehicle[:, None] == shown.vehicle[order]
-    junk = match & (asked.camera[:, None] == shown.camera[order])
+    match = query.vehicle[:, None] == gallery.vehicle[order]
+    junk = match & (query.camera[:, None] == gallery.camera[order])
     precisions = []
     for hits, left_out in zip(match, junk, strict=True):
         kept = hits[~left_out]
@@ -195,18 +187,18 @@ def argsorted(sets: Sets, scores: Matrix) -> Precisions:
 
 
 def resident_bytes(test: Test, queries: int) -> int:
-    """Rank the first queries of a test and return the most memory that this process has ever held."""
+    """Rank the first queries of a test and return the peak memory of this process."""
     ranked(random_sets(test).head(queries))
-    # not `ru_maxrss`, which a process inherits from the one that started it
-    told = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()
-    return int(told[0]) * 1024  # from kB
+    # a process inherits `ru_maxrss` from its parent
+    words = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()
+    return int(words[0]) * 1024  # from kB
 
 
 def to_tf32(matrix: Matrix) -> Matrix:
-    """Round to TF32, which keeps 10 of the 23 bits."""
+    """Round to TF32, which keeps 10 of the 23 mantissa bits."""
     return ((matrix.view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def to_bfloat16(matrix: Matrix) -> Matrix:
-    """Round to bfloat16, which keeps 7 of the 23 bits."""
+    """Round to bfloat16, which keeps 7 of the 23 mantissa bits."""
     return torch.from_numpy(matrix).bfloat16().float().numpy()

@@ -1,12 +1,11 @@
-"""k-reciprocal re-ranking over the nearest few, against the same computed densely, all images against all."""
+"""k-reciprocal re-ranking over the nearest neighbours, against the same with dense matrices of all images."""
 
 import tracemalloc
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from benchmarks.measure import best_seconds, peak_bytes
+from benchmarks.measure import Call, Row, best_seconds, peak_bytes
 from reid.retrieval.ranking import Matrix, Numbers
 from reid.retrieval.reranking import k_reciprocal_scores
 
@@ -15,14 +14,13 @@ K1, K2, WEIGHT = 20, 6, 0.3
 
 
 def sparse(query: Matrix, gallery: Matrix) -> Matrix:
-    """Scores as the project makes them, (Q, G)."""
-    return np.concatenate(
-        [scores.numpy() for scores in k_reciprocal_scores(query, gallery, k1=K1, k2=K2, weight=WEIGHT)]
-    )
+    """Return scores (Q, G), as `evaluate` computes them."""
+    blocks = k_reciprocal_scores(query, gallery, k1=K1, k2=K2, weight=WEIGHT)
+    return np.concatenate([scores.numpy() for scores in blocks])
 
 
 def dense(query: Matrix, gallery: Matrix) -> Matrix:
-    """Scores (Q, G) from whole matrices (Q + G, Q + G): distances, their sorted order, and the encodings."""
+    """Return scores (Q, G) from whole matrices (Q + G, Q + G): distances, their order, and the encodings."""
     features = np.concatenate([query, gallery])
     distances = 2 - 2 * features @ features.T
     distances /= distances.max(axis=1, keepdims=True)
@@ -54,37 +52,36 @@ def _mutual(order: Numbers, image: int, k: int) -> Numbers:
     return np.asarray(near[(order[near, : k + 1] == image).any(axis=1)])
 
 
-def reranking_rows() -> list[tuple[str, str, str, str, str]]:
+def reranking_rows() -> list[Row]:
     """Return the table's rows: time and memory."""
     random = np.random.default_rng(0)
     centres = random.standard_normal((VEHICLES, CHANNELS), dtype=np.float32)
     features = centres[random.integers(0, VEHICLES, QUERIES + GALLERY)]
     features += 2 * random.standard_normal(features.shape, dtype=np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    pair = features[:QUERIES], features[QUERIES:]
-    np.testing.assert_allclose(sparse(*pair), dense(*pair), atol=1e-5)  # else they would not be compared
-    seconds = best_seconds({"sparse": partial(sparse, *pair), "dense": partial(dense, *pair)}, rounds=2)
-    held = {form.__name__: _peak_bytes(partial(form, *pair)) for form in (sparse, dense)}
+    sets = features[:QUERIES], features[QUERIES:]
+    np.testing.assert_allclose(sparse(*sets), dense(*sets), atol=1e-5)  # or the comparison means nothing
+    calls = {form.__name__: partial(form, *sets) for form in (sparse, dense)}
+    seconds = best_seconds(calls, rounds=2)
+    memory = {name: _peak_bytes(call) for name, call in calls.items()}
     return [
-        (
+        Row(
             f"re-ranking, {QUERIES} queries, {GALLERY} in the gallery, {CHANNELS} channels",
             f"{seconds['sparse']:.2f} s",
-            f"densely: {seconds['dense']:.2f} s",
+            f"dense matrices: {seconds['dense']:.2f} s",
             f"{seconds['dense'] / seconds['sparse']:.1f} x faster",
-            "",
         ),
-        (
+        Row(
             "its memory",
-            f"{held['sparse'] / 2**20:.0f} MiB",
-            f"{held['dense'] / 2**20:.0f} MiB",
-            f"{held['sparse'] / held['dense']:.2f} of it",
-            "",
+            f"{memory['sparse'] / 2**20:.0f} MiB",
+            f"{memory['dense'] / 2**20:.0f} MiB",
+            f"{memory['sparse'] / memory['dense']:.2f} of it",
         ),
     ]
 
 
-def _peak_bytes(call: Callable[[], object]) -> int:
-    """Return the most that arrays and tensors held, each at its own peak."""
+def _peak_bytes(call: Call) -> int:
+    """Return the peak memory of arrays plus that of tensors."""
     tracemalloc.start()
     call()
     arrays = tracemalloc.get_traced_memory()[1]

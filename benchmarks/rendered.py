@@ -1,4 +1,4 @@
-"""Rendered pictures and a detector with random weights, for the benchmarks of stage one."""
+"""Rendered pictures and a detector with random weights, for benchmarks that read files."""
 
 import shutil
 from pathlib import Path
@@ -14,12 +14,12 @@ from detect.model.weights import write_weights
 from detect.recipes import PRESETS, default_recipe
 
 RECIPE = default_recipe("cpu")
-VEHICLES, COPIES = 30, 3  # ten pictures of each, and rendering takes longer than finding parts
+VEHICLES, COPIES = 30, 3  # ten pictures per vehicle; copies, because rendering takes longer than detection
 WEIGHTS = "weights.safetensors"
 
 
 def render(folder: Path, workers: int) -> nn.Module:
-    """Render the data set `synthetic` into `folder` with a weights file beside it; return the weights' network."""
+    """Render the data set `synthetic` into `folder` and write detector weights beside it; return their network."""
     settings = SyntheticSettings(vehicles=VEHICLES, cameras_per_vehicle=5, images_per_camera=2)
     write_synthetic(settings, folder / "synthetic", workers=workers)
     torch.manual_seed(0)
@@ -29,13 +29,13 @@ def render(folder: Path, workers: int) -> nn.Module:
 
 
 def rendered_job(folder: Path) -> DetectionJob:
-    """Return a pass over the pictures that `render` left in `folder`, as its data set names them."""
+    """Return the detection job over the pictures that `render` wrote."""
     data = load_dataset("synthetic", folder)
     return prepare_job(data.names(), data.root, folder / WEIGHTS, folder / "parts.h5", dataset="synthetic")
 
 
 def copied_job(folder: Path) -> DetectionJob:
-    """Return a pass over several copies of every picture that `render` left in `folder`."""
+    """Return the detection job over `COPIES` copies of every picture that `render` wrote."""
     for copy in range(COPIES):
         shutil.copytree(folder / "synthetic/images", folder / f"copies/{copy}")
     names = [path.relative_to(folder / "copies").as_posix() for path in (folder / "copies").rglob("*.jpg")]
