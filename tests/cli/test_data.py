@@ -79,7 +79,7 @@ def test_cache_verify_counts_a_sound_cache(run: Run, make_parts: MakeParts) -> N
     write_parts(Path("parts.h5"), make_parts(8, 3))  # 0 failed, 1 + 2 + 3 parts, none, 1 + 2 + 3 parts
     result = run("cache", "verify", "parts.h5")
     assert result.exit_code == 0
-    assert result.stdout == "parts.h5: sound; 8 images, 12 parts, 1 empty, 1 failed\n"
+    assert result.stdout == "parts.h5: valid; 8 images, 12 parts, 1 empty, 1 failed\n"
 
 
 def test_cache_verify_names_a_damaged_or_missing_cache(run: Run, make_parts: MakeParts) -> None:
