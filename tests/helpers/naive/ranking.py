@@ -63,12 +63,6 @@ def random_case(seed: int, *, levels: int = 0, queries: int = 23, gallery: int =
     return Case(features[:queries], features[queries:], LabelledTrial(*labels, True, starts))
 
 
-def with_cameras(case: Case, camera: int) -> Case:
-    """Return the case with one camera for all images."""
-    labels = {side: getattr(case.trial, side) for side in ("query", "gallery")}
-    return case.with_trial(**{side: Labels(own.vehicle, np.full(len(own), camera)) for side, own in labels.items()})
-
-
 def brute_force(case: Case) -> QueryResults:
     """Sort every list in Python, wrong images before matches at equal scores, and walk down it; all in float64."""
     trial, count = case.trial, len(case.gallery)

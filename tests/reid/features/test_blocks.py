@@ -23,11 +23,16 @@ from helpers.toy.features import (
     stopped_after,
 )
 from helpers.toy.vehicles import Toy
-from reid.features import blocks, extraction
+from reid.features import blocks
 from reid.features.blocks import FeatureBlocks, cut
 from reid.features.file import read_features, write_features
 
 pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "features.safetensors"
 
 
 def truncate(folder: Path) -> None:
@@ -73,13 +78,12 @@ def change_device(folder: Path) -> None:
 def test_an_invalid_block_is_reported_and_extracted_again(
     toy: Toy,
     uninterrupted_features: bytes,
-    tmp_path: Path,
+    path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Path], None],
     words: str,
 ) -> None:
-    path = tmp_path / "features.safetensors"
     folder = finished_blocks(toy, path)
     spoil(folder)
     sizes = batch_sizes(monkeypatch)
@@ -94,11 +98,10 @@ def test_an_invalid_block_is_reported_and_extracted_again(
 def test_blocks_of_other_weights_are_reported_in_one_line(
     toy: Toy,
     uninterrupted_features: bytes,
-    tmp_path: Path,
+    path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = tmp_path / "features.safetensors"
     folder = stopped_after(toy, path, 2, weights="second")
     sizes = batch_sizes(monkeypatch)
     messages(capsys)
@@ -106,20 +109,6 @@ def test_blocks_of_other_weights_are_reported_in_one_line(
     words = "made with weights = second, this run needs first; it is extracted again, and 1 more"
     assert messages(capsys) == [f"{folder / BLOCKS[0]}: {words}"]
     assert sum(sizes) == 16 and path.read_bytes() == uninterrupted_features and only_the_file(path)
-
-
-def test_blocks_of_another_batch_size_are_extracted_again(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "features.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setitem(extraction.BATCH, "cpu", 6)
-        patch.setattr(extraction, "BATCHES", 1)
-        folder = stopped_after(toy, path, 1)
-    assert len(read_features(folder / BLOCKS[0]).names) == 6  # the same images, in other batches
-    sizes = batch_sizes(monkeypatch)
-    extracted(toy, path)
-    assert sum(sizes) == 16 and path.read_bytes() == uninterrupted_features
 
 
 def test_a_block_is_a_feature_file_with_device_and_batch_size(toy: Toy, tmp_path: Path) -> None:

@@ -42,19 +42,23 @@ from reid.features.extraction import extract_features
 pytestmark = pytest.mark.usefixtures("tiny_network", "small_feature_blocks")
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "features.safetensors"
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("batches", "finished"), [(0, 0), (1, 0), (2, 6), (3, 6), (4, 12), (5, 12)])
 def test_a_stopped_extraction_resumes_with_the_same_bytes(
     toy: Toy,
     uninterrupted_features: bytes,
-    tmp_path: Path,
+    path: Path,
     monkeypatch: pytest.MonkeyPatch,
     batches: int,
     finished: int,
     workers: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = tmp_path / "features.safetensors"
     with monkeypatch.context() as patch:
         patch.setattr(extraction, "embed_batch", stopping(extraction.embed_batch, batches, stop))
         with pytest.raises(StopHere):
@@ -88,13 +92,13 @@ def extract_as_a_command(toy: Toy, path: Path, workers: int) -> None:
 def test_a_killed_process_leaves_blocks_for_the_next(
     toy: Toy,
     uninterrupted_features: bytes,
-    tmp_path: Path,
+    path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     name: str,
     workers: int,
 ) -> None:
-    path, number = tmp_path / "features.safetensors", signal.Signals[name]
+    number = signal.Signals[name]
     with monkeypatch.context() as patch:
         embed = stopping(extraction.embed_batch, 5, lambda: signal.raise_signal(number))
         patch.setattr(extraction, "embed_batch", embed)
@@ -113,9 +117,8 @@ def test_a_killed_process_leaves_blocks_for_the_next(
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_complete_blocks_are_joined_without_a_loader(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    path = tmp_path / "features.safetensors"
     finished_blocks(toy, path)
     monkeypatch.setattr(extraction, "DataLoader", lambda *_, **__: pytest.fail("a loader was created"))
     extracted(toy, path, workers=workers)
@@ -138,8 +141,7 @@ def test_leftovers_of_a_run_killed_after_the_file_are_removed(
     assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
 
-def test_two_runs_cannot_write_one_file(toy: Toy, tmp_path: Path) -> None:
-    path = tmp_path / "features.safetensors"
+def test_two_runs_cannot_write_one_file(toy: Toy, path: Path) -> None:
     folder = stopped_after(toy, path, 1)
     with run_lock(folder):
         with pytest.raises(UserError, match=r"features\.safetensors\.blocks: another run .* is writing here"):
@@ -148,9 +150,8 @@ def test_two_runs_cannot_write_one_file(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_an_outdated_file_is_kept_until_the_new_one_is_complete(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path
+    toy: Toy, uninterrupted_features: bytes, path: Path
 ) -> None:
-    path = tmp_path / "features.safetensors"
     path.write_bytes(uninterrupted_features)
     stopped_after(toy, path, 2, weights="second")
     assert path.read_bytes() == uninterrupted_features
@@ -160,9 +161,8 @@ def test_an_outdated_file_is_kept_until_the_new_one_is_complete(
 
 
 def test_a_feature_that_is_not_finite_stops_at_its_block(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "features.safetensors"
     embed, calls = extraction.embed_batch, []
 
     def with_nan(*arguments: Any) -> Any:
@@ -181,8 +181,7 @@ def test_a_feature_that_is_not_finite_stops_at_its_block(
     assert path.read_bytes() == uninterrupted_features
 
 
-def test_extraction_without_blocks_gives_the_same_features(toy: Toy, tmp_path: Path) -> None:
-    path = tmp_path / "features.safetensors"
+def test_extraction_without_blocks_gives_the_same_features(toy: Toy, path: Path) -> None:
     expected = extracted(toy, path)
     matrix, attention = extract_features(make_network(), source_of(toy).images(), device="cpu", workers=0)
     np.testing.assert_array_equal(matrix, expected.matrix)
@@ -191,9 +190,8 @@ def test_extraction_without_blocks_gives_the_same_features(toy: Toy, tmp_path: P
 
 
 def test_two_processes_of_torchrun_write_the_file_of_one(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    toy: Toy, uninterrupted_features: bytes, path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "features.safetensors"
     stopped_after(toy, path, 1)
     (path.parent / f"{path.name}.blocks" / BLOCKS[0]).write_bytes(b"damaged")
     assert extract_in_two_processes(toy, path) == [0, 0]
@@ -203,9 +201,9 @@ def test_two_processes_of_torchrun_write_the_file_of_one(
 
 
 def test_blocks_are_kept_until_every_process_has_read_them(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, plain = tmp_path / "features.safetensors", FeatureBlocks.from_other_process
+    plain = FeatureBlocks.from_other_process
 
     def late(self: FeatureBlocks, rows: range) -> Block:
         if own_rank():
@@ -218,9 +216,9 @@ def test_blocks_are_kept_until_every_process_has_read_them(
 
 
 def test_a_killed_process_of_torchrun_stops_the_others(
-    toy: Toy, uninterrupted_features: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, embed = tmp_path / "features.safetensors", extraction.embed_batch
+    embed = extraction.embed_batch
     kill = stopping(embed, 1, lambda: signal.raise_signal(signal.SIGKILL))
     with monkeypatch.context() as patch:
         patch.setattr(extraction, "embed_batch", lambda *arguments: (kill if own_rank() else embed)(*arguments))

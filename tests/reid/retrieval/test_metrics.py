@@ -5,9 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from helpers.naive.ranking import random_case
 from reid.retrieval import metrics
-from reid.retrieval.metrics import average_precision, cumulative_match, inverse_negative_penalty
+from reid.retrieval.metrics import average_precision, inverse_negative_penalty
 
 
 def naive_average_precision(hits: list[int]) -> float:
@@ -50,23 +49,7 @@ def test_average_precision_equals_the_loops(seed: int) -> None:
     assert average_precision(ranks, "trapezoid") == pytest.approx(naive_trapezoid(hits.tolist()))
 
 
-def test_trapezoid_is_never_above_step() -> None:
-    case = random_case(10)
-    step, trapezoid = case.rank().average_precision, case.rank("trapezoid").average_precision
-    assert (trapezoid <= step + 1e-12).all() and (trapezoid < step).any()
-
-
 @pytest.mark.parametrize("rank", [1, 2, 17])
 def test_a_single_match_has_precision_and_penalty_of_its_reciprocal_rank(rank: int) -> None:
     ranks = np.array([rank])
     assert average_precision(ranks) == inverse_negative_penalty(ranks) == 1 / rank
-
-
-def test_inverse_negative_penalty_depends_on_the_last_match() -> None:
-    assert inverse_negative_penalty(np.array([1, 2, 3])) == 1
-    assert inverse_negative_penalty(np.array([1, 2, 30])) == pytest.approx(0.1)
-
-
-def test_cumulative_match_grows_with_k() -> None:
-    first = np.array([1, 3, 5, 6, 40])
-    assert [cumulative_match(first, k) for k in (1, 5, 10, 100)] == [0.2, 0.6, 0.8, 1.0]

@@ -106,23 +106,6 @@ def test_lists_agree_with_their_metrics() -> None:
             assert image.score == pytest.approx(float(product[0, 0]), abs=1e-6)
 
 
-def test_a_list_of_tracks_shows_the_best_image_of_each() -> None:
-    dataset, features = toy_dataset()
-    tracks = np.array([0, 2, 3, 5, 6, 8, 9, 11])  # of each vehicle two images and one, as if by cameras 0 and 2
-    gallery = np.flatnonzero(dataset.table["split"] == "gallery")
-    split = replace(fixed_split(dataset.table, same_camera_is_junk=True), tracks=tracks)
-    by_name = {name: row for row, name in enumerate(features.names)}
-    for found in ranked_lists(features, dataset, split.protocol("track", 1, 0), Choice(4), top_k=50):
-        scores = features.matrix[gallery] @ features.matrix[by_name[found.query]]
-        best = [start + scores[start:end].argmax() for start, end in zip(tracks, [*tracks[1:], 12], strict=True)]
-        names = dataset.table["name"].to_numpy()
-        own = names[gallery[best[2 * int(found.vehicle[1])]]]  # the track by the query's camera is junk
-        expected = [names[gallery[row]] for row in sorted(best, key=lambda row: -scores[row])]
-        assert [image.name for image in found.images] == [name for name in expected if name != own]
-        assert [image.right for image in found.images].index(True) + 1 == found.first_hit_rank
-        assert found.positives == 1
-
-
 def test_no_query_with_a_match_is_an_error() -> None:
     dataset, features = toy_dataset()
     table = dataset.table.assign(camera_id=0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data_cache.base.errors import UserError
-from helpers.naive.ranking import Case, assert_same_results, brute_force, random_case, unit, with_cameras
+from helpers.naive.ranking import Case, assert_same_results, brute_force, random_case, unit
 from reid.retrieval import ranking
 from reid.retrieval.metrics import QueryResults
 from reid.retrieval.ranking import (
@@ -62,12 +62,6 @@ def test_chunks_and_order_of_queries_do_not_matter(seed: int, levels: int) -> No
     assert_same_results(shuffled, QueryResults(*(values[order] for values in vars(results).values())))
 
 
-def test_cosine_scores_are_the_products_in_order() -> None:
-    case = random_case(2)
-    scores = torch.cat(list(cosine_scores(case.query, case.gallery))).numpy()
-    np.testing.assert_allclose(scores, case.query @ case.gallery.T, atol=1e-6)
-
-
 def test_scores_and_labels_of_different_sizes_are_refused() -> None:
     case = random_case(2)
     (scores,) = cosine_scores(case.query, case.gallery)
@@ -96,22 +90,6 @@ def test_tracks_that_do_not_divide_the_gallery_are_refused(tracks: list[int]) ->
         random_case(2).with_trial(tracks=np.array(tracks, np.int64))
 
 
-def test_queries_without_a_match_do_not_affect_the_others() -> None:
-    case = random_case(5).with_trial(same_camera_is_junk=False)
-    labels = case.trial.query
-    results = case.with_trial(query=replace(labels, vehicle=np.where(np.arange(23) < 4, 99, labels.vehicle))).rank()
-    assert results.positives[:4].tolist() == results.first_hit_rank[:4].tolist() == [0, 0, 0, 0]
-    assert results.valid[4:].all() and not results.valid[:4].any()
-
-
-def test_junk_is_never_a_match_and_unknown_cameras_make_no_junk() -> None:
-    one_camera, unknown = with_cameras(random_case(6), 0), with_cameras(random_case(6), -1)
-    assert not one_camera.rank().valid.any()
-    without_junk = one_camera.with_trial(same_camera_is_junk=False).rank()
-    assert without_junk.valid.all()
-    assert_same_results(unknown.rank(), without_junk)
-
-
 @pytest.mark.parametrize("chunk", [1, 7])
 @pytest.mark.parametrize("channels", [16, 333, 512, 1024, 2048])
 def test_constant_features_get_the_worst_rank(channels: int, chunk: int) -> None:
@@ -127,13 +105,6 @@ def test_constant_features_get_the_worst_rank(channels: int, chunk: int) -> None
     results = collapsed.rank(chunk=chunk)
     np.testing.assert_array_equal(results.first_hit_rank, 2003 - results.positives + 1)
     assert results.average_precision.max() < 0.2
-
-
-def test_perfect_features_score_one() -> None:
-    trial = replace(random_case(8).trial, same_camera_is_junk=False)
-    corners = np.eye(12, dtype=np.float32)
-    results = Case(corners[trial.query.vehicle], corners[trial.gallery.vehicle], trial).rank()
-    assert set(results.average_precision) == set(results.inverse_negative_penalty) == {1.0}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -48,15 +48,6 @@ def test_ranking_equals_brute_force(case: Case, chunk: int) -> None:
     assert_same_results(case.rank(chunk=chunk), brute_force(case))
 
 
-@given(scored_trials(), st.randoms(use_true_random=False))
-def test_the_order_of_the_gallery_does_not_matter(drawn: tuple[Scores, LabelledTrial], random: object) -> None:
-    scores, trial = drawn
-    count = len(trial.gallery)
-    order = np.array(random.sample(range(count), count))  # type: ignore[attr-defined]
-    shuffled = with_gallery(trial, trial.gallery.take(order))
-    assert_same_results(ranked(scores[:, order], shuffled), ranked(scores, trial))
-
-
 @given(scored_trials())
 def test_only_the_order_of_the_scores_matters(drawn: tuple[Scores, LabelledTrial]) -> None:
     scores, trial = drawn
@@ -73,14 +64,3 @@ def test_another_wrong_image_never_improves_a_result(drawn: tuple[Scores, Labell
     assert (after.first_hit_rank >= before.first_hit_rank).all()
     if score < scores.min():
         assert_same_results(after, before)
-
-
-@given(scored_trials())
-def test_results_are_in_range(drawn: tuple[Scores, LabelledTrial]) -> None:
-    results = ranked(*drawn)
-    valid = results.valid
-    assert ((results.first_hit_rank > 0) == valid).all()
-    for values in (results.average_precision, results.inverse_negative_penalty):
-        assert ((values > 0) == valid).all() and (values <= 1).all()
-    best = results.positives[valid] / np.maximum(results.first_hit_rank[valid] + results.positives[valid] - 1, 1)
-    assert (results.inverse_negative_penalty[valid] <= best + 1e-12).all()
