@@ -1,4 +1,4 @@
-"""The ablation on one data set: what is missing is trained and evaluated, and the tables are updated after each run."""
+"""The ablation on one data set: unfinished runs are trained and evaluated, and the tables updated after each."""
 
 import logging
 from collections.abc import Iterator, Sequence

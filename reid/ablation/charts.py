@@ -14,7 +14,7 @@ LABEL_WIDTH = 25.0  # percent; shorter bars have their label on the right
 
 
 def draw_results(results: TableResults, path: Path) -> None:
-    """Write a PNG: bars of mAP and CMC@1 by row, or lines of mAP for a figure. Raises UserError if it cannot."""
+    """Write a PNG: bars of mAP and CMC@1 by row, or lines of mAP for a figure. Raises UserError if it fails."""
     if any(row.row.point for row in results.rows):
         _write_line_charts(results, path)
     else:

@@ -22,7 +22,7 @@ from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, ablation_folder, checkpoint_to_continue
 from reid.training.log import LOG
 
-REMEDY = "use the options it was made with, delete {folder} to train it anew, or choose another --runs folder"
+REMEDY = "use the options it was made with, delete {folder} to train it again, or choose another --runs folder"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunState:
 
 
 class Workspace:
-    """A data set, its part boxes, and the run folders RUNS/DATASET/ablation; what is read is kept in memory."""
+    """A data set, its part boxes, and the run folders RUNS/DATASET/ablation; loaded boxes are kept in memory."""
 
     def __init__(self, dataset: Dataset, runs: Path, parts_file: Path | None, split: str) -> None:
         """Set the data set, the runs folder, the part cache (None: the data set's own), and the test."""

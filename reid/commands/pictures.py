@@ -14,31 +14,24 @@ if TYPE_CHECKING:
     from reid.retrieval.ranked_lists import Choice
 
 
-def query_options(count: int) -> Callable[[Command], Command]:
-    """Add `--query`, `--hardest`, and `--count` with the default `count`."""
+query_option = click.option("--query", "queries", multiple=True, metavar="NAME", help="Query to show; repeatable.")
+hardest_option = click.option(
+    "--hardest",
+    type=click.IntRange(1, 500),
+    default=None,
+    help="Show only this many queries, those with the lowest average precision.",
+)
 
-    def add(command: Command) -> Command:
-        options = (
-            click.option("--query", "queries", multiple=True, metavar="NAME", help="Query image to show; repeatable."),
-            click.option(
-                "--count",
-                type=click.IntRange(1, 500),
-                default=count,
-                show_default=True,
-                help="Number of queries: those with the lowest, median and highest average precision.",
-            ),
-            click.option(
-                "--hardest",
-                type=click.IntRange(1, 500),
-                default=None,
-                help="Show only this many queries, those with the lowest average precision.",
-            ),
-        )
-        for option in reversed(options):
-            command = option(command)
-        return command
 
-    return add
+def count_option(default: int) -> Callable[[Command], Command]:
+    """Add `--count`."""
+    return click.option(
+        "--count",
+        type=click.IntRange(1, 500),
+        default=default,
+        show_default=True,
+        help="Number of queries: those with the lowest, median and highest average precision.",
+    )
 
 
 def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "Choice":
@@ -53,7 +46,9 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
 
 @click.command("rank")
 @evaluated_runs_options
-@query_options(12)
+@query_option
+@count_option(12)
+@hardest_option
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", is_flag=True, help="Add heatmaps of Fp and of Fp - Fg below each list.")
 @device_option
@@ -93,7 +88,9 @@ def rank_command(
 
 @click.command("heatmaps")
 @evaluated_runs_options
-@query_options(6)
+@query_option
+@count_option(6)
+@hardest_option
 @device_option
 @json_option
 def heatmaps_command(

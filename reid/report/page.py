@@ -51,14 +51,6 @@ class PageList:
     parts: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True)
-class PageHeatmaps:
-    """A query on the page with its heatmaps, in groups: photographs first, then one group per run."""
-
-    ranked: RankedList
-    groups: tuple[tuple[PageImage, ...], ...]
-
-
 def write_report(
     run: EvaluatedRun,
     others: Sequence[EvaluatedRun] = (),
@@ -150,15 +142,17 @@ def _page_list(run: EvaluatedRun, ranked: RankedList) -> PageList:
     return PageList(ranked, query, tuple(zip(ranked.images, images, strict=True)), tuple(strongest))
 
 
-def _page_heatmaps(runs: Sequence[EvaluatedRun], count: int, device: str) -> list[PageHeatmaps]:
+def _page_heatmaps(
+    runs: Sequence[EvaluatedRun], count: int, device: str
+) -> list[tuple[RankedList, list[list[PageImage]]]]:
+    """Return queries with groups of images: photographs first, then the heatmaps of each run."""
     lists = _ranked_lists(runs[0], count, top_k=1)
     heatmaps = [run.heatmaps([ranked.query for ranked in lists], device=device) for run in runs]
-    shown = []
-    for ranked in lists:
-        panels = heatmap_panels(ranked.query, runs, heatmaps, height=THUMBNAIL_HEIGHT)
-        groups = tuple(tuple(_page_image(image, caption) for caption, image in group) for group in panels)
-        shown.append(PageHeatmaps(ranked, groups))
-    return shown
+    return [
+        (ranked, [[_page_image(image, caption) for caption, image in group] for group in groups])
+        for ranked in lists
+        for groups in [heatmap_panels(ranked.query, runs, heatmaps, height=THUMBNAIL_HEIGHT)]
+    ]
 
 
 def _page_image(image: Image.Image, text: str = "") -> PageImage:

@@ -51,7 +51,7 @@ class PartStatistics:
 
     @property
     def largest_weight(self) -> float:
-        """The largest attention or equal share of any part, which a full bar stands for; 1 if there is none."""
+        """The largest attention or equal share of any part, the scale of the bars; 1 if there is none."""
         return max(
             (max(use.attention, use.equal_share or 0.0) for use in self.uses if use.attention is not None), default=1.0
         )

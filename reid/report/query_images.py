@@ -130,7 +130,7 @@ def _title(run: EvaluatedRun, ranked: RankedList) -> str:
 def _list_rows(run: EvaluatedRun, ranked: RankedList, heatmaps: Mapping[str, Heatmaps]) -> list[ImageRow]:
     """Return the row of a ranked list and, below it, those of its heatmaps: Fp and Fp - Fg, or Fg for a baseline."""
     thumbnails = list_thumbnails(run, ranked, height=HEIGHT, show_weights=True)
-    weights = "; beside each part box its attention in percent" if run.attends_to_parts else ""
+    weights = "; attention in percent beside each part box" if run.attends_to_parts else ""
     rows = [ImageRow(f"{run.name}: {query_summary(ranked)}{weights}", thumbnails, _captions(ranked))]
     if not heatmaps:
         return rows

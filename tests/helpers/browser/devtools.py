@@ -4,6 +4,7 @@ import base64
 import fcntl
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from helpers.browser.chromium import BROWSER, OPTIONS
+import pytest
 
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
 TIMEOUT = 30_000  # milliseconds
 ERROR_EVENTS = ("Runtime.exceptionThrown", "Log.entryAdded", "Inspector.targetCrashed")
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40, "ArrowRight": 39}
@@ -116,8 +129,7 @@ def browser() -> Iterator[Tab]:
     from_browser, to_us = os.pipe()
     inside = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 10) for one in (to_browser, to_us)]
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        options = [one for one in OPTIONS if "virtual-time" not in one]
-        words = [str(BROWSER), *options, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
+        words = [str(BROWSER), *OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
         silent = os.open(os.devnull, os.O_WRONLY)
         actions = [(os.POSIX_SPAWN_DUP2, one, number) for number, one in ((3, inside[0]), (4, inside[1]), (2, silent))]
         process = os.posix_spawn(words[0], words, dict(os.environ), file_actions=actions, setpgroup=0)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.browser.chromium import needs_browser
-from helpers.browser.devtools import Tab
+from helpers.browser.devtools import Tab, needs_browser
 from helpers.browser.window import (
     BROKEN,
     HEADING,
@@ -151,16 +150,3 @@ def test_unusable_files_are_reported_and_keep_the_results(toy_run: ToyRun, tab: 
     assert tab.run(f"{PROBLEM}.hidden")
     assert len(tab.faults) == 3 and all("status of 4" in fault for fault in tab.faults)  # the refused requests
     tab.faults.clear()
-
-
-def test_twenty_searches_at_once_from_a_page(toy_run: ToyRun, gallery: Gallery, tab: Tab) -> None:
-    paths = [toy_run.path(name) for name in toy_run.toy.dataset.names()[:20]]
-    results = tab.run(
-        f"""Promise.all({json.dumps([list(path.read_bytes()) for path in paths])}.map(async bytes => {{
-          const photo = await (await fetch("/photos", {{ method: "POST", body: new Uint8Array(bytes) }})).json();
-          const matches = await (await fetch(`/photos/${{photo.key}}/matches?k=3`)).json();
-          return matches.map(one => one.name);
-        }}))"""
-    )
-    for path, names in zip(paths, results, strict=True):
-        assert names == list(gallery.search(path, k=3)["name"])

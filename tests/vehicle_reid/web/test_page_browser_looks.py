@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.browser.chromium import needs_browser
 from helpers.browser.contrast import READABLE, luminance
-from helpers.browser.devtools import Tab
+from helpers.browser.devtools import Tab, needs_browser
 from helpers.browser.window import (
     FOCUSABLE,
     HEADING,
