@@ -33,7 +33,7 @@ RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also w
 @workers_option
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile: slower at the start, faster afterwards.")
 @click.option(
-    "--deterministic", is_flag=True, help="Make runs on a GPU reproducible to the bit, but slower; on a CPU they are."
+    "--deterministic", is_flag=True, help="Make GPU runs reproducible to the bit, but slower; CPU runs always are."
 )
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files, to RUNS/DATASET/RECIPE/tensorboard.")
 @click.option(
@@ -88,18 +88,18 @@ def train_command(
     with joined_ranks(device):
         with first_rank_first():
             settings = resolve_recipe(ReidRecipe, PRESETS, name, options)
-            images = load_dataset(dataset, data_root)
-            parts = part_cache(images, settings, runs, parts_file)
+            loaded = load_dataset(dataset, data_root)
+            parts = part_cache(loaded, settings, runs, parts_file)
         best = train(
             settings,
-            images,
+            loaded,
             parts,
-            run_folder(runs, images.name, name),
+            run_folder(runs, loaded.name, name),
             device=device,
             workers=workers,
             compiled=compiled,
             tensorboard=tensorboard,
-            decoded=decoded_path(runs, images.name, settings.image_size) if decoded_cache else None,
+            decoded=decoded_path(runs, loaded.name, settings.image_size) if decoded_cache else None,
         )
     if is_first_rank():
         click.echo(best)

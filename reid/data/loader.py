@@ -38,8 +38,8 @@ class TrainingSplit:
 def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> TrainingSplit:
     """Hold out a share of the training vehicles at random. Raises UserError if there are no training images.
 
-    If the data set has fleets of near-identical vehicles, whole fleets are held out: among strangers, a held-out
-    vehicle would be easy to recognise.
+    Fleets of near-identical vehicles, if the data set has them, are held out as a whole: a held-out vehicle is hard to
+    recognise only among its fleet.
     """
     table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
     if table.empty:

@@ -36,7 +36,7 @@ class PixelFile:
     """
 
     def __init__(self, path: Path, names: Sequence[str], start: int, shape: tuple[int, ...]) -> None:
-        """Keep the place of the pixels: from byte `start` of the file that is at `path` now."""
+        """Refer to the file that is at `path` now; its pixels begin at byte `start`."""
         self.path, self.names, self.start, self.shape = path, names, start, shape
         self._version = _version(path)
         self._mapped: NDArray[np.uint8] | None = None

@@ -25,7 +25,7 @@ from reid.recipes import ReidRecipe
 CLASSIFIER = "classifier.0.weight"
 NO_CLASSIFIER = "it holds no classifier: the features are the authors', the logits mean nothing (one vehicle, always 0)"
 FUSION_SIZED = ("bottleneck.0.weight", "bottleneck.0.running_mean", "refine_concat.0.1.conv3.weight")  # length 2C'
-RESNETS = {  # (bottleneck blocks?, blocks per layer): He et al., Table 1
+RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {  # (bottleneck blocks?, blocks per layer): He et al., Table 1
     (False, (2, 2, 2, 2)): "resnet18",
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",

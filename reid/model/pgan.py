@@ -171,7 +171,9 @@ class Refine(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, features)."""
-        return global_average_pool(super().forward(x))
+        for block in self:
+            x = block(x)
+        return global_average_pool(x)
 
 
 class PGAN(nn.Module):

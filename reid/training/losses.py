@@ -72,14 +72,10 @@ class Objective(nn.Module):
 
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor, vehicle: Tensor) -> dict[str, Tensor]:
         """Inputs of `PGAN` for this process's images, vehicle (B,) of the whole batch -> terms as in `Criterion`."""
-        return self.criterion(of_whole_batch(self.network(images, boxes, present)), vehicle)
-
-
-def of_whole_batch(output: PGANOutput) -> PGANOutput:
-    """Return the output for the images of all processes, in float32: triplets are mined in the whole batch."""
-    whole = {
-        name: gathered(values.float())
-        for name in ("logits", "fusion", "global_", "part")
-        if (values := getattr(output, name)) is not None
-    }
-    return output._replace(**whole)
+        output = self.network(images, boxes, present)
+        whole = {  # of the images of all processes, because triplets are mined in the whole batch
+            name: gathered(values.float())
+            for name in ("logits", "fusion", "global_", "part")
+            if (values := getattr(output, name)) is not None
+        }
+        return self.criterion(output._replace(**whole), vehicle)

@@ -116,5 +116,5 @@ def test_a_checkpoint_with_an_option_that_is_not_known_here_is_refused_by_name(t
     tensors, metadata, _ = load_tensors(HERE / f"1-{BEST}", "")
     recipe = {**metadata["recipe"], "of_another_time": 1}
     save_tensors(tmp_path / BEST, tensors, {**metadata, "recipe": recipe})
-    with pytest.raises(UserError, match=r"best\.safetensors: made by another version, whose recipe is not understood"):
+    with pytest.raises(UserError, match=r"best\.safetensors: written by another version with a recipe that this one cannot read"):
         read_checkpoint(tmp_path / BEST).recipe  # noqa: B018

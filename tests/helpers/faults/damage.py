@@ -83,7 +83,7 @@ KINDS: dict[str, Kind] = {
         LAST,
         ours.checkpoint_bytes,
         lambda folder: checkpoint_to_resume(folder, ours.IDENTITY),
-        "to go on from the epoch before it",
+        "to resume from the epoch before",
         beside={PREVIOUS: b"of the epoch before"},
     ),
     "previous checkpoint": Kind(

@@ -46,9 +46,9 @@ class Weights:
                 shapes = [(width, channels, 3), (width, width, 3)]
                 if layers >= 50:
                     shapes = [(width, channels, 1), (width, width, 3), (result, width, 1)]
-                for place, (rows, columns, side) in enumerate(shapes, start=1):
-                    self.matrix(f"{name}.conv{place}.weight", rows, columns, side, side)
-                    self.batch_norm(f"{name}.bn{place}", rows)
+                for conv, (rows, columns, side) in enumerate(shapes, start=1):
+                    self.matrix(f"{name}.conv{conv}.weight", rows, columns, side, side)
+                    self.batch_norm(f"{name}.bn{conv}", rows)
                 self.state[f"{name}.bn{len(shapes)}.weight"] *= 0.3  # otherwise the sums grow from block to block
                 if block == 0 and (number > 1 or layers >= 50):
                     self.matrix(f"{name}.downsample.0.weight", result, channels, 1, 1, gain=1)
@@ -116,9 +116,9 @@ def residual_block(x: Tensor, state: State, name: str, stride: int) -> Tensor:
     three = f"{name}.conv3.weight" in state
     strides = (1, stride, 1) if three else (stride, 1)  # on the first 3 x 3 convolution, as in torchvision
     y = x
-    for place, step in enumerate(strides, start=1):
-        y = normed(convolved(y, state, f"{name}.conv{place}", step), state, f"{name}.bn{place}")
-        y = y.relu() if place < len(strides) else y
+    for conv, step in enumerate(strides, start=1):
+        y = normed(convolved(y, state, f"{name}.conv{conv}", step), state, f"{name}.bn{conv}")
+        y = y.relu() if conv < len(strides) else y
     if f"{name}.downsample.0.weight" in state:
         x = normed(convolved(x, state, f"{name}.downsample.0", stride), state, f"{name}.downsample.1")
     return (x + y).relu()

@@ -104,25 +104,6 @@ def test_the_tensors_of_the_network_are_exactly_those_of_the_file(whole: State, 
     assert len(saved) == len(whole) and loaded == saved
 
 
-SKIPPED = ("trunk.4", "trunk.5.1", "trunk.6", "trunk.7.0")  # layers like others, to save time
-
-
-def test_every_kind_of_tensor_changes_the_output(whole: State, load: Callable[[object], PGAN]) -> None:
-    """Together with the test above: no tensor of the file is ignored, except the counters of batch norm."""
-    network = load(whole)
-    before = outputs(network, 32, 1)
-    for name, value in network.state_dict().items():
-        if name.endswith("num_batches_tracked") or name.startswith(SKIPPED):
-            continue
-        kept = value.clone()
-        value.add_(0.5 * torch.randn(value.shape, generator=torch.Generator().manual_seed(5)).abs())
-        changed = {field for field, found in outputs(network, 32, 1).items() if not torch.equal(found, before[field])}
-        value.copy_(kept)
-        only = {"classifier": "logits", "refine_global": "global_", "refine_part": "part"}.get(name.partition(".")[0])
-        assert changed == {only} if only else changed >= {"logits", "feature"}, name
-    assert all(torch.equal(value, before[field]) for field, value in outputs(network, 32, 1).items())
-
-
 def test_all_wrappers_and_formats_give_the_same_network(whole: State, tmp_path: Path) -> None:
     parallel = {f"module.{name}": value for name, value in whole.items()}
     forms: dict[str, object] = {"plain": whole, "parallel": parallel, "float64": in_float64(whole)}
