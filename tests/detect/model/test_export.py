@@ -23,7 +23,7 @@ from detect.model.ssd import build_network
 from detect.model.weights import write_weights
 from detect.recipes import DetectorRecipe
 from helpers.naive.parts import unpack
-from helpers.places.exported import block_of, needs_onnx, opened, run_block
+from helpers.places.exported import example_program, load_program, needs_onnx, run_example
 
 TINY = DetectorRecipe(
     architecture="ssd_resnet18",
@@ -68,7 +68,7 @@ def program(request: pytest.FixtureRequest, weights: Path) -> Program:
     assert exported.weights_sha256 == sha256_of_file(weights)
     (path,) = exported.files
     assert path == weights.parent / "export" / f"detector.{request.param}"
-    return Program(weights, path, opened(path))
+    return Program(weights, path, load_program(path))
 
 
 def float32_detector(weights: Path) -> Detector:
@@ -114,7 +114,7 @@ def test_the_program_in_the_guide(program: Program, monkeypatch: pytest.MonkeyPa
     size, inputs = (96, 72), random_inputs(TINY, 8, seed=5)
     monkeypatch.chdir(program.path.parent)
     Image.fromarray(inputs["images"][7].numpy()).resize(size).save("one.jpg", quality=95)
-    found = run_block(block_of("detector.onnx"), only={"numpy", "onnxruntime", "PIL"})["parts"]("one.jpg")
+    found = run_example(example_program("detector.onnx"), imports={"numpy", "onnxruntime", "PIL"})["parts"]("one.jpg")
     with Image.open("one.jpg") as image:
         pixels = np.asarray(image.resize((TINY.input_size,) * 2, Image.Resampling.BILINEAR))
     inputs = {"images": torch.tensor(pixels)[None], "sizes": torch.tensor([size])}

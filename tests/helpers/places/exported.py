@@ -1,4 +1,4 @@
-"""Exported programs run by their own runtimes, and the programs of the guide to them."""
+"""Exported programs run by their own runtimes, and the example programs of docs/export.md."""
 
 import ast
 import importlib.util
@@ -18,8 +18,8 @@ missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(pack
 needs_onnx = pytest.mark.skipif(bool(missing), reason=f"the extra onnx is not installed ({', '.join(missing)})")
 
 
-def opened(path: Path) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
-    """Return a call of an exported file: inputs by name to outputs in order."""
+def load_program(path: Path) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
+    """Return a call of an exported file, from inputs by name to outputs in order."""
     if path.suffix == ".pt2":
         module = torch.export.load(path).module()
         return lambda inputs: [tensor.detach() for tensor in module(*inputs.values())]
@@ -31,21 +31,20 @@ def opened(path: Path) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
     ]
 
 
-def block_of(file: str) -> str:
-    """Return the program of the guide that opens `file`."""
+def example_program(file: str) -> str:
+    """Return the Python example in docs/export.md that opens `file`."""
     text = (ROOT / "docs/export.md").read_text(encoding="utf-8")
-    (found,) = (
-        block for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if f'"{file}"' in block
-    )
-    return str(found)
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (block,) = (block for block in blocks if f'"{file}"' in block)
+    return str(block)
 
 
-def run_block(block: str, only: set[str]) -> dict[str, Any]:
-    """Run a program where we stand and return its names; `only` are the packages that it imports."""
-    tree = ast.parse(block)
+def run_example(program: str, imports: set[str]) -> dict[str, Any]:
+    """Run an example program and return its variables; it must import exactly `imports`."""
+    tree = ast.parse(program)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == only
-    names: dict[str, Any] = {}
-    exec(compile(tree, "guide", "exec"), names)
-    return names
+    assert imported == imports
+    variables: dict[str, Any] = {}
+    exec(compile(tree, "example", "exec"), variables)
+    return variables

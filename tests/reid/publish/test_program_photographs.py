@@ -10,7 +10,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from data_cache.base.pretrained import MEAN, STD
 from helpers.paths import ROOT
-from helpers.places.exported import needs_onnx, opened
+from helpers.places.exported import load_program, needs_onnx
 from reid.model.checkpoint import read_checkpoint, trained_network
 from reid.publish.program import export_program
 from reid.recipes import ReidRecipe
@@ -35,7 +35,7 @@ def test_features_of_photographs_equal_pytorch(tmp_path: Path, kind: str) -> Non
     identity = {"kind": "re-identification", "recipe": recipe.model_dump(mode="json"), "vehicles": 8, "dataset": "own"}
     save(state, tmp_path / BEST, identity)
     checkpoint = read_checkpoint(tmp_path / BEST)
-    network, run = trained_network(checkpoint), opened(export_program(checkpoint, kind).files[0])
+    network, run = trained_network(checkpoint), load_program(export_program(checkpoint, kind).files[0])
     files = sorted(PHOTOGRAPHS.rglob("*.jpg"))[::97][:8]
     images = torch.stack([pil_to_tensor(Image.open(file).convert("RGB").resize((SIDE, SIDE))) for file in files])
     assert len(files) == 8 and len(images.unique(dim=0)) == 8
