@@ -32,7 +32,7 @@ def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
         yield place
 
 
-def typed(place: Place, command: str, *options: str) -> Result:
+def run_command(place: Place, command: str, *options: str) -> Result:
     where = ["--dataset", "folder", "--data-root", str(place.toy.dataset.root), "--runs", str(place.runs)]
     result = CliRunner().invoke(main, [command, *where, "--device", "cpu", *options])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -50,7 +50,7 @@ def queries_of(place: Place) -> list[str]:
 
 
 def test_rank_writes_one_file_per_query_and_prints_its_path(trained: Place) -> None:
-    files = files_of(typed(trained, "rank", "--recipe", "pgan_small"))
+    files = files_of(run_command(trained, "rank", "--recipe", "pgan_small"))
     folder = trained.runs / "folder" / "pgan_small" / "test" / "ranked"
     assert sorted(files) == sorted(folder / image_file_name(name) for name in queries_of(trained))
     assert sorted(folder.iterdir()) == sorted(files)
@@ -60,13 +60,13 @@ def test_compared_runs_and_heatmaps_make_an_image_higher(trained: Place) -> None
     name = queries_of(trained)[0]
     heights = []
     for more in ((), ("--compare", "grid_small"), ("--compare", "ablation/grid-seed0", "--heatmaps")):
-        (file,) = files_of(typed(trained, "rank", "--recipe", "pgan_small", "--query", name, "--top", "2", *more))
+        (file,) = files_of(run_command(trained, "rank", "--recipe", "pgan_small", "--query", name, "--top", "2", *more))
         heights.append(Image.open(file).height)
     assert heights[1] > 1.7 * heights[0] and heights[2] > 2.5 * heights[1]
 
 
 def test_rank_prints_its_lists_as_json(trained: Place) -> None:
-    result = typed(trained, "rank", "--recipe", "grid_small", "--hardest", "2", "--top", "3", "--json")
+    result = run_command(trained, "rank", "--recipe", "grid_small", "--hardest", "2", "--top", "3", "--json")
     images = json.loads(result.stdout)
     precisions = [image["lists"][0]["average_precision"] for image in images]
     assert len(images) == 2 and precisions == sorted(precisions)
@@ -75,16 +75,20 @@ def test_rank_prints_its_lists_as_json(trained: Place) -> None:
 
 
 def test_heatmaps_writes_one_file_per_query_and_a_chart(trained: Place) -> None:
-    files = files_of(typed(trained, "heatmaps", "--recipe", "pgan_small", "--compare", "grid_small", "--count", "2"))
+    files = files_of(
+        run_command(trained, "heatmaps", "--recipe", "pgan_small", "--compare", "grid_small", "--count", "2")
+    )
     folder = trained.runs / "folder" / "pgan_small" / "test" / "heatmaps"
     assert len(files) == 3 and files[-1] == folder / "attention.png" and {file.parent for file in files} == {folder}
     assert all(Image.open(file).format == "PNG" for file in files)
-    grid_files = files_of(typed(trained, "heatmaps", "--recipe", "grid_small", "--count", "1"))
+    grid_files = files_of(run_command(trained, "heatmaps", "--recipe", "grid_small", "--count", "1"))
     assert len(grid_files) == 1  # a grid does not weigh parts: no chart
 
 
 def test_report_compares_runs(trained: Place) -> None:
-    (page,) = files_of(typed(trained, "report", "--recipe", "pgan_small", "--compare", "grid_small", "--heatmaps", "2"))
+    (page,) = files_of(
+        run_command(trained, "report", "--recipe", "pgan_small", "--compare", "grid_small", "--heatmaps", "2")
+    )
     found = Page(page.read_text(encoding="utf-8"))
     assert "pgan_small: trained" in found.text and found.text.count("grid_small: Fp - Fg") == 2
     assert page == trained.runs / "folder" / "pgan_small" / "test" / "report.html"
@@ -122,7 +126,7 @@ def test_an_impossible_runs_folder_is_an_error(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["rank", "heatmaps"])
 def test_a_mistake_is_one_line(trained: Place, command: str, options: list[str], words: list[str]) -> None:
-    assert_error(typed(trained, command, *options), 1, *words)
+    assert_error(run_command(trained, command, *options), 1, *words)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +135,7 @@ def test_a_mistake_is_one_line(trained: Place, command: str, options: list[str],
         ["--query", "a", "--hardest", "1"],
         ["--query", "a", "--count", "12"],
         ["--hardest", "1", "--count", "12"],
-        ["--count", "0"],
-        ["--top", "x"],
-        ["more"],
     ],
 )
-def test_wrong_usage_exits_with_2(trained: Place, options: list[str]) -> None:
-    assert_error(typed(trained, "rank", *options), 2)
+def test_query_options_cannot_be_combined(trained: Place, options: list[str]) -> None:
+    assert_error(run_command(trained, "rank", *options), 2)
