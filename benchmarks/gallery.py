@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.measure import Call, Row, best_seconds
+from benchmarks.measure import Row, best_seconds
 from reid.features.file import read_features
-from reid.retrieval.ranking import Matrix
+from reid.retrieval.ranking import Matrix, Numbers
 from vehicle_reid.gallery.approximate import CANDIDATES, FaissSearch, require_faiss
 from vehicle_reid.gallery.search import ExactSearch, Index, search
 
@@ -22,6 +22,7 @@ SIZES = ((100_000, 512), (1_000_000, 128))  # images, channels
 LATENT, IMAGES_PER_VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions; spread within a vehicle
 K, QUERIES, EXACT_QUERIES, ROUNDS = 10, 1000, 64, 3
 BLOCK = 2**16
+FaissCall = Callable[[], tuple[Matrix, Numbers]]  # returns scores and ids
 
 
 def gallery_rows(make_features: Callable[[int, int], Matrix] | None = None) -> list[Row]:
@@ -48,7 +49,7 @@ def _rows(features: Matrix, query: Matrix) -> list[Row]:
     return [exact_row, ivfpq_row]
 
 
-def _faiss_refined(index: FaissSearch, query: Matrix) -> Call:
+def _faiss_refined(index: FaissSearch, query: Matrix) -> FaissCall:
     """Return faiss's own search of that index with the same settings, its candidates scored exactly by faiss."""
     faiss = require_faiss()
     refined = faiss.IndexRefineFlat(index._index, faiss.swig_ptr(index.features))
@@ -58,9 +59,7 @@ def _faiss_refined(index: FaissSearch, query: Matrix) -> Call:
     return lambda: refined.search(query, K, params=settings)
 
 
-def _row(
-    what: str, index: Index, query: Matrix, direct: Callable[[], tuple[Matrix, Matrix]], exact: ExactSearch
-) -> Row:
+def _row(what: str, index: Index, query: Matrix, direct: FaissCall, exact: ExactSearch) -> Row:
     few = query[:EXACT_QUERIES]
     wanted, found = search(exact, few, K).rows, search(index, few, K).rows
     np.testing.assert_array_equal(found, direct()[1][:EXACT_QUERIES])  # or the comparison means nothing

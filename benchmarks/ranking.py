@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measure import Row, best_seconds
+from benchmarks.measure import Call, Row, best_seconds
 from reid.retrieval.ranking import (
     TIE,
     LabelledTrial,
@@ -100,7 +100,10 @@ def _product_row(test: Test, device: str) -> Row:
     """Compare ranking with the same matrix products alone."""
     sets = random_sets(test).head(test.timed)
     precisions: list[Precisions] = []
-    calls = {"ours": lambda: precisions.append(ranked(sets, device)), "product": partial(products, sets, device)}
+    calls: dict[str, Call] = {
+        "ours": lambda: precisions.append(ranked(sets, device)),
+        "product": partial(products, sets, device),
+    }
     seconds = best_seconds(calls, ROUNDS)
     queries = f"{test.queries:,}" if test.timed == test.queries else f"{test.timed:,} of {test.queries:,}"
     return Row(

@@ -21,11 +21,11 @@ from vehicle_reid.tables import matches_table
 
 
 class Gallery:
-    """Images of vehicles with their features, boxes and attention, and an index over the features."""
+    """Images of vehicles, `entries`, with their features, boxes and attention, and an index over the features."""
 
     def __init__(self, model: VehicleReID, entries: Entries, index: ExactSearch | FaissSearch) -> None:
         """Wrap entries that `model` made, and their index; use `build` or `load`."""
-        self.model, self._entries, self._index = model, entries, index
+        self.model, self.entries, self._index = model, entries, index
         self._finished_work: list[Path] = []  # work folders that `save` removes
 
     @classmethod
@@ -51,7 +51,7 @@ class Gallery:
         empty = model.entries(named_images(()))
         gallery = cls(model, empty, ExactSearch(empty.features))
         gallery.add(images, parts, cameras=cameras, work=work, workers=workers, skip_unreadable=skip_unreadable)
-        gallery._index = make_index(index, gallery._entries, model.device)
+        gallery._index = make_index(index, gallery.entries, model.device)
         return gallery
 
     @classmethod
@@ -61,17 +61,12 @@ class Gallery:
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the images, in the order in which they were added."""
-        return self._entries.names
-
-    @property
-    def entries(self) -> Entries:
-        """The name, camera, feature, boxes and attention of each image."""
-        return self._entries
+        return self.entries.names
 
     @property
     def index(self) -> str:
@@ -95,7 +90,7 @@ class Gallery:
         name is already in the gallery or an image cannot be read; `skip_unreadable` leaves such images out.
         """
         named = named_images(images, cameras)
-        existing = self._entries.existing(named.names)
+        existing = self.entries.existing(named.names)
         if existing:
             raise UserError(
                 f"{len(existing)} images are already in the gallery, first {existing[0]}; remove them first"
@@ -106,17 +101,17 @@ class Gallery:
         added = self.model.entries(
             named,
             self.model.part_boxes(parts),
-            first_id=int(self._entries.ids[-1]) + 1 if len(self) else 0,
+            first_id=int(self.entries.ids[-1]) + 1 if len(self) else 0,
             work=folder,
             skip_unreadable=skip_unreadable,
         )
-        self._update(self._entries.followed_by(added))
+        self._update(self.entries.followed_by(added))
         if folder is not None:
             self._finished_work.append(folder.path)
 
     def remove(self, names: str | Sequence[str]) -> None:
         """Remove images by name. Raises UserError, and removes nothing, if one is missing."""
-        self._update(self._entries.without([names] if isinstance(names, str) else names))
+        self._update(self.entries.without([names] if isinstance(names, str) else names))
 
     def search(
         self,
@@ -133,15 +128,15 @@ class Gallery:
         """
         names, features = self._query_features(query)
         matches = search(self._index, features, k, self._camera_mask(cameras, without_cameras))
-        return matches_table(names, self._entries, matches)
+        return matches_table(names, self.entries, matches)
 
     def recall(self, k: int = 10) -> float:
         """Return the share of the exact best k that the index finds, measured on some of the gallery's images."""
-        return recall_sample(self._entries.features, k).recall(self._index) if len(self) else 1.0
+        return recall_sample(self.entries.features, k).recall(self._index) if len(self) else 1.0
 
     def save(self, path: Path | str) -> None:
         """Write the gallery atomically; an `ivf` or `ivfpq` index goes into a file beside it."""
-        write_gallery(Path(path), self._entries, self._index, self.model.fingerprint)
+        write_gallery(Path(path), self.entries, self._index, self.model.fingerprint)
         while self._finished_work:
             shutil.rmtree(self._finished_work.pop(), ignore_errors=True)
 
@@ -150,7 +145,7 @@ class Gallery:
             self._index = self._index.updated(entries.features, entries.ids)
         else:
             self._index = ExactSearch(entries.features, self.model.device)
-        self._entries = entries
+        self.entries = entries
 
     def _query_features(self, query: Images | pd.DataFrame) -> tuple[Sequence[str], Matrix]:
         """Return the names and features (Q, C) of a query."""
@@ -159,7 +154,7 @@ class Gallery:
             return named.names, self.model.features(named)
         if not {"name", "feature"} <= set(query.columns):
             raise UserError("query: the table must have the columns name and feature, as from `embed`")
-        channels = self._entries.features.shape[1]
+        channels = self.entries.features.shape[1]
         features = [np.asarray(feature, np.float32) for feature in query["feature"]]
         if any(feature.shape != (channels,) for feature in features):
             raise UserError(f"query: the gallery's features have {channels} channels, those of the query do not")
@@ -169,5 +164,5 @@ class Gallery:
         """Return which images may match (N,), None for all."""
         if cameras is None and not len(without):
             return None
-        allowed = ~np.isin(self._entries.cameras, list(without))
-        return allowed if cameras is None else allowed & np.isin(self._entries.cameras, list(cameras))
+        allowed = ~np.isin(self.entries.cameras, list(without))
+        return allowed if cameras is None else allowed & np.isin(self.entries.cameras, list(cameras))

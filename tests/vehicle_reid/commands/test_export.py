@@ -30,7 +30,7 @@ def test_every_format_of_a_trained_run(place: Place) -> None:
         "onnx": ["network.onnx"],
     }
     for kind, names in files.items():
-        result = export(place, "--recipe", "pgan_small", "--format", kind, "--json")
+        result = export(place, "--format", kind, "--json")
         assert result.exit_code == 0, result.output
         output = json.loads(result.stdout)
         assert output["files"] == [str(folder / name) for name in names]
@@ -38,17 +38,6 @@ def test_every_format_of_a_trained_run(place: Place) -> None:
         assert kind == "safetensors" or output["beside_pytorch"]["lowest_cosine_of_features"] >= 0.99999
     assert {path.name for path in folder.iterdir()} == {name for names in files.values() for name in names}
     assert read_checkpoint(best).sha256 == checkpoint.sha256
-
-
-@pytest.mark.usefixtures("tiny")
-def test_the_newest_run_is_exported_by_default(place: Place) -> None:
-    place.train("--recipe", "pgan_small")
-    folder = place.train("--recipe", "grid_small", "--set", "attention=grid").parent / "export"
-    result = export(place, "--format", "pt2")
-    assert result.exit_code == 0, result.output
-    file, comparison = result.stdout.splitlines()
-    assert file == str(folder / "network.pt2") and (folder / "network.pt2").exists()
-    assert "lowest cosine of features" in comparison
 
 
 @pytest.mark.usefixtures("tiny")
@@ -74,7 +63,6 @@ def test_a_mistake_is_a_one_line_error(place: Place, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "options",
     [
-        [],
         ["--format", "torchscript"],
         ["--format", "pt2", "--what", "all"],
         ["--format", "pt2", "--weights", "w.safetensors"],

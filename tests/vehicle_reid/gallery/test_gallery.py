@@ -168,29 +168,6 @@ def test_a_saved_gallery_finds_the_same_and_can_be_changed(
     assert loaded.search(query, k=5)["name"].tolist() == wanted["name"].tolist()
 
 
-def test_a_gallery_of_another_model_is_refused(
-    toy_run: ToyRun, model: VehicleReID, images: Images, tmp_path: Path
-) -> None:
-    Gallery.build(model, some(images, 0, 2)).save(tmp_path / "g")
-    other = toy_run.model()
-    other.fingerprint = {**model.fingerprint, "checkpoint": "0" * 64}
-    with pytest.raises(UserError, match=f"g: made with checkpoint = .*, this run needs {'0' * 64}; name the run"):
-        Gallery.load(tmp_path / "g", other)
-
-
-def test_unreadable_images_are_refused_or_skipped(
-    model: VehicleReID, images: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    mixed = {**some(images, 0, 3), "bad": tmp_path / "bad.jpg"}
-    message = r"^1 of 4 images cannot be read, first .*bad.jpg: not a JPEG.*--skip-unreadable"
-    with pytest.raises(UserError, match=message):
-        Gallery.build(model, mixed)
-    gallery = Gallery.build(model, mixed, skip_unreadable=True)
-    assert gallery.names == tuple(images)[:3]
-    assert capsys.readouterr().err.endswith("skipping them\n")
-
-
 class Stopped(Exception):
     """Stops a build."""
 

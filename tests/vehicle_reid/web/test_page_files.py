@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.base.errors import UserError
 from helpers.places.api import ToyRun
 from helpers.places.serve import ServedPage, image_file, served
 from vehicle_reid import Gallery
 from vehicle_reid.gallery.search import ExactSearch
-from vehicle_reid.web.server import listen
 
 SECRET = b"nobody may read this"
 
@@ -122,22 +120,3 @@ def test_missing_or_replaced_pictures_do_not_stop_the_search(toy_run: ToyRun, ga
         path.parent.mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(path)
         assert "has been replaced since" in page.request(f"/photos/g{row}").json["problem"]
-
-
-def test_without_a_detector_gallery_images_can_still_be_searched_with(
-    toy_run: ToyRun, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = toy_run.model()
-    monkeypatch.setattr(model, "_weights", None)
-    with served(Gallery(model, gallery.entries, ExactSearch(gallery.entries.features)), toy_run.root) as page:
-        page.upload(image_file("PNG")).assert_error(422, "is missing in RUNS/detector", "--detector")
-        assert len(page.request("/photos/g0/matches").json) == 10
-
-
-def test_a_taken_port_is_refused() -> None:
-    with listen(0) as listener:
-        address, port = listener.getsockname()
-        assert address == "127.0.0.1"
-        with pytest.raises(UserError, match=rf"^port {port} is taken by another program; choose another with --port"):
-            listen(port)
-    listen(port).close()
