@@ -1,4 +1,4 @@
-"""The detour of strided depthwise layers: the same sums and weights, in both stages, where there are such layers."""
+"""StridedDepthwise gives the sums, gradients and weights of torch's layer, and both stages use it."""
 
 import pytest
 import torch
@@ -13,40 +13,39 @@ from reid.model.backbones import build_backbone
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 17)])
 @pytest.mark.parametrize(("stride", "padding", "dilation"), [(2, 1, 1), (2, 0, 1), (3, 2, 2)])
-def test_the_detour_of_strided_depthwise_convolutions_gives_the_same(
+def test_outputs_and_gradients_equal_those_of_conv2d(
     height: int, width: int, stride: int, padding: int, dilation: int
 ) -> None:
-    """Compared in float64 with the layer that it takes the place of: what comes out, and both gradients."""
     torch.manual_seed(3)
     plain = nn.Conv2d(6, 6, 3, stride, padding, dilation, groups=6, bias=False).double()
     images = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
     wanted = plain(images)
     upstream = torch.randn_like(wanted)
     gradients = torch.autograd.grad(wanted, (images, plain.weight), upstream)
-    detour = StridedDepthwise(plain)
-    assert detour.weight is plain.weight
-    given = detour.train()(images)
-    torch.testing.assert_close(given, wanted)
-    for found, gradient in zip(torch.autograd.grad(given, (images, plain.weight), upstream), gradients, strict=True):
+    layer = StridedDepthwise(plain)
+    assert layer.weight is plain.weight
+    output = layer.train()(images)
+    torch.testing.assert_close(output, wanted)
+    for found, gradient in zip(torch.autograd.grad(output, (images, plain.weight), upstream), gradients, strict=True):
         torch.testing.assert_close(found, gradient)
-    torch.testing.assert_close(detour.eval()(images), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(layer.eval()(images), wanted, rtol=0, atol=0)
 
 
-def test_the_trunk_of_stage_two_takes_it_for_its_three_strided_layers_and_draws_the_same_weights() -> None:
+def test_mobilenet_v2_has_three_such_layers_and_the_same_weights_for_a_seed() -> None:
     torch.manual_seed(5)
-    trunk = build_backbone("mobilenet_v2", None)
+    backbone = build_backbone("mobilenet_v2", None)
     drawn = torch.rand(1)
-    assert [layer.stride for layer in trunk.modules() if isinstance(layer, StridedDepthwise)] == [(2, 2)] * 3
+    assert [layer.stride for layer in backbone.modules() if isinstance(layer, StridedDepthwise)] == [(2, 2)] * 3
     torch.manual_seed(5)
     plain = models.mobilenet_v2()
     assert torch.equal(drawn, torch.rand(1))
     state = plain.features.state_dict()
-    assert trunk.state_dict().keys() == state.keys()
-    assert all(torch.equal(value, state[name]) for name, value in trunk.state_dict().items())
+    assert backbone.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in backbone.state_dict().items())
 
 
-def test_the_detector_takes_it_for_its_six_strided_layers() -> None:
-    """Four of the trunk, two of the extra levels above it."""
+def test_the_mobilenet_detector_has_six_such_layers() -> None:
+    """Four in the backbone, two in the extra levels."""
     network = build_network(PRESETS["ssdlite320_mobilenetv2"])
     strided = [name for name, layer in network.named_modules() if isinstance(layer, StridedDepthwise)]
     assert [name.split(".depthwise")[0] for name in strided] == [
@@ -55,7 +54,7 @@ def test_the_detector_takes_it_for_its_six_strided_layers() -> None:
     ]
 
 
-def test_layers_with_a_bias_dense_ones_and_those_of_stride_1_are_left_as_they_are() -> None:
+def test_layers_with_bias_dense_or_with_stride_1_are_kept() -> None:
     layers = [
         nn.Conv2d(4, 4, 3, 2, groups=4),
         nn.Conv2d(4, 4, 3, 2, bias=False),

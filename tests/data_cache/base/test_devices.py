@@ -1,4 +1,4 @@
-"""What a process chooses for its training: memory that it keeps, files that it may open, its numbers."""
+"""Settings of a training process: kept memory, open files, number format."""
 
 import platform
 import resource
@@ -17,8 +17,8 @@ if {kept}: assert keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def step():
-    tensors = [torch.ones(16, 2**20) for _ in range(4)]  # 64 MiB each: more than malloc keeps of itself
-for _ in range(8): step()  # until their places have settled
+    tensors = [torch.ones(16, 2**20) for _ in range(4)]  # 64 MiB each: more than malloc keeps by default
+for _ in range(8): step()  # until the addresses have settled
 before = faults()
 for _ in range(3): step()
 print(faults() - before)
@@ -30,26 +30,26 @@ def faults_of_three_steps(*, kept: bool) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its malloc alone can be told to keep what is freed")
-def test_memory_that_is_kept_is_not_paged_in_again() -> None:
-    pages = 3 * 4 * 2**26 // 2**21  # even if the system hands out huge ones
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep freed memory")
+def test_kept_memory_causes_no_page_faults() -> None:
+    pages = 3 * 4 * 2**26 // 2**21  # even with huge pages
     assert faults_of_three_steps(kept=False) >= pages
     assert faults_of_three_steps(kept=True) < pages // 10
 
 
-def test_without_instructions_for_bfloat16_training_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_uses_float32_without_bfloat16_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     product = torch.nn.Linear(2, 2)
-    for able, wanted in ({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+    for capabilities, wanted in ({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         with autocast("cpu"):
             assert product(torch.ones(1, 2)).dtype is wanted
 
 
-def test_a_process_may_open_as_many_files_as_the_system_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: chosen.append(limits))
-    endless = resource.RLIM_INFINITY
-    for limits in ((1024, 4096), (1024, endless), (4096, 4096), (endless, endless), (100_000, 200_000)):
+def test_the_limit_of_open_files_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits_set: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: limits_set.append(limits))
+    unlimited = resource.RLIM_INFINITY
+    for limits in ((1024, 4096), (1024, unlimited), (4096, 4096), (unlimited, unlimited), (100_000, 200_000)):
         monkeypatch.setattr(resource, "getrlimit", lambda kind, limits=limits: limits)
         allow_many_files()
-    assert chosen == [(4096, 4096), (65_536, endless)]
+    assert limits_set == [(4096, 4096), (65_536, unlimited)]

@@ -1,4 +1,4 @@
-"""Programs: any number of rows, what they are made of inside, whole or absent."""
+"""Exported programs: any batch size, metadata in the file, written whole or not at all."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data_cache.base import export as programs
+from data_cache.base import export
 from data_cache.base.errors import UserError
 from data_cache.base.export import METADATA, Exported, Program, Run, require_onnx, trace, write_program
 from data_cache.base.locks import run_lock
 from helpers.places.exported import needs_onnx
 
 EXAMPLE = {"left": torch.rand(2, 5), "right": torch.rand(2, 5)}
-TOLD = {"kind": "toy", "recipe": {"parts": 3}}
+EXPECTED_METADATA = {"kind": "toy", "recipe": {"parts": 3}}
 
 
 class Toy(nn.Module):
-    """Orders the left by the right, equals as they come, and finds the first that is more than a half."""
+    """Sorts `left` by `right` in a stable way, and finds the first value above a half."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,21 +36,21 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def written(path: Path, kind: str, compare: Callable[[Run], object] = lambda run: run) -> Run:
-    program = Program(trace(Toy(), EXAMPLE), ["ordered", "any_large", "first_large"], TOLD)
+    program = Program(trace(Toy(), EXAMPLE), ["ordered", "any_large", "first_large"], EXPECTED_METADATA)
     found = write_program(path, kind, program, compare)
     assert callable(found)
     return found
 
 
 def inputs(rows: int) -> Mapping[str, Tensor]:
-    """Halves and ones, so that most are equal; one row has nothing large."""
+    """Return inputs with many ties; the last row has no value above a half."""
     random = torch.Generator().manual_seed(rows)
     right = torch.randint(0, 3, (rows, 5), generator=random) / 2
     right[-1] = 0.5
     return {"left": torch.rand(rows, 5, generator=random), "right": right}
 
 
-def test_a_program_runs_for_any_number_of_rows(tmp_path: Path, kind: str) -> None:
+def test_a_program_runs_with_any_batch_size(tmp_path: Path, kind: str) -> None:
     run = written(tmp_path / "toy", kind)
     for rows in (1, 2, 7):
         left, right = inputs(rows).values()
@@ -63,12 +63,12 @@ def test_a_program_runs_for_any_number_of_rows(tmp_path: Path, kind: str) -> Non
             assert int(first_large[row]) == (large[0] if large else 0)
 
 
-def test_a_file_tells_what_it_is_made_of_and_not_where(tmp_path: Path, kind: str) -> None:
+def test_the_file_holds_metadata_and_no_local_path(tmp_path: Path, kind: str) -> None:
     written(tmp_path / "toy", kind)
     if kind == "pt2":
-        told = {METADATA: ""}
-        torch.export.load(tmp_path / "toy", extra_files=told)
-        assert json.loads(told[METADATA]) == TOLD
+        extra = {METADATA: ""}
+        torch.export.load(tmp_path / "toy", extra_files=extra)
+        assert json.loads(extra[METADATA]) == EXPECTED_METADATA
     else:
         import onnxruntime
 
@@ -80,7 +80,7 @@ def test_a_file_tells_what_it_is_made_of_and_not_where(tmp_path: Path, kind: str
     assert str(Path(__file__).parent).encode() not in (tmp_path / "toy").read_bytes()
 
 
-def test_what_is_not_equal_takes_no_name(tmp_path: Path, kind: str) -> None:
+def test_a_failed_comparison_keeps_the_old_file(tmp_path: Path, kind: str) -> None:
     def refuse(run: Run) -> None:
         raise UserError("not equal")
 
@@ -91,7 +91,7 @@ def test_what_is_not_equal_takes_no_name(tmp_path: Path, kind: str) -> None:
     assert (tmp_path / "toy").read_bytes() == b"the old one"
 
 
-def test_one_writes_at_a_time_and_a_killed_ones_leavings_go(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_and_leftovers_are_removed(tmp_path: Path) -> None:
     with run_lock(tmp_path), pytest.raises(UserError, match="another run"):
         written(tmp_path / "toy", "pt2")
     (tmp_path / ".toy.abcd1234.tmp").write_bytes(b"half")
@@ -99,16 +99,19 @@ def test_one_writes_at_a_time_and_a_killed_ones_leavings_go(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]
 
 
-def test_a_missing_extra_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "ONNX_PACKAGES", ("json", "absent_one", "absent_two"))
-    with pytest.raises(UserError, match=r"ONNX needs absent_one, absent_two, .*`pip install '\.\[onnx\]'`"):
+def test_a_missing_extra_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "ONNX_PACKAGES", ("json", "absent_one", "absent_two"))
+    with pytest.raises(UserError, match=r"ONNX needs absent_one, absent_two; run `pip install '\.\[onnx\]'`"):
         require_onnx()
 
 
-def test_an_export_is_told_in_lines_and_as_json() -> None:
+def test_an_export_as_lines_and_as_json() -> None:
     alone = Exported((Path("a/b"), Path("c")), "12")
     assert alone.lines() == "a/b\nc"
     assert alone.to_dict() == {"files": ["a/b", "c"], "weights_sha256": "12", "beside_pytorch": None}
     compared = Exported((Path("a"),), "12", {"lowest_cosine": 0.9999999, "largest_difference": 3e-8})
-    assert compared.lines() == "a\nbeside PyTorch, random images: lowest cosine 0.9999999, largest difference 3e-08"
+    assert (
+        compared.lines()
+        == "a\ncompared with PyTorch on random images: lowest cosine 0.9999999, largest difference 3e-08"
+    )
     assert compared.to_dict()["beside_pytorch"] == {"lowest_cosine": 0.9999999, "largest_difference": 3e-8}

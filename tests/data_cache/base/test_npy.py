@@ -1,4 +1,4 @@
-"""Mask files: every way that numpy writes them is read, and whatever else they hold is refused in one line."""
+"""Mask files: every number type and order is read, anything else is refused in one line."""
 
 import os
 import pickle
@@ -30,15 +30,15 @@ def test_masks_of_every_number_type_are_read(kind: str, order: Any) -> None:
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((14, 14)), r"its shape is \(14, 14\), masks are \(N, 14, 14\)"),
-        (np.zeros((14, 14, 3)), "its shape is"),
-        (np.zeros((2, 28, 28)), "its shape is"),
-        (np.zeros((1, 2, 14, 14)), "its shape is"),
-        (np.zeros(()), "its shape is"),
-        (np.full((1, 14, 14), 255, np.uint8), "other values than 0 and 1"),
-        (np.full((1, 14, 14), 0.5), "other values than 0 and 1"),
-        (np.full((1, 14, 14), np.nan), "other values than 0 and 1"),
-        (np.full((1, 14, 14), -1), "other values than 0 and 1"),
+        (np.zeros((14, 14)), r"shape \(14, 14\), expected \(N, 14, 14\)"),
+        (np.zeros((14, 14, 3)), "shape"),
+        (np.zeros((2, 28, 28)), "shape"),
+        (np.zeros((1, 2, 14, 14)), "shape"),
+        (np.zeros(()), "shape"),
+        (np.full((1, 14, 14), 255, np.uint8), "values other than 0 and 1"),
+        (np.full((1, 14, 14), 0.5), "values other than 0 and 1"),
+        (np.full((1, 14, 14), np.nan), "values other than 0 and 1"),
+        (np.full((1, 14, 14), -1), "values other than 0 and 1"),
         (np.full((1, 14, 14), "1"), "holds <U1, not numbers"),
         (np.full((1, 14, 14), 1j), "not numbers"),
         (np.zeros((1, 14, 14), "datetime64[s]"), "not numbers"),
@@ -100,7 +100,7 @@ def test_hostile_files_are_refused_in_one_line(data: bytes) -> None:
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
 
 
-def test_no_cut_and_no_flipped_bit_ends_otherwise() -> None:
+def test_damaged_files_give_masks_or_a_mask_error() -> None:
     whole = npy(rectangles(1))
     for length in range(0, len(whole), 5):
         with pytest.raises(MaskError):

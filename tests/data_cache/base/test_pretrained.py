@@ -1,3 +1,5 @@
+"""Pretrained weights: torchvision names, files, and what is refused before a download."""
+
 from pathlib import Path
 
 import pytest
@@ -17,18 +19,18 @@ from data_cache.base.pretrained import pretrained_state
         ("ResNet50_Weights.IMAGENET1K_V2", "IMAGENET1K_V2"),
     ],
 )
-def test_torchvisions_names_ask_torchvision(weights: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_torchvision_names_are_resolved(weights: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = []
 
     def served(self: models.ResNet50_Weights, **_: object) -> dict[str, torch.Tensor]:
-        asked.append(self.name)
+        requested.append(self.name)
         return {"conv1.weight": torch.ones(1)}
 
     monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", served)
-    assert pretrained_state(weights, "resnet50").keys() == {"conv1.weight"} and asked == [entry]
+    assert pretrained_state(weights, "resnet50").keys() == {"conv1.weight"} and requested == [entry]
 
 
-def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_takes_precedence_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"conv1.weight": torch.ones(2)}, "IMAGENET1K_V1")
     assert pretrained_state("IMAGENET1K_V1", "resnet50")["conv1.weight"].tolist() == [1, 1]
@@ -37,11 +39,11 @@ def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("weights", "network", "message"),
     [
-        ("VGG16_Weights.IMAGENET1K_FEATURES", "vgg16", "another normalisation; take IMAGENET1K_V1"),
+        ("VGG16_Weights.IMAGENET1K_FEATURES", "vgg16", "another normalisation; use IMAGENET1K_V1"),
         ("ResNet50_Weights.IMAGENET1K_V9", "resnet50", "not weights of resnet50; torchvision has IMAGENET1K_V1, IMAG"),
         ("absent.pth", "resnet50", "absent.pth: no such file"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_a_download(weights: str, network: str, message: str) -> None:
+def test_unsuitable_weights_are_refused_before_a_download(weights: str, network: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         pretrained_state(weights, network)

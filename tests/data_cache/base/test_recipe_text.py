@@ -1,4 +1,4 @@
-"""A recipe as YAML text: it comes back as it was, tells what an option may be, and both `train` commands print it."""
+"""A recipe as commented YAML: it is read back unchanged, and both `train` commands print it."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ ALL: list[tuple[str, Recipe]] = [*PRESETS.items(), *DETECTORS.items()]
 
 
 @pytest.mark.parametrize(("name", "recipe"), ALL, ids=[name for name, _ in ALL])
-def test_the_text_of_a_recipe_gives_it_back(name: str, recipe: Recipe, tmp_path: Path) -> None:
+def test_recipe_text_round_trip(name: str, recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(recipe_text(recipe, name))
     assert resolve_recipe(type(recipe), {}, str(path)) == recipe
 
 
-def test_what_an_option_may_be_stands_beside_it() -> None:
+def test_every_option_is_listed_with_its_allowed_values() -> None:
     lines = recipe_text(PRESETS["baseline"], "baseline").splitlines()
     assert lines[0].startswith("# baseline.")
     assert "holdout: 0.1" in lines[-3] and lines[-3].endswith("; at least 0, less than 0.5")
@@ -36,7 +36,7 @@ def test_what_an_option_may_be_stands_beside_it() -> None:
         (["parts", "train", "--recipe", "demo", "--set", "epochs=2", "--seed", "3"], DetectorRecipe, {"epochs": 2}),
     ],
 )
-def test_both_trainings_print_it_with_no_data_there(
+def test_show_recipe_needs_no_data(
     words: list[str], kind: type[Recipe], option: dict[str, int], tmp_path: Path
 ) -> None:
     where = ["--data-root", str(tmp_path / "none"), "--runs", str(tmp_path / "runs")]
