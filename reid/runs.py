@@ -47,9 +47,9 @@ def run_name(run: Path) -> str:
     return f"{ABLATION}/{run.name}" if in_ablation(run) else run.name
 
 
-def runs_of(run: Path) -> Path:
-    """Return the runs folder that contains a run's folder."""
-    return run.parents[2 if in_ablation(run) else 1]
+def dataset_folder(run: Path) -> Path:
+    """Return the folder RUNS/DATASET that contains a run's folder."""
+    return run.parents[1 if in_ablation(run) else 0]
 
 
 def checkpoint_to_continue(run: Path) -> Path | None:

@@ -16,7 +16,7 @@ from data_cache.parts.fingerprints import require_fingerprint
 from detect.training.runs import WEIGHTS
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
-from reid.runs import BEST
+from reid.runs import BEST, dataset_folder, parts_path
 from vehicle_reid.embedding import (
     WorkFolder,
     compute_features,
@@ -185,7 +185,8 @@ def _detector_of_run(checkpoint: Checkpoint) -> str | None:
 
     Imported weights do not record it: they use the data set's part cache, as in `evaluate`.
     """
-    cache = checkpoint.path.parents[1] / "parts.h5"
+    folder = dataset_folder(checkpoint.path.parent)
+    cache = parts_path(folder.parent, folder.name)
     fingerprint = checkpoint.metadata.get("parts")
     if fingerprint is None and is_there(cache):
         fingerprint = read_parts(cache).fingerprint
@@ -197,6 +198,6 @@ def _find_weights(run: Path, sha256: str | None) -> Path | None:
     """Return the weights file with that hash in RUNS/detector, None if there is none."""
     if sha256 is None:
         return None
-    possible_runs = run.resolve().parents[1:3]  # of RUNS/DATASET/RECIPE, or RUNS/DATASET/ablation/NAME
-    paths = [path for runs in possible_runs for path in sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}"))]
+    runs = dataset_folder(run.resolve()).parent
+    paths = sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}"))
     return next((path for path in paths if sha256_of_file(path) == sha256), None)

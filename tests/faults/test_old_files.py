@@ -63,9 +63,7 @@ def test_a_version_that_no_longer_reads_a_schema_says_so_by_name(monkeypatch: py
     ):
         read_parts(HERE / PARTS)
     monkeypatch.setattr(features_file, "SCHEMA", 2)
-    with pytest.raises(
-        UserError, match=r"features-1\.safetensors: feature file of schema 1, this version reads 2; .*eva"
-    ):
+    with pytest.raises(UserError, match=r"features-1\.safetensors: has schema 1, this version reads 2; .*eva"):
         read_features(HERE / FEATURES)
 
 
@@ -116,5 +114,5 @@ def test_a_checkpoint_with_an_option_that_is_not_known_here_is_refused_by_name(t
     tensors, metadata, _ = load_tensors(HERE / f"1-{BEST}", "")
     recipe = {**metadata["recipe"], "of_another_time": 1}
     save_tensors(tmp_path / BEST, tensors, {**metadata, "recipe": recipe})
-    with pytest.raises(UserError, match=r"best\.safetensors: written by another version with a recipe that this one cannot read"):
+    with pytest.raises(UserError, match=r"best\.safetensors: written by another version with a recipe"):
         read_checkpoint(tmp_path / BEST).recipe  # noqa: B018

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_cache.base.errors import UserError
-from reid.runs import BEST, LAST, PREVIOUS, checkpoint_to_continue, chosen_run, run_name, runs_of
+from reid.runs import BEST, LAST, PREVIOUS, checkpoint_to_continue, chosen_run, dataset_folder, run_name
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_the_default_is_the_newest_run_outside_the_ablation(runs: Path) -> None:
 def test_a_run_is_found_by_its_recipe(runs: Path, recipe: str) -> None:
     run = chosen_run(runs, "veri", recipe)
     assert run_name(run) == recipe.removeprefix("configs/").removesuffix(".yaml")
-    assert runs_of(run) == runs
+    assert dataset_folder(run) == runs / "veri"
 
 
 @pytest.mark.parametrize("recipe", ["none", "ablation/other", "../veri/none"])

@@ -92,11 +92,12 @@ def selected_images(
 def add_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `Gallery.add` for `images_options`; a data set's images come with its part cache."""
     from data_cache.parts.cache import read_parts
+    from reid.runs import parts_path
 
     images = selected_images(*(options[name] for name in ("dataset", "data_root", "folder", "listed", "split")))
     cache = options["parts_file"]
     if cache is None and options["folder"] is None and options["listed"] is None and images.folder is not None:
-        default = options["runs"] / images.folder.label / "parts.h5"
+        default = parts_path(options["runs"], images.folder.label)
         cache = default if default.exists() else None
     return {
         "images": images.with_cameras(options["camera"]),

@@ -92,7 +92,7 @@ KINDS: dict[str, Kind] = {
     "features": Kind(
         "f.safetensors", ours.features_bytes, lambda folder: read_features(folder / "f.safetensors"), "evaluate` again"
     ),
-    "block of features": Kind("f.blocks/00000000.safetensors", ours.features_bytes, _blocks, "it is made again"),
+    "block of features": Kind("f.blocks/00000000.safetensors", ours.features_bytes, _blocks, "it is extracted again"),
     "weights of a detector": Kind("w.safetensors", ours.detector_bytes, ours.detector_read, "parts train`"),
     "training of a detector": Kind("state.pt", ours.training_bytes, ours.training_read, "delete it to train anew"),
     "recipe of a detector": Kind(

@@ -105,7 +105,13 @@ def test_strange_names_are_escaped_and_cut(name: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\x80", b"no weights at all", b"PK\x03\x04 cut short", pickle.dumps({"a": 1}), pickle.dumps([1, 2])],
+    [
+        b"",
+        b"\x80",
+        b"no weights at all",
+        b"PK\x03\x04 cut short",
+        *(pickle.dumps(value, protocol=2) for value in ({"a": 1}, [1, 2])),
+    ],
     ids=["empty", "one byte", "text", "zip", "pickle", "list"],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
