@@ -1,9 +1,9 @@
 """Write the CSV of the Vehicle-Re-ID-Dataset (github.com/Khoa-Nguyen-Truong/Vehicle-Re-ID-Dataset, Apache-2.0).
 
-An example of how any folder of photographs becomes a data set: one line an image, with the path below --data-root,
-the vehicle, the camera and the split. Here the file names tell all of it: `car_0001_cam2.jpg` is the vehicle
-`car_0001` seen by camera 2 (numbers repeat between types, so the type belongs to the identity). Vehicles of train.txt
-are trained on; those of val.txt are tested, camera 1 as query against camera 2 as gallery.
+An example of turning a folder of photographs into a data set: one line per image, with the path below --data-root, the
+vehicle, the camera and the split. Here the file names have all of it: `car_0001_cam2.jpg` is the vehicle `car_0001` seen
+by camera 2 (types are numbered separately, so the type is part of the identity). Vehicles of train.txt are for
+training, those of val.txt for the test, with camera 1 as query and camera 2 as gallery.
 
     python docs/examples/vehicle_re_id_dataset_csv.py Vehicle-Re-ID-Dataset data/photographs.csv
 """
@@ -23,7 +23,7 @@ def rows(folder: Path) -> list[tuple[str, str, int, str]]:
         for name in (folder / f"{listing}.txt").read_text(encoding="utf-8").split():
             match = NAME.fullmatch(name)
             if match is None:
-                raise SystemExit(f"{folder / listing}.txt: {name!r} is no TYPE_NUMBER_camCAMERA.jpg")
+                raise SystemExit(f"{folder / listing}.txt: {name!r} is not TYPE_NUMBER_camCAMERA.jpg")
             vehicle, camera = match[1], int(match[2])
             test = "query" if camera == 1 else "gallery"
             table.append((f"images/train/{name}", vehicle, camera, "train" if listing == "train" else test))
@@ -31,7 +31,7 @@ def rows(folder: Path) -> list[tuple[str, str, int, str]]:
 
 
 def main() -> None:
-    """Read the data set's folder, write the CSV."""
+    """Write the CSV; the arguments are the data set's folder and the CSV."""
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
     source, target = map(Path, sys.argv[1:])
