@@ -1,8 +1,8 @@
 """Write the CSV of the Vehicle-Re-ID-Dataset (github.com/Khoa-Nguyen-Truong/Vehicle-Re-ID-Dataset, Apache-2.0).
 
 An example of turning a folder of photographs into a data set: one line per image, with the path below --data-root, the
-vehicle, the camera and the split. Here the file names have all of it: `car_0001_cam2.jpg` is the vehicle `car_0001` seen
-by camera 2 (types are numbered separately, so the type is part of the identity). Vehicles of train.txt are for
+vehicle, the camera and the split. Here all of it is in the file names: `car_0001_cam2.jpg` is the vehicle `car_0001`
+seen by camera 2 (types are numbered separately, so the type is part of the identity). Vehicles of train.txt are for
 training, those of val.txt for the test, with camera 1 as query and camera 2 as gallery.
 
     python docs/examples/vehicle_re_id_dataset_csv.py Vehicle-Re-ID-Dataset data/photographs.csv
