@@ -1,4 +1,4 @@
-"""Files made to do harm: no code runs, no memory is taken on their word, and nothing they say moves the terminal."""
+"""Malicious files: no code runs, claimed sizes take no memory, and no text from a file controls the terminal."""
 
 import dataclasses
 import io
@@ -20,24 +20,23 @@ from data_cache.base.errors import UserError
 from data_cache.parts.cache import read_parts, write_parts
 from helpers.faults.attack import Attack
 from helpers.faults.bombs import MIB, read_bombs
-from helpers.faults.hostile import FILES
 from helpers.parts import MakeParts
 from helpers.places.stand_in import data_set, stand_in
-from soak.fuzz import TARGETS
+from soak.fuzz import TARGETS, target_files
 from soak.inputs.texts import coco_document
 
-MOST = 64 * MIB >> 10  # KiB that a bomb may cost; the least of them would take 160,000
+MOST = 64 * MIB >> 10  # KiB that a bomb may cost; the smallest of them would take 160,000
 CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")
 NASTY = "\x1b[2J\x07\u202e<b>[red]$x_{"
 
 
 def payloads(trace: Path) -> dict[str, bytes]:
-    """Return what runs code where a careless reader loads it: it would make the file `trace`."""
-    buffer, held = io.BytesIO(), np.empty(1, dtype=object)
-    held[0] = Attack(trace)
-    np.save(buffer, held, allow_pickle=True)
+    """Return files that run code in a careless reader: it would create the file `trace`."""
+    buffer, array = io.BytesIO(), np.empty(1, dtype=object)
+    array[0] = Attack(trace)
+    np.save(buffer, array, allow_pickle=True)
     archive, saved = io.BytesIO(), io.BytesIO()
-    np.savez(archive, names=held, features=held)
+    np.savez(archive, names=array, features=array)
     torch.save({"state_dict": Attack(trace)}, saved)
     return {
         "pickle": pickle.dumps(Attack(trace), protocol=2),
@@ -51,91 +50,86 @@ def payloads(trace: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize(("name", "file"), FILES)
-def test_no_reader_runs_what_is_in_a_file(name: str, file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "file"), target_files())
+def test_no_reader_runs_code_from_a_file(name: str, file: str, tmp_path: Path) -> None:
     target, trace = TARGETS[name], tmp_path / "trace"
-    for other, data in target.make().items():
-        (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / other).write_bytes(data)
+    target.write(tmp_path)
     for kind, data in payloads(trace).items():
         (tmp_path / file).write_bytes(data)
-        with suppress(UserError):  # some lists take any words
+        with suppress(UserError):  # some lists accept any words
             target.read(tmp_path)
         assert not trace.exists(), kind
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
-def test_a_bomb_is_refused_and_takes_no_memory(tmp_path: Path) -> None:
-    process = get_context("fork").Process(target=read_bombs, args=(tmp_path, tmp_path / "told.json"))
+def test_bombs_are_refused_and_take_no_memory(tmp_path: Path) -> None:
+    process = get_context("fork").Process(target=read_bombs, args=(tmp_path, tmp_path / "report.json"))
     process.start()
     process.join()
     assert process.exitcode == 0
-    found = json.loads((tmp_path / "told.json").read_text())
+    found = json.loads((tmp_path / "report.json").read_text())
     assert len(found) > 15
     for name, line, grown in found:
-        assert line != "read" and "\n" not in line, name
+        assert line and "\n" not in line, name
         assert grown < MOST, (name, line, grown)
 
 
-def lines_of(words: list[str], code: int) -> list[str]:
-    """Return what a command tells, which moves no cursor and is no markup."""
+def output_of(words: list[str], code: int) -> list[str]:
+    """Return the lines that a command prints, which hold no control characters."""
     result = CliRunner().invoke(main, words)
-    assert result.exit_code == code and isinstance(result.exception, SystemExit | None), (
-        result.output,
-        result.exception,
-    )
+    assert result.exit_code == code and isinstance(result.exception, SystemExit | None), result.output
     assert not CONTROL.search(result.output), repr(result.output)
     return result.output.splitlines()
 
 
 @pytest.fixture
 def nasty_cache(tmp_path: Path, make_parts: MakeParts) -> Path:
-    """A part cache whose names, reasons and parts hold control characters and markup, as that of odd pictures may."""
+    """A part cache whose names, failures and parts contain control characters and markup."""
     parts = make_parts(4, 3)
     names = tuple(sorted(f"{NASTY} {number}.jpg" for number in range(4)))
-    reasons = (f"{names[0]}: damaged {NASTY}", *parts.failure[1:])
-    told = {**parts.fingerprint, "scores": NASTY, "dataset": NASTY}
-    kinds = tuple(f"{NASTY}{name}" for name in parts.part_names)
-    changed = dataclasses.replace(parts, names=names, failure=reasons, part_names=kinds, fingerprint=told)
+    failure = (f"{names[0]}: damaged {NASTY}", *parts.failure[1:])
+    fingerprint = {**parts.fingerprint, "scores": NASTY, "dataset": NASTY}
+    part_names = tuple(f"{NASTY}{name}" for name in parts.part_names)
+    changed = dataclasses.replace(parts, names=names, failure=failure, part_names=part_names, fingerprint=fingerprint)
     write_parts(tmp_path / "nasty.h5", changed)
     return tmp_path / "nasty.h5"
 
 
-def test_the_tables_and_lines_of_a_cache_escape_what_is_in_it(nasty_cache: Path, tmp_path: Path) -> None:
+def test_output_on_a_cache_escapes_its_texts(nasty_cache: Path, tmp_path: Path) -> None:
     cache, out = str(nasty_cache), str(tmp_path / "out")
-    assert any("[red]" in line for line in lines_of(["cache", "stats", cache, "--output", out], 0))
-    lines_of(["cache", "merge", f"{out}.h5", cache], 0)
-    lines_of(["cache", "export", cache, "--output", f"{out}.json"], 0)
-    lines_of(["cache", "verify", cache, f"{out}.h5"], 1)
+    assert any("[red]" in line for line in output_of(["cache", "stats", cache, "--output", out], 0))
+    output_of(["cache", "merge", f"{out}.h5", cache], 0)
+    output_of(["cache", "export", cache, "--output", f"{out}.json"], 0)
+    output_of(["cache", "verify", cache, f"{out}.h5"], 1)
     (tmp_path / "images.csv").write_text("name,vehicle_id,camera_id,split\na.jpg,1,0,train\n")
     words = ["cache", "verify", cache, "--dataset", "folder", "--data-root", str(tmp_path)]
-    assert r"\x1b[2J" in lines_of(words, 1)[-1]
+    assert r"\x1b[2J" in output_of(words, 1)[-1]
     write_parts(tmp_path / "folder" / "parts.h5", read_parts(nasty_cache))
     train = ["train", "--dataset", "folder", "--data-root", str(tmp_path), "--runs", str(tmp_path), "--device", "cpu"]
-    lines_of([*train, "--recipe", "baseline"], 1)
+    output_of([*train, "--recipe", "baseline"], 1)
 
 
-def test_errors_and_remarks_escape_the_names_that_they_tell(tmp_path: Path) -> None:
+def test_errors_and_warnings_escape_names(tmp_path: Path) -> None:
     rows = [f'"{name}.jpg","{NASTY}",0,{split}' for name, split in (("a", "train"), ("b", "query"), ("c", "gallery"))]
     (tmp_path / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *rows]))
     where = ["--dataset", "folder", "--data-root", str(tmp_path)]
-    assert r"first \x1b[2J" in lines_of(["check", *where], 1)[-1]
+    assert r"first \x1b[2J" in output_of(["check", *where], 1)[-1]
     (tmp_path / "nasty.yaml").write_text(json.dumps({NASTY: 1}))
-    lines_of(["train", *where, "--recipe", str(tmp_path / "nasty.yaml"), "--device", "cpu"], 1)
+    output_of(["train", *where, "--recipe", str(tmp_path / "nasty.yaml"), "--device", "cpu"], 1)
     document = coco_document()
     document["images"][0]["file_name"] = f"{NASTY}.png"
     document["categories"][0]["name"] = NASTY
     (tmp_path / "coco.json").write_text(json.dumps(document))
-    lines_of(["cache", "import", "--coco", str(tmp_path / "coco.json"), "--output", str(tmp_path / "o.h5")], 1)
-    lines_of(["parts", "check", "--annotations", str(tmp_path / "coco.json")], 1)
-    lines_of(["parts", "convert", "--coco", str(tmp_path / "coco.json"), "--output", str(tmp_path / "o.json")], 1)
+    output_of(["cache", "import", "--coco", str(tmp_path / "coco.json"), "--output", str(tmp_path / "o.h5")], 1)
+    output_of(["parts", "check", "--annotations", str(tmp_path / "coco.json")], 1)
+    output_of(["parts", "convert", "--coco", str(tmp_path / "coco.json"), "--output", str(tmp_path / "o.json")], 1)
 
 
-def test_pictures_of_odd_names_are_told_with_escapes_by_stage_one(tmp_path: Path) -> None:
+def test_detection_escapes_names_of_pictures(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / f"{NASTY}.jpg").write_bytes(b"no picture")
     data = data_set(tmp_path / "data", 1, damaged=None)
     words = ["--weights", str(data / "w.safetensors"), "--output", str(tmp_path / "o.h5"), "--device", "cpu"]
     with stand_in():
-        told = lines_of(["detect", "--images", str(tmp_path / "photos"), *words, "--workers", "0"], 0)
-    assert any(r"first failed: \x1b[2J" in line for line in told)
+        lines = output_of(["detect", "--images", str(tmp_path / "photos"), *words, "--workers", "0"], 0)
+    assert any(r"first failed: \x1b[2J" in line for line in lines)

@@ -1,38 +1,30 @@
-"""What a soak tells: a row for each fault that was tried, and a table of them."""
+"""The closing table of a soak: a row for each fault that was tried."""
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
-COUNTS = ("tries", "survived", "lost")
 
-
-@dataclass(frozen=True)
-class Row:
-    """One fault tried: how often, how often it was survived, how often something was lost."""
+class Row(NamedTuple):
+    """A fault: how often it was tried, and how often something was lost."""
 
     fault: str
     tries: int
-    survived: int
     lost: int
 
 
-def table_of(rows: Sequence[Row], title: str = "") -> Table:
-    """Return a row for each fault, and their sums."""
-    table = Table("fault", title=title, show_footer=True)
-    table.columns[0].footer = "all"
-    for name in COUNTS:
-        table.add_column(name, footer=f"{sum(getattr(row, name) for row in rows):,}", justify="right")
-    for row in rows:
-        table.add_row(row.fault, *(f"{getattr(row, name):,}" for name in COUNTS))
-    return table
-
-
 def end_with(rows: Sequence[Row], title: str = "") -> NoReturn:
-    """Print the table, and end with 1 where something was lost."""
-    Console(width=100).print(table_of(rows, title))
+    """Print the table and its sums, and exit with 1 if anything was lost."""
+    table = Table("fault", "tries", "survived", "lost", title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    total = Row("all", sum(row.tries for row in rows), sum(row.lost for row in rows))
+    for row in (*rows, total):
+        if row is total:
+            table.add_section()
+        table.add_row(row.fault, *(f"{count:,}" for count in (row.tries, row.tries - row.lost, row.lost)))
+    Console(width=100).print(table)
     sys.exit(any(row.lost for row in rows))

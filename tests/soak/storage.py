@@ -1,185 +1,171 @@
-"""Storage that fails under every command that writes: the old state or the new one, and one clear line.
+"""Storage that fails under every command that writes: every file is old or new, and the error is one line.
 
-`python -m soak.storage`, with the folder tests/ on the path (PYTHONPATH=tests). A command is run undisturbed, and its
-calls that open, write, sync, rename and remove are counted. Then again and again from the same state, and each time
-one of them fails, or all from one on; or the system refuses long files; or something else lies where a file belongs.
-What is left must be the old or the new content of every file, and the next run must end as if nothing had been.
+`python -m soak.storage`, with PYTHONPATH=tests. Each command runs once without faults, and its calls that open, write,
+sync, rename and remove are counted. Then it runs many times from the same state, and each time one call fails, or all
+from one on, or the system refuses long files, or something else is where a file belongs. Every file must be as before
+or as after, and the next run must end as if nothing had happened.
 """
 
 import errno
 import math
 import sys
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 from random import Random
 
 import click
 
-from soak.disk.cases import CASES, Case, Place, new_place
-from soak.disk.checks import Undisturbed, lost_at_once, lost_in_the_end
-from soak.disk.faults import Fault
-from soak.disk.traps import REFUSED, Trap, no_file_longer_than, trapped
-from soak.inputs.trees import Tree, lay, read_tree
+from helpers.faults.traps import READ_ONLY_REFUSES, Trap, file_size_limit, trapped
+from soak.cases import CASES, Case, Place, new_place
+from soak.checks import Fault, Undisturbed, wrong_after_fault, wrong_after_rerun
 from soak.rows import Row, end_with
+from soak.trees import Tree, read_tree, write_tree
 
 REASONS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
-NOWHERE = ("x" * 300, "given/tiny.json/below")  # a name too long, and a folder below a file
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A fault that a command did not survive: what is wrong, and what it told."""
-
-    command: str
-    fault: str
-    wrong: Sequence[str]
-    told: str
-
-    def __str__(self) -> str:
-        """Tell it; of many things that are wrong the first."""
-        return f"{self.command}: {self.fault}: {'; '.join(self.wrong[:4])}; it told: {self.told.rstrip()[-400:]}"
+NOWHERE = ("x" * 300, "given/tiny.json/below")  # a name that is too long, and a folder below a file
+PICTURES = (".jpg", ".png")  # one that cannot be read counts as damaged, which other tests try
 
 
 def storage(seconds: float, seed: int, names: Sequence[str] = ()) -> list[Row]:
-    """Try faults for so long in all commands, or in those named, and return a row for each; what was lost is said.
+    """Try faults in all commands, or in those named, for so long; print what was lost, and return a row for each.
 
-    Every command has its share of the time, and at least one fault. What takes less leaves its time to the others.
+    Every command gets at least one fault. Those that need less than their share leave the time to the others.
     """
     end = time.monotonic() + seconds
-    tried: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     chosen = [case for case in CASES if not names or case.name in names]
     with new_place() as place:
-        # those that take seconds come last, as they may need more than their share
+        # slow commands come last, because they may need more than their share
         for left, case in zip(range(len(chosen), 0, -1), sorted(chosen, key=lambda case: not case.short), strict=True):
-            enough = time.monotonic() + (end - time.monotonic()) / left
-            tries, lost = hunt(place, case, seed, until=enough)
-            tried[case.name] = Row(f"storage: {case.name}", tries, tries - len(lost), len(lost))
-            for one in lost:
-                print(str(one), file=sys.stderr)
-    return [tried[case.name] for case in chosen]
+            until = time.monotonic() + (end - time.monotonic()) / left
+            tries, lost = hunt(place, case, seed, until=until)
+            rows[case.name] = Row(f"storage: {case.name}", tries, len(lost))
+            print(*lost, sep="\n", end="\n" if lost else "", file=sys.stderr)
+    return [rows[case.name] for case in chosen]
 
 
 def hunt(
     place: Place, case: Case, seed: int, *, most: int | None = None, until: float = math.inf
-) -> tuple[int, list[Lost]]:
-    """Try faults in a command, in each of its states, until that time; return how many, and what was lost.
+) -> tuple[int, list[str]]:
+    """Try faults in a command until that time; return how many, and a description of each that lost something.
 
-    With `most` there are so many at most, and only in the last of its states.
+    With `most`, at most so many from the last of its states; otherwise from all of them.
     """
     random, tries = Random(f"{seed} {case.name}"), 0
-    found: list[Lost] = []
+    lost: list[str] = []
     states = starts(place, case)[0 if most is None else -1 :]
     for left, start in zip(range(len(states), 0, -1), states, strict=True):
         quiet = undisturbed(place, case, start)
         enough = time.monotonic() + (until - time.monotonic()) / left
         for fault in islice(faults(place, case, quiet, random), most):
-            lost = attempt(place, case, quiet, fault)
             tries += 1
-            found += [] if lost is None else [lost]
+            lost += attempt(place, case, quiet, fault)
             if time.monotonic() > enough:
                 break
-    return tries, found
+    return tries, lost
 
 
 def starts(place: Place, case: Case) -> list[Tree]:
-    """Return the states from which a command is run: what others left; and where it replaces files, such files."""
-    lay(place.start, place.work)
+    """Return the states to run a command from: what others left, and, if it overwrites files, with old ones there."""
+    write_tree(place.start, place.work)
     for words in case.before:
         ended = place.run(words)
-        assert ended.code == 0, ended.told
+        assert ended.code == 0, ended.output
     start = read_tree(place.work)
-    if not case.over:
+    if not case.overwrites:
         return [start]
-    made = undisturbed(place, case, start)
-    return [start, {**made.wanted, **dict.fromkeys(made.made(), b"old")}]
+    quiet = undisturbed(place, case, start)
+    return [start, {**quiet.wanted, **dict.fromkeys(quiet.written(), b"old")}]
 
 
 def undisturbed(place: Place, case: Case, start: Tree) -> Undisturbed:
-    """Run a command with nothing in its way."""
-    lay(start, place.work)
-    trap = Trap(place.folder)
-    with trapped(trap):
+    """Run a command without faults."""
+    write_tree(start, place.work)
+    with trapped(trap := Trap(place.folder)):
         ended = place.run(case.words)
-    assert ended.code == 0, f"{case.name}: {ended.told}"
+    assert ended.code == 0, f"{case.name}: {ended.output}"
     return Undisturbed(place.work, start, read_tree(place.work), trap)
 
 
 def faults(place: Place, case: Case, quiet: Undisturbed, random: Random) -> Iterator[Fault]:
-    """Yield all that may be tried, the various kinds first: after two calls that fail one of the other faults."""
+    """Yield all faults to try: calls of different names first, and another kind of fault after every two of them."""
     others = list(_other_faults(place, case, quiet))
     random.shuffle(others)
-    for number, at in enumerate(_in_turn([name for name, _ in quiet.trap.seen], random)):
-        yield Fault("a call fails", Trap(place.folder, at, random.choice(REASONS), lasting=number % 5 == 4))
+    for number, at in enumerate(_in_turn(quiet.trap, random)):
+        yield Fault("failing call", Trap(place.folder, at, random.choice(REASONS), lasting=number % 5 == 4))
         if number % 2 and others:
             yield others.pop()
     yield from others
 
 
+def _in_turn(trap: Trap, random: Random) -> list[int]:
+    """Return the numbers of the calls in random order, but one of each name first, then again one of each."""
+    numbers = [
+        number
+        for number, (name, path) in enumerate(trap.seen, start=1)
+        if name != "open" or path.suffix not in PICTURES
+    ]
+    random.shuffle(numbers)
+    met: Counter[str] = Counter()
+    rounds = {}
+    for number in numbers:
+        name, _ = trap.seen[number - 1]
+        rounds[number] = met[name]
+        met[name] += 1
+    return sorted(numbers, key=lambda number: rounds[number])
+
+
 def _other_faults(place: Place, case: Case, quiet: Undisturbed) -> Iterator[Fault]:
-    if not quiet.made():
+    if not quiet.written():
         return
-    for size in sorted({len(content) for name in quiet.made() if (content := quiet.wanted[name])}):
-        yield Fault("a disk that is full", Trap(place.folder), longest=size - 1)
+    for size in sorted({len(content) for name in quiet.written() if (content := quiet.wanted[name])}):
+        yield Fault("full disk", Trap(place.folder), largest=size - 1)
     for reason in (errno.EACCES, errno.EROFS):
-        yield Fault("a closed folder", Trap(place.folder, 1, reason, lasting=True, only=REFUSED))
-    for name in quiet.made():
-        yield Fault(
-            "a folder in the way", Trap(place.folder), _alone({name: None, f"{name}/mine": b"mine"}, quiet.start)
-        )
+        yield Fault("read-only folder", Trap(place.folder, 1, reason, lasting=True, only=READ_ONLY_REFUSES))
+    for name in quiet.written():
+        way = _with_parents({name: None, f"{name}/mine": b"mine"}, quiet.start)
+        yield Fault("a folder in the way", Trap(place.folder), way)
     for name in quiet.new_folders():
-        yield Fault("a file in the way", Trap(place.folder), _alone({name: b"mine"}, quiet.start))
+        yield Fault("a file in the way", Trap(place.folder), _with_parents({name: b"mine"}, quiet.start))
     for where in ("out", "runs"):
         for name in NOWHERE if f"{{{where}}}" in case.words else ():
             yield Fault("no place for it", Trap(place.folder), elsewhere={where: place.folder / name})
 
 
-def _alone(blocking: Tree, start: Tree) -> Tree:
-    """Return what is in the way with the folders that must be there for it."""
+def _with_parents(blocking: Tree, start: Tree) -> Tree:
+    """Return what is in the way with the folders that it needs."""
     above = [path.as_posix() for path in PurePosixPath(next(iter(blocking))).parents]
     return {**blocking, **{name: None for name in above[:-1] if name not in start}}
 
 
-def _in_turn(names: Sequence[str], random: Random) -> list[int]:
-    """Return the numbers of calls, from 1: one of each name, then again one of each."""
-    places = defaultdict(list)
-    for number, name in enumerate(names, start=1):
-        places[name].append(number)
-    for numbers in places.values():
-        random.shuffle(numbers)
-    order = []
-    while any(places.values()):
-        order += [numbers.pop() for numbers in places.values() if numbers]
-    return order
-
-
-def attempt(place: Place, case: Case, quiet: Undisturbed, fault: Fault) -> Lost | None:
-    """Run a command with a fault, look at what it left, and run it once more without."""
+def attempt(place: Place, case: Case, quiet: Undisturbed, fault: Fault) -> list[str]:
+    """Run a command with a fault, check what it left, and run it again without; return a description of any loss."""
     way = fault.in_the_way
-    lay({name: content for name, content in quiet.start.items() if name not in way} | way, place.work)
-    with trapped(fault.trap), no_file_longer_than(fault.longest):
+    write_tree({name: content for name, content in quiet.start.items() if name not in way} | way, place.work)
+    with trapped(fault.trap), file_size_limit(fault.largest):
         ended = place.run(case.words, fault.elsewhere)
     left = read_tree(place.work)
     wrong = [f"{name} was touched" for name, content in way.items() if name not in left or left[name] != content]
     left = {name: content for name, content in left.items() if name not in way}
-    wrong += lost_at_once(quiet, fault, ended, left, tells=case.tells)
+    wrong += wrong_after_fault(quiet, fault, ended, left)
     left |= {name: quiet.start[name] for name in way if name in quiet.start}
-    lay(left, place.work)
+    write_tree(left, place.work)
     again = place.run(case.words)
-    wrong += lost_in_the_end(quiet, fault, left, again, read_tree(place.work), once=case.once)
-    return Lost(case.name, str(fault), wrong, ended.told) if wrong else None
+    wrong += wrong_after_rerun(quiet, fault, left, again, read_tree(place.work), once=case.once)
+    output = ended.output.rstrip()[-400:]
+    return [f"{case.name}: {fault}: {'; '.join(wrong[:4])}; output: {output}"] if wrong else []
 
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(1), default=240.0, show_default=True, help="Time for all commands.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--command", "names", multiple=True, help="Only this command; repeatable. They are told with --list.")
-@click.option("--list", "listed", is_flag=True, help="Tell the commands, and end.")
+@click.option("--command", "names", multiple=True, help="Only this command; repeatable. See --list.")
+@click.option("--list", "listed", is_flag=True, help="List the commands and exit.")
 def main(seconds: float, seed: int, names: tuple[str, ...], listed: bool) -> None:
-    """Try, print a row for each command, and end with 1 where something was lost."""
+    """Try faults, print a row for each command, and exit with 1 if anything was lost."""
     if listed:
         click.echo("\n".join(case.name for case in CASES))
         return

@@ -20,8 +20,8 @@ from detect.model.detector import load_detector
 from detect.recipes import DetectorRecipe
 from detect.training.runs import CURVES, LOG, METRICS, RECIPE, SCRATCH, STATE, WEIGHTS
 from detect.training.train import train_detector
+from helpers.faults.traps import Trap, trapped
 from helpers.toy.annotations import TINY, toy_set
-from soak.disk.traps import Trap, trapped
 
 SHORT = TINY.model_copy(update={"epochs": 3, "validate_every": 1, "batch_size": 2, "flip": 0.5, "zoom_in": 0.5})
 KILLED_AFTER_ONE_EPOCH = """

@@ -1,5 +1,6 @@
 """Files of stage one that changed after they were written: shards are made again, a finished cache is refused."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from click.testing import CliRunner
 
 from cli import main
 from data_cache.parts.shards import shards_folder
-from helpers.faults.detection import Ended, here, leftovers, one_line
-from helpers.faults.traps import Fail, Watch
+from helpers.faults.detection import assert_one_line, here, leftovers
+from helpers.faults.processes import Ended
+from helpers.faults.traps import Trap
 from helpers.places.stand_in import SHARD, data_set, words
+from soak.inputs.mutation import flipped
 
-IMAGES, FLIPS = 27, 40
+IMAGES, SHARDS, FLIPS = 27, 5, 20
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +31,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unmerged(data: Path) -> Path:
     """The output of a run that made all shards and then could not merge them."""
     output = data.parent / "unmerged" / "parts.h5"
-    shards = -(-IMAGES // SHARD)
-    assert here(words(data, output), Fail(shards + 1, "mkstemp")).code == 1
-    assert len(list(shards_folder(output).glob("*.h5"))) == shards and not output.exists()
+    output.parent.mkdir()
+    assert here(words(data, output), Trap(output.parent, SHARDS + 1, errno.EIO, only=("rename",))).code == 1
+    assert len(list(shards_folder(output).glob("*.h5"))) == SHARDS and not output.exists()
     return output
 
 
@@ -41,95 +44,67 @@ def copied(unmerged: Path, place: Path) -> tuple[Path, list[Path]]:
 
 
 def assert_made_again(data: Path, output: Path, damaged: list[Path]) -> None:
-    """Assert that the next run names the damaged shards, makes those alone again, and ends as if nothing had been."""
+    """Assert that the next run names the damaged shards, makes only those again, and ends as if undisturbed."""
     images = sum(3 if path.name.startswith("000004") else SHARD for path in damaged)
-    watch = Watch(name="write_bytes")
-    ended = here(words(data, output), watch)
-    assert ended.code == 0, ended.told
-    assert all(f"{path}: damaged" in ended.told for path in damaged)
-    assert f"resuming: {IMAGES - images} of {IMAGES} images were finished before" in ended.told
-    assert len(watch.seen) == len(damaged) + 1  # and the cache
+    trap = Trap(output.parent, only=("rename",))
+    ended = here(words(data, output), trap)
+    assert ended.code == 0, ended.output
+    assert all(f"{path}: damaged" in ended.output for path in damaged)
+    assert f"resuming: {IMAGES - images} of {IMAGES} images were finished before" in ended.output
+    assert [path for _, path in trap.seen] == [*damaged, output]
     assert output.read_bytes() == (data.parent / "whole.h5").read_bytes()
     assert leftovers(output) == []
 
 
-@pytest.mark.parametrize("length", ["nothing", "one byte", "half", "all but one byte", "one byte more"])
-def test_a_shard_of_another_length_is_named_and_made_again(
-    data: Path, unmerged: Path, tmp_path: Path, length: str
-) -> None:
-    output, shards = copied(unmerged, tmp_path / "run")
-    for path in shards[1::2]:
-        whole = path.read_bytes()
-        lengths = {"nothing": 0, "one byte": 1, "half": len(whole) // 2, "all but one byte": len(whole) - 1}
-        path.write_bytes(whole[: lengths[length]] if length in lengths else whole + b"\0")
-    assert_made_again(data, output, shards[1::2])
-
-
-def test_a_shard_with_a_flipped_bit_is_named_and_made_again(data: Path, unmerged: Path, tmp_path: Path) -> None:
+def test_damaged_shards_are_named_and_made_again(data: Path, unmerged: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(FLIPS):
         output, shards = copied(unmerged, tmp_path / str(number))
-        path = shards[int(random.integers(len(shards)))]
-        flip(path, int(random.integers(8 * path.stat().st_size)))
+        path = shards[number % SHARDS]
+        whole = path.read_bytes()
+        cuts = [b"", whole[:1], whole[: len(whole) // 2], whole[:-1], whole + b"\0"]
+        path.write_bytes(cuts[number] if number < len(cuts) else flipped(whole, int(random.integers(8 * len(whole)))))
         assert_made_again(data, output, [path])
 
 
-def flip(path: Path, bit: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << (bit % 8)
-    path.write_bytes(content)
-
-
-def test_shards_that_changed_places_are_made_again(data: Path, unmerged: Path, tmp_path: Path) -> None:
+def test_swapped_shards_are_made_again(data: Path, unmerged: Path, tmp_path: Path) -> None:
     output, shards = copied(unmerged, tmp_path / "run")
     first, second = shards[0].read_bytes(), shards[1].read_bytes()
     shards[0].write_bytes(second)
     shards[1].write_bytes(first)
     ended = here(words(data, output))
-    assert ended.code == 0 and f"resuming: {IMAGES - 2 * SHARD} of {IMAGES}" in ended.told
+    assert ended.code == 0 and f"resuming: {IMAGES - 2 * SHARD} of {IMAGES}" in ended.output
     assert output.read_bytes() == (data.parent / "whole.h5").read_bytes()
 
 
-def test_what_else_lies_among_the_shards_does_no_harm(data: Path, unmerged: Path, tmp_path: Path) -> None:
+def test_other_files_among_the_shards_do_no_harm(data: Path, unmerged: Path, tmp_path: Path) -> None:
     output, shards = copied(unmerged, tmp_path / "run")
     shutil.copy(shards[0], shards[0].with_name("000099.h5"))  # of a longer list of images
     (shards[0].parent / ".000001.h5.k1ll3d.tmp").write_bytes(b"half")
     assert_made_again(data, output, [])
 
 
-def commands(data: Path, output: Path) -> dict[str, list[str]]:
-    """Return the commands that read the part cache of `data`, which lies where stage two looks for it."""
-    where = ["--dataset", "folder", "--data-root", str(data), "--runs", str(output.parents[1])]
-    return {
-        "detect": words(data, output),
-        "verify": ["cache", "verify", str(output)],
-        "verify with the data": ["cache", "verify", str(output), "--dataset", "folder", "--data-root", str(data)],
-        "statistics": ["cache", "stats", str(output)],
-        "train": ["train", *where, "--recipe", "pgan", "--device", "cpu"],
-    }
-
-
-def invoke(arguments: list[str]) -> Ended:
-    if arguments[0] == "detect":
-        return here(arguments)
-    result = CliRunner().invoke(main, arguments)
-    assert isinstance(result.exception, SystemExit), result.exception
-    return Ended(result.exit_code, result.output)
-
-
 @pytest.mark.parametrize("command", ["detect", "verify", "verify with the data", "statistics", "train"])
-def test_a_finished_cache_that_is_damaged_is_refused_by_name_and_kept(data: Path, tmp_path: Path, command: str) -> None:
+def test_damaged_finished_cache_is_refused_by_name_and_kept(data: Path, tmp_path: Path, command: str) -> None:
     output = tmp_path / "folder" / "parts.h5"
     output.parent.mkdir()
+    where = ["--dataset", "folder", "--data-root", str(data)]
+    arguments = {
+        "detect": words(data, output),
+        "verify": ["cache", "verify", str(output)],
+        "verify with the data": ["cache", "verify", str(output), *where],
+        "statistics": ["cache", "stats", str(output)],
+        "train": ["train", *where, "--runs", str(tmp_path), "--recipe", "pgan", "--device", "cpu"],
+    }[command]
     sound = (data.parent / "whole.h5").read_bytes()
-    random = np.random.default_rng(1)
-    damages = [sound[:0], sound[:1], sound[: len(sound) // 2], sound[:-1], sound + b"\0"]
-    for bit in random.integers(0, 8 * len(sound), FLIPS if command == "detect" else 8):
-        content = bytearray(sound)
-        content[bit // 8] ^= 1 << (bit % 8)
-        damages.append(bytes(content))
-    for damaged in damages:
+    bits = np.random.default_rng(1).integers(0, 8 * len(sound), FLIPS if command == "detect" else 4)
+    damages = [b"", sound[:1], sound[: len(sound) // 2], sound[:-1], sound + b"\0"]
+    for damaged in [*damages, *(flipped(sound, int(bit)) for bit in bits)]:
         output.write_bytes(damaged)
-        remedy = "delete it and run `python cli.py detect` again"
-        one_line(invoke(commands(data, output)[command]), f"{output}: damaged part cache", remedy)
+        if command == "detect":
+            ended = here(arguments)
+        else:
+            result = CliRunner().invoke(main, arguments)
+            ended = Ended(result.exit_code, result.output)
+        assert_one_line(ended, f"{output}: damaged part cache", "delete it and run `python cli.py detect` again")
         assert output.read_bytes() == damaged and leftovers(output) == []

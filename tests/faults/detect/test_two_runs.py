@@ -1,4 +1,4 @@
-"""Two runs on one output: the second is refused in one line and does no harm, whenever it comes."""
+"""Two detections with one output: the second is refused in one line and does no harm, whenever it comes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.faults.detection import Run, here, leftovers, one_line, start, wait_until
-from helpers.faults.traps import Pause, Watch
+from helpers.faults.detection import assert_one_line, here, leftovers, start
+from helpers.faults.processes import Run, waited
+from helpers.faults.traps import Pause, Trap
 from helpers.places.stand_in import data_set, words
+from soak.trees import read_tree
 
 IMAGES, SHARDS = 21, 4
 
@@ -21,22 +23,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @contextmanager
-def paused(data: Path, place: Path, at: int, name: str, workers: int = 0) -> Iterator[Run]:
-    """Start a run and wait until it stands before call number `at` of that name; at the end let it go on."""
-    place.mkdir()
-    (place / "run").mkdir()
-    run = start(words(data, place / "run/parts.h5", workers=workers), place / "log", Pause(at, name, folder=place))
+def paused(data: Path, place: Path, name: str, at: int, workers: int = 0) -> Iterator[Run]:
+    """Start a run that waits before call number `at` of that name; let it continue at the end."""
+    (place / "run").mkdir(parents=True)
+    trap = Pause(place / "run", at, only=(name,), signals=place)
+    run = start(words(data, place / "run/parts.h5", workers=workers), place / "log", trap)
     try:
-        wait_until((place / "paused").exists)
+        assert waited((place / "paused").exists)
         yield run
     finally:
         (place / "go").touch()
         run.wait()
+
+
+def no_detection() -> Trap:
+    return Trap(Path("/"), only=("detect",))
 
 
 def assert_whole(data: Path, output: Path) -> None:
@@ -45,43 +47,43 @@ def assert_whole(data: Path, output: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "name", "workers"),
-    [(1, "detect", 0), (4, "detect", 2), (2, "write_bytes", 0), (SHARDS + 1, "mkstemp", 0), (2 * SHARDS + 1, "fsync", 0)],
+    ("name", "at", "workers"),
+    [("detect", 1, 0), ("detect", 4, 2), ("rename", 2, 0), ("rename", SHARDS + 1, 0), ("fsync", 2 * SHARDS + 1, 0)],
 )
-def test_a_second_run_is_refused_and_the_first_ends_as_if_alone(
-    data: Path, tmp_path: Path, at: int, name: str, workers: int
+def test_second_run_is_refused_and_the_first_is_undisturbed(
+    data: Path, tmp_path: Path, name: str, at: int, workers: int
 ) -> None:
     output = tmp_path / "0/run/parts.h5"
-    with paused(data, tmp_path / "0", at, name, workers) as first:
-        before = contents(output.parent)
+    with paused(data, tmp_path / "0", name, at, workers) as first:
+        before = read_tree(output.parent)
         for more in ([], ["--limit", "20"], ["--batch-size", "1"]):
-            watch = Watch(name="detect")
-            one_line(here(words(data, output, *more), watch), "another run", str(first.process.pid), "wait for it")
-            assert not watch.seen
-        assert contents(output.parent) == before
+            trap = no_detection()
+            assert_one_line(here(words(data, output, *more), trap), "another run", str(first.session), "wait for it")
+            assert not trap.seen
+        assert read_tree(output.parent) == before
     assert first.wait().code == 0
     assert_whole(data, output)
 
 
-def test_a_second_run_finds_the_cache_finished_while_the_first_clears_up(data: Path, tmp_path: Path) -> None:
+def test_second_run_finds_the_cache_finished_while_the_first_removes_its_shards(data: Path, tmp_path: Path) -> None:
     output = tmp_path / "0/run/parts.h5"
-    with paused(data, tmp_path / "0", 1, "rmtree") as first:
-        watch = Watch(name="detect")
-        second = here(words(data, output), watch)
-        assert second.code == 0 and "finished before" in second.told and not watch.seen
+    with paused(data, tmp_path / "0", "rmtree", 1) as first:
+        trap = no_detection()
+        second = here(words(data, output), trap)
+        assert second.code == 0 and "finished before" in second.output and not trap.seen
     assert first.wait().code == 0
     assert_whole(data, output)
 
 
-@pytest.mark.parametrize(("at", "name"), [(1, "mkdir"), (1, "open"), (1, "detect")])
-def test_a_run_overtaken_by_another_ends_with_the_same_bytes(data: Path, tmp_path: Path, at: int, name: str) -> None:
+@pytest.mark.parametrize("name", ["mkdir", "detect"])
+def test_overtaken_run_ends_with_the_same_bytes(data: Path, tmp_path: Path, name: str) -> None:
     output = tmp_path / "0/run/parts.h5"
-    with paused(data, tmp_path / "0", at, name) as slow:
+    with paused(data, tmp_path / "0", name, 1) as slow:
         other = here(words(data, output))
-        if name == "detect":  # it holds the lock by then
-            one_line(other, "another run")
+        if name == "detect":  # the slow run holds the lock by then
+            assert_one_line(other, "another run")
         else:
-            assert other.code == 0, other.told
+            assert other.code == 0, other.output
             assert_whole(data, output)
-    assert slow.wait().code == 0, slow.wait().told
+    assert slow.wait().code == 0, slow.output()
     assert_whole(data, output)

@@ -1,24 +1,28 @@
-"""What the commands of the chain import: a process that is forked from one that has it starts in a moment.
+"""What the commands import: a process forked from one that has these modules starts at once.
 
-Nothing may stand here that imports `load_detector` by name, as tests of stage one put a stand-in in its place.
+Import nothing here that imports `load_detector` by name, because tests of stage one replace it after the fork.
 """
 
+import cv2  # noqa: F401
+import h5py  # noqa: F401
+import matplotlib.backends.backend_agg
+import matplotlib.figure  # noqa: F401
+import pandas  # noqa: F401
+import pycocotools.cocoeval  # noqa: F401
+import pytest  # noqa: F401
+import rich.table  # noqa: F401
+
+import cli  # noqa: F401
+import detect.evaluation.evaluate
+import detect.extraction.run
+import detect.model.reading
+import detect.training.train
+import reid.evaluation.evaluate
+import reid.training.train  # noqa: F401
 from detect.model.ssd import build_network
 from detect.recipes import PRESETS
 
-for name in (
-    *("cv2", "h5py", "matplotlib.backends.backend_agg", "matplotlib.figure", "pandas", "PIL.Image", "pytest"),
-    *("pycocotools.cocoeval", "rich.table", "torchvision", "cli", "data_cache.synthetic"),
-    *(
-        "data_cache.parts.statistics",
-        "detect.evaluation.evaluate",
-        "detect.training.optim",
-        "detect.model.reading",
-        "detect.extraction.run",
-    ),
-    *("detect.training.samples", "detect.training.train", "reid.evaluation.evaluate", "reid.training.train"),
-):
-    __import__(name)
-build_network(PRESETS["demo"])  # MMDetection, with what it imports when a network is made
-for name in ("detect.training.runner", "detect.training.hooks"):
-    __import__(name)
+build_network(PRESETS["demo"])  # imports MMDetection
+
+import detect.training.hooks  # noqa: E402
+import detect.training.runner  # noqa: E402, F401

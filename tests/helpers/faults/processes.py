@@ -1,5 +1,6 @@
-"""Programs in processes of their own, each the leader of a session, and what is left of them once they have ended."""
+"""Commands in processes of their own, each the leader of a session, and what is left of them after they have ended."""
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -11,28 +12,30 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
-import cli
-from helpers.faults.detection import PROCESSES, living
+from helpers.faults.traps import PATIENCE
 
-Program = Callable[[Sequence[str]], Any]
-SHARED = Path("/dev/shm")
-PRELOADED = ("pytest", "soak.processes", "soak.fuzz", "soak.preloaded")
+Program = Callable[[Sequence[str]], Any]  # runs a command line; must be picklable
+PRELOADED = "helpers.faults.preloaded"
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
-def product(arguments: Sequence[str]) -> None:
-    """Run `python cli.py ARGUMENTS`, on one thread."""
-    import torch
+class Ended(NamedTuple):
+    """Exit code of a command, or minus the signal that ended it, and what it printed."""
 
-    torch.set_num_threads(1)
-    sys.modules["__main__"] = cli  # what a process of a pool imports first
-    cli.main(arguments, prog_name="cli.py")
+    code: int
+    output: str
+
+    def error_lines(self) -> list[str]:
+        """Return the lines that begin with Error."""
+        return [line for line in self.output.splitlines() if line.startswith("Error: ")]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A program under way. What it says goes to `log`; `scratch` is its folder for temporary files."""
+    """A running command. It prints to `log`; `scratch` is its folder for temporary files."""
 
     process: Any
     log: Path
@@ -40,65 +43,66 @@ class Run:
 
     @property
     def session(self) -> int:
-        """The number of its session and of its group, which is that of its leader."""
+        """The id of its session and process group, which is that of its leader."""
         return int(self.process.pid)
 
     def code(self, seconds: float) -> int | None:
-        """Wait so long for the leader's end; return its exit code, minus the signal that ended it, or None."""
+        """Wait at most so long; return the exit code, or minus the signal that ended it, or None if it still runs."""
         self.process.join(max(seconds, 0.0))
         return None if self.process.exitcode is None else int(self.process.exitcode)
 
-    def told(self) -> str:
-        """Return what it has said so far."""
+    def output(self) -> str:
+        """Return what it has printed so far."""
         return self.log.read_text(errors="replace")
 
-    def last_line(self) -> str:
-        """Return the last line of that which is not empty."""
-        return next((line for line in reversed(self.told().splitlines()) if line.strip()), "")
+    def wait(self) -> Ended:
+        """Wait for its end. Raises AssertionError, and kills it, if it hangs."""
+        code = self.code(PATIENCE)
+        if code is None:
+            self.send(signal.SIGKILL, group=True)
+            raise AssertionError(f"the run hangs: {self.output()}")
+        return Ended(code, self.output())
 
     def send(self, number: signal.Signals, *, group: bool) -> None:
-        """Send a signal to the leader or to its whole group; where that has just ended, to nobody."""
+        """Send a signal to the leader or to its whole group, unless it has just ended."""
         with suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(self.session, number)
 
     def workers(self) -> list[int]:
-        """Return the processes that work for it; the one that watches over semaphores does not."""
-        others = living(self.session) - {self.session}
-        return sorted(number for number in others if b"resource_tracker" not in _of_process(number, "cmdline"))
-
-    def shared_files(self) -> set[Path]:
-        """Return the files of shared memory that its processes have open, by the names that they had when made."""
-        maps = b"".join(_of_process(number, "maps") for number in living(self.session)).decode(errors="replace")
-        names = {line[line.index(str(SHARED)) :].split(" ")[0] for line in maps.splitlines() if f" {SHARED}/" in line}
-        return {Path(name) for name in names}
+        """Return its other processes, without Python's resource tracker."""
+        return sorted(one for one in living(self.session) - {self.session} if not _is_tracker(one))
 
 
-def begin() -> None:
-    """Start the server that every program is forked from, with what the product imports, and wait until it is ready."""
-    PROCESSES.set_forkserver_preload(list(PRELOADED))
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the server sees no other path
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-    first = PROCESSES.Process(target=os.getpid)
-    first.start()
-    first.join()
-
-
-def start(program: Program, arguments: Sequence[str], log: Path, scratch: Path) -> Run:
-    """Start a program in a process of its own, in a session of its own."""
+def start(program: Program, arguments: Sequence[str], log: Path) -> Run:
+    """Start `program(arguments)` in a process and session of its own; its temporary files go beside `log`."""
+    _start_server()
     log.write_text("")
-    scratch.mkdir(parents=True)
+    scratch = log.with_suffix(".tmp")
+    scratch.mkdir(exist_ok=True)
     process = PROCESSES.Process(target=_child, args=(program, list(arguments), log, scratch))
     process.start()
     return Run(process, log, scratch)
 
 
+@functools.cache
+def _start_server() -> None:
+    """Start the server that all processes are forked from, and wait until it has imported `PRELOADED`."""
+    PROCESSES.set_forkserver_preload([PRELOADED])
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
+        forkserver.ensure_running()
+    first = PROCESSES.Process(target=_require_preloaded)
+    first.start()
+    first.join()
+    assert first.exitcode == 0, f"the server could not import {PRELOADED}"
+
+
+def _require_preloaded() -> None:
+    sys.exit(PRELOADED not in sys.modules)
+
+
 def _child(program: Program, arguments: Sequence[str], log: Path, scratch: Path) -> None:
     os.setsid()
-    # as from a terminal, also where the tests run in the background, whose processes inherit that these are ignored
+    # as from a terminal; processes in the background inherit that these are ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
@@ -107,20 +111,33 @@ def _child(program: Program, arguments: Sequence[str], log: Path, scratch: Path)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
     tracker: Any = resource_tracker._resource_tracker
-    tracker._fd = tracker._pid = None  # one of its own, as a program has that a shell has started
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # the system's own
+    tracker._fd = tracker._pid = None  # use one of its own, as a program started from a shell does
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # the system's default
     program(arguments)
 
 
-def _of_process(number: int, name: str) -> bytes:
+def living(group: int) -> set[int]:
+    """Return the processes of a group that have not ended."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, own = entry.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(own) == group and state != "Z":
+            found.add(int(entry.parent.name))
+    return found
+
+
+def _is_tracker(process: int) -> bool:
     try:
-        return Path(f"/proc/{number}/{name}").read_bytes()
+        return b"resource_tracker" in Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:  # it has ended
-        return b""
+        return True
 
 
-def waited(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait for a condition for so long; return whether it came true."""
+def waited(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """Wait for a condition for at most so long; return whether it came true."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= end:

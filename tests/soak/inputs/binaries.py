@@ -15,17 +15,12 @@ import torch
 from PIL import Image, PngImagePlugin
 from safetensors.numpy import save
 
-from data_cache.base import npy as mask_files
-from data_cache.base import tensors
 from data_cache.base.npy import mask_bytes, read_masks
 from data_cache.base.tensors import read_state_dict
-from data_cache.images import loading as images
 from data_cache.images.loading import image_size, load_image
 from helpers.toy.masks import npy, rectangles
-from reid.features import external as external_features
 from reid.features.external import read_external_features
-from soak.inputs.mutation import spoil_bytes, spoil_value
-from soak.inputs.target import Target
+from soak.inputs.mutation import Target, mutate_bytes, mutate_value
 
 NAMES = ["a.jpg", "ü/b.jpg", "c.jpg"]
 FEATURES = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
@@ -38,24 +33,21 @@ def archive(*, packed: bool) -> bytes:
     return buffer.getvalue()
 
 
-def spoil_header(data: bytes, other: bytes, random: Random) -> bytes:
-    """Return a safetensors file with another header, its length made to fit; one time in three, any bytes of it."""
-    try:
-        (length,) = LENGTH.unpack(data[: LENGTH.size])
-        header = json.loads(data[LENGTH.size : LENGTH.size + length])
-    except (ValueError, struct.error, RecursionError):
-        return spoil_bytes(data, other, random)
+def mutate_header(data: bytes, random: Random) -> bytes:
+    """Return a safetensors file with another header of the right length; one time in three, any bytes."""
     if random.random() < 0.34:
-        return spoil_bytes(data, other, random)
-    text = json.dumps(spoil_value(header, random)).encode()
+        return mutate_bytes(data, random)
+    (length,) = LENGTH.unpack(data[: LENGTH.size])
+    header = json.loads(data[LENGTH.size : LENGTH.size + length])
+    text = json.dumps(mutate_value(header, random)).encode()
     return LENGTH.pack(len(text)) + text + data[LENGTH.size + length :]
 
 
-def given(name: str, folder: Path) -> None:
+def read_features(name: str, folder: Path) -> None:
     read_external_features(folder / name, NAMES[:2])
 
 
-def masks_read(folder: Path) -> None:
+def read_mask_file(folder: Path) -> None:
     read_masks(folder / "m.npy", mask_bytes(folder / "m.npy"))
 
 
@@ -77,7 +69,7 @@ def pictures() -> dict[str, bytes]:
     }
 
 
-def pictures_read(folder: Path) -> None:
+def read_pictures(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         image_size(path)
         load_image(path)
@@ -91,11 +83,15 @@ def weights(*, old: bool) -> bytes:
     buffer = io.BytesIO()
     torch.save(state(), buffer, _use_new_zipfile_serialization=not old)
     data = buffer.getvalue()
-    # the older format names a tensor by its address, which is another in every process
+    # the older format names a tensor by its address, which differs from process to process
     addresses = sorted(set(re.findall(rb"[0-9]{9,}", data))) if old else []
     for number, address in enumerate(addresses, start=1):
         data = data.replace(address, str(number).encode().zfill(len(address)))
     return data
+
+
+def read_weights(name: str, folder: Path) -> None:
+    read_state_dict(folder / name)
 
 
 def pickled() -> bytes:
@@ -103,31 +99,21 @@ def pickled() -> bytes:
 
 
 TARGETS = {
-    ".npz of features": Target(
-        lambda: {"f.npz": archive(packed=False)}, partial(given, "f.npz"), (external_features,)
-    ),
-    "packed .npz of features": Target(
-        lambda: {"f.npz": archive(packed=True)}, partial(given, "f.npz"), (external_features,)
-    ),
+    ".npz of features": Target(lambda: {"f.npz": archive(packed=False)}, partial(read_features, "f.npz")),
+    "packed .npz of features": Target(lambda: {"f.npz": archive(packed=True)}, partial(read_features, "f.npz")),
     "safetensors of features": Target(
         lambda: {"f.safetensors": save({"features": FEATURES}, {"names": json.dumps(NAMES)})},
-        partial(given, "f.safetensors"),
-        (external_features,),
-        spoil_header,
+        partial(read_features, "f.safetensors"),
+        mutate_header,
     ),
-    ".npy of masks": Target(lambda: {"m.npy": npy(rectangles(3))}, masks_read, (mask_files,)),
-    "images": Target(pictures, pictures_read, (images,)),
-    "weights in a zip": Target(
-        lambda: {"w.pth": weights(old=False)}, lambda folder: read_state_dict(folder / "w.pth"), (tensors,)
-    ),
-    "weights in a pickle": Target(
-        lambda: {"w.pth": weights(old=True)}, lambda folder: read_state_dict(folder / "w.pth"), (tensors,)
-    ),
-    "a pickle": Target(lambda: {"w.pth": pickled()}, lambda folder: read_state_dict(folder / "w.pth"), (tensors,)),
+    ".npy of masks": Target(lambda: {"m.npy": npy(rectangles(3))}, read_mask_file),
+    "images": Target(pictures, read_pictures),
+    "weights in a zip": Target(lambda: {"w.pth": weights(old=False)}, partial(read_weights, "w.pth")),
+    "weights in a pickle": Target(lambda: {"w.pth": weights(old=True)}, partial(read_weights, "w.pth")),
+    "a pickle": Target(lambda: {"w.pth": pickled()}, partial(read_weights, "w.pth")),
     "weights in safetensors": Target(
         lambda: {"w.safetensors": save({"a": FEATURES, "b": FEATURES[0]}, {"note": "x"})},
-        lambda folder: read_state_dict(folder / "w.safetensors"),
-        (tensors,),
-        spoil_header,
+        partial(read_weights, "w.safetensors"),
+        mutate_header,
     ),
 }

@@ -1,7 +1,8 @@
-"""Files that this system writes itself, spoilt behind their seal: what someone could do who can compute a hash."""
+"""Files that this system writes, mutated behind their seal: what someone could do who can compute a hash."""
 
 import io
 import json
+import struct
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,116 +16,104 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
+from safetensors.torch import load, save
 
-from data_cache.base import tensors
-from data_cache.base.tensors import ENTRY, content_hash, load_tensors
+from data_cache.base.tensors import ENTRY, content_hash
 from data_cache.parts import cache as parts
-from data_cache.parts import hdf5
 from data_cache.parts.cache import SEAL_SIZE, encode_parts, read_parts
-from detect.model import weights
 from detect.model.weights import load_weights, read_recipe, write_weights
 from detect.recipes import PRESETS as DETECTORS
 from detect.training import runner
 from detect.training.runner import QuietRunner
 from helpers.toy.vehicles import TINY, packed, tiny_backbone
-from reid.data import pixel_file
 from reid.data.pixel_file import digest_of, header_of, open_pixels
-from reid.features import file as features_file
 from reid.features.file import Features, read_features, write_features
-from reid.model import checkpoint as network
 from reid.model.backbones import BACKBONES
 from reid.model.checkpoint import read_checkpoint, trained_network
 from reid.runs import BEST, LAST
-from reid.training import state as training_state
 from reid.training.state import checkpoint_to_resume, restore, start_state
 from reid.training.state import save as save_state
-from soak.inputs.mutation import spoil_bytes, spoil_value
-from soak.inputs.target import Target
+from soak.inputs.mutation import Target, mutate_bytes, mutate_value
 
 IDENTITY = {"kind": "re-identification", "recipe": TINY.model_dump(mode="json"), "dataset": "folder", "vehicles": 4}
 MADE_FROM = {"images": {"a.jpg": [10, 1], "b.jpg": [12, 2]}, "size": 4}
 SIZES = (0, 1, 2, 3, 1000)
 
 
-def resealed(held: Mapping[str, torch.Tensor], metadata: Any) -> bytes:
-    """Return a file of ours with a sound hash, whatever it holds."""
-    entry = {"metadata": metadata, "sha256": content_hash(held, metadata)}
-    return bytes(save(dict(held), {ENTRY: json.dumps(entry, sort_keys=True)}))
+def sealed_tensors(tensors: Mapping[str, torch.Tensor], metadata: Any) -> bytes:
+    """Return a file of tensors and metadata with the right hash, whatever they are."""
+    entry = {"metadata": metadata, "sha256": content_hash(tensors, metadata)}
+    return bytes(save(dict(tensors), {ENTRY: json.dumps(entry, sort_keys=True)}))
 
 
-def spoil_tensors(data: bytes, other: bytes, random: Random) -> bytes:
-    """Return a file of ours with other metadata or other tensors and a sound hash; one time in four, any bytes."""
-    try:
-        with TemporaryDirectory() as folder:
-            (Path(folder) / "t").write_bytes(data)
-            held, metadata, _ = load_tensors(Path(folder) / "t", "")
-    except Exception:
-        return spoil_bytes(data, other, random)
+def mutate_tensors(data: bytes, random: Random) -> bytes:
+    """Return a file with other metadata or other tensors and the right hash; one time in four, any bytes."""
     if random.random() < 0.25:
-        return spoil_bytes(data, other, random)
+        return mutate_bytes(data, random)
+    (length,) = struct.unpack("<Q", data[:8])
+    metadata = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][ENTRY])["metadata"]
+    tensors = load(data)
     if random.random() < 0.6:
-        metadata = spoil_value(metadata, random)
-    else:
-        name = random.choice([*held, "new", "optimiser.x.y", "model.new"])
-        value = held.get(name, torch.ones(2))
-        held[name] = random.choice(
-            (value.flatten(), value.double(), value.bool(), value[None], torch.zeros(()), value * 1e30)
-        )
-        if random.random() < 0.3:
-            del held[name]
-    return resealed(held, metadata)
+        return sealed_tensors(tensors, mutate_value(metadata, random))
+    name = random.choice([*tensors, "new", "optimiser.x.y", "model.new"])
+    value = tensors.pop(name, torch.ones(2))
+    changed = (value.flatten(), value.double(), value.bool(), value[None], torch.zeros(()), value * 1e30)
+    if random.random() < 0.7:
+        tensors[name] = random.choice(changed)
+    return sealed_tensors(tensors, metadata)
 
 
-def spoil_parts(data: bytes, other: bytes, random: Random) -> bytes:
-    """Return a part cache with one array or attribute of another kind and a sound seal; one time in four, any bytes."""
-    if random.random() < 0.25 or data[:SEAL_SIZE] != parts._seal(data[SEAL_SIZE:]):
-        return spoil_bytes(data, other, random)
+def mutate_parts(data: bytes, random: Random) -> bytes:
+    """Return a part cache with another array or attribute and the right seal; one time in four, any bytes."""
+    if random.random() < 0.25:
+        return mutate_bytes(data, random)
     with h5py.File(io.BytesIO(data), "r") as file:
         attributes, arrays = dict(file.attrs), {name: file[name][()] for name in file}
     name = random.choice([*attributes, *arrays])
-    if name in attributes:
-        attributes[name] = _other_attribute(attributes[name], random)
-    else:
-        arrays[name] = _other_array(arrays[name], random)
     if random.random() < 0.1:
         attributes.pop(name, None)
         arrays.pop(name, None)
+    elif name in attributes:
+        attributes[name] = _other_attribute(attributes[name], random)
+    else:
+        arrays[name] = _other_array(arrays[name], random)
+    return sealed_parts(attributes, {name: {"data": array} for name, array in arrays.items()})
+
+
+def sealed_parts(attributes: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Return a part cache with the right seal; `arrays` are the arguments of `h5py.Group.create_dataset` by name."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=SEAL_SIZE) as file:
-        for key, value in attributes.items():
-            file.attrs[key] = value
-        for key, array in arrays.items():
-            file[key] = array
+        file.attrs.update(attributes)
+        for name, arguments in arrays.items():
+            file.create_dataset(name, **arguments)
     content = buffer.getvalue()[SEAL_SIZE:]
     return parts._seal(content) + content
 
 
 def _other_attribute(value: Any, random: Random) -> Any:
     try:
-        return json.dumps(spoil_value(json.loads(value), random))
+        return json.dumps(mutate_value(json.loads(value), random))
     except (TypeError, ValueError):
         return random.choice((0, 2, -1, "1", "[", [1, 2], np.nan))
 
 
 def _other_array(array: NDArray[Any], random: Random) -> Any:
+    text = array.dtype.kind == "S"
     change = random.randrange(5)
     if change == 0:
         return array[: random.choice(SIZES)]
     if change == 1:
-        return (
-            array.astype(random.choice(("float64", "int64", "S3"))) if array.dtype.kind != "S" else np.zeros(len(array))
-        )
+        return np.zeros(len(array)) if text else array.astype(random.choice(("float64", "int64", "S3")))
     if change == 2:
         return array[..., None]
     if change == 3:
         return np.repeat(array, random.choice(SIZES), axis=0)
-    spoilt = array.copy()
-    if spoilt.size:
-        value = b"../x" if spoilt.dtype.kind == "S" else random.choice((np.nan, -1, 0, 99, np.inf, 1e9))
-        with np.errstate(invalid="ignore"):
-            spoilt.flat[random.randrange(spoilt.size)] = np.asarray(value).astype(spoilt.dtype)
-    return spoilt
+    value = b"../x" if text else random.choice((np.nan, -1, 0, 99, np.inf, 1e9))
+    changed = array.copy()
+    with np.errstate(invalid="ignore"):
+        changed.flat[random.randrange(array.size)] = np.asarray(value).astype(array.dtype)
+    return changed
 
 
 @cache
@@ -134,7 +123,7 @@ def cache_bytes() -> bytes:
 
 
 def written(write: Any, *arguments: Any) -> bytes:
-    """Return the bytes of what `write` puts into a path, its first argument."""
+    """Return what `write` writes to a path, its first argument."""
     with TemporaryDirectory() as folder:
         write(Path(folder) / "file", *arguments)
         return (Path(folder) / "file").read_bytes()
@@ -148,15 +137,15 @@ def checkpoint_bytes() -> bytes:
         return (Path(folder) / LAST).read_bytes()
 
 
-def network_of_best(folder: Path) -> None:
+def read_best_network(folder: Path) -> None:
     """Read a checkpoint as `evaluate` does."""
     with patch.dict(BACKBONES, resnet18=tiny_backbone):
         trained_network(read_checkpoint(folder / BEST))
 
 
-def network_read(folder: Path) -> None:
-    """Read a checkpoint as `evaluate` does, and as `train` does that goes on from it."""
-    network_of_best(folder)
+def read_networks(folder: Path) -> None:
+    """Read a checkpoint as `evaluate` does, and as `train` does to resume from it."""
+    read_best_network(folder)
     with patch.dict(BACKBONES, resnet18=tiny_backbone):
         found = checkpoint_to_resume(folder, IDENTITY)
         if found is not None:
@@ -177,7 +166,7 @@ def detector_bytes() -> bytes:
     return written(write_weights, torch.nn.BatchNorm2d(1), DETECTORS["demo"])
 
 
-def detector_read(folder: Path) -> None:
+def read_detector(folder: Path) -> None:
     read_recipe(folder / "w.safetensors")
     load_weights(folder / "w.safetensors", torch.nn.BatchNorm2d(1))
 
@@ -191,13 +180,13 @@ def training_bytes() -> bytes:
     return buffer.getvalue() + runner._seal(buffer.getvalue())
 
 
-def spoil_training(data: bytes, other: bytes, random: Random) -> bytes:
-    """Return a state of the detector's training, spoilt, mostly with a sound seal."""
-    spoilt = spoil_bytes(data[: -len(runner._seal(b""))], other, random)
-    return spoilt + (b"" if random.random() < 0.2 else runner._seal(spoilt))
+def mutate_training(data: bytes, random: Random) -> bytes:
+    """Return a mutated state of a detector's training, mostly with the right seal."""
+    content = mutate_bytes(data[: -len(runner._seal(b""))], random)
+    return content + (b"" if random.random() < 0.2 else runner._seal(content))
 
 
-def training_read(folder: Path) -> None:
+def read_training(folder: Path) -> None:
     network = torch.nn.Linear(2, 1)
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     resumed: Any = SimpleNamespace(
@@ -212,27 +201,17 @@ def training_read(folder: Path) -> None:
 
 TARGETS = {
     "part cache": Target(
-        lambda: {"parts.h5": cache_bytes()}, lambda folder: read_parts(folder / "parts.h5"), (parts, hdf5), spoil_parts
+        lambda: {"parts.h5": cache_bytes()}, lambda folder: read_parts(folder / "parts.h5"), mutate_parts
     ),
-    "checkpoint": Target(
-        lambda: {BEST: checkpoint_bytes(), LAST: checkpoint_bytes()},
-        network_read,
-        (network, training_state, tensors),
-        spoil_tensors,
-    ),
+    "checkpoint": Target(lambda: {BEST: checkpoint_bytes(), LAST: checkpoint_bytes()}, read_networks, mutate_tensors),
     "features": Target(
         lambda: {"f.safetensors": features_bytes()},
         lambda folder: read_features(folder / "f.safetensors"),
-        (features_file, tensors),
-        spoil_tensors,
+        mutate_tensors,
     ),
     "decoded images": Target(
-        lambda: {"d.safetensors": decoded_bytes()},
-        lambda folder: open_pixels(folder / "d.safetensors", MADE_FROM),
-        (pixel_file,),
+        lambda: {"d.safetensors": decoded_bytes()}, lambda folder: open_pixels(folder / "d.safetensors", MADE_FROM)
     ),
-    "weights of a detector": Target(
-        lambda: {"w.safetensors": detector_bytes()}, detector_read, (weights, tensors), spoil_tensors
-    ),
-    "training of a detector": Target(lambda: {"state.pt": training_bytes()}, training_read, (runner,), spoil_training),
+    "weights of a detector": Target(lambda: {"w.safetensors": detector_bytes()}, read_detector, mutate_tensors),
+    "training of a detector": Target(lambda: {"state.pt": training_bytes()}, read_training, mutate_training),
 }

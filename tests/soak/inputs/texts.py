@@ -9,25 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-from data_cache.base import config as recipes
-from data_cache.base import files
-from data_cache.base import safe_xml as xml_files
 from data_cache.base.config import resolve_recipe
-from data_cache.datasets import csv_file as csv_lists
-from data_cache.datasets import dataset as datasets
-from data_cache.datasets import lists
-from data_cache.datasets import vehicleid as readers
-from data_cache.datasets import veri as readers_veri
-from data_cache.datasets import veriwild as readers_veriwild
+from data_cache.base.files import read_json_lines
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.problems import list_problems
-from data_cache.parts import coco as coco_files
-from data_cache.parts import import_coco as coco_import
-from data_cache.parts import packing, verification
 from data_cache.parts.import_coco import import_coco, import_coco_results
-from detect.annotations import coco, part_mapping, voc
-from detect.annotations import images as annotated_images
-from detect.annotations import reading as annotations
 from detect.annotations.convert import convert_voc
 from detect.annotations.part_mapping import VAC21, read_mapping
 from detect.annotations.reading import annotation_faults, read_annotations
@@ -35,15 +21,11 @@ from detect.recipes import PRESETS as DETECTORS
 from detect.recipes import DetectorRecipe
 from helpers.toy.lists import VEHICLEID, VERI, VERI_TRACKS, VERIWILD_INFO, VRIC, veriwild
 from helpers.toy.voc import voc_object, voc_xml
-from reid.evaluation import metrics_file
 from reid.evaluation.metrics_file import read_metrics
 from reid.recipes import PRESETS, ReidRecipe
-from reid.training import log as training_log
 from reid.training.log import keep_until
-from soak.inputs.mutation import spoil_json
-from soak.inputs.target import Target
+from soak.inputs.mutation import Target, mutate_json
 
-LISTS = (lists, readers, readers_veri, readers_veriwild, xml_files, csv_lists, datasets)
 COLOURS = ["1 red", "2 大众"]
 LABELS = (
     '<?xml version="1.0" encoding="gb2312"?><T><Items><Item imageName="0001_c001_00016450_0.jpg" colorID="1" '
@@ -55,19 +37,19 @@ CSV = (
 )
 
 
-def lines(tree: Mapping[str, Sequence[str]], folder: str) -> dict[str, bytes]:
+def list_files(lines: Mapping[str, Sequence[str]], folder: str) -> dict[str, bytes]:
     """Return list files below `folder`, by name."""
-    return {f"{folder}/{name}": "\n".join([*lines, ""]).encode() for name, lines in tree.items()}
+    return {f"{folder}/{name}": "\n".join([*own, ""]).encode() for name, own in lines.items()}
 
 
-def listed(name: str, folder: Path) -> None:
-    """Read a data set and look for what would spoil training on it."""
+def read_dataset(name: str, folder: Path) -> None:
+    """Read a data set and look for problems in it."""
     list_problems(load_dataset(name, folder))
 
 
 def veri() -> dict[str, bytes]:
     more = {"test_track.txt": VERI_TRACKS, "train_label.xml": [LABELS], "list_color.txt": COLOURS}
-    return lines({**VERI, **more}, "VeRi")
+    return list_files({**VERI, **more}, "VeRi")
 
 
 def picture() -> bytes:
@@ -90,7 +72,7 @@ def coco_document() -> dict[str, Any]:
     }
 
 
-def coco_files_() -> dict[str, bytes]:
+def coco_files() -> dict[str, bytes]:
     results = [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4], "score": 0.25}]
     return {
         "coco.json": json.dumps(coco_document()).encode(),
@@ -121,22 +103,19 @@ def recipe_files() -> dict[str, bytes]:
     return {"pgan.yaml": plain.encode(), "detector.json": detector.encode()}
 
 
-def recipe_read(folder: Path, name: str = "pgan.yaml") -> None:
-    """Read a recipe, and write down what was read, as every run does."""
-    path = str(folder / name)
-    if name == "pgan.yaml":
-        recipe = resolve_recipe(ReidRecipe, PRESETS, path).model_dump(mode="json")
-    else:
-        recipe = resolve_recipe(DetectorRecipe, DETECTORS, path).model_dump(mode="json")
-    json.dumps(recipe, allow_nan=False)
+def read_recipe(folder: Path) -> None:
+    """Read a recipe of re-identification and write it down, as every run does."""
+    recipe = resolve_recipe(ReidRecipe, PRESETS, str(folder / "pgan.yaml"))
+    json.dumps(recipe.model_dump(mode="json"), allow_nan=False)
 
 
-def recipes_read(folder: Path) -> None:
-    """Read one recipe after the other; a fault of the first does not keep the second unread."""
+def read_recipes(folder: Path) -> None:
+    """Read both recipes, the second even if the first is refused."""
     try:
-        recipe_read(folder)
+        read_recipe(folder)
     finally:
-        recipe_read(folder, "detector.json")
+        recipe = resolve_recipe(DetectorRecipe, DETECTORS, str(folder / "detector.json"))
+        json.dumps(recipe.model_dump(mode="json"), allow_nan=False)
 
 
 def log_lines() -> dict[str, bytes]:
@@ -144,60 +123,44 @@ def log_lines() -> dict[str, bytes]:
     return {"log.jsonl": b"".join(json.dumps(line).encode() + b"\n" for line in epochs)}
 
 
-def log_read(folder: Path) -> None:
-    files.read_json_lines(folder / "log.jsonl")
+def read_log(folder: Path) -> None:
+    read_json_lines(folder / "log.jsonl")
     keep_until(folder, 2)
 
 
 def metrics_written() -> dict[str, bytes]:
-    figures = dict.fromkeys(("mAP", "cmc1", "cmc5", "cmc10", "mINP"), 0.5)
+    values = dict.fromkeys(("mAP", "cmc1", "cmc5", "cmc10", "mINP"), 0.5)
     counts = {"queries": 4, "queries_without_match": 1, "gallery": 9, "trials": 1, "seed": None}
-    scores = {"split": "test", **figures, **counts, "deviation": None, "precision": "step"}
-    told = {"dataset": "veri", "split": "test", "recipe": PRESETS["demo"].model_dump(mode="json")}
+    scores = {"split": "test", **values, **counts, "deviation": None, "precision": "step"}
+    run = {"dataset": "veri", "split": "test", "recipe": PRESETS["demo"].model_dump(mode="json")}
     made = {"protocol": {"draws": 1}, "checkpoint": {"file": "b", "epoch": 3}, "versions": {"torch": "2"}}
-    return {"metrics.json": json.dumps({**told, **made, "scores": {"trained": scores}}).encode()}
+    return {"metrics.json": json.dumps({**run, **made, "scores": {"trained": scores}}).encode()}
 
 
 TARGETS = {
-    "lists of VeRi-776": Target(veri, partial(listed, "veri"), LISTS),
-    "lists of VehicleID": Target(partial(lines, VEHICLEID, "VehicleID"), partial(listed, "vehicleid"), LISTS),
-    "lists of VRIC": Target(partial(lines, VRIC, "VRIC"), partial(listed, "vric"), LISTS),
+    "lists of VeRi-776": Target(veri, partial(read_dataset, "veri")),
+    "lists of VehicleID": Target(partial(list_files, VEHICLEID, "VehicleID"), partial(read_dataset, "vehicleid")),
+    "lists of VRIC": Target(partial(list_files, VRIC, "VRIC"), partial(read_dataset, "vric")),
     "lists of VERI-Wild": Target(
-        lambda: lines({**veriwild(), "vehicle_info.txt": VERIWILD_INFO}, "VERI-Wild"),
-        partial(listed, "veriwild"),
-        LISTS,
+        lambda: list_files({**veriwild(), "vehicle_info.txt": VERIWILD_INFO}, "VERI-Wild"),
+        partial(read_dataset, "veriwild"),
     ),
-    "CSV": Target(lambda: {"images.csv": CSV.encode()}, partial(listed, "folder"), LISTS),
+    "CSV": Target(lambda: {"images.csv": CSV.encode()}, partial(read_dataset, "folder")),
     "CSV of the renderer": Target(
         lambda: {"synthetic/images.csv": CSV.encode(), "synthetic/synthetic.json": b'{"images": 4}'},
-        partial(listed, "synthetic"),
-        LISTS,
+        partial(read_dataset, "synthetic"),
     ),
-    "COCO to import": Target(
-        coco_files_,
-        imported,
-        (coco_files, coco_import, files, packing, verification),
-        spoil_json,
-        ("coco.json", "results.json"),
-    ),
-    "COCO of parts": Target(
-        coco_files_, annotated, (coco_files, coco, annotations, annotated_images, files), spoil_json, ("coco.json",)
-    ),
+    "COCO to import": Target(coco_files, imported, mutate_json, ("coco.json", "results.json")),
+    "COCO of parts": Target(coco_files, annotated, mutate_json, ("coco.json",)),
     "VOC": Target(
-        voc_files,
-        lambda folder: convert_voc(folder, folder, folder / "parts.json", VAC21),
-        (xml_files, voc),
-        spoilt=("a.xml",),
+        voc_files, lambda folder: convert_voc(folder, folder, folder / "parts.json", VAC21), mutated=("a.xml",)
     ),
     "label mapping": Target(
         lambda: {"map.json": b'{"headlight": "car light", "bumper": null}'},
         lambda folder: read_mapping(folder / "map.json"),
-        (part_mapping, files),
-        spoil_json,
+        mutate_json,
     ),
-    "recipe": Target(recipe_files, recipes_read, (recipes,)),
-    "log": Target(log_lines, log_read, (files, training_log)),
-    "metrics": Target(
-        metrics_written, lambda folder: read_metrics(folder / "metrics.json"), (metrics_file,), spoil_json
-    ),
+    "recipe": Target(recipe_files, read_recipes),
+    "log": Target(log_lines, read_log),
+    "metrics": Target(metrics_written, lambda folder: read_metrics(folder / "metrics.json"), mutate_json),
 }

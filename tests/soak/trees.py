@@ -1,4 +1,4 @@
-"""All that lies below a folder, as one value: to be compared, and to be laid down again."""
+"""The content of a folder as one value: to compare it, and to write it again."""
 
 import json
 import re
@@ -8,24 +8,24 @@ from pathlib import Path
 
 Tree = Mapping[str, bytes | None]  # content by path below the folder; None for a folder
 
-# what is not the same from one run to the next: rates, times, and what was committed meanwhile
+# what differs between equal runs: speed, times, and the commit of the code
 CHANGING = re.compile(
     rb'(?<="images_per_second": )[0-9.e+-]+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00|(?<=Training time: )\d+ min \d+ s'
-    rb"|\b[0-9a-f]{40}\b"
+    rb'|\b[0-9a-f]{40}\b(-dirty)?|(?<="commit": )("[^"]*"|null)'
 )
 TEXTS = (".json", ".jsonl", ".md", ".html")
 
 
 def read_tree(folder: Path) -> Tree:
-    """Return what lies below the folder; links are not followed."""
+    """Return what is below the folder; links are not followed."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
 
 
-def lay(tree: Tree, folder: Path) -> None:
-    """Make what lies below the folder equal to `tree`; what is equal already is not touched."""
+def write_tree(tree: Tree, folder: Path) -> None:
+    """Make the content of the folder equal to `tree`; files that are equal already are not touched."""
     for path in sorted(folder.rglob("*"), reverse=True):
         name = path.relative_to(folder).as_posix()
         if name not in tree or (tree[name] is None) != path.is_dir():
@@ -40,9 +40,9 @@ def lay(tree: Tree, folder: Path) -> None:
 
 
 def settled(name: str, content: bytes | None) -> bytes | None:
-    """Return the content of a file without what changes from run to run.
+    """Return the content of a file without what differs between equal runs.
 
-    Of an epoch that a log has twice, as after a stop, the later lines count; what is cut short stays behind them.
+    A log may hold an epoch twice, after a stop: later values count. An unfinished last line stays.
     """
     if content is None or not name.endswith(TEXTS):
         return content
@@ -51,17 +51,21 @@ def settled(name: str, content: bytes | None) -> bytes | None:
         return text
     *lines, rest = text.split(b"\n")
     epochs: dict[int, dict[str, object]] = {}
-    for line in map(json.loads, lines):
-        epochs[line["epoch"]] = epochs.get(line["epoch"], {}) | line
+    try:
+        for line in map(json.loads, lines):
+            epochs[line["epoch"]] = epochs.get(line["epoch"], {}) | line
+    except (ValueError, KeyError):  # a damaged log is compared as it is
+        return text
     return b"".join(json.dumps(line).encode() + b"\n" for line in epochs.values()) + rest
 
 
+def settled_tree(tree: Tree) -> Tree:
+    """Return the tree without what differs between equal runs."""
+    return {name: settled(name, content) for name, content in tree.items()}
+
+
 def differences(found: Tree, wanted: Tree) -> list[str]:
-    """Return what is missing, what is too much, and what is another, by name."""
-    told = [f"{name} is missing" for name in wanted if name not in found]
-    told += [f"{name} is there" for name in found if name not in wanted]
-    return told + [
-        f"{name} is another"
-        for name in wanted
-        if name in found and settled(name, found[name]) != settled(name, wanted[name])
-    ]
+    """Return a line for each path that is missing, is too much, or has other content."""
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} was left behind" for name in found if name not in wanted]
+    return wrong + [f"{name} differs" for name in wanted if name in found and found[name] != wanted[name]]
