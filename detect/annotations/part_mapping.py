@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from data_cache.base.errors import short_repr
 from data_cache.base.files import read_json
@@ -45,11 +44,12 @@ class PartMapping:
 
     def __post_init__(self) -> None:
         wrong = [
-            key for key, part in self.targets.items() if normal_form(key) != key or part not in {*PART_NAMES, None}
+            label
+            for label, part in self.targets.items()
+            if normal_form(label) != label or part not in (*PART_NAMES, None)
         ]
         if wrong:
             raise ValueError(f"not a normal form, or not a part: {wrong}")
-        object.__setattr__(self, "targets", MappingProxyType(dict(self.targets)))
 
     def __contains__(self, label: str) -> bool:
         return normal_form(label) in self.targets

@@ -1,8 +1,7 @@
 """Counts of annotated images: images, vehicles, and the number and median size of the boxes of each part."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,10 +32,6 @@ class AnnotationSummary:
     smallest_image: tuple[int, int]
     largest_image: tuple[int, int]
     by_part: tuple[PartCount, ...]  # all 16, in the order of PART_NAMES
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
 
 
 def summarise(images: Sequence[AnnotatedImage]) -> AnnotationSummary:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,7 @@ def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> 
     faults = annotation_faults(annotations, root)
     summary = None if faults else summarise(read_annotations(annotations, root))
     if as_json:
-        counts = None if summary is None else summary.to_dict()
+        counts = None if summary is None else asdict(summary)
         click.echo(json.dumps({"annotations": str(annotations), "faults": faults, "summary": counts}))
     elif summary is None:
         click.echo("\n".join(faults))

@@ -16,7 +16,10 @@ from data_cache.base.progress import SECONDS_BETWEEN_LINES
 from data_cache.base.tensors import not_finite
 from data_cache.images.plots import draw_curves
 from detect.evaluation.metrics import DetectorMetrics
+from detect.model.weights import write_weights
+from detect.recipes import DetectorRecipe
 from detect.training.runner import QuietRunner
+from detect.training.runs import CURVES, LOG, WEIGHTS
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +30,8 @@ SCORES = {"ap": "AP", "ap50": "AP50", "recall": "recall@8"}
 class ProgressHook(Hook):  # type: ignore[misc]
     """Shows loss, speed and time left, stops if loss or weights are not finite, and logs one line of JSON per epoch."""
 
-    def __init__(self, log_file: Path, batch_size: int) -> None:
-        self.log_file, self.batch_size = log_file, batch_size
+    def __init__(self, folder: Path, batch_size: int) -> None:
+        self.folder, self.batch_size = folder, batch_size
         self.first_step = 0
         self.started = self.last_shown = 0.0
         self.losses: list[dict[str, Any]] = []  # of the steps of this epoch
@@ -58,7 +61,7 @@ class ProgressHook(Hook):  # type: ignore[misc]
         means = {name: float(sum(step[name] for step in self.losses)) / len(self.losses) for name in self.losses[0]}
         rate = runner.optim_wrapper.get_lr()["lr"][0]
         line = {"epoch": runner.epoch + 1, "step": runner.iter, "learning_rate": rate, **means}
-        append_json_line(self.log_file, line)
+        append_json_line(self.folder / LOG, line)
         self._show(runner, runner.iter, means["loss"])
         self.losses = []
 
@@ -72,39 +75,32 @@ class ProgressHook(Hook):  # type: ignore[misc]
 
     def _remedy(self) -> str:
         return (
-            f"the last good epoch is kept; to train with a lower learning_rate delete {self.log_file.parent}, "
+            f"the last good epoch is kept; to train with a lower learning_rate delete {self.folder}, "
             "or choose another --runs folder"
         )
 
 
 class BestEpochHook(Hook):  # type: ignore[misc]
-    """Measures the network after every `every` epochs and after the last, and keeps the weights with the highest AP.
+    """Measures the network every few epochs and after the last, and keeps the weights with the highest AP.
 
-    `measure` returns the metrics of a network, `keep` writes its weights; metrics are logged and the curves redrawn.
-    The best epoch is part of the runner's state, so that a resumed training chooses like an uninterrupted one.
+    Metrics are logged, and the curves redrawn. The best epoch is part of the runner's state, so that a resumed training
+    chooses like an uninterrupted one.
     """
 
     priority = "LOW"  # after the epoch's line in the log, before the checkpoint
 
-    def __init__(
-        self,
-        measure: Callable[[nn.Module], DetectorMetrics],
-        keep: Callable[[nn.Module], None],
-        log_file: Path,
-        curves: Path,
-        every: int,
-    ) -> None:
-        self.measure, self.keep, self.log_file, self.curves, self.every = measure, keep, log_file, curves, every
+    def __init__(self, measure: Callable[[nn.Module], DetectorMetrics], recipe: DetectorRecipe, folder: Path) -> None:
+        self.measure, self.recipe, self.folder = measure, recipe, folder
 
     def after_train_epoch(self, runner: QuietRunner) -> None:
         """Measure, and keep the weights if the AP is the highest so far."""
         epoch = runner.epoch + 1
-        if epoch % self.every and epoch != runner.max_epochs:
+        if epoch % self.recipe.validate_every and epoch != runner.max_epochs:
             return
         metrics = self.measure(runner.model)
-        append_json_line(self.log_file, {"epoch": epoch} | {name: getattr(metrics, name) for name in SCORES})
+        append_json_line(self.folder / LOG, {"epoch": epoch} | {name: getattr(metrics, name) for name in SCORES})
         log.info(f"epoch {epoch}/{runner.max_epochs}: AP {metrics.ap:.3f}, AP50 {metrics.ap50:.3f} on held-out images")
         if not runner.best or metrics.ap > runner.best["metrics"]["ap"]:
-            self.keep(runner.model)
+            write_weights(self.folder / WEIGHTS, runner.model, self.recipe)
             runner.best = {"epoch": epoch, "metrics": metrics.to_dict()}
-        draw_curves(self.log_file, self.curves, {"loss": LOSSES, "held-out images": SCORES})
+        draw_curves(self.folder / LOG, self.folder / CURVES, {"loss": LOSSES, "held-out images": SCORES})

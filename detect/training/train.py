@@ -19,11 +19,8 @@ from detect.evaluation.evaluate import evaluate_detector
 from detect.evaluation.metrics import DetectorMetrics
 from detect.model.detector import Detector
 from detect.model.ssd import build_network, load_backbone
-from detect.model.weights import write_weights
 from detect.recipes import DetectorRecipe
 from detect.training.runs import (
-    CURVES,
-    LOG,
     METRICS,
     RECIPE,
     STATE,
@@ -119,13 +116,6 @@ def _run_epochs(
     from detect.training.runner import QuietRunner, StateHook
 
     optimizer = make_optimizer(recipe, network, device)
-    best_epoch = BestEpochHook(
-        measure=measure,
-        keep=lambda network: write_weights(folder / WEIGHTS, network, recipe),
-        log_file=folder / LOG,
-        curves=folder / CURVES,
-        every=recipe.validate_every,
-    )
     with scratch_folder(folder) as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MMEngine's, about options that are not given
         runner = QuietRunner(
@@ -137,7 +127,11 @@ def _run_epochs(
             optim_wrapper=optimizer,
             param_scheduler=make_schedules(recipe, optimizer, recipe.epochs * len(loader)),
             default_hooks={"runtime_info": None, "timer": None, "logger": None, "checkpoint": None},
-            custom_hooks=[ProgressHook(folder / LOG, recipe.batch_size), best_epoch, StateHook()],
+            custom_hooks=[
+                ProgressHook(folder, recipe.batch_size),
+                BestEpochHook(measure, recipe, folder),
+                StateHook(),
+            ],
             log_level="ERROR",
             default_scope="mmdet",
             randomness={"seed": recipe.seed},

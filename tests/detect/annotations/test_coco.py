@@ -1,11 +1,9 @@
 """Records of COCO JSON: every fault is reported, and none causes another."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from data_cache.base.errors import UserError
@@ -93,11 +91,6 @@ RECORDS: dict[str, tuple[Change, str]] = {
 }
 
 
-def set_with_link(folder: Path) -> Path:
-    (folder / "out.png").symlink_to("/etc/passwd")
-    return toy_set(folder, 24)
-
-
 @pytest.mark.parametrize("fault", WHOLE_FILE)
 def test_fault_of_the_whole_file_is_reported_in_one_line(tmp_path: Path, fault: str) -> None:
     change, reason = WHOLE_FILE[fault]
@@ -107,21 +100,9 @@ def test_fault_of_the_whole_file_is_reported_in_one_line(tmp_path: Path, fault: 
     assert str(raised.value).startswith(f"{path}: ") and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("fault", RECORDS)
-def test_fault_of_a_record_is_reported_with_file_record_and_remedy(tmp_path: Path, fault: str) -> None:
-    change, reason = RECORDS[fault]
-    path = changed(set_with_link(tmp_path), change)
-    with pytest.raises(AnnotationFaults) as raised:
-        read_annotations(path, tmp_path)
-    first, *others = raised.value.faults
-    assert first.startswith(f"{path}: ") and reason in first
-    assert all("no image has id" in other for other in others)  # if an image lost its id
-    message = str(raised.value)
-    assert message.startswith(f"{path}: ") and "parts check --annotations" in message and "\n" not in message
-
-
 def test_all_faults_are_reported_together_and_none_causes_another(tmp_path: Path) -> None:
-    path = changed(set_with_link(tmp_path), *(change for change, _ in RECORDS.values()))
+    (tmp_path / "out.png").symlink_to("/etc/passwd")
+    path = changed(toy_set(tmp_path, 24), *(change for change, _ in RECORDS.values()))
     with pytest.raises(AnnotationFaults) as raised:
         read_annotations(path, tmp_path)
     faults = raised.value.faults
@@ -131,6 +112,7 @@ def test_all_faults_are_reported_together_and_none_causes_another(tmp_path: Path
     assert len(others) == 2 * 4 and all("no image has id" in line for line in others)  # two images lost their id
     message = str(raised.value)
     assert message.startswith(f"{path}: {len(faults)} faults: ") and "\n" not in message
+    assert message.endswith("lists all, `parts convert` maps other labels")
     shown = [line for line in faults if line.removeprefix(f"{path}: ") in message]
     assert shown == list(faults[:FAULTS_IN_MESSAGE])
     assert annotation_faults(path, tmp_path) == list(faults)
@@ -141,31 +123,6 @@ def test_annotation_is_not_blamed_for_its_image_or_category(tmp_path: Path) -> N
     with pytest.raises(AnnotationFaults) as raised:
         read_annotations(path, tmp_path)
     assert len(raised.value.faults) == 3
-
-
-ODD = (None, True, -1, 0, 1.5, 10**400, "", "1", "\ud800", "..", "/", "\n", [], [[]], {}, {"id": 1}, "logo", 2**63)
-
-
-def test_arbitrary_values_are_read_or_reported(tmp_path: Path) -> None:
-    text = toy_set(tmp_path, 4).read_text()
-    random = np.random.default_rng(0)
-    for _ in range(300):
-        document = json.loads(text)
-        for _ in range(random.integers(1, 4)):
-            records = document[("images", "annotations", "categories")[random.integers(3)]]
-            record = records[random.integers(len(records))]
-            if isinstance(record, dict):
-                record[sorted(record)[random.integers(len(record))]] = ODD[random.integers(len(ODD))]
-            records[random.integers(len(records))] = ODD[random.integers(len(ODD))] if random.random() < 0.1 else record
-        path = tmp_path / "odd.json"
-        path.write_text(json.dumps(document))
-        try:
-            images = read_annotations(path, tmp_path)
-        except AnnotationFaults as error:
-            assert annotation_faults(path, tmp_path)[: len(error.faults)] == list(error.faults)
-            assert all(line.startswith(f"{path}: ") and line.isprintable() for line in error.faults)
-        else:
-            assert all((image.boxes[:, 2:] > image.boxes[:, :2]).all() for image in images)
 
 
 def test_nan_in_a_box_is_refused(tmp_path: Path) -> None:

@@ -21,13 +21,7 @@ from helpers.toy.voc import write_picture, write_voc
 
 def assert_same(images: Sequence[AnnotatedImage], others: Sequence[AnnotatedImage]) -> None:
     for image, other in zip(images, others, strict=True):
-        assert (image.name, image.width, image.height, image.vehicle) == (
-            other.name,
-            other.width,
-            other.height,
-            other.vehicle,
-        )
-        assert np.array_equal(image.labels, other.labels) and np.array_equal(image.boxes, other.boxes)
+        assert all(np.array_equal(value, getattr(other, name)) for name, value in vars(image).items())
 
 
 def write_voc_files(images: Sequence[AnnotatedImage], folder: Path, first_pixel: int) -> None:

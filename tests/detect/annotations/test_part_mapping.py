@@ -46,10 +46,6 @@ def test_all_spellings_of_a_part_are_recognised(name: str) -> None:
         assert spelling in PARTS and PARTS.get(spelling) == VAC21.get(spelling) == name
 
 
-def test_no_two_parts_share_a_normal_form() -> None:
-    assert len(PARTS.targets) == 16 and len({normal_form(name) for name in (*PART_NAMES, *VEHICLE_STYLES)}) == 22
-
-
 @pytest.mark.parametrize("label", ["mirror", "wheels", "windglass", "car lights", "", "-", "light"])
 def test_similar_names_are_not_recognised(label: str) -> None:
     assert label not in PARTS and label not in VAC21 and not VAC21.drops(label)

@@ -10,7 +10,7 @@ from detect.commands.parts import parts
 from detect.evaluation.report import METRICS, PRECISION, RECALL
 from detect.training.runs import WEIGHTS
 from helpers.places.detect import toy_workspace
-from helpers.toy.annotations import find
+from helpers.toy.annotations import detect_toy
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_preview_of_a_data_set(workspace: Path) -> None:
 def test_preview_of_a_cache_with_annotations(workspace: Path, tmp_path: Path) -> None:
     weights = (workspace / "runs/detector/demo" / WEIGHTS).relative_to(workspace)
     cache = tmp_path / "parts.h5"
-    find(workspace / "data", cache, weights=str(".." / weights))
+    detect_toy(workspace / "data", cache, weights=str(".." / weights))
     target, options = tmp_path / "sheet.png", ["--cache", str(cache), *annotations(workspace)]
     assert run(workspace, "preview", *options, "--output", str(target)).strip() == str(target)
     everything = load_image(target)

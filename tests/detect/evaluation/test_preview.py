@@ -24,7 +24,7 @@ from detect.evaluation.preview import (
 )
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
-from helpers.toy.annotations import TINY, find, toy_set
+from helpers.toy.annotations import TINY, detect_toy, toy_set
 from helpers.toy.detections import NOTHING, annotated_image, detections
 
 BOXES = [[10, 10, 30, 30], [50, 50, 90, 90], [10, 60, 30, 90]]
@@ -168,7 +168,7 @@ def test_the_preview_detects_the_same_parts_as_stage_one(tmp_path: Path) -> None
     weights = tmp_path / "w.safetensors"
     write_weights(weights, build_network(TINY), TINY)
     (tmp_path / "images/0001.png").write_text("no image")
-    find(tmp_path, tmp_path / "parts.h5")
+    detect_toy(tmp_path, tmp_path / "parts.h5")
     expected = read_parts(tmp_path / "parts.h5")
     found = detect_images(list(expected.names), tmp_path, weights, device="cpu", workers=0)
     assert found.names == expected.names and found.failure == expected.failure

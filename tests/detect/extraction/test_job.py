@@ -15,7 +15,7 @@ from detect.extraction.job import DetectionJob, prepare_job
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
 from helpers.parts import sliced
-from helpers.toy.annotations import TINY, find, toy_set
+from helpers.toy.annotations import TINY, detect_toy, toy_set
 
 IMAGES = 6
 
@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The part cache of the toy images; tests do not change it."""
     output = tmp_path_factory.mktemp("cache") / "parts.h5"
-    find(data, output)
+    detect_toy(data, output)
     return output
 
 
@@ -62,14 +62,14 @@ def test_a_limit_takes_the_first_names_and_is_part_of_the_fingerprint(data: Path
 
 def test_limited_and_full_caches_are_not_interchangeable(data: Path, cache: Path, tmp_path: Path) -> None:
     output = tmp_path / "parts.h5"
-    summary = find(data, output, limit=3)
+    summary = detect_toy(data, output, limit=3)
     assert summary is not None and summary.statistics.images == 3
     with pytest.raises(UserError, match=r"parts\.h5: made with limit = 3, this run needs None; .*--output"):
         make_job(data, output).finished()
     with pytest.raises(UserError, match="made with limit = 3, this run needs 4"):
-        find(data, output, limit=4)
+        detect_toy(data, output, limit=4)
     with pytest.raises(UserError, match="made with limit = None, this run needs 3"):
-        find(data, cache, limit=3)
+        detect_toy(data, cache, limit=3)
 
 
 def test_replaced_images_of_the_same_names_are_detected(data: Path, cache: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_replaced_images_of_the_same_names_are_detected(data: Path, cache: Path,
     toy_set(other, IMAGES, seed=5)
     shutil.copy(data / "w.safetensors", other)
     with pytest.raises(UserError, match=rf"parts\.h5: images below {other} were replaced since it was .*; delete it"):
-        find(other, cache)
+        detect_toy(other, cache)
 
 
 def test_a_cache_of_other_images_is_refused_with_the_difference_and_the_remedy(
@@ -87,12 +87,12 @@ def test_a_cache_of_other_images_is_refused_with_the_difference_and_the_remedy(
     more = shutil.copytree(data, tmp_path / "more")
     shutil.copy(more / "images/0000.png", more / "images/0009.png")
     with pytest.raises(UserError, match=r"run's: 1 are new, first images/0009\.png; .*cache merge"):
-        find(more, cache)
+        detect_toy(more, cache)
     (more / "images/0003.png").unlink()
     with pytest.raises(
         UserError, match=r"1 are new, first images/0009\.png; 1 are only in the cache, first images/0003"
     ):
-        find(more, cache)
+        detect_toy(more, cache)
 
 
 def test_a_plan_counts_finished_images_and_writes_nothing(data: Path, cache: Path, tmp_path: Path) -> None:

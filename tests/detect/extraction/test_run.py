@@ -20,7 +20,7 @@ from detect.model.nms import PartBatch
 from detect.model.reading import ReadBatch
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
-from helpers.toy.annotations import TINY, find, toy_set
+from helpers.toy.annotations import TINY, detect_toy, toy_set
 
 IMAGES = 22
 START = """
@@ -28,10 +28,10 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [".", "tests"]
 from data_cache.base.signals import sigterm_raises
-from helpers.toy.annotations import find
+from helpers.toy.annotations import detect_toy
 data, output = Path(sys.argv[1]), Path(sys.argv[2])
 """
-RUN = START + "find(data, output)\n"
+RUN = START + "detect_toy(data, output)\n"
 RUN_KILLED = (
     START
     + """
@@ -45,13 +45,13 @@ def write_then_kill(path, parts):
         os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
 detect.extraction.run.write_parts = write_then_kill
 with sigterm_raises():
-    find(data, output)
+    detect_toy(data, output)
 """
 )
 RUN_AGAIN = (
     START
     + """
-summary = find(data, output)
+summary = detect_toy(data, output)
 assert summary.made_now == 0 and summary.statistics.images == 22, summary
 heavy = {"torch", "torchvision", "mmdet", "mmcv", "mmengine", "pandas", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
@@ -75,7 +75,7 @@ def python(code: str, *arguments: Path, ranks: int = 0, **variables: str) -> sub
 
 def detect(data: Path, output: Path, weights: str = "w.safetensors", workers: int = 0) -> DetectionSummary:
     """Run stage one as the only or first process."""
-    summary = find(data, output, weights, workers=workers)
+    summary = detect_toy(data, output, weights, workers=workers)
     assert summary is not None
     return summary
 
@@ -190,14 +190,14 @@ def test_processes_of_torchrun_reuse_the_shards_of_a_single_run_and_only_the_fir
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
-    assert find(data, interrupted) is None and not interrupted.exists()
+    assert detect_toy(data, interrupted) is None and not interrupted.exists()
     assert len(list(shards_folder(interrupted).glob("*.h5"))) == 4
     assert capfd.readouterr() == ("", "")
     monkeypatch.setenv("RANK", "0")
     assert detect(data, interrupted).made_now == 4 + 4
     assert interrupted.read_bytes() == whole.read_bytes()
     monkeypatch.setenv("RANK", "1")  # starts late
-    assert find(data, interrupted) is None and not shards_folder(interrupted).exists()
+    assert detect_toy(data, interrupted) is None and not shards_folder(interrupted).exists()
 
 
 def test_a_cache_or_shards_of_another_detector_are_refused(data: Path, whole: Path, interrupted: Path) -> None:

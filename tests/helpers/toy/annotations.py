@@ -62,7 +62,7 @@ def toy_set(folder: Path, count: int, seed: int = 0) -> Path:
     return folder / "parts.json"
 
 
-def find(
+def detect_toy(
     data: Path, output: Path, weights: str = "w.safetensors", *, workers: int = 0, limit: int | None = None
 ) -> DetectionSummary | None:
     """Run stage one on the toy images of `data` with the `weights` there, four images per shard."""
