@@ -10,12 +10,13 @@ from data_cache.images.plots import COLOURS
 from reid.training.log import LOSSES, VALIDATION
 
 INK = "#010203"  # placeholder, replaced by currentColor
+LOSS_LABELS = {**LOSSES, "loss_cls": "classes", "loss_bbox": "boxes"}  # of both stages
 LogLine = Mapping[str, Any]
 
 
 def loss_curve(log: Sequence[LogLine], name: str = "training") -> str | None:
-    """Return the losses by epoch as SVG, None if the log has none; `name` prefixes the ids, unique on a page."""
-    return _chart(log, LOSSES, "loss", scale=1.0, name=name)
+    """Return the losses of either stage by epoch as SVG, None without any; `name` makes the ids unique on a page."""
+    return _chart(log, LOSS_LABELS, "loss", scale=1.0, name=name)
 
 
 def validation_curve(log: Sequence[LogLine]) -> str | None:

@@ -24,6 +24,11 @@ def test_losses_and_scores_in_the_log_are_drawn_with_labels() -> None:
     assert {"mAP", "CMC@1", "percent"} <= set(texts(validation))
 
 
+def test_the_losses_of_a_detector_are_drawn_too() -> None:
+    loss = loss_curve([{"epoch": 1, "loss": 3.0, "loss_cls": 2.0, "loss_bbox": 1.0}], name="detector")
+    assert loss is not None and {"total", "classes", "boxes"} <= set(texts(loss))
+
+
 def test_a_log_without_the_values_gives_none() -> None:
     assert loss_curve([]) is None
     assert validation_curve(LOG[:1]) is None
