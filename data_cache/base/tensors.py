@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ENTRY = "contents"
 _LENGTH = struct.Struct("<Q")
-# what torch.load and safetensors raise for a damaged or foreign file
+# what torch.load, safetensors and numpy raise for a damaged or foreign file
 LOAD_ERRORS = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError),
     *(ArithmeticError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, struct.error),

@@ -1,27 +1,26 @@
 """Features from another system: read from .npz or .safetensors, matched by image name, normalised to length 1.
 
-The format is described in docs/features.md. The files are untrusted: nothing in them is executed, and an array's header
-must match the size of the archive member, which is limited, before memory is allocated.
+The format is described in docs/features.md. The files are untrusted: nothing in them is executed, and the size of an
+archive member is limited before it is unpacked.
 """
 
 import json
 import logging
-import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, sha256_of_file
-from data_cache.base.tensors import ENTRY
+from data_cache.base.npy import read_array
+from data_cache.base.tensors import ENTRY, LOAD_ERRORS
 from reid.features.file import Features, read_features
 
 log = logging.getLogger(__name__)
@@ -31,17 +30,8 @@ MAX_CHANNELS = 16384
 MAX_NAMES = 2**22  # ten times the largest data set; as Python strings names take more memory than in the file
 ROWS = 4096  # normalised at once
 NPZ, SAFETENSORS = ".npz", ".safetensors"
-TYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}  # safetensors' names and numpy's
 FORMAT = "docs/features.md shows how to write one"
-
-_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether in Fortran order, type
-_read_magic: Callable[[IO[bytes]], tuple[int, int]] = npy.read_magic  # untyped in numpy
-_HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], _Header]] = {
-    (1, 0): npy.read_array_header_1_0,
-    (2, 0): npy.read_array_header_2_0,
-}
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy's; other decoders may take gigabytes themselves
-_FAULTS = (ValueError, TypeError, LookupError, RuntimeError, SyntaxError, MemoryError, EOFError, TokenError, zlib.error)
 
 
 def read_external_features(path: Path, names: Sequence[str]) -> Features:
@@ -59,7 +49,9 @@ def read_external_features(path: Path, names: Sequence[str]) -> Features:
         provenance["provenance"] = dict(own.provenance)
         matrix = own.matrix[_rows(path, own.names, names)]
     else:
-        file_names, features = _read_npz(path, limit) if kind == NPZ else _read_safetensors(path)
+        with _faults_as_user_error(path):
+            file_names, features = _read_npz(path, limit) if kind == NPZ else _read_safetensors(path)
+        _require_features(path, features, len(file_names))
         matrix = _unit_rows(path, names, features, _rows(path, file_names, names))
     log.info(f"{path}: features of {len(names):,} images, {matrix.shape[1]:,} channels, each of length 1")
     return Features(tuple(names), matrix, np.zeros((len(names), 0), np.float32), provenance)
@@ -81,84 +73,68 @@ def _require_size(path: Path, size: int, limit: int) -> None:
         )
 
 
+@contextmanager
+def _faults_as_user_error(path: Path) -> Iterator[None]:
+    """Turn what the libraries raise for a damaged or foreign file into a UserError of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, zlib.error, *LOAD_ERRORS) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{path}: damaged, or of another format ({reason}); {FORMAT}") from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a safetensors file is one of this system, with a hash of its content."""
+    with _faults_as_user_error(path), safe_open(path, "numpy") as file:
+        return ENTRY in (file.metadata() or {})
+
+
 def _read_npz(path: Path, limit: int) -> tuple[Sequence[str], NDArray[Any]]:
-    """Return names (N,) and features (N, C) from the arrays of np.savez, of at most `limit` bytes each."""
-    with _faults_as_user_error(path), zipfile.ZipFile(path) as archive:
-        names: list[str] = _read_array(path, archive, "names", limit).tolist()
-        return names, _read_array(path, archive, "features", limit, len(names))
+    """Return names (N,) and features from the arrays of np.savez, of at most `limit` bytes each."""
+    with zipfile.ZipFile(path) as archive:
+        names, features = (_read_member(path, archive, name, limit) for name in ("names", "features"))
+    if names.dtype.kind != "U" or names.ndim != 1 or len(names) > MAX_NAMES:
+        raise UserError(
+            f"{path}: names is {names.dtype.name} {names.shape}, expected text (N,) with N up to {MAX_NAMES:,}; "
+            "write np.array(names, dtype=str)"
+        )
+    return names.tolist(), features
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
+    if f"{name}.npy" not in archive.namelist():
+        raise UserError(f"{path}: has no array `{name}`; {FORMAT}")
+    member = archive.getinfo(f"{name}.npy")
+    _require_size(path, member.file_size, limit)
+    if member.compress_type not in _COMPRESSIONS:
+        raise UserError(f"{path}: uses a compression that numpy does not; {FORMAT}")
+    with archive.open(member) as file:
+        return read_array(file)
 
 
 def _read_safetensors(path: Path) -> tuple[Sequence[str], NDArray[Any]]:
-    """Return names (N,) from the metadata and the tensor `features` (N, C)."""
-    from safetensors import safe_open
-
-    with _faults_as_user_error(path), safe_open(path, "numpy") as file:
+    """Return names (N,) from the metadata and the tensor `features`."""
+    with safe_open(path, "numpy") as file:
         names = json.loads((file.metadata() or {}).get("names", "null"))
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{path}: has no JSON list `names` in its metadata; {FORMAT}")
         if "features" not in set(file.keys()):
             raise UserError(f"{path}: has no tensor `features`; {FORMAT}")
-        header = file.get_slice("features")
-        _require_features(path, TYPES.get(header.get_dtype(), header.get_dtype()), header.get_shape(), len(names))
         return names, file.get_tensor("features")
 
 
-def _is_ours(path: Path) -> bool:
-    """Return whether a safetensors file is one of this system, with a hash of its content."""
-    from safetensors import safe_open
-
-    with _faults_as_user_error(path), safe_open(path, "numpy") as file:
-        return ENTRY in (file.metadata() or {})
-
-
-@contextmanager
-def _faults_as_user_error(path: Path) -> Iterator[None]:
-    """Turn what the libraries raise for a damaged or foreign file into a UserError of one line."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (SafetensorError, zipfile.BadZipFile, *_FAULTS) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"{path}: damaged, or of another format ({reason}); {FORMAT}") from error
-
-
-def _read_array(path: Path, archive: zipfile.ZipFile, name: str, limit: int, count: int | None = None) -> NDArray[Any]:
-    """Return an array of the archive: text if `count` is None, else the features of so many images."""
-    member = f"{name}.npy"
-    if member not in archive.namelist():
-        raise UserError(f"{path}: has no array `{name}`; {FORMAT}")
-    entry = archive.getinfo(member)
-    _require_size(path, entry.file_size, limit)
-    if entry.compress_type not in _COMPRESSIONS:
-        raise UserError(f"{path}: uses a compression that numpy does not; {FORMAT}")
-    with archive.open(entry) as file:
-        shape, fortran, dtype = _HEADERS[_read_magic(file)](file)
-        if count is None:
-            _require_names(path, dtype, shape)
-        else:
-            _require_features(path, dtype.name, shape, count)
-        length = entry.file_size - file.tell()
-        if math.prod(shape) * dtype.itemsize != length:
-            raise ValueError(f"the header of {name} claims {shape}, {length:,} bytes follow")
-        return np.frombuffer(file.read(length), dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _require_names(path: Path, dtype: np.dtype[Any], shape: Sequence[int]) -> None:
-    if dtype.kind != "U" or not dtype.itemsize or len(shape) != 1 or shape[0] > MAX_NAMES:
+def _require_features(path: Path, features: NDArray[Any], count: int) -> None:
+    if (
+        features.dtype.kind != "f"
+        or features.ndim != 2
+        or len(features) != count
+        or not 0 < features.shape[1] <= MAX_CHANNELS
+    ):
         raise UserError(
-            f"{path}: names is {dtype.name} {tuple(shape)}, expected text (N,) with N up to {MAX_NAMES:,}; "
-            "write np.array(names, dtype=str)"
-        )
-
-
-def _require_features(path: Path, dtype: str, shape: Sequence[int], count: int) -> None:
-    if dtype not in TYPES.values() or len(shape) != 2 or shape[0] != count or not 0 < shape[1] <= MAX_CHANNELS:
-        raise UserError(
-            f"{path}: features is {dtype} {tuple(shape)}, expected float16, float32 or float64 ({count}, C), a row per "
-            f"name, with C from 1 to {MAX_CHANNELS:,}; {FORMAT}"
+            f"{path}: features is {features.dtype.name} {features.shape}, expected floating-point ({count}, C), a row "
+            f"per name, with C from 1 to {MAX_CHANNELS:,}; {FORMAT}"
         )
 
 
