@@ -1,7 +1,7 @@
-"""Files that the first version wrote: every later one reads them, to the same values, or refuses them by name.
+"""Files of the first version: later versions read them to the same values, or refuse them by name.
 
-A format that changes keeps its files here, and its test becomes that of the refusal, which names the file, what it is
-and the remedy. Nothing here is made again: `fixtures/make_fixtures.py` tells how it was.
+When a format changes, its old files stay here, and the test becomes one of the refusal. `fixtures/make_fixtures.py`
+documents how they were made; they are never made again.
 """
 
 import shutil
@@ -39,12 +39,12 @@ HASHES = {
 
 
 @pytest.mark.parametrize("name", HASHES)
-def test_nothing_has_written_them_again(name: str) -> None:
+def test_the_files_are_unchanged(name: str) -> None:
     assert sha256_of_file(HERE / name) == HASHES[name]
     assert (HERE / name).stat().st_size < 100_000
 
 
-def test_the_part_cache_of_schema_1_is_read() -> None:
+def test_part_cache_of_schema_1_is_read() -> None:
     found = read_parts(HERE / PARTS)
     assert found.names == ("images/a.jpg", "images/ü b.jpg", "z.jpg")
     assert found.image_size.tolist() == [[60, 45], [80, 50], [0, 0]]
@@ -56,7 +56,7 @@ def test_the_part_cache_of_schema_1_is_read() -> None:
     assert found.part_names == PART_NAMES
 
 
-def test_a_version_that_no_longer_reads_a_schema_says_so_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_schema_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "SCHEMA", 2)
     with pytest.raises(
         UserError, match=r"parts-1\.h5: part cache of schema 1, this version reads 2; run `python cli\.py"
@@ -75,42 +75,42 @@ def test_features_of_schema_1_are_read() -> None:
     assert found.provenance == {"dataset": "veri", "weights": "0" * 64}
 
 
-def test_the_weights_of_a_detector_are_read() -> None:
+def test_weights_of_a_detector_are_read() -> None:
     network = torch.nn.BatchNorm2d(2)
     load_weights(HERE / DETECTOR, network)
     assert isinstance(read_recipe(HERE / DETECTOR), DetectorRecipe)
     assert network.weight.tolist() == [1, 1]
 
 
-def test_a_checkpoint_gives_the_answers_that_it_gave() -> None:
+def test_checkpoint_gives_the_same_outputs() -> None:
     found, wanted = answers(HERE / f"1-{BEST}"), read_json(HERE / ANSWERS)
     assert set(found) == set(wanted)
     for name, values in wanted.items():
         np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
     checkpoint = read_checkpoint(HERE / f"1-{BEST}")
-    told = {name: value for name, value in checkpoint.metadata.items() if name != "recipe"}  # options may be added
-    assert checkpoint.recipe == RECIPE and {**told, "recipe": IDENTITY["recipe"]} == {
+    metadata = {name: value for name, value in checkpoint.metadata.items() if name != "recipe"}  # it may gain fields
+    assert checkpoint.recipe == RECIPE and {**metadata, "recipe": IDENTITY["recipe"]} == {
         **IDENTITY,
         "epoch": 2,
         "best": 0.5,
     }
 
 
-def test_training_goes_on_from_one(tmp_path: Path) -> None:
+def test_training_resumes_from_a_checkpoint(tmp_path: Path) -> None:
     shutil.copy(HERE / f"1-{LAST}", tmp_path / LAST)
-    told = read_checkpoint(tmp_path / LAST).metadata
-    found = checkpoint_to_resume(tmp_path, {name: told[name] for name in IDENTITY})
+    metadata = read_checkpoint(tmp_path / LAST).metadata
+    found = checkpoint_to_resume(tmp_path, {name: metadata[name] for name in IDENTITY})
     assert found is not None
     with patch.dict(BACKBONES, resnet18=small_backbone):
         state = start_state(RECIPE, 3, "cpu")
         restore(state, found)
     assert (state.epoch, state.best) == (2, 0.5)
     moments = state.optimizer.state_dict()["state"]
-    held = [name for name in found.tensors if name.startswith("optimiser.")]
-    assert len(held) == sum(map(len, moments.values())) > 20
+    stored = [name for name in found.tensors if name.startswith("optimiser.")]
+    assert len(stored) == sum(map(len, moments.values())) > 20
 
 
-def test_a_checkpoint_with_an_option_that_is_not_known_here_is_refused_by_name(tmp_path: Path) -> None:
+def test_checkpoint_with_an_unknown_recipe_field_is_refused_by_name(tmp_path: Path) -> None:
     tensors, metadata, _ = load_tensors(HERE / f"1-{BEST}", "")
     recipe = {**metadata["recipe"], "of_another_time": 1}
     save_tensors(tmp_path / BEST, tensors, {**metadata, "recipe": recipe})

@@ -1,12 +1,11 @@
-"""Two runs on one output: whatever writes there, the second is refused in one line, and nothing of the first changes.
+"""Two runs with one output: the second is refused in one line and changes nothing, whichever command it is.
 
-Stage one, training, features and the renderer are also stopped and overtaken in tests of their own; here is every
-command that makes files in more than one step, or that never overwrites, each once.
+Every command that writes in several steps is here once; stage one, training, features and the renderer have more tests
+of their own.
 """
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +18,10 @@ from helpers.toy.annotations import TINY as DETECTOR
 from helpers.toy.annotations import toy_set as annotated_set
 from helpers.toy.vehicles import Toy
 from soak.inputs.texts import coco_document
+from soak.trees import read_tree
 
 WHERE = "--dataset folder --data-root {root} --runs {runs} --device cpu --workers 0"
-COMMANDS = {  # as typed, and the folder that its lock lies in
+COMMANDS = {  # as typed, and the folder of its lock
     "synth": ("synth --data-root {runs}/data --workers 0", "data/.synthetic.unfinished"),
     "parts train": (
         "parts train --annotations {runs}/parts/parts.json --recipe {runs}/tiny.json --runs {runs} --device cpu",
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("tiny_network")
 
 @pytest.fixture(scope="module")
 def place(toy: Toy, tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The toy set with a trained network, and what else the commands read."""
+    """The toy set with a trained network and the other files that the commands read."""
     place = Place(toy, tmp_path_factory.mktemp("runs"))
     annotated_set(place.runs / "parts", 4)
     (place.runs / "tiny.json").write_text(DETECTOR.model_dump_json())
@@ -52,38 +52,36 @@ def place(toy: Toy, tiny_network: None, tmp_path_factory: pytest.TempPathFactory
     return place
 
 
-def typed(place: Place, command: str) -> Result:
+def run_command(place: Place, command: str) -> Result:
     options = ONE_EPOCH if command == "train" else []
     words = COMMANDS[command][0].format(root=place.toy.dataset.root, runs=place.runs).split()
     return CliRunner().invoke(main, [*words, *options])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_second_run_is_refused_while_the_first_holds_the_lock(place: Place, command: str) -> None:
     folder = place.runs / COMMANDS[command][1]
     with run_lock(folder):
-        before = contents(place.runs)
-        assert_error(typed(place, command), 1, f"{folder}: another run", str(os.getpid()), "wait for it, or end it")
-        assert contents(place.runs) == before
+        before = read_tree(place.runs)
+        assert_error(
+            run_command(place, command), 1, f"{folder}: another run", str(os.getpid()), "wait for it or stop it"
+        )
+        assert read_tree(place.runs) == before
 
 
 @pytest.mark.parametrize("command", QUICK)
-def test_the_lock_of_a_run_that_has_died_is_taken_over_and_goes_with_its_folder(place: Place, command: str) -> None:
+def test_the_lock_of_a_dead_run_is_taken_over_and_removed(place: Place, command: str) -> None:
     folder = place.runs / COMMANDS[command][1]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".lock").write_text("elsewhere.example 17")
-    result = typed(place, command)
+    result = run_command(place, command)
     assert result.exit_code == 0, result.output
     assert not (folder / ".lock").exists() and folder.exists() == (folder.suffix != ".shards")
 
 
-def test_shards_of_a_stopped_detection_stay_where_another_cache_is_written(place: Place) -> None:
+def test_merging_keeps_the_shards_of_a_stopped_detection(place: Place) -> None:
     shards = place.runs / "merged.h5.shards"
     shards.mkdir(exist_ok=True)
     (shards / "000000.h5").write_bytes(b"of a stopped run")
-    assert typed(place, "cache merge").exit_code == 0
+    assert run_command(place, "cache merge").exit_code == 0
     assert [path.name for path in shards.iterdir()] == ["000000.h5"]

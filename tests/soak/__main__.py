@@ -1,4 +1,4 @@
-"""`make soak`: crashes, storage that fails, what must change no answer, spoilt files; then one table of all of it."""
+"""`make soak`: kills, failing storage, varied run conditions and mutated files; then one table of all of it."""
 
 import time
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from soak.sameness import sameness
 from soak.storage import storage
 
 KILLS = 50
-SHARES = {"crash": 0.55, "storage": 0.2, "sameness": 0.12, "fuzz": 0.08}  # of the time; what is under way is finished
+SHARES = {"crash": 0.55, "storage": 0.2, "sameness": 0.12, "fuzz": 0.08}  # of the time; running trials are finished
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(0.1), default=18.0, show_default=True, help="For all; aimed at.")
+@click.option("--minutes", type=click.FloatRange(0.1), default=18.0, show_default=True, help="For all, roughly.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--findings", type=click.Path(path_type=Path, file_okay=False), help="Folder for what is found.")
+@click.option("--findings", type=click.Path(path_type=Path, file_okay=False), help="Folder for what was lost.")
 def main(minutes: float, seed: int, findings: Path | None) -> None:
-    """Try every kind of fault for its share of the time, print the table, and end with 1 where something was lost."""
+    """Try every kind of fault for its share of the time, print the table, and exit with 1 if anything was lost."""
     kinds: dict[str, Callable[..., list[Row]]] = {
         "crash": partial(crash, KILLS, seed, findings=findings),
         "storage": partial(storage, seed=seed),
@@ -30,11 +30,11 @@ def main(minutes: float, seed: int, findings: Path | None) -> None:
         "fuzz": partial(fuzz, seed=seed, findings=findings),
     }
     rows, started = [], time.monotonic()
-    for kind, attempt in kinds.items():
-        begun = time.monotonic()
-        found = attempt(seconds=60 * minutes * SHARES[kind])
+    for kind, soak in kinds.items():
+        before = time.monotonic()
+        found = soak(seconds=60 * minutes * SHARES[kind])
         tries, lost = sum(row.tries for row in found), sum(row.lost for row in found)
-        click.echo(f"{kind}: {tries:,} tries, {lost:,} lost, {time.monotonic() - begun:.0f} s")
+        click.echo(f"{kind}: {tries:,} tries, {lost:,} lost, {time.monotonic() - before:.0f} s")
         rows += found
     end_with(rows, f"{(time.monotonic() - started) / 60:.1f} minutes")
 

@@ -1,4 +1,4 @@
-"""A detector that answers nonsense: what is sound in its answer is kept, and no other box ever reaches a part cache."""
+"""A detector that returns nonsense: its valid boxes are kept, and no other box ever reaches a part cache."""
 
 import math
 from collections.abc import Callable
@@ -16,12 +16,11 @@ from detect.model.detector import Detector
 from detect.model.nms import PartBatch, postprocess
 from detect.model.ssd import build_network
 from detect.recipes import DetectorRecipe
-from helpers.faults.detection import here, one_line
-from helpers.faults.traps import Watch
+from helpers.faults.detection import assert_one_line, here
 from helpers.places.stand_in import StandIn, data_set, words
 
 NAN, INF = math.nan, math.inf
-# box (x0, y0, x1, y1) and score; what is kept of the box, clipped to a picture of width w and height h, or None
+# box (x0, y0, x1, y1), score, and the box to keep after clipping to an image of width w and height h, or None
 ANSWERS: tuple[tuple[tuple[float, float, float, float], float, Callable[[float, float], list[float]] | None], ...] = (
     ((2, 3, 12, 13), 0.9, lambda w, h: [2, 3, 12, 13]),
     ((-5, -7, 10, 10), 0.8, lambda w, h: [0, 0, 10, 10]),
@@ -48,13 +47,13 @@ ANSWERS: tuple[tuple[tuple[float, float, float, float], float, Callable[[float, 
     ((2, 3, 12, 13), -0.5, None),
     ((2, 3, 12, 13), 0.0, None),
 )
+INVALID = ((2, 3, NAN, 13), (2, 3, INF, 13), (-2, 3, 12, 13), (2, 3, 12, 1000), (12, 3, 2, 13), (2, 3, 2, 13))
 
 
 class Nonsense(StandIn):
-    """Gives every picture all of `ANSWERS`, in an order of its own, each for another part."""
+    """Return all of `ANSWERS` for every image, in a random order, each with another label."""
 
     def detect(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
-        """Return what the post-processing makes of the answers."""
         order = torch.randperm(len(ANSWERS), generator=torch.Generator().manual_seed(int(sizes.sum())))
         boxes, scores = torch.tensor([box for box, _, _ in ANSWERS]), torch.tensor([score for _, score, _ in ANSWERS])
         labels = torch.arange(len(ANSWERS)) % 16
@@ -63,13 +62,12 @@ class Nonsense(StandIn):
 
 
 class Broken(StandIn):
-    """Gives one box to every picture, which reaches the cache as it is."""
+    """Return one box for every image, without post-processing."""
 
     box: tuple[float, float, float, float] = (2, 3, 12, 13)
     score, label = 0.5, 3
 
     def detect(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
-        """Return the box, past all post-processing."""
         shape = (len(sizes), self.recipe.top_k)
         found = PartBatch(torch.zeros(*shape, 4), torch.zeros(shape), torch.full(shape, -1))
         found.boxes[:, 0], found.scores[:, 0], found.labels[:, 0] = torch.tensor(self.box), self.score, self.label
@@ -78,12 +76,12 @@ class Broken(StandIn):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures for two shards, none of them damaged."""
+    """Images for two shards, none of them damaged."""
     return data_set(tmp_path_factory.mktemp("data") / "few", 9, damaged=None)
 
 
 def assert_sound(parts: PartBoxes) -> None:
-    """Assert box by box what a reader of the cache relies on."""
+    """Check box by box what a reader of the cache relies on."""
     for boxes, scores, labels, (width, height) in zip(
         parts.boxes, parts.scores, parts.labels, parts.image_size, strict=True
     ):
@@ -94,7 +92,7 @@ def assert_sound(parts: PartBoxes) -> None:
         assert sorted(scores, reverse=True) == list(scores)
 
 
-def test_of_a_bad_answer_the_sound_boxes_alone_reach_the_cache(data: Path, tmp_path: Path) -> None:
+def test_only_valid_boxes_reach_the_cache(data: Path, tmp_path: Path) -> None:
     assert here(words(data, tmp_path / "parts.h5"), make=Nonsense).code == 0
     parts = read_parts(tmp_path / "parts.h5")
     assert_sound(parts)
@@ -112,12 +110,7 @@ def test_of_a_bad_answer_the_sound_boxes_alone_reach_the_cache(data: Path, tmp_p
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"box": (2, 3, NAN, 13)}, "not finite"),
-        ({"box": (2, 3, INF, 13)}, "not finite"),
-        ({"box": (-2, 3, 12, 13)}, "outside its image"),
-        ({"box": (2, 3, 12, 1000)}, "outside its image"),
-        ({"box": (12, 3, 2, 13)}, "without area"),
-        ({"box": (2, 3, 2, 13)}, "without area"),
+        *(({"box": box}, "a box is not finite, has no area or is outside its image") for box in INVALID),
         ({"score": NAN}, "a score is not in"),
         ({"score": 1.5}, "a score is not in"),
         ({"score": -0.5}, "a score is not in"),
@@ -125,48 +118,48 @@ def test_of_a_bad_answer_the_sound_boxes_alone_reach_the_cache(data: Path, tmp_p
         ({"label": -2}, "a label is unknown"),
     ],
 )
-def test_a_box_that_breaks_the_contract_is_never_written(
+def test_invalid_box_ends_the_run_and_is_never_written(
     data: Path, tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
     output = tmp_path / "parts.h5"
-    one_line(here(words(data, output), make=type("Changed", (Broken,), change)), "images/0000.png", reason)
+    ended = here(words(data, output), make=type("Changed", (Broken,), change))
+    assert_one_line(ended, "images/0000.png", reason)
     assert not output.exists() and not list(shards_folder(output).glob("*.h5"))
-    again = here(words(data, output), Watch(), make=Broken)
-    assert again.code == 0, again.told
+    again = here(words(data, output), make=Broken)
+    assert again.code == 0, again.output
     assert (read_parts(output).labels[:, 0] == 3).all()
 
 
 class Failing(Detector):
-    """A real network whose answer for every second picture of a batch is spoilt, in a new way for every value."""
+    """A real network whose output for every second image of a batch is partly replaced by one value."""
 
-    spoilt: float | None = None
+    value: float | None = None
 
     def __init__(self, recipe: DetectorRecipe) -> None:
         torch.manual_seed(0)
         super().__init__(build_network(recipe), recipe, "cpu")
 
     def forward(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return logits and offsets, the first half of the channels of every second picture spoilt."""
         levels = [[level.clone() for level in kind] for kind in super().forward(inputs)]
-        for level in (*levels[0], *levels[1]) if self.spoilt is not None else ():
-            level[1::2, : level.shape[1] // 2] = self.spoilt
+        for level in (*levels[0], *levels[1]) if self.value is not None else ():
+            level[1::2, : level.shape[1] // 2] = self.value
         return levels[0], levels[1]
 
 
 @pytest.fixture(scope="module")
 def network_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PartBoxes]:
-    """Pictures, and what the real network finds in them."""
+    """Images, and the part cache that the real network makes of them."""
     folder = data_set(tmp_path_factory.mktemp("data") / "network", 12)
     assert here(words(folder, folder.parent / "whole.h5"), make=Failing).code == 0
     return folder, read_parts(folder.parent / "whole.h5")
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF, 1e30, -1e30, 80.0])
-def test_a_network_that_answers_no_numbers_spoils_no_box_and_no_other_picture(
+def test_network_without_finite_output_affects_no_other_image(
     network_data: tuple[Path, PartBoxes], tmp_path: Path, value: float
 ) -> None:
     folder, whole = network_data
-    assert here(words(folder, tmp_path / "parts.h5"), make=type("Spoilt", (Failing,), {"spoilt": value})).code == 0
+    assert here(words(folder, tmp_path / "parts.h5"), make=type("Changed", (Failing,), {"value": value})).code == 0
     parts = read_parts(tmp_path / "parts.h5")
     assert_sound(parts)
     assert (parts.status == STATUS_FAILED).tolist() == (whole.status == STATUS_FAILED).tolist()

@@ -1,4 +1,4 @@
-"""A folder of good, odd and broken pictures through the real command: every one has its row, and none ends the run."""
+"""Good, odd and broken images through the real command: each gets its row, and none ends the run."""
 
 import io
 import os
@@ -17,7 +17,8 @@ from PIL import Image
 from cli import main
 from data_cache.datasets.lists import CONTROL
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, read_parts
-from helpers.faults.detection import Ended, here, one_line, start
+from helpers.faults.detection import assert_one_line, here, start
+from helpers.faults.processes import Ended
 from helpers.places.stand_in import data_set, words, write_list
 
 MEMORY = 200_000  # KiB that a run may need beyond its start; the bomb unpacked takes 410,000 at the least
@@ -33,8 +34,8 @@ ODD_NAMES = (
 
 def picture() -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    pixels[:4] = pixels[0]  # the stand-in for the detector looks at the first row, and
-    pixels[:4, :4] = FIRST  # takes the first byte for the number of parts
+    pixels[:4] = pixels[0]  # the stand-in for the detector reads the first row; its first byte
+    pixels[:4, :4] = FIRST  # decides the number of parts
     return Image.fromarray(pixels)
 
 
@@ -51,7 +52,7 @@ def turned(orientation: int) -> Image.Exif:
 
 
 def bomb(side: int = 20_480) -> bytes:
-    """Return a black PNG of `side` squared pixels, made without ever holding them."""
+    """Return a black PNG of `side` squared pixels, without ever holding them."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -63,7 +64,7 @@ def bomb(side: int = 20_480) -> bytes:
 
 
 def good_pictures() -> dict[str, tuple[bytes, tuple[int, int]]]:
-    """Return name, content, and size as stored, of what must be read."""
+    """Return content and stored size, by name, of images that must be read."""
     size, grey = (WIDTH, HEIGHT), picture().convert("L")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     alpha = picture().convert("RGBA")
@@ -93,7 +94,7 @@ def good_pictures() -> dict[str, tuple[bytes, tuple[int, int]]]:
 
 
 def bad_pictures(root: Path) -> dict[str, str]:
-    """Write what cannot be read; return name and reason."""
+    """Write files that cannot be read; return the reason by name."""
     jpeg, png = encoded(picture(), "JPEG"), encoded(picture(), "PNG")
     contents = {
         "cut.jpg": jpeg[: len(jpeg) // 2],
@@ -123,17 +124,17 @@ def bad_pictures(root: Path) -> dict[str, str]:
 
 
 class Zoo(NamedTuple):
-    """A data set of odd pictures: its folder, the sizes of the good ones, the reasons why the bad ones are bad."""
+    """A data set of odd images: its folder, the sizes of the good ones, the reasons of the bad ones."""
 
     root: Path
     sizes: dict[str, tuple[int, int]]
     reasons: dict[str, str]
-    unlisted: set[str]  # good ones whose names no list may hold
+    unlisted: set[str]  # good ones whose names are not allowed in a list
 
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
-    """All of the pictures above in one folder, and names that no picture can have."""
+    """All of the images above in one folder, and a list of them."""
     root = data_set(tmp_path_factory.mktemp("zoo") / "data", 1, damaged=None)
     good = good_pictures()
     for name, (content, _) in good.items():
@@ -150,7 +151,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 
 @pytest.fixture(scope="module")
 def ended(zoo: Zoo) -> dict[int, Ended]:
-    """How runs without and with processes that read images ended; their caches lie beside the data."""
+    """Results of runs without and with workers; their caches are beside the data."""
     root = zoo.root
     runs = {
         workers: start(words(root, root.parent / f"{workers}.h5", "--max-failed", "0", workers=workers), log)
@@ -160,7 +161,7 @@ def ended(zoo: Zoo) -> dict[int, Ended]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_picture_has_its_row_and_a_bad_one_its_reason(zoo: Zoo, ended: dict[int, Ended], workers: int) -> None:
+def test_every_image_has_its_row_and_a_bad_one_its_reason(zoo: Zoo, ended: dict[int, Ended], workers: int) -> None:
     root, sizes, reasons, _ = zoo
     parts = read_parts(root.parent / f"{workers}.h5")
     assert list(parts.names) == sorted([*sizes, *reasons])
@@ -173,10 +174,10 @@ def test_every_picture_has_its_row_and_a_bad_one_its_reason(zoo: Zoo, ended: dic
         assert status == STATUS_FAILED and found == [0, 0] and re.search(reason, failure), (name, rows[name])
 
 
-def test_the_run_ends_first_and_then_tells_that_too_many_failed(zoo: Zoo, ended: dict[int, Ended]) -> None:
+def test_too_many_failures_are_reported_after_the_run(zoo: Zoo, ended: dict[int, Ended]) -> None:
     root, _, reasons, _ = zoo
     for run in ended.values():
-        one_line(run, f"{len(reasons)} images failed, more than --max-failed 0")
+        assert_one_line(run, f"{len(reasons)} images failed, more than --max-failed 0")
     assert (root.parent / "0.h5").read_bytes() == (root.parent / "2.h5").read_bytes()
 
 
@@ -187,7 +188,7 @@ def test_a_bomb_takes_no_memory(zoo: Zoo, ended: dict[int, Ended]) -> None:
     assert int((root.parent / "0.memory").read_text()) < MEMORY
 
 
-def test_one_picture_has_the_same_parts_under_every_name_and_orientation(zoo: Zoo, ended: dict[int, Ended]) -> None:
+def test_an_image_has_the_same_parts_under_every_name_and_orientation(zoo: Zoo, ended: dict[int, Ended]) -> None:
     parts = read_parts(zoo.root.parent / "0.h5")
 
     def same(pattern: str, plain: str) -> int:
@@ -206,7 +207,7 @@ def test_one_picture_has_the_same_parts_under_every_name_and_orientation(zoo: Zo
     assert same(r"turned \d\.jpg", "plain.jpg") == 8
 
 
-def test_the_cache_is_sound_and_of_these_pictures(zoo: Zoo, ended: dict[int, Ended]) -> None:
+def test_the_cache_is_verified(zoo: Zoo, ended: dict[int, Ended]) -> None:
     root, sizes, reasons, _ = zoo
     arguments = ["cache", "verify", str(root.parent / "0.h5"), "--dataset", "folder", "--data-root", str(root)]
     result = CliRunner().invoke(main, arguments)
@@ -214,17 +215,17 @@ def test_the_cache_is_sound_and_of_these_pictures(zoo: Zoo, ended: dict[int, End
     assert f"{len(sizes) + len(reasons)} images" in result.output and f"{len(reasons)} failed" in result.output
 
 
-def of_folder(folder: Path, weights: Path, output: Path) -> list[str]:
+def detect_folder(folder: Path, weights: Path, output: Path) -> list[str]:
     return ["detect", "--images", str(folder), "--weights", str(weights), "--output", str(output), "--device", "cpu"]
 
 
 def test_a_folder_without_a_list_gives_the_same_rows(zoo: Zoo, ended: dict[int, Ended], tmp_path: Path) -> None:
-    arguments = of_folder(zoo.root, zoo.root / "w.safetensors", tmp_path / "parts.h5")
+    arguments = detect_folder(zoo.root, zoo.root / "w.safetensors", tmp_path / "parts.h5")
     assert here([*arguments, "--workers", "0"]).code == 0
     parts, listed = read_parts(tmp_path / "parts.h5"), read_parts(zoo.root.parent / "0.h5")
     shared = [name for name in listed.names if name in parts.names]
     absent = {"missing.jpg", "folder.jpg", "cut.png/below.png"}
-    unnamed = {"odd/NA", "odd/1e5", "odd/no suffix"}  # without an ending no picture is looked for
+    unnamed = {"odd/NA", "odd/1e5", "odd/no suffix"}  # files without a suffix are not images
     assert {*listed.names} - {*parts.names} == absent | unnamed
     assert {*parts.names} - {*listed.names} == {"images/0000.png"} | zoo.unlisted
     assert (parts.status[parts.rows(sorted(zoo.unlisted))] != STATUS_FAILED).all() and zoo.unlisted
@@ -234,17 +235,17 @@ def test_a_folder_without_a_list_gives_the_same_rows(zoo: Zoo, ended: dict[int, 
 
 
 @pytest.mark.parametrize("name", ["../outside.png", "back\\slash.png", "/etc/hostname", "n" * 300 + ".png", "\a.png"])
-def test_a_list_whose_names_lead_elsewhere_ends_the_run_before_anything_is_read(tmp_path: Path, name: str) -> None:
+def test_a_list_with_names_outside_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     data = data_set(tmp_path / "data", 1, damaged=None)
     write_list(data, ["images/0000.png", name])
-    one_line(here(words(data, tmp_path / "parts.h5")), "images.csv, line 3", "is not a relative path below")
+    assert_one_line(here(words(data, tmp_path / "parts.h5")), "images.csv, line 3", "is not a relative path below")
     assert not (tmp_path / "parts.h5").exists()
 
 
-def test_a_name_that_no_cache_can_hold_is_told_in_one_line(zoo: Zoo, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_reported_in_one_line(zoo: Zoo, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for name in (b"good.png", b"\xff\xfe.png"):
         (tmp_path / "photos" / os.fsdecode(name)).write_bytes(encoded(picture(), "PNG"))
-    told = here(of_folder(tmp_path / "photos", zoo.root / "w.safetensors", tmp_path / "parts.h5"))
-    one_line(told, "photos", r"\udcff\udcfe.png", "not UTF-8")
+    ended = here(detect_folder(tmp_path / "photos", zoo.root / "w.safetensors", tmp_path / "parts.h5"))
+    assert_one_line(ended, "photos", r"\udcff\udcfe.png", "not UTF-8")
     assert not (tmp_path / "parts.h5").exists()
