@@ -1,6 +1,5 @@
-"""Fixtures that several test files share."""
+"""Fixtures shared by several test files."""
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,9 +18,6 @@ from helpers.toy.ablation import draw_nothing
 from helpers.toy.features import small_blocks, uninterrupted_bytes
 from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
 
-# oneDNN's AMX kernel for 4x4 convolutions with stride 4 is wrong (torch 2.14); no network has one but the toy backbone
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
-
 # the same examples every time and no clock, so that a test fails on every machine or on none
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
@@ -35,46 +31,46 @@ def messages() -> None:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    """The toy set of stage two."""
+    """The toy data set of stage two."""
     return toy_set(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")
 def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the toy set."""
+    """The folder of a run trained on the toy set."""
     return train_toy(TINY, toy, tmp_path_factory.mktemp("runs") / "pgan_small").parent
 
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the trained run, to be evaluated and spoilt."""
+    """A copy of the trained run that a test may change."""
     return Path(shutil.copytree(trained, tmp_path / "pgan_small"))
 
 
 @pytest.fixture
 def own_toy(tmp_path: Path) -> Toy:
-    """A set whose files a test may change: three vehicles, twelve training images."""
+    """A data set that a test may change: three vehicles with twelve training images."""
     return toy_set(tmp_path / "set", trained=3, tested=1)
 
 
 @pytest.fixture(scope="module")
 def tiny_network() -> Iterator[None]:
-    """A tiny trunk in place of ResNet-18, on one thread."""
+    """A tiny backbone in place of ResNet-18, on one thread."""
     with tiny_scale():
         yield
 
 
 @pytest.fixture
 def make_parts() -> MakeParts:
-    """A maker of part caches: image i of `count` has i modulo (places + 1) parts, and the first image failed."""
+    """A maker of part caches: image i of `count` has i modulo (slots + 1) parts, and the first image failed."""
 
-    def make(count: int = 6, places: int = 3, seed: int = 0, detector: str = "toy") -> PartBoxes:
+    def make(count: int = 6, slots: int = 3, seed: int = 0, detector: str = "toy") -> PartBoxes:
         random = np.random.default_rng(seed)
-        boxes = np.zeros((count, places, 4), np.float32)
-        scores = np.zeros((count, places), np.float32)
-        labels = np.full((count, places), -1, np.int8)
+        boxes = np.zeros((count, slots, 4), np.float32)
+        scores = np.zeros((count, slots), np.float32)
+        labels = np.full((count, slots), -1, np.int8)
         for row in range(count):
-            found = row % (places + 1)
+            found = row % (slots + 1)
             boxes[row, :found, :2] = random.uniform(0, 40, (found, 2))
             boxes[row, :found, 2:] = random.uniform(50, 90, (found, 2))
             scores[row, :found] = np.sort(random.uniform(0.1, 1, found))[::-1]
@@ -90,7 +86,7 @@ def make_parts() -> MakeParts:
             status=status,
             failure=("damaged image (½)", *[""] * (count - 1)),
             part_names=PART_NAMES,
-            fingerprint={"detector": detector, "top_k": places, "versions": {"torch": "2"}},
+            fingerprint={"detector": detector, "top_k": slots, "versions": {"torch": "2"}},
         )
 
     return make
@@ -110,20 +106,20 @@ def make_pictures() -> MakePictures:
 
 @pytest.fixture
 def place(toy: Toy, tmp_path: Path) -> Place:
-    """The toy set with its part cache, and the commands on them."""
+    """Commands on the toy set with its part cache."""
     return Place(toy, tmp_path / "runs")
 
 
 @pytest.fixture
 def tiny() -> Iterator[None]:
-    """A tiny trunk in place of ResNet-18, on one thread, for one test."""
+    """The same for one test."""
     with tiny_scale():
         yield
 
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures of what comes out; other tests draw."""
+    """Draw no charts of training and ablation, which takes long; other tests draw them."""
     draw_nothing(monkeypatch)
 
 
