@@ -6,7 +6,7 @@ import onnxruntime
 import torch
 
 from benchmarks.measure import Call, Row, best_seconds, in_bfloat16
-from data_cache.base.export import Program, trace, write_program
+from data_cache.base.export import write_program
 from reid.model.checkpoint import build_network
 from reid.publish.program import OUTPUTS, ExportedNetwork, random_inputs, run_in_pytorch
 from reid.recipes import PRESETS
@@ -35,8 +35,8 @@ def export_rows(folder: Path) -> list[Row]:
 
 def _onnxruntime(path: Path) -> Call:
     """Return a call of the exported network in onnxruntime."""
-    traced = trace(ExportedNetwork(build_network(RECIPE, VEHICLES, pretrained=False)), random_inputs(RECIPE, 2))
-    write_program(path, "onnx", Program(traced, list(OUTPUTS), {}), lambda run: None)
+    exported = ExportedNetwork(build_network(RECIPE, VEHICLES, pretrained=False))
+    write_program(path, exported, random_inputs(RECIPE, 2), {"outputs": OUTPUTS}, lambda run: None)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

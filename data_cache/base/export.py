@@ -3,7 +3,8 @@
 import importlib.util
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,20 +18,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import ExportedProgram
 
+log = logging.getLogger(__name__)
+
+FOLDER = "export"  # beside the weights
 METADATA = "metadata.json"  # the extra file inside a .pt2
 BATCH = "batch"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 Compared = TypeVar("Compared")
 Run = Callable[["Mapping[str, Tensor]"], "list[Tensor]"]  # from inputs by name to outputs in order
-
-
-@dataclass(frozen=True)
-class Program:
-    """A traced network, its output names, and the metadata (JSON values by name) of its file."""
-
-    traced: "ExportedProgram"
-    outputs: Sequence[str]
-    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,49 +50,54 @@ class Exported:
         )
 
 
-def require_onnx() -> None:
-    """Raise UserError if the extra `onnx` is not installed."""
+def write_program(
+    path: Path,
+    module: "nn.Module",
+    example: "Mapping[str, Tensor]",
+    metadata: Mapping[str, Any],
+    compare: Callable[[Run], Compared],
+) -> Compared:
+    """Write `module` as a program, .pt2 or .onnx by the suffix of `path`; return the result of `compare` on it.
+
+    Inputs are named and ordered as in `example`, outputs as in metadata["outputs"]; the first dimension of all stays
+    dynamic. If `compare` raises, `path` is not written. Raises UserError if the extra `onnx` is missing, if the file
+    cannot be written, or if another run is writing to its folder.
+    """
+    encode, load = (_onnx, _run_onnx) if path.suffix == ".onnx" else (_pt2, _run_pt2)
+    if encode is _onnx:
+        _require_onnx()
+    log.info(f"{path}: exporting, this can take minutes")
+    with run_lock(path.parent):
+        remove_strays(path)
+        with replacing(path) as temporary:
+            with without_library_messages():
+                temporary.write_bytes(encode(_trace(module, example), metadata))
+            return compare(load(temporary.read_bytes()))
+
+
+def _require_onnx() -> None:
     missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(f"ONNX needs {', '.join(missing)}; run `pip install '.[onnx]'`")
 
 
-def trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProgram":
-    """Return the program of `module`, whose arguments are named and ordered as in `example`.
-
-    The first dimension of every input stays dynamic; `example` needs two rows or more, as torch specialises on 1.
-    """
+def _trace(module: "nn.Module", example: "Mapping[str, Tensor]") -> "ExportedProgram":
+    """Return the program of `module`; `example` needs two rows or more, as torch specialises on 1."""
     import torch
 
-    batch = torch.export.Dim(BATCH, min=1)
-    shapes = {name: {0: batch} for name in example}
-    with torch.no_grad(), without_library_messages():
+    shapes = {name: {0: torch.export.Dim(BATCH, min=1)} for name in example}
+    with torch.no_grad():
         traced = torch.export.export(module.eval(), tuple(example.values()), dynamic_shapes=shapes, strict=False)
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # contains local paths
     return traced
 
 
-def write_program(path: Path, kind: str, program: Program, compare: Callable[[Run], Compared]) -> Compared:
-    """Write a program as "pt2" or "onnx" and return the result of `compare` on the written program.
-
-    If `compare` raises, `path` is not written. Raises UserError if the file cannot be written, or another run is
-    writing to its folder.
-    """
-    encode, load = {"pt2": (_pt2, _run_pt2), "onnx": (_onnx, _run_onnx)}[kind]
-    with run_lock(path.parent):
-        remove_strays(path)
-        with replacing(path) as temporary:
-            with without_library_messages():
-                temporary.write_bytes(encode(program))
-            return compare(load(temporary.read_bytes()))
-
-
-def _pt2(program: Program) -> bytes:
+def _pt2(traced: "ExportedProgram", metadata: Mapping[str, Any]) -> bytes:
     import torch
 
     buffer = io.BytesIO()
-    torch.export.save(program.traced, buffer, extra_files={METADATA: json.dumps(program.metadata)})
+    torch.export.save(traced, buffer, extra_files={METADATA: json.dumps(metadata)})
     return buffer.getvalue()
 
 
@@ -113,20 +113,20 @@ def _run_pt2(data: bytes) -> Run:
     return run
 
 
-def _onnx(program: Program) -> bytes:
+def _onnx(traced: "ExportedProgram", metadata: Mapping[str, Any]) -> bytes:
     import torch
 
-    traced, lacking = program.traced, _lacking_in_onnx()
+    lacking = _lacking_in_onnx()
     if any(node.target in lacking for node in traced.graph.nodes):
         traced = traced.run_decompositions(lacking)
     names = tuple({0: BATCH} for _ in traced.graph_signature.user_inputs)  # dynamic dimensions
     exported: Any = torch.onnx.export(
-        traced, output_names=program.outputs, dynamic_shapes=names, dynamo=True, verbose=False
+        traced, output_names=list(metadata["outputs"]), dynamic_shapes=names, dynamo=True, verbose=False
     )
     model = exported.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # stack traces
-    for name, value in program.metadata.items():
+    for name, value in metadata.items():
         model.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
     return bytes(model.SerializeToString())
 

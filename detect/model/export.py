@@ -1,6 +1,5 @@
 """Export of a trained detector as a program, .pt2 or ONNX, that runs without this code: from pixels to parts."""
 
-import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -11,17 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_cache.base.errors import UserError
-from data_cache.base.export import Exported, Program, Run, require_onnx, trace, write_program
+from data_cache.base.export import FOLDER, Exported, Run, write_program
 from data_cache.base.files import sha256_of_file
 from data_cache.parts.names import PART_NAMES
 from detect.model.detector import Detector, load_detector
-from detect.model.ssd import quiet
 from detect.model.weights import KIND, PACKAGES
 from detect.recipes import DetectorRecipe
 
-log = logging.getLogger(__name__)
-
-FOLDER, NAME = "export", "detector"
+NAME = "detector"
 MIN_SHARE_EQUAL = 0.9  # of the boxes; rounding may swap two boxes of nearly equal score
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 1e-3  # boxes in pixels, of images of up to a thousand pixels
 
@@ -32,17 +28,11 @@ def export_detector(weights: Path, kind: str) -> Exported:
     The written program is run and compared with PyTorch in float32 before it is renamed into place. Raises UserError if
     the weights are damaged, the extra `onnx` is missing, or the two differ.
     """
-    if kind == "onnx":
-        require_onnx()
-    path = weights.parent / FOLDER / f"{NAME}.{kind}"
-    detector = load_detector(weights, "cpu")
+    path, detector = weights.parent / FOLDER / f"{NAME}.{kind}", load_detector(weights, "cpu")
     detector.dtype = torch.float32
-    log.info(f"exporting {weights}: this may take minutes")
-    with quiet():
-        traced = trace(ExportedDetector(detector), random_inputs(detector.recipe, 2))
-    metadata = describe(weights, detector.recipe)
-    program = Program(traced, list(metadata["outputs"]), metadata)
-    comparison = write_program(path, kind, program, lambda run: compare(path, run, detector))
+    metadata, example = describe(weights, detector.recipe), random_inputs(detector.recipe, 2)
+    module = ExportedDetector(detector)
+    comparison = write_program(path, module, example, metadata, lambda run: compare(path, run, detector))
     return Exported((path,), metadata["weights_sha256"], comparison)
 
 

@@ -1,6 +1,5 @@
 """A trained network as an exported program: pixels and part boxes in, features out, without this code."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,14 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from data_cache.base.errors import UserError
-from data_cache.base.export import Exported, Program, Run, require_onnx, trace, write_program
+from data_cache.base.export import FOLDER, Exported, Run, write_program
 from reid.data.vehicle_images import normalised
 from reid.evaluation.metrics_file import environment
 from reid.model.checkpoint import Checkpoint, trained_network
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
 
-log = logging.getLogger(__name__)
-
-FOLDER, NAME = "export", "network"
+NAME = "network"
 OUTPUTS = {
     "feature": "float32 (batch, 2C') of length 1; the cosine of two features is the similarity of their vehicles",
     "attention": "float32 (batch, D): the weight of each part, 0 if absent; of each cell for grid attention",
@@ -44,20 +41,9 @@ class ExportedNetwork(nn.Module):
         self.network = network.eval()
 
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return feature (B, 2C') and attention, see `OUTPUTS`, for the inputs of `describe_inputs`."""
+        """Return feature (B, 2C') and attention, see `OUTPUTS`, for the inputs of `program_metadata`."""
         output = self.network(normalised(images.permute(0, 3, 1, 2)), boxes, present)
         return functional.normalize(output.feature), output.attention
-
-
-def describe_inputs(recipe: ReidRecipe) -> dict[str, str]:
-    """Return shapes and meaning of the program's inputs, in order."""
-    side, top_d = recipe.image_size, recipe.parts
-    unused = "" if recipe.uses_parts else "; not used by this network"
-    return {
-        "images": f"uint8 (batch, {side}, {side}, 3), RGB, resized with a bilinear filter",
-        "boxes": f"float32 (batch, {top_d}, 4), x0 y0 x1 y1 in [0, 1] of the image, the most confident first{unused}",
-        "present": f"bool (batch, {top_d}), false if there is no box",
-    }
 
 
 def export_program(checkpoint: Checkpoint, kind: str) -> Exported:
@@ -66,28 +52,34 @@ def export_program(checkpoint: Checkpoint, kind: str) -> Exported:
     The written program is first compared with PyTorch in float32. Raises UserError if they differ, or if the extra
     `onnx` is missing.
     """
-    if kind == "onnx":
-        require_onnx()
-    path = checkpoint.path.parent / FOLDER / f"{NAME}.{kind}"
-    log.info(f"exporting {checkpoint.path}: this can take minutes")
-    recipe = checkpoint.recipe
-    traced = trace(ExportedNetwork(trained_network(checkpoint)), random_inputs(recipe, 2))
-    program = Program(traced, list(OUTPUTS), program_metadata(checkpoint))
-    network = trained_network(checkpoint)
-    comparison = write_program(path, kind, program, lambda run: compare_with_pytorch(path, run, network, recipe))
+    path, recipe = checkpoint.path.parent / FOLDER / f"{NAME}.{kind}", checkpoint.recipe
+    exported, network = ExportedNetwork(trained_network(checkpoint)), trained_network(checkpoint)
+    comparison = write_program(
+        path,
+        exported,
+        random_inputs(recipe, 2),
+        program_metadata(checkpoint),
+        lambda run: compare_with_pytorch(path, run, network, recipe),
+    )
     return Exported((path,), checkpoint.sha256, comparison)
 
 
 def program_metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the metadata of an exported file: network, recipe, data set, inputs, outputs, versions."""
-    made_with = environment("cpu")
+    recipe, made_with = checkpoint.recipe, environment("cpu")
+    side, top_d = recipe.image_size, recipe.parts
+    order = "the most confident first" if recipe.uses_parts else "not used by this network"
     return {
         "kind": checkpoint.metadata["kind"],
         "checkpoint_sha256": checkpoint.sha256,
         "recipe_name": checkpoint.path.parent.name,
-        "recipe": checkpoint.recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
         "dataset": checkpoint.metadata["dataset"],
-        "inputs": describe_inputs(checkpoint.recipe),
+        "inputs": {
+            "images": f"uint8 (batch, {side}, {side}, 3), RGB, resized with a bilinear filter",
+            "boxes": f"float32 (batch, {top_d}, 4), x0 y0 x1 y1 in [0, 1] of the image, {order}",
+            "present": f"bool (batch, {top_d}), false if there is no box",
+        },
         "outputs": OUTPUTS,
         "versions": made_with["versions"],
         "commit": made_with["commit"],
@@ -112,10 +104,8 @@ def compare_with_pytorch(path: Path, run: Run, network: PGAN, recipe: ReidRecipe
 
     Raises UserError, naming `path`, if the features or the attention differ.
     """
-    agreements = []
-    for count in (1, 8):
-        inputs = random_inputs(recipe, count, seed=count)
-        agreements.append(agreement(run(inputs), run_in_pytorch(network, inputs)))
+    inputs = [random_inputs(recipe, count, seed=count) for count in (1, 8)]
+    agreements = [agreement(run(batch), run_in_pytorch(network, batch)) for batch in inputs]
     lowest, largest = min(cosine for cosine, _ in agreements), max(difference for _, difference in agreements)
     if not (lowest >= MIN_COSINE and largest <= MAX_DIFFERENCE):
         raise UserError(

@@ -1,6 +1,5 @@
 """Exported programs: any batch size, metadata in the file, written whole or not at all."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,12 +9,16 @@ from torch import Tensor, nn
 
 from data_cache.base import export
 from data_cache.base.errors import UserError
-from data_cache.base.export import METADATA, Exported, Program, Run, require_onnx, trace, write_program
+from data_cache.base.export import Exported, Run, write_program
 from data_cache.base.locks import run_lock
-from helpers.places.exported import needs_onnx
+from helpers.places.exported import needs_onnx, read_metadata
 
 EXAMPLE = {"left": torch.rand(2, 5), "right": torch.rand(2, 5)}
-EXPECTED_METADATA = {"kind": "toy", "recipe": {"parts": 3}}
+EXPECTED_METADATA = {
+    "kind": "toy",
+    "recipe": {"parts": 3},
+    "outputs": dict.fromkeys(("ordered", "any_large", "first_large"), "text"),
+}
 
 
 class Toy(nn.Module):
@@ -31,15 +34,12 @@ class Toy(nn.Module):
 
 
 @pytest.fixture(params=["pt2", pytest.param("onnx", marks=needs_onnx)])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / f"toy.{request.param}"
 
 
-def written(path: Path, kind: str, compare: Callable[[Run], object] = lambda run: run) -> Run:
-    program = Program(trace(Toy(), EXAMPLE), ["ordered", "any_large", "first_large"], EXPECTED_METADATA)
-    found = write_program(path, kind, program, compare)
-    assert callable(found)
-    return found
+def written(path: Path, compare: Callable[[Run], Run] = lambda run: run) -> Run:
+    return write_program(path, Toy(), EXAMPLE, EXPECTED_METADATA, compare)
 
 
 def inputs(rows: int) -> Mapping[str, Tensor]:
@@ -50,8 +50,8 @@ def inputs(rows: int) -> Mapping[str, Tensor]:
     return {"left": torch.rand(rows, 5, generator=random), "right": right}
 
 
-def test_a_program_runs_with_any_batch_size(tmp_path: Path, kind: str) -> None:
-    run = written(tmp_path / "toy", kind)
+def test_a_program_runs_with_any_batch_size(path: Path) -> None:
+    run = written(path)
     for rows in (1, 2, 7):
         left, right = inputs(rows).values()
         ordered, any_large, first_large = run(inputs(rows))
@@ -63,46 +63,42 @@ def test_a_program_runs_with_any_batch_size(tmp_path: Path, kind: str) -> None:
             assert int(first_large[row]) == (large[0] if large else 0)
 
 
-def test_the_file_holds_metadata_and_no_local_path(tmp_path: Path, kind: str) -> None:
-    written(tmp_path / "toy", kind)
-    if kind == "pt2":
-        extra = {METADATA: ""}
-        torch.export.load(tmp_path / "toy", extra_files=extra)
-        assert json.loads(extra[METADATA]) == EXPECTED_METADATA
-    else:
+def test_the_file_holds_metadata_and_no_local_path(path: Path) -> None:
+    written(path)
+    assert read_metadata(path) == EXPECTED_METADATA
+    assert str(Path(__file__).parent).encode() not in path.read_bytes()
+    if path.suffix == ".onnx":
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(tmp_path / "toy")
-        assert session.get_modelmeta().custom_metadata_map == {"kind": "toy", "recipe": '{"parts": 3}'}
-        assert [value.name for value in session.get_inputs()] == ["left", "right"]
-        assert [value.shape for value in session.get_inputs()] == [["batch", 5], ["batch", 5]]
+        session = onnxruntime.InferenceSession(path)
+        assert session.get_modelmeta().custom_metadata_map["kind"] == "toy"  # text is not quoted
+        assert [(one.name, one.shape) for one in session.get_inputs()] == [(name, ["batch", 5]) for name in EXAMPLE]
         assert [value.name for value in session.get_outputs()] == ["ordered", "any_large", "first_large"]
-    assert str(Path(__file__).parent).encode() not in (tmp_path / "toy").read_bytes()
 
 
-def test_a_failed_comparison_keeps_the_old_file(tmp_path: Path, kind: str) -> None:
-    def refuse(run: Run) -> None:
+def test_a_failed_comparison_keeps_the_old_file(path: Path) -> None:
+    def refuse(run: Run) -> Run:
         raise UserError("not equal")
 
-    (tmp_path / "toy").write_bytes(b"the old one")
+    path.write_bytes(b"the old one")
     with pytest.raises(UserError, match="not equal"):
-        written(tmp_path / "toy", kind, refuse)
-    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
-    assert (tmp_path / "toy").read_bytes() == b"the old one"
+        written(path, refuse)
+    assert list(path.parent.iterdir()) == [path] and path.read_bytes() == b"the old one"
 
 
 def test_a_second_writer_is_refused_and_leftovers_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "toy.pt2"
     with run_lock(tmp_path), pytest.raises(UserError, match="another run"):
-        written(tmp_path / "toy", "pt2")
-    (tmp_path / ".toy.abcd1234.tmp").write_bytes(b"half")
-    written(tmp_path / "toy", "pt2")
-    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+        written(path)
+    (tmp_path / ".toy.pt2.abcd1234.tmp").write_bytes(b"half")
+    written(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_extra_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_refused_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("json", "absent_one", "absent_two"))
     with pytest.raises(UserError, match=r"ONNX needs absent_one, absent_two; run `pip install '\.\[onnx\]'`"):
-        require_onnx()
+        written(tmp_path / "toy.onnx")
 
 
 def test_an_export_as_lines_and_as_json() -> None:

@@ -1,6 +1,5 @@
 """The exported detector gives the same parts as the detector, for any number of images."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.base.export import METADATA
 from data_cache.base.files import sha256_of_file
 from data_cache.parts.names import PART_NAMES
 from detect.model import export
@@ -23,7 +21,7 @@ from detect.model.ssd import build_network
 from detect.model.weights import write_weights
 from detect.recipes import DetectorRecipe
 from helpers.naive.parts import unpack
-from helpers.places.exported import example_program, load_program, needs_onnx, run_example
+from helpers.places.exported import example_program, load_program, needs_onnx, read_metadata, run_example
 
 TINY = DetectorRecipe(
     architecture="ssd_resnet18",
@@ -94,15 +92,7 @@ def test_parts_equal_the_detectors(program: Program) -> None:
 
 
 def test_the_file_contains_its_metadata(program: Program) -> None:
-    if program.path.suffix == ".pt2":
-        extra = {METADATA: ""}
-        torch.export.load(program.path, extra_files=extra)
-        found = json.loads(extra[METADATA])
-    else:
-        import onnxruntime
-
-        found = onnxruntime.InferenceSession(program.path).get_modelmeta().custom_metadata_map
-        found |= {name: json.loads(found[name]) for name in ("recipe", "part_names", "inputs", "outputs")}
+    found = read_metadata(program.path)
     assert found["kind"] == "part detector" and found["weights_sha256"] == sha256_of_file(program.weights)
     assert DetectorRecipe.model_validate(found["recipe"]) == TINY
     assert tuple(found["part_names"]) == PART_NAMES

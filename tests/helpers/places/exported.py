@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data_cache.base.export import ONNX_PACKAGES
+from data_cache.base.export import METADATA, ONNX_PACKAGES
 from helpers.paths import ROOT
 
 missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
@@ -29,6 +30,18 @@ def load_program(path: Path) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
     return lambda inputs: [
         torch.from_numpy(array) for array in session.run(None, {name: one.numpy() for name, one in inputs.items()})
     ]
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of an exported file; ONNX holds text, and other values as JSON."""
+    if path.suffix == ".pt2":
+        extra = {METADATA: ""}
+        torch.export.load(path, extra_files=extra)
+        return dict(json.loads(extra[METADATA]))
+    import onnxruntime
+
+    found = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    return {name: json.loads(value) if value[0] in "{[" else value for name, value in found.items()}
 
 
 def example_program(file: str) -> str:

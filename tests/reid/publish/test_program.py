@@ -1,6 +1,5 @@
 """The exported network against PyTorch, on images with and without parts, one and several at once."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -12,9 +11,8 @@ import torch
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.base.export import METADATA
 from data_cache.base.pretrained import MEAN, STD
-from helpers.places.exported import example_program, load_program, needs_onnx, run_example
+from helpers.places.exported import example_program, load_program, needs_onnx, read_metadata, run_example
 from helpers.toy.vehicles import HEIGHT, TINY, WIDTH, Toy, tiny_scale
 from reid.data.vehicle_images import vehicle_images
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
@@ -135,23 +133,11 @@ def test_the_toy_set_has_images_with_and_without_parts(toy: Toy) -> None:
 
 @pytest.mark.parametrize("program", BOTH_KINDS, indirect=True)
 def test_the_file_contains_its_metadata(program: Program) -> None:
-    checkpoint, path, _ = program
-    if path.suffix == ".pt2":
-        extra = {METADATA: ""}
-        torch.export.load(path, extra_files=extra)
-        found = json.loads(extra[METADATA])
-    else:
-        import onnxruntime
-
-        found = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-        found |= {name: json.loads(found[name]) for name in ("recipe", "inputs", "outputs", "versions")}
+    checkpoint, found = program.checkpoint, read_metadata(program.path)
     assert found["checkpoint_sha256"] == checkpoint.sha256
     assert ReidRecipe(**found["recipe"]) == checkpoint.recipe
     assert (found["kind"], found["dataset"]) == ("re-identification", "toy")
-    assert list(found["inputs"]) == ["images", "boxes", "present"] and list(found["outputs"]) == [
-        "feature",
-        "attention",
-    ]
+    assert (list(found["inputs"]), list(found["outputs"])) == (["images", "boxes", "present"], ["feature", "attention"])
     assert found["versions"]["torch"] == torch.__version__.split("+")[0]
 
 
