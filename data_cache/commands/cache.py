@@ -1,21 +1,23 @@
-"""The commands `cache verify | stats | merge`; `cache export | import` are in `cache_exchange`."""
+"""The commands `cache verify | stats | merge | export | import`."""
 
 import json
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from data_cache.base.options import FILE, FOLDER, data_root_option, json_option
-from data_cache.commands.cache_exchange import cache_export, cache_import
+from data_cache.base.options import FILE, FOLDER, data_root_option, json_option, runs_option
+
+if TYPE_CHECKING:
+    from data_cache.parts.export import Kind
+
+log = logging.getLogger(__name__)
 
 
 @click.group("cache")
 def cache() -> None:
     """Inspect, merge and convert part caches."""
-
-
-cache.add_command(cache_export)
-cache.add_command(cache_import)
 
 
 @cache.command("verify")
@@ -103,3 +105,127 @@ def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_j
         click.echo(json.dumps({"output": str(output), "inputs": len(inputs), **counts}))
     else:
         click.echo(f"{output}: {counts['images']} images, {counts['parts']} parts from {len(inputs)} caches")
+
+
+@cache.command("export")
+@click.argument("path", type=FILE, metavar="FILE")
+@click.option("--output", type=FILE, required=True, help="File to write.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["coco-results", "coco", "csv"]),
+    default="coco-results",
+    show_default=True,
+    help="coco-results: a list of boxes, for COCO evaluation; coco: a full document; csv: one row per box.",
+)
+@click.option(
+    "--annotations", type=FILE, default=None, help="COCO file with the ids to use, by file_name and category name."
+)
+@json_option
+def cache_export(path: Path, output: Path, kind: "Kind", annotations: Path | None, as_json: bool) -> None:
+    """Export the boxes of a part cache for other tools.
+
+    Without --annotations, images are numbered from 1 in cache order, and parts in the order of the part names. Failed
+    images are left out. `cache import` reads both COCO formats back, with identical boxes and scores.
+
+    \b
+    Examples:
+      python cli.py cache export runs/veri/parts.h5 --output parts.json --format coco
+      python cli.py cache export runs/synthetic/parts.h5 --output results.json \\
+        --annotations data/synthetic/parts_test.json
+    """
+    from data_cache.base.files import write_atomically
+    from data_cache.parts.cache import read_parts, refuse_part_cache
+    from data_cache.parts.export import export_boxes
+
+    if annotations is not None and kind == "csv":
+        raise click.UsageError("--annotations gives ids, which csv does not have")
+    refuse_part_cache(output, "choose another --output")
+    if annotations is not None and output.resolve() == annotations.resolve():
+        raise click.UsageError(f"--output {output}: is the file of --annotations; choose another")
+    export = export_boxes(read_parts(path), kind, annotations)
+    write_atomically(output, export.content)
+    for note in export.notes:
+        log.info(note)
+    if as_json:
+        summary = {"output": str(output), "images": export.images, "boxes": export.boxes, "notes": export.notes}
+        click.echo(json.dumps(summary))
+    else:
+        click.echo(f"{output}: {export.boxes} boxes in {export.images} images")
+
+
+@cache.command("import")
+@click.option("--coco", type=FILE, default=None, help="COCO document: images, categories, annotations with scores.")
+@click.option("--coco-results", type=FILE, default=None, help="COCO results: a list of boxes with scores.")
+@click.option("--images-from", type=FILE, default=None, help="COCO file with the images and categories of the results.")
+@click.option("--masks", type=FOLDER, default=None, help="Part masks of PGAN's authors, .npy: e.g. masks/VeRi.")
+@click.option("--images", type=FOLDER, default=None, help="Images of the masks, if no --dataset lists them.")
+@click.option("--dataset", default=None, help="Data set of the images, as in `cli.py train`.")
+@data_root_option
+@runs_option
+@click.option("--output", type=FILE, default=None, help="Part cache to write; default: RUNS/DATASET/parts.h5.")
+@click.option(
+    "--top-k", type=click.IntRange(1, 1000), default=16, show_default=True, help="K: maximum number of boxes per image."
+)
+@json_option
+def cache_import(
+    coco: Path | None,
+    coco_results: Path | None,
+    images_from: Path | None,
+    masks: Path | None,
+    images: Path | None,
+    dataset: str | None,
+    data_root: Path,
+    runs: Path,
+    output: Path | None,
+    top_k: int,
+    as_json: bool,
+) -> None:
+    """Make a part cache from boxes of another source, for `cli.py train` to use.
+
+    From COCO JSON: every image of the file gets a row with its boxes by score; `file_name` is the path below the data
+    set's folder. Boxes without a score, drawn by hand, get 1.
+
+    From the part masks that PGAN's authors published: a box is the extent of a mask, and the last mask is the most
+    confident. Masks have no scores and no labels: every box is a "part", and its score only expresses its rank.
+
+    An existing cache is replaced only if it was made from the same source.
+
+    \b
+    Examples:
+      python cli.py cache import --coco-results boxes.json --images-from images.json --dataset veri
+      python cli.py cache import --coco data/synthetic/parts_train.json --output drawn.h5
+      python cli.py cache import --masks masks/VeRi --dataset veri
+    """
+    from data_cache.datasets.catalogue import load_dataset
+    from data_cache.images.loading import images_below
+    from data_cache.parts.import_coco import import_coco, import_coco_results
+    from data_cache.parts.import_masks import import_masks
+    from data_cache.parts.packing import write_cache
+
+    sources = [source for source in (coco, coco_results, masks) if source is not None]
+    if len(sources) != 1 or (coco_results is None) != (images_from is None):
+        raise click.UsageError(
+            "give one of --coco FILE, --coco-results FILE with --images-from FILE, or --masks FOLDER"
+        )
+    if masks is None and images is not None:
+        raise click.UsageError("--images needs --masks")
+    if masks is not None and (dataset is None) == (images is None):
+        raise click.UsageError("--masks needs either --dataset or --images")
+    if dataset is None and output is None:
+        raise click.UsageError("give --dataset or --output, which decide where the part cache is written")
+    loaded = None if dataset is None else load_dataset(dataset, data_root)
+    if coco is not None:
+        result = import_coco(coco, dataset=loaded, top_k=top_k)
+    elif coco_results is not None and images_from is not None:
+        result = import_coco_results(coco_results, images_from, dataset=loaded, top_k=top_k)
+    elif masks is not None and loaded is not None:
+        result = import_masks(masks, loaded.root, loaded.names(), dataset=loaded.name, top_k=top_k)
+    else:
+        assert masks is not None and images is not None  # see the checks above
+        result = import_masks(masks, images, images_below(images), dataset=None, top_k=top_k)
+    target = output or runs / ("" if loaded is None else loaded.name) / "parts.h5"
+    write_cache(target, result.parts)
+    for note in result.notes:
+        log.info(note)
+    click.echo(json.dumps(result.to_dict(target)) if as_json else result.line(target))

@@ -1,7 +1,7 @@
 """Export of a part cache's boxes for other tools: COCO results, a COCO document, or CSV."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,11 +11,13 @@ import numpy as np
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
 from data_cache.parts.coco import Identifier, read_document, read_index
+from data_cache.parts.verification import count_notes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["coco-results", "coco", "csv"]
+Ids = Mapping[int, Identifier]  # of images by row of the cache, of parts by label
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,24 +30,6 @@ class Export:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class CocoIds:
-    """Ids of images by row of the cache, and of parts by label; images and parts without an id are left out."""
-
-    images: Mapping[int, Identifier]
-    parts: Mapping[int, Identifier]
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredBox:
-    """A box of the cache as COCO writes it."""
-
-    row: int
-    label: int
-    xywh: list[float]
-    score: float
-
-
 def export_boxes(parts: PartBoxes, kind: Kind, annotations: Path | None = None) -> Export:
     """Return the boxes of `parts` as a file of that `kind`; the same cache gives the same bytes.
 
@@ -54,38 +38,36 @@ def export_boxes(parts: PartBoxes, kind: Kind, annotations: Path | None = None) 
     Numbers are written so that float32 reads them back exactly. Raises UserError if the two have nothing in common.
     """
     if kind == "csv":
-        table = box_table(parts)
+        table = _box_table(parts)
         return Export(table.to_csv(index=False, lineterminator="\n").encode(), len(parts.names), len(table))
-    ids, absent = (numbered_ids(parts), 0) if annotations is None else ids_from(annotations, parts)
-    boxes = [box for box in _boxes(parts) if box.row in ids.images and box.label in ids.parts]
-    document = _results(boxes, ids) if kind == "coco-results" else _document(parts, boxes, ids)
+    rows = np.flatnonzero(parts.status != STATUS_FAILED).tolist()  # a failed image would seem to have no parts
+    image_ids: Ids = {row: row + 1 for row in rows}
+    part_ids: Ids = {label: label + 1 for label in range(len(parts.part_names))}
+    absent = 0
+    if annotations is not None:
+        image_ids, part_ids, absent = _ids_from(annotations, parts, rows)
+    results = _results(parts, image_ids, part_ids)
+    document = results if kind == "coco-results" else _document(parts, results, image_ids, part_ids)
+    notes = count_notes(
+        {
+            "failed images are left out": len(parts.names) - len(rows),
+            "images that the annotations do not have are left out": len(rows) - len(image_ids),
+            "boxes are left out with their image or their part": int((parts.labels >= 0).sum()) - len(results),
+            "images of the annotations are not in the cache": absent,
+        }
+    )
     content = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
-    failed = int((parts.status == STATUS_FAILED).sum())
-    counts = {
-        "failed images are left out": failed,
-        "images that the annotations do not have are left out": len(parts.names) - failed - len(ids.images),
-        "boxes are left out with their image or their part": int((parts.labels >= 0).sum()) - len(boxes),
-        "images of the annotations are not in the cache": absent,
-    }
-    notes = tuple(f"{count} {what}" for what, count in counts.items() if count)
-    return Export(content.encode(), len(ids.images), len(boxes), notes)
+    return Export(content.encode(), len(image_ids), len(results), tuple(notes))
 
 
-def numbered_ids(parts: PartBoxes) -> CocoIds:
-    """Return rows and labels counted from 1; failed images have no id, or they would seem to have no parts."""
-    rows = np.flatnonzero(parts.status != STATUS_FAILED).tolist()
-    return CocoIds({row: row + 1 for row in rows}, {label: label + 1 for label in range(len(parts.part_names))})
-
-
-def ids_from(annotations: Path, parts: PartBoxes) -> tuple[CocoIds, int]:
-    """Return the ids that a COCO file gives to the cache's images and parts, and how many images only it has.
+def _ids_from(annotations: Path, parts: PartBoxes, rows: Sequence[int]) -> tuple[Ids, Ids, int]:
+    """Return the ids that a COCO file gives to the images in these rows and to the parts, and how many only it has.
 
     Raises UserError if they share no image or no part, or if the size of an image differs.
     """
     index = read_index(annotations, read_document(annotations))
     image_ids = {entry.name: key for key, entry in index.images.items()}
     part_ids = {name: key for key, name in index.categories.items()}
-    rows = numbered_ids(parts).images
     images = {row: image_ids[parts.names[row]] for row in rows if parts.names[row] in image_ids}
     labels = {label: part_ids[name] for label, name in enumerate(parts.part_names) if name in part_ids}
     if not images:
@@ -96,46 +78,39 @@ def ids_from(annotations: Path, parts: PartBoxes) -> tuple[CocoIds, int]:
         there, here = (index.images[key].width, index.images[key].height), tuple(parts.image_size[row].tolist())
         if there != here:
             raise UserError(f"{annotations}: {parts.names[row]} has the size {there}, in the cache {here}")
-    return CocoIds(images, labels), len(image_ids) - len(images)
+    return images, labels, len(image_ids) - len(images)
 
 
-def _boxes(parts: PartBoxes) -> list[ScoredBox]:
-    """Return all boxes by row and rank; float64 represents x1 - x0 so that x0 + (x1 - x0) is x1 again in float32."""
+def _results(parts: PartBoxes, image_ids: Ids, part_ids: Ids) -> list[dict[str, Any]]:
+    """Return the boxes of images and parts that have an id, by row and rank."""
     rows, ranks = np.nonzero(parts.labels >= 0)
-    corners = parts.boxes[rows, ranks].astype(np.float64)
+    corners = parts.boxes[rows, ranks].astype(np.float64)  # exact, so that x0 + (x1 - x0) is x1 again in float32
     xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     columns = (rows, parts.labels[rows, ranks], xywh, parts.scores[rows, ranks])
-    return [ScoredBox(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def _results(boxes: list[ScoredBox], ids: CocoIds) -> list[dict[str, Any]]:
     return [
-        {
-            "image_id": ids.images[box.row],
-            "category_id": ids.parts[box.label],
-            "bbox": box.xywh,
-            "score": box.score,
-        }
-        for box in boxes
+        {"image_id": image_ids[row], "category_id": part_ids[label], "bbox": box, "score": score}
+        for row, label, box, score in zip(*(column.tolist() for column in columns), strict=True)
+        if row in image_ids and label in part_ids
     ]
 
 
-def _document(parts: PartBoxes, boxes: list[ScoredBox], ids: CocoIds) -> dict[str, Any]:
+def _document(parts: PartBoxes, results: Sequence[dict[str, Any]], image_ids: Ids, part_ids: Ids) -> dict[str, Any]:
     sizes = parts.image_size.tolist()
-    images = [
-        {"id": key, "file_name": parts.names[row], "width": sizes[row][0], "height": sizes[row][1]}
-        for row, key in ids.images.items()
-    ]
-    annotations = [
-        {"id": number, **record, "area": box.xywh[2] * box.xywh[3], "iscrowd": 0}
-        for number, (box, record) in enumerate(zip(boxes, _results(boxes, ids), strict=True), start=1)
-    ]
-    categories = [{"id": key, "name": parts.part_names[label]} for label, key in ids.parts.items()]
-    info = {"description": "detected parts", "fingerprint": parts.fingerprint}
-    return {"info": info, "images": images, "annotations": annotations, "categories": categories}
+    return {
+        "info": {"description": "detected parts", "fingerprint": parts.fingerprint},
+        "images": [
+            {"id": key, "file_name": parts.names[row], "width": sizes[row][0], "height": sizes[row][1]}
+            for row, key in image_ids.items()
+        ],
+        "annotations": [
+            {"id": number, **record, "area": record["bbox"][2] * record["bbox"][3], "iscrowd": 0}
+            for number, record in enumerate(results, start=1)
+        ],
+        "categories": [{"id": key, "name": parts.part_names[label]} for label, key in part_ids.items()],
+    }
 
 
-def box_table(parts: PartBoxes) -> "pd.DataFrame":
+def _box_table(parts: PartBoxes) -> "pd.DataFrame":
     """Return a row per box: name, rank (1 is the most confident), part, score, corners, image size."""
     import pandas as pd
 

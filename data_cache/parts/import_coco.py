@@ -24,7 +24,7 @@ from data_cache.parts.coco import (
     required,
 )
 from data_cache.parts.packing import FlatBoxes, ImportResult, pack_boxes
-from data_cache.parts.verification import count_line, differing_names
+from data_cache.parts.verification import count_line, count_notes, differing_names
 
 DEFAULT_SCORE = 1.0  # of boxes without one, drawn by hand
 COLUMNS = 7  # of a box: image, label, score, x0, y0, x1, y1
@@ -106,13 +106,14 @@ def _pack(
         },
     )
     beyond_top_k = len(with_area) - int((parts.labels >= 0).sum())
-    counts = {
-        "boxes without area inside their image were dropped": len(all_boxes) - len(with_area),
-        f"boxes beyond the {top_k} most confident of their image were left out": beyond_top_k,
-        f"boxes without a score get {DEFAULT_SCORE}": int(unscored.sum()),
-    }
-    notes = [f"{count} {what}" for what, count in counts.items() if count]
-    return ImportResult(parts, tuple(notes + _name_notes(dataset, path, parts.names)))
+    notes = count_notes(
+        {
+            "boxes without area inside their image were dropped": len(all_boxes) - len(with_area),
+            f"boxes beyond the {top_k} most confident of their image were left out": beyond_top_k,
+            f"boxes without a score get {DEFAULT_SCORE}": int(unscored.sum()),
+        }
+    )
+    return ImportResult(parts, (*notes, *_name_notes(dataset, path, parts.names)))
 
 
 def _name_notes(dataset: Dataset | None, path: Path, names: tuple[str, ...]) -> list[str]:

@@ -18,7 +18,7 @@ from data_cache.base.npy import GRID, MaskError, mask_bytes, read_masks
 from data_cache.base.progress import track
 from data_cache.images.loading import ImageError, image_size, path_inside
 from data_cache.parts.packing import FlatBoxes, ImageEntry, ImportResult, pack_boxes
-from data_cache.parts.verification import count_line
+from data_cache.parts.verification import count_line, count_notes
 
 PART_NAME = "part"
 
@@ -53,9 +53,10 @@ def import_masks(folder: Path, root: Path, names: Sequence[str], *, dataset: str
             f"{folder}: none of {len(names)} images has a mask there, looked for {folder / min(mask_of.values())}; "
             "give the folder that corresponds to the data set's, such as masks/VeRi"
         )
+    flat = _in_pixels(entries, boxes, top_k)
     parts = pack_boxes(
         entries,
-        _in_pixels(entries, boxes, top_k),
+        flat,
         top_k=top_k,
         part_names=(PART_NAME,),
         fingerprint={
@@ -66,7 +67,16 @@ def import_masks(folder: Path, root: Path, names: Sequence[str], *, dataset: str
             "dataset": dataset,
         },
     )
-    return ImportResult(parts, tuple(_notes(boxes, top_k) + _unused_masks(folder, set(mask_of.values()))))
+    beyond_top_k = len(flat) - int((parts.labels >= 0).sum())
+    notes = count_notes(
+        {
+            "empty masks were dropped": sum(image.all_zero for image in boxes),
+            "masks are not rectangles; their boxes are their extents": sum(image.not_rectangular for image in boxes),
+            f"masks beyond the {top_k} most confident of their image were left out": beyond_top_k,
+        }
+    )
+    unused = {path.relative_to(folder).as_posix() for path in folder.rglob("*.npy")} - set(mask_of.values())
+    return ImportResult(parts, (*notes, *count_line(sorted(unused), "masks belong to no image and were left out")))
 
 
 def _mask_names(names: Sequence[str]) -> dict[str, str]:
@@ -104,26 +114,10 @@ def mask_boxes(masks: NDArray[np.bool_]) -> MaskBoxes:
 
 
 def _in_pixels(entries: Sequence[ImageEntry], mask_boxes: Sequence[MaskBoxes], top_k: int) -> FlatBoxes:
-    kept = [boxes.extents[:top_k] for boxes in mask_boxes]
-    counts = [len(boxes) for boxes in kept]
+    counts = [len(boxes.extents) for boxes in mask_boxes]
     image = np.repeat(np.arange(len(entries)), counts)
     sizes = np.array([(entry.width, entry.height) * 2 for entry in entries], np.float64)
     ranks = np.concatenate([np.arange(count) for count in counts])
-    boxes = np.concatenate(kept) * sizes[image]
+    boxes = np.concatenate([boxes.extents for boxes in mask_boxes]) * sizes[image]
     scores = (top_k - ranks) / top_k
     return FlatBoxes(image, boxes.astype(np.float32), scores.astype(np.float32), np.zeros(len(image), np.int64))
-
-
-def _notes(mask_boxes: Sequence[MaskBoxes], top_k: int) -> list[str]:
-    beyond_top_k = sum(max(0, len(boxes.extents) - top_k) for boxes in mask_boxes)
-    counts = {
-        "empty masks were dropped": sum(boxes.all_zero for boxes in mask_boxes),
-        "masks are not rectangles; their boxes are their extents": sum(boxes.not_rectangular for boxes in mask_boxes),
-        f"masks beyond the {top_k} most confident of their image were left out": beyond_top_k,
-    }
-    return [f"{count} {what}" for what, count in counts.items() if count]
-
-
-def _unused_masks(folder: Path, used: set[str]) -> list[str]:
-    present = (path.relative_to(folder).as_posix() for path in folder.rglob("*.npy"))
-    return count_line(sorted(set(present) - used), "masks belong to no image and were left out")

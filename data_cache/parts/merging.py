@@ -1,7 +1,7 @@
 """Merging part caches of one detector, of several folders or from several machines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -48,10 +48,11 @@ def merge_caches(sources: Sequence[Source], dataset: str | None = None) -> PartB
     Raises UserError if the caches were made by different detectors, if they disagree about an image, or if they belong
     to several data sets and `dataset` is None.
     """
-    caches = [_with_prefix(read_parts(source.path), source.prefix) for source in sources]
-    _require_one_detector(sources, caches)
+    caches = [read_parts(source.path) for source in sources]
+    for source, cache in zip(sources, caches, strict=True):
+        require_fingerprint(_detector(cache), _detector(caches[0]), source.path, REMEDY)
     arrays = {name: np.concatenate([getattr(cache, name) for cache in caches]) for name in ARRAYS}
-    names = [name for cache in caches for name in cache.names]
+    names = [source.prefix + name for source, cache in zip(sources, caches, strict=True) for name in cache.names]
     failure = [reason for cache in caches for reason in cache.failure]
     origin = [source.path for source, cache in zip(sources, caches, strict=True) for _ in cache.names]
     rows: list[int] = []
@@ -76,24 +77,9 @@ def merge_caches(sources: Sequence[Source], dataset: str | None = None) -> PartB
     return with_joined_files_hash(merged, caches) if len(kept) == len(names) else merged
 
 
-def _with_prefix(parts: PartBoxes, prefix: str) -> PartBoxes:
-    return replace(parts, names=tuple(prefix + name for name in parts.names))
-
-
-def _require_one_detector(sources: Sequence[Source], caches: Sequence[PartBoxes]) -> None:
-    first = caches[0]
-    for source, cache in zip(sources, caches, strict=True):
-        require_fingerprint(_detector(cache), _detector(first), source.path, REMEDY)
-        if cache.labels.shape[1] != first.labels.shape[1]:
-            raise UserError(
-                f"{source.path}: {cache.labels.shape[1]} slots per image, {sources[0].path} has "
-                f"{first.labels.shape[1]}; {REMEDY}"
-            )
-
-
 def _detector(parts: PartBoxes) -> dict[str, Any]:
     detector = {key: value for key, value in parts.fingerprint.items() if key not in IMAGE_KEYS}
-    return detector | {"part_names": list(parts.part_names)}
+    return detector | {"part_names": list(parts.part_names), "top_k": parts.labels.shape[1]}
 
 
 def _merged_fingerprint(caches: Sequence[PartBoxes], dataset: str | None, names: tuple[str, ...]) -> dict[str, Any]:

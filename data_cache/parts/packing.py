@@ -34,12 +34,6 @@ class FlatBoxes:
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        count = len(self.image)
-        shapes = (self.boxes.shape, self.scores.shape, self.labels.shape)
-        if shapes != ((count, 4), (count,), (count,)):
-            raise ValueError(f"{count} images need boxes ({count}, 4), scores and labels ({count},), got {shapes}")
-
     def __len__(self) -> int:
         return len(self.image)
 
@@ -88,9 +82,13 @@ def pack_boxes(
     count = len(images)
     order = sorted(range(count), key=lambda index: images[index].name)
     entries = [images[index] for index in order]
-    row_of = np.empty(count, np.int64)
-    row_of[order] = np.arange(count)
-    rows, ranks, kept = _ranked(row_of[boxes.image], boxes, top_k)
+    row_of = np.argsort(order)
+    # np.lexsort sorts by its last key first
+    by_rank = np.lexsort((boxes.labels, *boxes.boxes.T[::-1], -boxes.scores, row_of[boxes.image]))
+    rows = row_of[boxes.image[by_rank]]
+    ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    fits = ranks < top_k
+    rows, ranks, kept = rows[fits], ranks[fits], boxes.take(by_rank[fits])
     slots, scores = np.zeros((count, top_k, 4), np.float32), np.zeros((count, top_k), np.float32)
     labels = np.full((count, top_k), -1, np.int8)
     slots[rows, ranks], scores[rows, ranks], labels[rows, ranks] = kept.boxes, kept.scores, kept.labels
@@ -108,18 +106,6 @@ def pack_boxes(
         part_names=part_names,
         fingerprint={**fingerprint, "names_sha256": sha256_of_names(list(names)), "top_k": top_k},
     )
-
-
-def _ranked(
-    rows: NDArray[np.int64], boxes: FlatBoxes, top_k: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], FlatBoxes]:
-    """Return row, rank within the row, and box, for boxes of rank below `top_k`."""
-    # np.lexsort sorts by its last key first
-    order = np.lexsort((boxes.labels, *boxes.boxes.T[::-1], -boxes.scores, rows))
-    rows = rows[order]
-    ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    kept = ranks < top_k
-    return rows[kept], ranks[kept], boxes.take(order[kept])
 
 
 def write_cache(path: Path, parts: PartBoxes, remedy: str = "delete it, or choose another file with --output") -> None:

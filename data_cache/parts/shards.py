@@ -71,27 +71,23 @@ def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str
 
 
 def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
-    """Join finished shards into `output` and remove their folder. Raises UserError if one is missing or damaged."""
+    """Join finished shards into `output` and remove their folder.
+
+    Raises UserError if one is missing, damaged or by another detector.
+    """
     pieces = [read_parts(path) for path in shards]
-    joined = join_parts([replace(piece, fingerprint=run_fingerprint(piece)) for piece in pieces])
+    for path, piece in zip(shards, pieces, strict=True):
+        require_fingerprint(run_fingerprint(piece), run_fingerprint(pieces[0]), path)
+    joined = replace(
+        pieces[0],
+        names=tuple(name for piece in pieces for name in piece.names),
+        failure=tuple(reason for piece in pieces for reason in piece.failure),
+        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ARRAYS},
+    )
     parts = with_joined_files_hash(joined, pieces)
     write_parts(output, parts)
     remove_leftovers(output)
     return parts
-
-
-def join_parts(pieces: Sequence[PartBoxes]) -> PartBoxes:
-    """Join caches of consecutive names. Raises UserError if their fingerprints differ or the names are not sorted."""
-    first = pieces[0]
-    if any((piece.part_names, piece.fingerprint) != (first.part_names, first.fingerprint) for piece in pieces):
-        raise UserError("part cache: the pieces were made by different detectors")
-    return PartBoxes(
-        names=tuple(name for piece in pieces for name in piece.names),
-        failure=tuple(reason for piece in pieces for reason in piece.failure),
-        part_names=first.part_names,
-        fingerprint=first.fingerprint,
-        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ARRAYS},
-    )
 
 
 def remove_leftovers(output: Path) -> None:

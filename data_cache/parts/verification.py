@@ -1,6 +1,6 @@
 """Verification of a part cache: its file and fingerprint, and its names and sizes against a data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,11 @@ def differing_names(names: Sequence[str], dataset: Dataset) -> tuple[tuple[str, 
 def counted(names: Sequence[Any]) -> dict[str, Any]:
     """Return the number of `names` and the first of them as JSON values."""
     return {"count": len(names), "first": list(names[:NAMES_SHOWN])}
+
+
+def count_notes(counts: Mapping[str, int]) -> list[str]:
+    """Return a line with the count for every text whose count is not 0."""
+    return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def count_line(names: Sequence[str], what: str) -> list[str]:

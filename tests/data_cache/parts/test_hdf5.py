@@ -13,16 +13,6 @@ SECRET = np.arange(6, dtype=np.int32)
 SIZE = 4096
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """Another file, whose content must not be readable through ours."""
-    path = tmp_path / "elsewhere.h5"
-    with h5py.File(path, "w") as file:
-        file["a"] = SECRET
-    (tmp_path / "raw").write_bytes(SECRET.tobytes())
-    return path
-
-
 def link(file: h5py.File, elsewhere: Path) -> None:
     file["a"] = h5py.ExternalLink(str(elsewhere), "/a")
 
@@ -52,9 +42,11 @@ def nothing(file: h5py.File, elsewhere: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [link, soft_link, raw_data, virtual, group, nothing])
-def test_array_outside_the_file_is_refused(
-    tmp_path: Path, elsewhere: Path, make: Callable[[h5py.File, Path], None]
-) -> None:
+def test_array_outside_the_file_is_refused(tmp_path: Path, make: Callable[[h5py.File, Path], None]) -> None:
+    elsewhere = tmp_path / "elsewhere.h5"  # its content must not be readable through ours
+    with h5py.File(elsewhere, "w") as file:
+        file["a"] = SECRET
+    elsewhere.with_name("raw").write_bytes(SECRET.tobytes())
     with h5py.File(tmp_path / "f.h5", "w") as file:
         make(file, elsewhere)
     with h5py.File(tmp_path / "f.h5") as file:
