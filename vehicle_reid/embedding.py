@@ -56,30 +56,26 @@ def find_parts_resumable(weights: Path, images: NamedImages, work: WorkFolder, d
     return parts
 
 
-def compute_features(network: PGAN, recipe: ReidRecipe, images: NamedImages, parts: PartBoxes, device: str) -> Block:
-    """Return features (N, C) and attention (N, A) of images with their parts."""
-    boxes, present = part_arrays(parts, images.names, recipe.parts)
-    pixels = ResizedImages(images, parts.image_size[parts.rows(images.names)], recipe.image_size)
-    inputs = VehicleImages(pixels, boxes, present)
-    return extract_features(network, inputs, device=device, workers=0)
-
-
-def compute_features_resumable(
+def compute_features(
     network: PGAN,
     recipe: ReidRecipe,
     checkpoint: str,
     images: NamedImages,
     parts: PartBoxes,
-    work: WorkFolder,
+    work: WorkFolder | None,
     device: str,
 ) -> Block:
-    """Return the same for images in one folder; blocks that a stopped call finished are reused.
+    """Return features (N, C) and attention (N, A) of images with their parts; `checkpoint` is the hash of the weights.
 
-    `checkpoint` is the hash of the network's weights.
+    With `work` the images must be in one folder, and blocks that a stopped call finished are reused.
     """
-    source = FeatureSource(images.dataset(), images.names, parts, recipe, checkpoint)
-    features = cached_features(work.path / FEATURES, network, source, Compute(device, work.workers))
-    return features.matrix, features.attention
+    if work is not None:
+        source = FeatureSource(images.dataset(), images.names, parts, recipe, checkpoint)
+        features = cached_features(work.path / FEATURES, network, source, Compute(device, work.workers))
+        return features.matrix, features.attention
+    boxes, present = part_arrays(parts, images.names, recipe.parts)
+    pixels = ResizedImages(images, parts.image_size[parts.rows(images.names)], recipe.image_size)
+    return extract_features(network, VehicleImages(pixels, boxes, present), device=device, workers=0)
 
 
 @dataclass(frozen=True, eq=False)

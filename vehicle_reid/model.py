@@ -17,13 +17,7 @@ from detect.training.runs import WEIGHTS
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
 from reid.runs import BEST, dataset_folder, parts_path
-from vehicle_reid.embedding import (
-    WorkFolder,
-    compute_features,
-    compute_features_resumable,
-    find_parts,
-    find_parts_resumable,
-)
+from vehicle_reid.embedding import WorkFolder, compute_features, find_parts, find_parts_resumable
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.search import ExactSearch, search
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
@@ -155,29 +149,22 @@ class VehicleReID:
             images = images.readable(images.decoding_errors(), skip=True) if skip_unreadable else images
             parts = empty_cache(images.names)
         elif len(images):
-            parts = self._find_parts(images, work) if parts is None else parts
+            if parts is None:
+                parts = (
+                    find_parts(self.detector, images)
+                    if work is None
+                    else find_parts_resumable(self.weights(), images, work, self.device)
+                )
             errors = [parts.failure[row] for row in parts.rows(images.names).tolist()]
             images = images.readable(errors, skip=skip_unreadable)
         if parts is None or not len(images):
             return Entries.empty(self.recipe.features, self.top_d)
-        features, attention = self._compute_features(images, parts, work)
+        checkpoint = str(self.fingerprint["checkpoint"])
+        features, attention = compute_features(self.network, self.recipe, checkpoint, images, parts, work, self.device)
         rows = parts.rows(images.names)
         boxes, labels = parts.boxes[rows, : self.top_d], parts.labels[rows, : self.top_d]
         ids = np.arange(first_id, first_id + len(images), dtype=np.int64)
         return Entries(images.names, ids, images.cameras, features, boxes, labels, attention)
-
-    def _find_parts(self, images: NamedImages, work: WorkFolder | None) -> PartBoxes:
-        if work is None:
-            return find_parts(self.detector, images)
-        return find_parts_resumable(self.weights(), images, work, self.device)
-
-    def _compute_features(
-        self, images: NamedImages, parts: PartBoxes, work: WorkFolder | None
-    ) -> tuple[Matrix, Matrix]:
-        if work is None:
-            return compute_features(self.network, self.recipe, images, parts, self.device)
-        checkpoint = str(self.fingerprint["checkpoint"])
-        return compute_features_resumable(self.network, self.recipe, checkpoint, images, parts, work, self.device)
 
 
 def _detector_of_run(checkpoint: Checkpoint) -> str | None:

@@ -1,6 +1,7 @@
 """Command-line options that several commands share."""
 
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,3 +57,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 def recipe_option(default: str | None, help_text: str) -> Callable[[Command], Command]:
     """Return the option `--recipe`; with the default None the command chooses."""
     return click.option("--recipe", default=default, show_default=default is not None, help=help_text)
+
+
+def add_options(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return the decorator that adds these options to a command, in this order."""
+
+    def decorated(command: Command) -> Command:
+        return reduce(lambda inner, option: option(inner), reversed(options), command)
+
+    return decorated

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from reid.ablation.ablation import Ablation, load_ablation
 from reid.ablation.boxes import TRUE_BOXES, TRUTH_FILES, BoxKind, has_truth
 from reid.ablation.paper import MEASURED_ON
 from reid.ablation.plan import Scale, plan_runs
-from reid.ablation.tables import select_tables
+from reid.ablation.tables import Table, select_tables
 from reid.ablation.workspace import Workspace
 from reid.runs import parts_path
 
@@ -23,52 +22,53 @@ MULTI_DATASET_TABLE = "3"
 DATASETS = (*MEASURED_ON, "synthetic")
 
 
-@dataclass(frozen=True)
-class Request:
-    """The options of `ablate`: keys of tables and figures, and the settings of all runs.
+def load_ablations(
+    *,
+    tables: Sequence[str],
+    figures: Sequence[str],
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    scale: Scale,
+    boxes: BoxKind,
+    overrides: Sequence[str],
+    seeds: int,
+    split: str | None,
+    parts_file: Path | None,
+    all_datasets: bool,
+    command: str,
+) -> list[Ablation]:
+    """Return one ablation per data set, the named one first, for the options of `ablate`.
 
-    `boxes` is the kind of boxes for all rows that use parts; `all_datasets` runs table 3 on every available data set;
-    `split` is the test, None for the largest; `parts_file` a part cache, None for each data set's own; `command` is
-    what the user typed.
+    `tables` and `figures` are keys, `boxes` the kind for all rows that use parts; `all_datasets` runs table 3 on every
+    available data set; `command` is what the user typed. Raises UserError for what would stop a run later.
     """
-
-    tables: Sequence[str]
-    figures: Sequence[str]
-    dataset: str
-    data_root: Path
-    runs: Path
-    scale: Scale
-    boxes: BoxKind = "detector"
-    overrides: Sequence[str] = ()
-    seeds: int = 1
-    all_datasets: bool = False
-    split: str | None = None
-    parts_file: Path | None = None
-    command: str = ""
-
-
-def load_ablations(request: Request) -> list[Ablation]:
-    """Return one ablation per data set, the named one first. Raises UserError for what would stop a run later."""
-    named = [key for key in request.tables if not (request.all_datasets and key == MULTI_DATASET_TABLE)]
-    tables: dict[str, tuple[Dataset, list[str], Sequence[str]]] = {}
-    if named or request.figures:
-        dataset = load_dataset(request.dataset, request.data_root)
-        tables[dataset.name] = (dataset, named, request.figures)
-    if len(named) < len(request.tables):
-        for dataset in _available_datasets(request):
-            tables.setdefault(dataset.name, (dataset, [], ()))[1].append(MULTI_DATASET_TABLE)
-    return [_load(request, *selected) for selected in tables.values()]
-
-
-def _available_datasets(request: Request) -> list[Dataset]:
-    """Return the data sets with a part cache; logs why the others are skipped."""
-    if request.parts_file is not None:
+    if all_datasets and MULTI_DATASET_TABLE in tables and parts_file is not None:
         raise UserError("--parts: one part cache cannot serve several data sets; choose one with --dataset")
+    named = [key for key in tables if not (all_datasets and key == MULTI_DATASET_TABLE)]
+    selected: dict[str, tuple[Dataset, list[str], Sequence[str]]] = {}
+    if named or figures:
+        loaded = load_dataset(dataset, data_root)
+        selected[loaded.name] = (loaded, named, figures)
+    if len(named) < len(tables):
+        for loaded in _available_datasets(runs, data_root):
+            selected.setdefault(loaded.name, (loaded, [], ()))[1].append(MULTI_DATASET_TABLE)
+    ablations = []
+    for loaded, table_keys, figure_keys in selected.values():
+        plan = plan_runs(_tables(loaded, table_keys, figure_keys, boxes), scale, overrides, range(seeds))
+        test = split or loaded.default_split()
+        loaded.protocol(test, draws=1)  # raises UserError for an unknown test
+        ablations.append(load_ablation(Workspace(loaded, runs, parts_file, test), plan, command))
+    return ablations
+
+
+def _available_datasets(runs: Path, data_root: Path) -> list[Dataset]:
+    """Return the data sets with a part cache; logs why the others are skipped."""
     found = []
     for name in DATASETS:
-        cache = parts_path(request.runs, name)
+        cache = parts_path(runs, name)
         try:
-            dataset = load_dataset(name, request.data_root)
+            dataset = load_dataset(name, data_root)
         except UserError as error:
             log.info(f"skipped: {error}")
             continue
@@ -77,21 +77,19 @@ def _available_datasets(request: Request) -> list[Dataset]:
         else:
             log.info(f"skipped: {name}: no part cache at {cache}; run `python cli.py detect --dataset {name}`")
     if not found:
-        raise UserError(f"table 3: no data set in {request.data_root} has a part cache in {request.runs}")
+        raise UserError(f"table 3: no data set in {data_root} has a part cache in {runs}")
     return found
 
 
-def _load(request: Request, dataset: Dataset, tables: Sequence[str], figures: Sequence[str]) -> Ablation:
-    selected = select_tables(tables, figures, dataset.name, request.boxes)
-    if not has_truth(dataset):
-        missing = f"{dataset.root} lacks {' and '.join(TRUTH_FILES)}"
-        if request.boxes in TRUE_BOXES:
-            raise UserError(f"--boxes {request.boxes}: no ground truth: {missing}")
-        selected = [table.without(tuple(TRUE_BOXES), f"No rows on true boxes: {missing}.") for table in selected]
-    plan = plan_runs(selected, request.scale, request.overrides, range(request.seeds))
-    split = request.split or dataset.default_split()
-    dataset.protocol(split, draws=1)  # raises UserError for an unknown test
-    return load_ablation(Workspace(dataset, request.runs, request.parts_file, split), plan, request.command)
+def _tables(dataset: Dataset, tables: Sequence[str], figures: Sequence[str], boxes: BoxKind) -> list[Table]:
+    """Return the selected tables, without rows on true boxes if the data set has none."""
+    selected = select_tables(tables, figures, dataset.name, boxes)
+    if has_truth(dataset):
+        return selected
+    missing = f"{dataset.root} lacks {' and '.join(TRUTH_FILES)}"
+    if boxes in TRUE_BOXES:
+        raise UserError(f"--boxes {boxes}: no ground truth: {missing}")
+    return [table.without(tuple(TRUE_BOXES), f"No rows on true boxes: {missing}.") for table in selected]
 
 
 def list_runs(ablations: Sequence[Ablation]) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def ablate_command(
     """
     from data_cache.base.devices import Compute, choose_algorithms, choose_device, keep_freed_memory
     from reid.ablation.ablation import run_ablations
-    from reid.ablation.request import Request, format_runs, list_runs, load_ablations
+    from reid.ablation.request import format_runs, list_runs, load_ablations
     from reid.report.run_commands import command_line
 
     if not selection["tables"] and not selection["figures"]:
@@ -96,7 +96,7 @@ def ablate_command(
     selection["scale"] = selection["scale"] or ("paper" if device == "cuda" else "small")
     all_datasets = click.get_current_context().get_parameter_source("dataset") is ParameterSource.DEFAULT
     command = command_line("ablate", given_options())
-    ablations = load_ablations(Request(**selection, all_datasets=all_datasets, command=command))
+    ablations = load_ablations(**selection, all_datasets=all_datasets, command=command)
     if dry_run:
         runs = list_runs(ablations)
         click.echo(json.dumps(runs, indent=2) if as_json else format_runs(runs))

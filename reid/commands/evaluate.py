@@ -9,7 +9,7 @@ import click
 
 from data_cache.base.options import (
     FILE,
-    Command,
+    add_options,
     data_root_option,
     dataset_option,
     device_option,
@@ -26,27 +26,22 @@ if TYPE_CHECKING:
     from reid.evaluation.evaluate import Evaluation
 
 
-def run_and_tests_options(command: Command) -> Command:
-    """Add the options that choose the data set, the run and the tests."""
-    options = (
-        dataset_option,
-        data_root_option,
-        runs_option,
-        recipe_option(None, RUN_HELP),
-        click.option(
-            "--trained-on",
-            default=None,
-            metavar="DATASET",
-            help="Use a run on this data set: direct transfer, without any training on --dataset.",
-        ),
-        click.option(
-            "--split", default=None, help="Test: small, medium, large, test, track, or all; default: the largest."
-        ),
-        parts_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+run_and_tests_options = add_options(
+    dataset_option,
+    data_root_option,
+    runs_option,
+    recipe_option(None, RUN_HELP),
+    click.option(
+        "--trained-on",
+        default=None,
+        metavar="DATASET",
+        help="Use a run on this data set: direct transfer, without any training on --dataset.",
+    ),
+    click.option(
+        "--split", default=None, help="Test: small, medium, large, test, track, or all; default: the largest."
+    ),
+    parts_option,
+)
 
 
 @click.command("evaluate")
@@ -135,15 +130,7 @@ def evaluate_command(
 @device_option
 @workers_option
 def features_command(
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    recipe: str | None,
-    trained_on: str | None,
-    split: str | None,
-    parts_file: Path | None,
-    device: str,
-    workers: int,
+    dataset: str, data_root: Path, split: str | None, device: str, workers: int, **selection: Any
 ) -> None:
     """Extract the features that `evaluate` scores, and print the name of their file; a stopped extraction resumes.
 
@@ -164,7 +151,7 @@ def features_command(
     with joined_ranks(compute.device):
         with first_rank_first():
             loaded = load_dataset(dataset, data_root)
-            run, splits = find_run(loaded, runs, recipe, trained_on, parts_file), chosen_splits(loaded, split)
+            run, splits = find_run(loaded, **selection), chosen_splits(loaded, split)
         path, _ = features_of_run(run, splits, compute)
     if is_first_rank():
         click.echo(path)

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from data_cache.base.options import (
     FILE,
-    Command,
+    add_options,
     data_root_option,
     dataset_option,
     recipe_option,
@@ -28,20 +28,16 @@ parts_option = click.option(
 split_option = click.option("--split", default=None, help="Test: small, medium, large or test; default: the largest.")
 
 
-def evaluated_runs_options(command: Command) -> Command:
-    """Add the options of `evaluated_runs`: the data set, the runs, and the test they were evaluated on."""
-    options = (
-        dataset_option,
-        data_root_option,
-        runs_option,
-        recipe_option(None, RUN_HELP),
-        click.option("--compare", multiple=True, metavar="RUN", help="Another evaluated run to compare; repeatable."),
-        split_option,
-        parts_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+# of `evaluated_runs`: the data set, the runs, and the test they were evaluated on
+evaluated_runs_options = add_options(
+    dataset_option,
+    data_root_option,
+    runs_option,
+    recipe_option(None, RUN_HELP),
+    click.option("--compare", multiple=True, metavar="RUN", help="Another evaluated run to compare; repeatable."),
+    split_option,
+    parts_option,
+)
 
 
 def evaluated_runs(

@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from data_cache.base.options import Command, device_option, json_option
+from data_cache.base.options import Command, add_options, device_option, json_option
 from reid.commands.options import evaluated_runs, evaluated_runs_options
 
 if TYPE_CHECKING:
     from reid.retrieval.ranked_lists import Choice
 
 
-query_option = click.option("--query", "queries", multiple=True, metavar="NAME", help="Query to show; repeatable.")
-hardest_option = click.option(
-    "--hardest",
-    type=click.IntRange(1, 500),
-    default=None,
-    help="Show only this many queries, those with the lowest average precision.",
-)
-
-
-def count_option(default: int) -> Callable[[Command], Command]:
-    """Add `--count`."""
-    return click.option(
-        "--count",
-        type=click.IntRange(1, 500),
-        default=default,
-        show_default=True,
-        help="Number of queries: those with the lowest, median and highest average precision.",
+def queries_options(count: int) -> Callable[[Command], Command]:
+    """Return the options of `query_choice`; `count` is the default of --count."""
+    return add_options(
+        click.option("--query", "queries", multiple=True, metavar="NAME", help="Query to show; repeatable."),
+        click.option(
+            "--count",
+            type=click.IntRange(1, 500),
+            default=count,
+            show_default=True,
+            help="Number of queries: those with the lowest, median and highest average precision.",
+        ),
+        click.option(
+            "--hardest",
+            type=click.IntRange(1, 500),
+            default=None,
+            help="Show only this many queries, those with the lowest average precision.",
+        ),
     )
 
 
@@ -46,9 +46,7 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
 
 @click.command("rank")
 @evaluated_runs_options
-@query_option
-@count_option(12)
-@hardest_option
+@queries_options(12)
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", is_flag=True, help="Add heatmaps of Fp and of Fp - Fg below each list.")
 @device_option
@@ -88,9 +86,7 @@ def rank_command(
 
 @click.command("heatmaps")
 @evaluated_runs_options
-@query_option
-@count_option(6)
-@hardest_option
+@queries_options(6)
 @device_option
 @json_option
 def heatmaps_command(

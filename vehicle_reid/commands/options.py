@@ -1,14 +1,14 @@
 """Options of the commands on galleries, and the model, gallery file and images that they select."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from data_cache.base.options import (
     FILE,
     FOLDER,
+    add_options,
     data_root_option,
     dataset_option,
     device_option,
@@ -19,41 +19,30 @@ from data_cache.base.options import (
 from reid.commands.options import RUN_HELP, parts_option
 
 if TYPE_CHECKING:
-    from vehicle_reid.images import NamedImages
     from vehicle_reid.model import VehicleReID
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 GALLERY = "gallery.safetensors"
 
-
-def model_options(command: Command) -> Command:
-    """Add the options that select a trained run, its detector, and the gallery."""
-    gallery = click.option(
+model_options = add_options(
+    dataset_option,
+    runs_option,
+    click.option(
         "--gallery", "path", type=FILE, default=None, help=f"Gallery file; default: {GALLERY} in the run's folder."
-    )
-    detector = click.option(
-        "--detector", type=FILE, default=None, help="Weights of a part detector; default: the run's own."
-    )
-    for option in (device_option, detector, recipe_option(None, RUN_HELP), gallery, runs_option, dataset_option):
-        command = option(command)
-    return command
-
-
-def images_options(command: Command) -> Command:
-    """Add the options that select the images to embed."""
-    options = (
-        workers_option,
-        click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read, with a warning."),
-        click.option("--camera", type=click.IntRange(0), default=None, help="Camera id of all images."),
-        parts_option,
-        click.option("--split", default=None, help="Test whose gallery is embedded; default: the largest."),
-        click.option("--list", "listed", type=FILE, default=None, help="File with lines `image` or `image camera`."),
-        click.option("--images", "folder", type=FOLDER, default=None, help="Folder of images."),
-        data_root_option,
-    )
-    for option in options:
-        command = option(command)
-    return command
+    ),
+    recipe_option(None, RUN_HELP),
+    click.option("--detector", type=FILE, default=None, help="Weights of a part detector; default: the run's own."),
+    device_option,
+)
+images_options = add_options(
+    data_root_option,
+    click.option("--images", "folder", type=FOLDER, default=None, help="Folder of images."),
+    click.option("--list", "listed", type=FILE, default=None, help="File with lines `image` or `image camera`."),
+    click.option("--split", default=None, help="Test whose gallery is embedded; default: the largest."),
+    parts_option,
+    click.option("--camera", type=click.IntRange(0), default=None, help="Camera id of all images."),
+    click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read, with a warning."),
+    workers_option,
+)
 
 
 def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
@@ -67,38 +56,29 @@ def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
     return model, options.pop("path") or run / GALLERY
 
 
-def selected_images(
-    dataset: str, data_root: Path, folder: Path | None, listed: Path | None, split: str | None
-) -> "NamedImages":
-    """Return the images of a folder, of a list file, or by default of the gallery of a data set's test.
+def add_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Gallery.add` for `images_options`: of a folder, a list, or a data set's test.
 
-    Raises UserError if more than one is given, or there are no images.
+    The images of a data set come with its part cache. Raises UserError if several are given, or there are no images.
     """
     from data_cache.base.errors import UserError
+    from data_cache.datasets.catalogue import load_dataset
+    from data_cache.parts.cache import read_parts
+    from reid.runs import parts_path
     from vehicle_reid.images import images_of_folder, images_of_list, images_of_split
 
+    folder, listed, split, cache = (options[name] for name in ("folder", "listed", "split", "parts_file"))
     if sum(option is not None for option in (folder, listed, split)) > 1:
         raise UserError("--images, --list and --split cannot be combined")
     if folder is not None:
-        return images_of_folder(folder)
-    if listed is not None:
-        return images_of_list(listed)
-    from data_cache.datasets.catalogue import load_dataset
-
-    data = load_dataset(dataset, data_root)
-    return images_of_split(data, split or data.default_split())
-
-
-def add_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Gallery.add` for `images_options`; a data set's images come with its part cache."""
-    from data_cache.parts.cache import read_parts
-    from reid.runs import parts_path
-
-    images = selected_images(*(options[name] for name in ("dataset", "data_root", "folder", "listed", "split")))
-    cache = options["parts_file"]
-    if cache is None and options["folder"] is None and options["listed"] is None and images.folder is not None:
-        default = parts_path(options["runs"], images.folder.label)
-        cache = default if default.exists() else None
+        images = images_of_folder(folder)
+    elif listed is not None:
+        images = images_of_list(listed)
+    else:
+        data = load_dataset(options["dataset"], options["data_root"])
+        images = images_of_split(data, split or data.default_split())
+        default = parts_path(options["runs"], data.name)
+        cache = default if cache is None and default.exists() else cache
     return {
         "images": images.with_cameras(options["camera"]),
         "parts": None if cache is None else read_parts(cache),

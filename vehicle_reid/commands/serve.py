@@ -1,6 +1,7 @@
 """The command `serve`: a web page on this machine to search a gallery in."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from vehicle_reid.gallery.gallery import Gallery
     from vehicle_reid.model import VehicleReID
     from vehicle_reid.web.finder import Finder
-    from vehicle_reid.web.page import PageInfo
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +52,26 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
     from vehicle_reid.web.server import listen, serve
 
     with listen(port) as listener:  # before anything slow: the port may be taken
-        from vehicle_reid.web.finder import Finder
+        from vehicle_reid.web.finder import PHOTO, Finder
+        from vehicle_reid.web.page import MEGABYTE, PageInfo
 
         root, problems = _images_root(options["dataset"], options["data_root"], folder)
         model, gallery = _load_or_build(options)
         finder = Finder(gallery, root)
-        problems += [*_missing_images(finder), *_missing_detector(model)]
+        problems += _problems(finder)
         for problem in problems:
             log.warning(problem)
         log.info("press Ctrl-C to stop")
-        serve(finder, _page_info(finder, max_upload, problems), listener, click.echo)
+        info = PageInfo(
+            f"{model.run.parent.name}/{model.run.name}",
+            images=len(gallery),
+            cameras=tuple(finder.cameras),
+            views=(PHOTO, *finder.heatmaps),
+            attention=model.recipe.attention,
+            upload_limit=max_upload * MEGABYTE,
+            problems=tuple(problems),
+        )
+        serve(finder, info, listener, click.echo)
 
 
 def _require_server_packages() -> None:
@@ -92,46 +102,21 @@ def _images_root(dataset: str, data_root: Path, folder: Path | None) -> tuple[Pa
     from data_cache.base.errors import UserError
     from data_cache.datasets.catalogue import load_dataset
 
-    if folder is not None:
-        return folder, []
     try:
-        return load_dataset(dataset, data_root).root, []
+        return folder or load_dataset(dataset, data_root).root, []
     except UserError as error:
         return data_root, [str(error)]
 
 
-def _missing_images(finder: "Finder") -> list[str]:
-    """Return a message if the first image of the gallery cannot be shown, probably because the folder is wrong."""
-    problem = finder.describe("g0")["problem"] if len(finder.gallery) else None
-    if problem is None:
-        return []
-    return [f"images of the gallery cannot be shown: {problem}; if they are in another folder, give it with --images"]
-
-
-def _missing_detector(model: "VehicleReID") -> list[str]:
-    """Load the part detector if the network needs it; return a message if that fails."""
+def _problems(finder: "Finder") -> Iterator[str]:
+    """Yield what will not work: pictures, probably of another folder, and uploads, if the part detector is missing."""
     from data_cache.base.errors import UserError
 
-    if not model.recipe.uses_parts:
-        return []
+    problem = finder.describe("g0")["problem"] if len(finder.gallery) else None
+    if problem is not None:
+        yield f"images of the gallery cannot be shown: {problem}; if they are in another folder, give it with --images"
     try:
-        _ = model.detector
+        if finder.model.recipe.uses_parts:
+            _ = finder.model.detector
     except UserError as error:
-        return [f"uploaded photos cannot be searched with: {error}"]
-    return []
-
-
-def _page_info(finder: "Finder", max_upload: int, problems: list[str]) -> "PageInfo":
-    from vehicle_reid.web.finder import PHOTO
-    from vehicle_reid.web.page import MEGABYTE, PageInfo
-
-    run = finder.model.run
-    return PageInfo(
-        f"{run.parent.name}/{run.name}",
-        images=len(finder.gallery),
-        cameras=tuple(finder.cameras),
-        views=(PHOTO, *finder.heatmaps),
-        attention=finder.model.recipe.attention,
-        upload_limit=max_upload * MEGABYTE,
-        problems=tuple(problems),
-    )
+        yield f"uploaded photos cannot be searched with: {error}"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, read_regular, remove, remove_strays, sha256_of_bytes, write_atomically
+from data_cache.base.files import read_regular, remove, remove_strays, sha256_of_bytes, write_atomically
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
@@ -81,12 +81,15 @@ def make_index(kind: str, entries: Entries, device: str) -> ExactSearch | FaissS
 def gallery_lock(path: Path) -> Iterator[Path]:
     """Lock a gallery while it is read, changed and written; yield the folder for unfinished work.
 
-    What an interrupted job has finished stays in that folder. Raises UserError if another run holds the lock.
+    Temporary files of killed runs are removed. What an interrupted job has finished stays in that folder. Raises
+    UserError if another run holds the lock.
     """
     work = path.with_name(path.name + ".work")
     try:
         with run_lock(work):
-            _remove_temporary_files(path)
+            remove_strays(path)
+            for temporary in path.parent.glob(f".{glob.escape(path.name)}.{HASH}.faiss.????????.tmp"):
+                remove(temporary)
             yield work
     finally:
         with suppress(OSError):  # it is not empty, or was never made
@@ -108,8 +111,6 @@ def _read_index(path: Path, entries: Entries, record: Mapping[str, Any], device:
 
 def _verified_bytes(path: Path, sha256: str) -> bytes:
     """Return the content of a file if it has that hash, else raise UserError."""
-    if not is_there(path):
-        raise UserError("no such file")
     try:
         data = read_regular(path)
     except OSError as error:
@@ -121,10 +122,3 @@ def _verified_bytes(path: Path, sha256: str) -> bytes:
 
 def _index_path(path: Path, sha256: str) -> Path:
     return path.with_name(f"{path.name}.{sha256[:16]}.faiss")
-
-
-def _remove_temporary_files(path: Path) -> None:
-    """Remove the temporary files that killed runs left beside a gallery and its index."""
-    remove_strays(path)
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.{HASH}.faiss.????????.tmp"):
-        remove(temporary)
