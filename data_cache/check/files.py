@@ -50,24 +50,19 @@ def check_files(root: Path, names: Sequence[str], trained: set[str], *, strict: 
 
     `workers` processes decode, or this one if it is 0. Raises UserError if a process is killed.
     """
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    check = partial(_check_chunk, root, strict)
-    checked = _in_processes(check, chunks, workers) if strict else map(check, chunks)
-    tracked = track(checked, "decoding images" if strict else "looking for images", len(names), size=len)
-    states = [state for chunk in tracked for state in chunk]
-    by_kind: dict[Kind, list[FileState]] = defaultdict(list)
-    for state in states:
-        by_kind[state.kind].append(state)
+    check = partial(check_file, root, strict=strict)
+    checked = _in_processes(check, names, workers) if strict and workers else map(check, names)
+    states = sorted(track(checked, "decoding images" if strict else "looking for images", len(names)))
     folder_of = {name: PurePosixPath(name).parent for name in names}
     folders = set(folder_of.values())
     folders_with_image = {folder_of[state.name] for state in states if state.kind != "missing"}
     return FileCheck(
-        missing=tuple(sorted(state.name for state in by_kind["missing"])),
-        empty=tuple(sorted(state.name for state in by_kind["empty"])),
-        unreadable=tuple(state.reason for state in sorted(by_kind["unreadable"])),
+        missing=tuple(state.name for state in states if state.kind == "missing"),
+        empty=tuple(state.name for state in states if state.kind == "empty"),
+        unreadable=tuple(state.reason for state in states if state.kind == "unreadable"),
         folders_without_image=len(folders - folders_with_image),
         folders=len(folders),
-        duplicates=tuple(_duplicates(by_kind["ok"], trained)),
+        duplicates=tuple(_duplicates(states, trained)),
     )
 
 
@@ -92,20 +87,11 @@ def check_file(root: Path, name: str, *, strict: bool) -> FileState:
         return FileState(name, "unreadable", str(error))
 
 
-def _check_chunk(root: Path, strict: bool, names: Sequence[str]) -> list[FileState]:
-    return [check_file(root, name, strict=strict) for name in names]
-
-
-def _in_processes(
-    check: "partial[list[FileState]]", chunks: Iterable[Sequence[str]], workers: int
-) -> Iterator[list[FileState]]:
-    if workers == 0:
-        yield from map(check, chunks)
-        return
+def _in_processes(check: "partial[FileState]", names: Sequence[str], workers: int) -> Iterator[FileState]:
     try:
         # spawn: a forked child would inherit the threads of the caller's libraries
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(check, chunks)
+            yield from pool.map(check, names, chunksize=CHUNK)
     except BrokenProcessPool as error:
         raise UserError(
             "a process that decodes images was killed; if memory is short use fewer --workers, then run it again"

@@ -1,11 +1,13 @@
 """VeRi-776's answer files, gt_index.txt and jk_index.txt, compared with our matches and junk."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import pandas as pd
+
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.lists import BLANKS, list_text
+from data_cache.datasets.protocols import Trial
 
 # matches and junk, each under two possible names; one line per query: positions in name_test.txt from 1, or names
 FILES = (("gt_index.txt", "gt_image.txt"), ("jk_index.txt", "jk_image.txt"))
@@ -29,7 +31,7 @@ def compare_ground_truth(dataset: Dataset) -> GroundTruth | None:
     names = dataset.table["name"]
     trial = dataset.protocol("test").trials[0]
     position_of = {PurePosixPath(names[row]).name: str(position) for position, row in enumerate(trial.gallery, start=1)}
-    ours = _answers(dataset)
+    ours = _answers(dataset.table, trial)
     files, errors = [], []
     wrong: set[int] = set()
     for kind, candidates in enumerate(FILES):
@@ -45,21 +47,15 @@ def compare_ground_truth(dataset: Dataset) -> GroundTruth | None:
     return GroundTruth(tuple(files), len(ours), len(ours) - len(wrong), tuple(errors)) if files else None
 
 
-def _answers(dataset: Dataset) -> list[tuple[set[str], set[str]]]:
+def _answers(table: pd.DataFrame, trial: Trial) -> list[tuple[set[str], set[str]]]:
     """Return for each query the positions in the gallery, as text, of its matches and of its junk."""
-    protocol = dataset.protocol("test")
-    (trial,) = protocol.trials
-    vehicles_and_cameras = dataset.table[["vehicle_id", "camera_id"]].to_numpy().tolist()
-    images: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for position, row in enumerate(trial.gallery, start=1):
-        vehicle, camera = vehicles_and_cameras[row]
-        images[vehicle].append((str(position), camera))
+    gallery = table.iloc[trial.gallery].assign(position=[str(number + 1) for number in range(len(trial.gallery))])
+    of_vehicle = gallery.groupby("vehicle_id")["position"].agg(set).to_dict()
+    of_camera = gallery.groupby(["vehicle_id", "camera_id"])["position"].agg(set).to_dict()
     answers = []
-    for vehicle, camera in (vehicles_and_cameras[row] for row in trial.query):
-        same_vehicle = {position for position, _ in images[vehicle]}
-        same_camera = {position for position, other in images[vehicle] if other == camera}
-        junk = same_camera if protocol.same_camera_is_junk else set()
-        answers.append((same_vehicle - junk, junk))
+    for vehicle, camera in table.iloc[trial.query][["vehicle_id", "camera_id"]].itertuples(index=False):
+        junk = of_camera.get((vehicle, camera), set())
+        answers.append((of_vehicle.get(vehicle, set()) - junk, junk))
     return answers
 
 

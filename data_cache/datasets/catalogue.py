@@ -15,26 +15,28 @@ from data_cache.datasets.vric import read_vric
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
+    """A known data set: its folders below the data root, the first preferred, and its reader."""
+
     folders: tuple[str, ...]  # case does not matter
     read: Callable[[Path], ParsedLists]
     how_to_get: str
 
 
-_SOURCES = {
-    "veri": _Source(("VeRi",), read_veri, "ask its authors: https://github.com/JDAI-CV/VeRidataset"),
-    "vehicleid": _Source(
+SOURCES = {
+    "veri": Source(("VeRi",), read_veri, "ask its authors: https://github.com/JDAI-CV/VeRidataset"),
+    "vehicleid": Source(
         ("VehicleID_V1.0", "PKU-VehicleID", "VehicleID"),
         read_vehicleid,
         "ask its authors: https://www.pkuml.org/resources/pku-vehicleid.html",
     ),
-    "vric": _Source(("VRIC",), read_vric, "ask its authors: https://qmul-vric.github.io"),
-    "veriwild": _Source(
+    "vric": Source(("VRIC",), read_vric, "ask its authors: https://qmul-vric.github.io"),
+    "veriwild": Source(
         ("VERI-Wild", "VERIWild"), read_veriwild, "ask its authors: https://github.com/PKU-IMRE/VERI-Wild"
     ),
-    "synthetic": _Source(("synthetic",), read_synthetic, "render it: `python cli.py synth`"),
+    "synthetic": Source(("synthetic",), read_synthetic, "render it: `python cli.py synth`"),
 }
-KNOWN = tuple(_SOURCES)
+KNOWN = tuple(SOURCES)
 
 
 def load_dataset(name: str, data_root: Path) -> Dataset:
@@ -45,9 +47,9 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
     if name == "folder" or name.endswith(".csv"):
         lists = read_folder(data_root / "images.csv" if name == "folder" else Path(name))
         return Dataset(dataset_label(name), data_root, lists.table, lists.splits)
-    if name not in _SOURCES:
-        raise unknown("data set", name, [*_SOURCES, "folder", "FILE.csv"])
-    source = _SOURCES[name]
+    if name not in SOURCES:
+        raise unknown("data set", name, [*SOURCES, "folder", "FILE.csv"])
+    source = SOURCES[name]
     root = _existing_folder(data_root, source.folders)
     if root is None:
         places = " or ".join(str(data_root / folder) for folder in source.folders)

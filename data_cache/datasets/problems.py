@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.protocols import Protocol
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def list_problems(dataset: Dataset) -> ListProblems:
     for split, protocol in protocols.items():
         trial = protocol.trials[0]
         errors += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
-        queries = queries_without_match(dataset, split)
+        queries = _queries_without_match(dataset, protocol)
         if not queries:
             continue
         unmatched[split] = tuple(queries)
@@ -52,14 +53,14 @@ def list_problems(dataset: Dataset) -> ListProblems:
     return ListProblems(tuple(shared), unmatched, tuple(errors), tuple(warnings))
 
 
-def queries_without_match(dataset: Dataset, split: str) -> list[str]:
-    """Return the names of a test's queries whose vehicle has no gallery image other than junk."""
-    table, protocol = dataset.table, dataset.protocol(split, draws=1)
+def _queries_without_match(dataset: Dataset, protocol: Protocol) -> list[str]:
+    """Return the names of queries whose vehicle has no gallery image other than junk."""
     trial = protocol.trials[0]
-    cameras = table.iloc[trial.gallery].groupby("vehicle_id")["camera_id"].agg(set).to_dict()
+    queries, gallery = dataset.table.iloc[trial.query], dataset.table.iloc[trial.gallery]
+    cameras = gallery.groupby("vehicle_id")["camera_id"].agg(set).to_dict()
     unmatched = []
-    for name, vehicle, camera in table.iloc[trial.query][["name", "vehicle_id", "camera_id"]].to_numpy().tolist():
+    for name, vehicle, camera in queries[["name", "vehicle_id", "camera_id"]].itertuples(index=False):
         junk = {camera} if protocol.same_camera_is_junk and camera >= 0 else set()
         if not cameras.get(vehicle, set()) - junk:
-            unmatched.append(str(name))
+            unmatched.append(name)
     return unmatched

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data_cache.datasets.dataset import COLUMNS, ParsedLists
-from data_cache.datasets.lists import read_entries, read_image_list
+from data_cache.datasets.lists import ImageList, read_entries, read_image_list
 from data_cache.datasets.protocols import DrawnSplit, Split, rows_where
 
 SIZES_VEHICLEID = {"small": 800, "medium": 1600, "large": 2400}
@@ -20,23 +20,20 @@ def read_vehicleid(root: Path) -> ParsedLists:
     """
     lists = root / "train_test_split"
     train = read_image_list(lists / "train_list.txt", 2)
-    repeated = train.repeated
-    tested: dict[tuple[str, str], None] = {}  # ordered; the larger lists repeat the smaller ones
-    members: dict[str, set[str]] = {}
-    for size, count in SIZES_VEHICLEID.items():
-        path = lists / f"test_list_{count}.txt"
-        if path.exists():
-            test = read_image_list(path, 2)
-            images = [(f"image/{image}.jpg", vehicle) for _, (image, vehicle, *_) in test.entries]
-            members[size] = {name for name, _ in images}
-            tested |= dict.fromkeys(images)
-            repeated += test.repeated
-    rows = [(f"image/{image}.jpg", vehicle, -1, "train") for _, (image, vehicle, *_) in train.entries]
-    table = pd.DataFrame(rows + [(name, vehicle, -1, "test") for name, vehicle in tested], columns=COLUMNS)
+    paths = {size: lists / f"test_list_{count}.txt" for size, count in SIZES_VEHICLEID.items()}
+    tests = {size: read_image_list(path, 2) for size, path in paths.items() if path.exists()}
+    rows = {size: _rows(test, "test") for size, test in tests.items()}
+    tested = dict.fromkeys(row for test in rows.values() for row in test)  # the larger lists repeat the smaller ones
+    table = pd.DataFrame([*_rows(train, "train"), *tested], columns=COLUMNS)
     vehicles = pd.factorize(table["vehicle_id"])[0].astype(np.int64)
-    chosen = {size: rows_where(table["name"].isin(names)) for size, names in members.items()}
+    chosen = {size: rows_where(table["name"].isin([name for name, *_ in test])) for size, test in rows.items()}
     splits: dict[str, Split] = {size: DrawnSplit(select, vehicles[select]) for size, select in chosen.items()}
+    repeated = tuple(entry for images in (train, *tests.values()) for entry in images.repeated)
     return ParsedLists(_with_attributes(table, root / "attribute"), splits, repeated)
+
+
+def _rows(images: ImageList, split: str) -> list[tuple[str, str, int, str]]:
+    return [(f"image/{image}.jpg", vehicle, -1, split) for _, (image, vehicle, *_) in images.entries]
 
 
 def _with_attributes(table: pd.DataFrame, folder: Path) -> pd.DataFrame:

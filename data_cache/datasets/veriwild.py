@@ -50,7 +50,6 @@ def read_veriwild(root: Path) -> ParsedLists:
         )
     return ParsedLists(
         _table(root, images, splits, info),
-        # from the lists, not from the column `split`: a query of one size may be a gallery image of another
         {size: _split(images, *test) for size, test in tests.items()},
         tuple(entry for one in all_lists for entry in one.repeated),
     )
@@ -83,6 +82,7 @@ def _read_list(path: Path) -> WildList:
 
 
 def _split(images: "pd.Series[str]", query: WildList, gallery: WildList) -> FixedSplit:
+    """Return a test from its lists, not from the column `split`: its queries may be gallery images of another."""
     ranked = set(gallery.images) - set(query.images)  # some releases repeat the queries in the gallery list
     return FixedSplit(rows_where(images.isin(query.images)), rows_where(images.isin(ranked)), same_camera_is_junk=True)
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, read_regular, sha256_of_bytes, write_atomically
-from data_cache.parts.hdf5 import HDF5_ERRORS, read_array, read_strings
 
 SCHEMA = 1
 SEAL = "part cache, sha256 of what follows: "
@@ -22,6 +21,10 @@ SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
 STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
 TYPES = {"image_size": "int32", "boxes": "float32", "scores": "float32", "labels": "int8", "status": "uint8"}
 ARRAYS = tuple(TYPES)
+# what h5py raises for foreign files; MemoryError for impossible shapes
+HDF5_ERRORS = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
+MAX_COMPRESSION = 64  # bytes of text per byte of the file; strings are compressed
+MIN_TEXT_LIMIT = 2**24  # bytes of text that are always accepted
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def read_parts(path: Path) -> PartBoxes:
                     f"part cache of schema {schema}, this version reads {SCHEMA}; run `python cli.py detect` again"
                 )
             return PartBoxes(
-                part_names=_part_names(file.attrs["part_names"]),
+                part_names=tuple(map(str, json.loads(file.attrs["part_names"]))),
                 fingerprint=dict(json.loads(file.attrs["fingerprint"])),
                 **{name: read_array(file, name, kind, len(data)) for name, kind in TYPES.items()},
                 names=read_strings(file, "name", len(data)),
@@ -178,13 +181,6 @@ def read_parts(path: Path) -> PartBoxes:
         ) from error
 
 
-def _part_names(attribute: str) -> tuple[str, ...]:
-    names = json.loads(attribute)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("part_names is not a list of strings")
-    return tuple(names)
-
-
 def refuse_part_cache(path: Path, remedy: str) -> None:
     """Raise UserError if `path` is a part cache, even a damaged one: it may be hours of a detector's work."""
     if not is_there(path):
@@ -195,3 +191,36 @@ def refuse_part_cache(path: Path, remedy: str) -> None:
         raise UserError(f"{path}: cannot be used ({error.strerror or error}); {remedy}") from error
     if start == SEAL.encode():
         raise UserError(f"{path}: is a part cache, which is not overwritten; {remedy}")
+
+
+def read_array(file: h5py.File, name: str, kind: str, file_size: int) -> NDArray[Any]:
+    """Return an uncompressed array of type `kind` from a file of `file_size` bytes.
+
+    Raises one of HDF5_ERRORS if it is missing, of another type or larger than the file.
+    """
+    dataset = _dataset(file, name)
+    if dataset.dtype != kind or dataset.nbytes > file_size:
+        raise ValueError(f"{name} is {dataset.dtype} {dataset.shape} in a file of {file_size} bytes")
+    return np.asarray(dataset[()])
+
+
+def read_strings(file: h5py.File, name: str, file_size: int) -> tuple[str, ...]:
+    """Return fixed-length strings, which may be compressed, from a file of `file_size` bytes.
+
+    Raises one of HDF5_ERRORS if they are missing, of another type, or much larger than the file.
+    """
+    dataset = _dataset(file, name)
+    text = h5py.check_string_dtype(dataset.dtype)
+    limit = MIN_TEXT_LIMIT + MAX_COMPRESSION * file_size
+    # variable-length strings could all refer to the same bytes, a million times
+    if text is None or text.length is None or dataset.ndim != 1 or dataset.nbytes > limit:
+        raise ValueError(f"{name} is {dataset.dtype} {dataset.shape} in a file of {file_size} bytes")
+    return tuple(dataset.asstr()[:])
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a dataset stored in the file itself: HDF5 would follow links and external data into any other file."""
+    dataset = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise ValueError(f"{name} is not an array in the file itself")
+    return dataset

@@ -13,7 +13,7 @@ picture has its own random stream, so the bytes do not depend on the number of w
 same settings no longer give the same bytes.
 """
 
-from data_cache.synthetic.dataset.benchmark_layouts import LAYOUTS
+from data_cache.synthetic.dataset.layouts import LAYOUTS
 from data_cache.synthetic.dataset.preview import write_preview
 from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSION, SyntheticSettings
 from data_cache.synthetic.dataset.writing import write_synthetic

@@ -1,6 +1,5 @@
 """A contact sheet of a rendered data set: one row per vehicle, one column per camera, with part boxes."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +7,7 @@ from PIL import Image, ImageDraw
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
-from data_cache.datasets.csv_file import is_rendered
-from data_cache.datasets.lists import list_text
+from data_cache.datasets.csv_file import is_rendered, read_csv
 from data_cache.images.contact_sheet import LINE_HEIGHT, draw_legend, draw_picture, save_png
 from data_cache.images.drawing import DARK, Mark, font, part_colour
 from data_cache.images.loading import load_image
@@ -33,30 +31,28 @@ def write_preview(root: Path, target: Path) -> Path:
     """
     if not is_rendered(root):
         raise UserError(f"{root}: not a finished synthetic data set; create it with `python cli.py synth`")
-    rows = [row for row in csv.DictReader(list_text(root / "images.csv").splitlines()) if row["split"] == "train"]
     marks = _read_marks(root / "parts_train.json")
-    fleets = list(dict.fromkeys(row["fleet"] for row in rows))[:FLEETS]
-    rows = [row for row in rows if row["fleet"] in fleets]
-    vehicles = list(dict.fromkeys(row["vehicle_id"] for row in rows))
-    cameras = sorted({int(row["camera_id"]) for row in rows})
+    table = read_csv(root / "images.csv")
+    table = table[table["split"] == "train"]
+    table = table[table["fleet"].isin(table["fleet"].unique()[:FLEETS])]
+    cameras = sorted(table["camera_id"].unique())
     right = MARGIN[0] + CELL[0] * len(cameras)
-    height = MARGIN[1] + max(CELL[1] * len(vehicles), LINE_HEIGHT * len(LEGEND))
+    height = MARGIN[1] + max(CELL[1] * table["vehicle_id"].nunique(), LINE_HEIGHT * len(LEGEND))
     sheet = Image.new("RGB", (right + LEGEND_WIDTH, height), DARK)
     draw_legend(sheet, (right, MARGIN[1]), LEGEND)
     draw = ImageDraw.Draw(sheet)
     for column, camera in enumerate(cameras):
         draw.text((MARGIN[0] + CELL[0] * (column + 0.5), 5), f"camera {camera}", font=font(TEXT_SIZE), anchor="ma")
-    for line, vehicle in enumerate(vehicles):
-        own = [row for row in rows if row["vehicle_id"] == vehicle]
+    for line, (vehicle, own) in enumerate(table.groupby("vehicle_id", sort=False)):
         top = MARGIN[1] + CELL[1] * line
-        caption = f"vehicle {vehicle}\nfleet {own[0]['fleet']}\n{own[0]['body']}\n{own[0]['colour']}"
+        first = own.iloc[0]
+        caption = f"vehicle {vehicle}\nfleet {first['fleet']}\n{first['body']}\n{first['colour']}"
         draw.multiline_text((8, top + 20), caption, font=font(TEXT_SIZE))
-        for column, camera in enumerate(cameras):
-            row = next((row for row in own if int(row["camera_id"]) == camera), None)
-            if row is not None:
-                shown = marks[row["name"]] if (line + column) % 2 == 0 else []
-                picture = draw_picture(load_image(root / row["name"]), shown, PICTURE)
-                sheet.paste(picture, (MARGIN[0] + CELL[0] * column, top))
+        for name, camera in own.drop_duplicates("camera_id")[["name", "camera_id"]].itertuples(index=False):
+            column = cameras.index(camera)
+            shown = marks[name] if (line + column) % 2 == 0 else []
+            picture = draw_picture(load_image(root / name), shown, PICTURE)
+            sheet.paste(picture, (MARGIN[0] + CELL[0] * column, top))
     save_png(sheet, target)
     return target
 

@@ -1,7 +1,5 @@
 """Write a synthetic data set: render the pictures in parallel, then write lists, CSV, part boxes and the mark."""
 
-import csv
-import io
 import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -9,12 +7,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
+from itertools import groupby, starmap
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, matching, read_json, write_atomically, write_json
@@ -22,8 +22,7 @@ from data_cache.base.progress import track
 from data_cache.datasets.csv_file import RENDERING_FILE
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.dataset.atomic_folder import atomic_folder, remove_leftovers
-from data_cache.synthetic.dataset.benchmark_layouts import SYNTHETIC
-from data_cache.synthetic.dataset.layout import ImageFile, Layout
+from data_cache.synthetic.dataset.layouts import SYNTHETIC, ImageFile, Layout
 from data_cache.synthetic.dataset.plan import plan_shots
 from data_cache.synthetic.dataset.settings import SyntheticSettings
 from data_cache.synthetic.design.sampling import sample_vehicles
@@ -33,7 +32,7 @@ from data_cache.synthetic.scene.boxes import PartBox
 from data_cache.synthetic.scene.render import render
 from data_cache.synthetic.vehicle.model import build_model
 
-COLUMNS = ("name", "vehicle_id", "camera_id", "split", "body", "colour", "fleet")
+COLUMNS = ["name", "vehicle_id", "camera_id", "split", "body", "colour", "fleet"]
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,7 @@ class RenderedImage:
     boxes: tuple[PartBox, ...]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The image files of one vehicle; files of the same shot are adjacent."""
-
-    vehicle: Vehicle
-    files: tuple[ImageFile, ...]
-    settings: SyntheticSettings
-    root: Path
+Job = tuple[Vehicle, list[ImageFile]]  # a vehicle and its files; files of the same shot are adjacent
 
 
 def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, layout: Layout = SYNTHETIC) -> Path:
@@ -72,11 +64,11 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
         sampled = sample_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
         vehicles = {vehicle.number: vehicle for vehicle in sampled}
         files = layout.image_files(plan_shots(settings, sampled))
-        jobs = [
-            _Job(vehicles[number], tuple(own), settings, folder)
-            for number, own in groupby(files, key=lambda file: file.shot.vehicle)
-        ]
-        with closing(_render_all(jobs, workers)) as batches:  # ends the workers before the folder is removed
+        jobs = [(vehicles[number], list(own)) for number, own in groupby(files, key=lambda file: file.shot.vehicle)]
+        render_job = partial(_render_vehicle, settings, folder)
+        with closing(
+            _render_all(render_job, jobs, workers)
+        ) as batches:  # ends the workers before the folder is removed
             images = [image for batch in track(batches, "synthetic vehicles", len(jobs)) for image in batch]
         for name, content in layout.list_files(files, vehicles).items():
             write_atomically(folder / name, content)
@@ -119,20 +111,22 @@ def _refuse_second_folder(layout: Layout, root: Path) -> None:
             )
 
 
-def _render_all(jobs: Sequence[_Job], workers: int) -> Generator[list[RenderedImage], None, None]:
+def _render_all(
+    render_job: "partial[list[RenderedImage]]", jobs: Sequence[Job], workers: int
+) -> Generator[list[RenderedImage], None, None]:
     """Yield the images of each job, in order. Raises UserError if a process was killed."""
     if workers == 0:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
         try:
-            yield from map(_render_vehicle, jobs)
+            yield from starmap(render_job, jobs)
         finally:
             cv2.setNumThreads(threads)
         return
     # spawned, because a forked child would inherit the locks of the caller's threads
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
-        for future in [pool.submit(_render_vehicle, job) for job in jobs]:
+        for future in [pool.submit(render_job, *job) for job in jobs]:
             yield future.result()
     except BrokenProcessPool as error:
         raise UserError(
@@ -155,17 +149,19 @@ def _exit_with_parent() -> None:
         os._exit(1)  # the main thread is waiting for jobs
 
 
-def _render_vehicle(job: _Job) -> list[RenderedImage]:
+def _render_vehicle(
+    settings: SyntheticSettings, root: Path, vehicle: Vehicle, files: Sequence[ImageFile]
+) -> list[RenderedImage]:
     """Render and write all images of one vehicle; each shot has its own random stream."""
-    model = build_model(job.vehicle)
+    model = build_model(vehicle)
     images, writes = [], []
     with ThreadPoolExecutor(1) as writer:  # renders the next picture while the disk is busy
-        for shot, files in groupby(job.files, key=lambda file: file.shot):
-            camera = road_camera(shot.camera - 1, job.settings.seed)
-            rng = np.random.default_rng((job.settings.seed, shot.vehicle, shot.camera, shot.take))
-            picture = render(model, camera, job.settings.image_size, rng)
-            for file in files:
-                writes.append(writer.submit(write_atomically, job.root / file.name, picture.jpeg))
+        for shot, copies in groupby(files, key=lambda file: file.shot):
+            camera = road_camera(shot.camera - 1, settings.seed)
+            rng = np.random.default_rng((settings.seed, shot.vehicle, shot.camera, shot.take))
+            picture = render(model, camera, settings.image_size, rng)
+            for file in copies:
+                writes.append(writer.submit(write_atomically, root / file.name, picture.jpeg))
                 images.append(RenderedImage(file, picture.width, picture.height, picture.boxes))
     for write in writes:
         write.result()
@@ -174,15 +170,12 @@ def _render_vehicle(job: _Job) -> list[RenderedImage]:
 
 def _csv(files: Sequence[ImageFile], vehicles: Mapping[int, Vehicle]) -> bytes:
     """Return the content of images.csv."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for file in files:
-        vehicle = vehicles[file.shot.vehicle]
-        design = vehicle.design
-        camera = file.shot.camera
-        writer.writerow((file.name, vehicle.number, camera, file.split, design.body.name, design.colour, vehicle.fleet))
-    return text.getvalue().encode()
+        vehicle, camera = vehicles[file.shot.vehicle], file.shot.camera
+        body, colour = vehicle.design.body.name, vehicle.design.colour
+        rows.append((file.name, vehicle.number, camera, file.split, body, colour, vehicle.fleet))
+    return pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n").encode()
 
 
 def _coco(images: Sequence[RenderedImage]) -> dict[str, list[dict[str, object]]]:

@@ -1,13 +1,15 @@
 """Body shapes, as curves in metres: s is the distance behind the front bumper, z the height above the road."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Floats
 
 NOSE_LIFT = 0.07  # height of the front bumper's lower edge above the sill
+
+ALONG = ("axles", "windshield", "rear_glass", "windows", "pillars", "doors")  # fields of s values
 
 Curve = tuple[tuple[float, float], ...]
 
@@ -72,22 +74,15 @@ class BodyModel:
         def up(curve: Curve) -> Curve:
             return tuple((s * length, self.sill + (z - self.sill) * height) for s, z in curve)
 
-        def along(positions: Sequence[float]) -> tuple[float, ...]:
-            return tuple(s * length for s in positions)
-
+        along: dict[str, Any] = {name: tuple(s * length for s in getattr(self, name)) for name in ALONG}
         return replace(
             self,
             length=self.length * length,
             width=self.width * width,
-            axles=(self.axles[0] * length, self.axles[1] * length),
             top=up(self.top),
             belt=up(self.belt),
-            windshield=(self.windshield[0] * length, self.windshield[1] * length),
-            rear_glass=(self.rear_glass[0] * length, self.rear_glass[1] * length),
-            windows=(self.windows[0] * length, self.windows[1] * length),
-            pillars=along(self.pillars),
-            doors=along(self.doors),
             bed=None if self.bed is None else (self.bed[0] * length, self.bed[1] * length, self.bed[2]),
+            **along,
         )
 
     def fitted(self, ride: float, wheel: float, wheelbase: float, tail_lift: float) -> "BodyModel":

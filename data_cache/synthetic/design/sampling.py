@@ -50,17 +50,11 @@ def sample_vehicles(vehicles: int, fleet_size: int, seed: int) -> tuple[Vehicle,
         mates = sampled[(fleet - 1) * fleet_size :]
         design = mates[0].design if mates else sample_design(np.random.default_rng((seed, fleet, 1)))
         rng = np.random.default_rng((seed, number, 2))
-        individual = _sample_distinct(design, [mate.individual for mate in mates], rng)
+        individual = sample_individual(design, rng)
+        while any(len(individual.differences(mate.individual)) < MIN_DIFFERENCES for mate in mates):
+            individual = sample_individual(design, rng)
         sampled.append(Vehicle(number, fleet, design, individual))
     return tuple(sampled)
-
-
-def _sample_distinct(design: Design, mates: list[Individual], rng: np.random.Generator) -> Individual:
-    """Sample individuals until one differs from each of its fleet mates in MIN_DIFFERENCES traits."""
-    while True:
-        individual = sample_individual(design, rng)
-        if all(len(individual.differences(mate)) >= MIN_DIFFERENCES for mate in mates):
-            return individual
 
 
 def sample_design(rng: np.random.Generator) -> Design:

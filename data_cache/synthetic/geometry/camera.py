@@ -1,6 +1,6 @@
 """The pinhole camera, and the road-side cameras of the synthetic data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,14 +78,12 @@ def road_camera(number: int, seed: int) -> RoadCamera:
     rng = np.random.default_rng((seed, number, 17))
     turn, lift = rng.uniform(-12, 12), rng.uniform(-3, 5)
     red, _, blue = base.white_balance
-    return RoadCamera(
+    return replace(
+        base,
         azimuth=(base.azimuth[0] + turn, base.azimuth[1] + turn),
         elevation=(max(7.0, base.elevation[0] + lift), max(9.0, base.elevation[1] + lift)),
-        distance=base.distance,
         focal_px=base.focal_px * rng.uniform(0.9, 1.1),
         exposure=base.exposure * rng.uniform(0.85, 1.15),
         white_balance=(red * rng.uniform(0.95, 1.05), 1.0, blue * rng.uniform(0.95, 1.05)),
-        blur=base.blur,
         noise=base.noise * rng.uniform(0.7, 1.3),
-        quality=base.quality,
     )

@@ -11,7 +11,7 @@ import pytest
 
 import data_cache.check.files
 from data_cache.base.errors import UserError
-from data_cache.check.files import CHUNK, FileCheck, check_file, check_files
+from data_cache.check.files import FileCheck, check_file, check_files
 from helpers.parts import MakePictures
 from helpers.toy.lists import make_unique
 
@@ -107,12 +107,6 @@ def test_killed_process_is_a_user_error(root: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(data_cache.check.files, "ProcessPoolExecutor", BrokenPool)
     with pytest.raises(UserError, match=r"a process that decodes images was killed; .* fewer --workers"):
         check(root, strict=True, workers=1)
-
-
-def test_all_chunks_are_checked(root: Path) -> None:
-    names = [f"x/{number}.jpg" for number in range(2 * CHUNK + 1)]
-    found = check_files(root, names, set(), strict=False, workers=0)
-    assert found.missing == tuple(sorted(names))
 
 
 def test_invalid_names_are_unreadable(root: Path) -> None:

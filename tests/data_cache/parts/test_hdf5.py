@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data_cache.parts.hdf5 import HDF5_ERRORS, read_array, read_strings
+from data_cache.parts.cache import HDF5_ERRORS, read_array, read_strings
 
 SECRET = np.arange(6, dtype=np.int32)
 SIZE = 4096

@@ -1,6 +1,5 @@
 """Layouts of the benchmarks: their readers find the planned shots, and their protocols hold."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
 from data_cache.check.check import check_dataset
 from data_cache.commands.synth import synth
@@ -160,14 +158,6 @@ def _boxes(path: Path) -> dict[str, list[tuple[object, ...]]]:
     for annotation in content["annotations"]:
         boxes[name_of[annotation["image_id"]]].append((annotation["category_id"], *annotation["bbox"]))
     return boxes
-
-
-@pytest.mark.parametrize("layout", BENCHMARKS)
-def test_layouts_and_readers_know_the_same_folders(tmp_path: Path, layout: str) -> None:
-    with pytest.raises(UserError) as error:
-        load_dataset(layout, tmp_path)
-    folders = re.findall(re.escape(f"{tmp_path}/") + r"([\w.-]+)", str(error.value))
-    assert tuple(folders) == LAYOUTS[layout].folders
 
 
 def test_the_command_knows_every_layout(tmp_path: Path) -> None:

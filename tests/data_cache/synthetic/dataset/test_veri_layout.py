@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_cache.synthetic.dataset.veri_layout import COLOURS, OFFICIAL_NAMES, TYPES
+from data_cache.synthetic.dataset.layouts import VERI_COLOURS, VERI_TYPES, VERI_WORDS
 from data_cache.synthetic.design import sampling
 from data_cache.synthetic.design.bodies import BODIES
 from helpers.toy.layouts import ONE_TAKE, TWO_TAKES, Written, write_all
@@ -79,9 +79,9 @@ def test_labels_are_gb2312_with_colour_and_type(veri: Written, part: str) -> Non
         for attribute, listing, column in (("colorID", "color", "colour"), ("typeID", "type", "body")):
             meaning = dict(line.split() for line in _lines(root, f"list_{listing}.txt"))
             word = designs[name][column]
-            assert meaning[str(item.get(attribute))] == OFFICIAL_NAMES.get(word, word)
+            assert meaning[str(item.get(attribute))] == VERI_WORDS.get(word, word)
 
 
 def test_all_colours_and_bodies_have_a_number() -> None:
-    assert {OFFICIAL_NAMES.get(name, name) for name in sampling.COLOURS} <= set(COLOURS)
-    assert {OFFICIAL_NAMES.get(name, name) for name in BODIES} <= set(TYPES)
+    assert {VERI_WORDS.get(name, name) for name in sampling.COLOURS} <= set(VERI_COLOURS)
+    assert {VERI_WORDS.get(name, name) for name in BODIES} <= set(VERI_TYPES)
