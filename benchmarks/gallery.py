@@ -25,14 +25,25 @@ BLOCK = 2**16
 FaissCall = Callable[[], tuple[Matrix, Numbers]]  # returns scores and ids
 
 
-def gallery_rows(make_features: Callable[[int, int], Matrix] | None = None) -> list[Row]:
+def random_features(count: int, channels: int) -> Matrix:
+    """Return unit vectors (N, C): vehicles are clusters in `LATENT` dimensions, projected at random."""
+    random = np.random.default_rng(0)
+    projection = random.standard_normal((LATENT, channels), dtype=np.float32) / np.float32(LATENT**0.5)
+    centres = random.standard_normal((1 + count // IMAGES_PER_VEHICLE, LATENT), dtype=np.float32)
+    features = np.empty((count, channels), np.float32)
+    for first in range(0, count, BLOCK):
+        rows = np.arange(first, min(first + BLOCK, count))
+        offsets = random.standard_normal((len(rows), LATENT), dtype=np.float32) * np.float32(SPREAD)
+        noise = random.standard_normal((len(rows), channels), dtype=np.float32) * np.float32(NOISE)
+        vectors = (centres[rows % len(centres)] + offsets) @ projection + noise
+        features[rows] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return features
+
+
+def gallery_rows(make_features: Callable[[int, int], Matrix] = random_features) -> list[Row]:
     """Return the table's rows; `make_features` takes the numbers of images and channels."""
-    make_features = make_features or random_features
-    rows = []
-    for images, channels in SIZES:
-        features = make_features(images + QUERIES, channels)
-        rows += _rows(features[:images], features[images:])
-    return rows
+    made = (make_features(images + QUERIES, channels) for images, channels in SIZES)
+    return [row for features in made for row in _rows(features[:-QUERIES], features[-QUERIES:])]
 
 
 def _rows(features: Matrix, query: Matrix) -> list[Row]:
@@ -71,21 +82,6 @@ def _row(what: str, index: Index, query: Matrix, direct: FaissCall, exact: Exact
         f"faiss directly: {len(query) / seconds['faiss']:,.0f}",
         f"{seconds['ours'] / seconds['faiss']:.2f} x",
     )
-
-
-def random_features(count: int, channels: int) -> Matrix:
-    """Return unit vectors (N, C): vehicles are clusters in `LATENT` dimensions, projected at random."""
-    random = np.random.default_rng(0)
-    projection = random.standard_normal((LATENT, channels), dtype=np.float32) / np.float32(LATENT**0.5)
-    centres = random.standard_normal((1 + count // IMAGES_PER_VEHICLE, LATENT), dtype=np.float32)
-    features = np.empty((count, channels), np.float32)
-    for first in range(0, count, BLOCK):
-        rows = np.arange(first, min(first + BLOCK, count))
-        offsets = random.standard_normal((len(rows), LATENT), dtype=np.float32) * np.float32(SPREAD)
-        noise = random.standard_normal((len(rows), channels), dtype=np.float32) * np.float32(NOISE)
-        vectors = (centres[rows % len(centres)] + offsets) @ projection + noise
-        features[rows] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return features
 
 
 def projected_features(real: Matrix, count: int, channels: int) -> Matrix:

@@ -54,9 +54,5 @@ def peak_bytes(call: Call, device: str = "cpu") -> int:
 
 def in_bfloat16(call: Call) -> Call:
     """Return `call` under autocast to bfloat16 on the CPU."""
-
-    def run() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            call()
-
+    run: Call = torch.autocast("cpu", dtype=torch.bfloat16)(call)
     return run

@@ -74,14 +74,13 @@ class NamedImages:
 
     def decoding_errors(self) -> list[str]:
         """Return why each image cannot be used, "" if it can; decodes all of them."""
-        return [self._decoding_error(index) for index in range(len(self))]
-
-    def _decoding_error(self, index: int) -> str:
-        try:
-            self.pixels(index)
-        except ImageError as error:
-            return str(error)
-        return ""
+        errors = [""] * len(self)
+        for index in range(len(self)):
+            try:
+                self.pixels(index)
+            except ImageError as error:
+                errors[index] = str(error)
+        return errors
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "NamedImages":
         """Return the images of these rows, in that order."""

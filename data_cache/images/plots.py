@@ -38,7 +38,7 @@ def draw_curves(log: Path, path: Path, charts: Mapping[str, Mapping[str, str]]) 
         all_axes = figure.subplots(1, len(charts), squeeze=False)[0]
         for axes, (title, labels) in zip(all_axes, charts.items(), strict=True):
             for colour, (key, label) in zip(COLOURS, labels.items(), strict=False):
-                if points := _points(lines, key):
+                if points := points_by_epoch(lines, key):
                     axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
             axes.set(title=title, xlabel="epoch")
             axes.set_ylim(bottom=0)
@@ -47,7 +47,7 @@ def draw_curves(log: Path, path: Path, charts: Mapping[str, Mapping[str, str]]) 
                 axes.legend(frameon=False)
 
 
-def _points(lines: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+def points_by_epoch(lines: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
     """Return (epoch, value) of the lines that have both as numbers, sorted; of an epoch's lines the last counts."""
     numbers = (line for line in lines if all(isinstance(line.get(name), int | float) for name in ("epoch", key)))
     return sorted({line["epoch"]: line[key] for line in numbers}.items())

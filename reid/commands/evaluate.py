@@ -110,14 +110,10 @@ def evaluate_command(
         run = find_run(loaded, runs, recipe, trained_on, parts_file)
         evaluations = evaluate_run(run, splits, scoring, compute, untrained=untrained, arguments=arguments)
     else:
-        for name, value in (
-            ("--recipe", recipe),
-            ("--trained-on", trained_on),
-            ("--parts", parts_file),
-            ("--untrained", untrained),
-        ):
-            if value:
-                raise click.UsageError(f"{name} and --features cannot be combined")
+        of_a_run = {"--recipe": recipe, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
+        given = [name for name, value in of_a_run.items() if value]
+        if given:
+            raise click.UsageError(f"{given[0]} and --features cannot be combined")
         folder = runs / loaded.name / f"given-{features_file.stem}"
         evaluations = evaluate_external(
             features_file, loaded, splits, scoring, folder, device=compute.device, arguments=arguments

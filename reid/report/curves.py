@@ -1,12 +1,11 @@
 """Training curves of both stages as inline SVG in the text colour of the page."""
 
 import io
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_cache.images.plots import COLOURS
+from data_cache.images.plots import COLOURS, points_by_epoch
 from reid.training.log import LOSSES, VALIDATION
 
 INK = "#010203"  # placeholder, replaced by currentColor
@@ -34,7 +33,7 @@ def inline_svg(svg: str, prefix: str) -> str:
 
 
 def _chart(log: Sequence[LogLine], labels: Mapping[str, str], unit: str, scale: float, name: str) -> str | None:
-    series = {label: points for key, label in labels.items() if (points := _points(log, key))}
+    series = {label: points for key, label in labels.items() if (points := points_by_epoch(log, key))}
     if not series:
         return None
     from matplotlib import rc_context
@@ -56,13 +55,3 @@ def _chart(log: Sequence[LogLine], labels: Mapping[str, str], unit: str, scale: 
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return inline_svg(buffer.getvalue(), prefix=name)
-
-
-def _points(log: Sequence[LogLine], key: str) -> list[tuple[float, float]]:
-    """Return (epoch, value) pairs; without epochs the line number counts. Of two lines for an epoch the later wins."""
-    points = {
-        float(line.get("epoch", number)): float(line[key])
-        for number, line in enumerate(log, start=1)
-        if isinstance(line.get(key), int | float) and math.isfinite(line[key])
-    }
-    return sorted(points.items())

@@ -71,7 +71,9 @@ def write_report(
     metrics = run.metrics
     lists = _ranked_lists(run, queries, top_k)
     log = read_json_lines(run.folder / "log.jsonl")
-    tables = [] if ablation_folder is None else _ablation_tables(run, ablation_folder)
+    tables: list[AblationTable] = []
+    if ablation_folder is not None:
+        tables = read_ablation_tables(ablation_folder, metrics["split"], list(run.dataset.splits))
     page = render_page(
         TEMPLATE,
         run=run,
@@ -122,10 +124,6 @@ def _escape_untrusted(value: Any) -> Any:
 
 def _ranked_lists(run: EvaluatedRun, count: int, top_k: int) -> list[RankedList]:
     return ranked_lists(run.features, run.dataset, run.protocol(), Choice(count), top_k=top_k)
-
-
-def _ablation_tables(run: EvaluatedRun, folder: Path) -> list[AblationTable]:
-    return read_ablation_tables(folder, run.metrics["split"], list(run.dataset.splits))
 
 
 def _score_rows(run: EvaluatedRun, *, with_run_name: bool) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """The commands `gallery build | add | remove | search`."""
 
 import json
-from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,13 +163,8 @@ def _print_matches(matches: "pd.DataFrame", as_json: bool) -> None:
     for heading in ("query", "rank", "image", "score", "camera", "top part"):
         table.add_column(heading, overflow="fold")  # never cut a name short
     for match in matches.to_dict("records"):
+        query, name, parts, weights = (match[column] for column in ("query", "name", "parts", "attention"))
         camera = "" if match["camera"] < 0 else str(match["camera"])
-        query, name, score = escape(match["query"]), escape(match["name"]), f"{match['score']:.3f}"
-        table.add_row(query, str(match["rank"]), name, score, camera, _top_part(match))
+        top_part = f"{parts[weights.argmax()]} {weights.max():.2f}" if parts else ""
+        table.add_row(escape(query), str(match["rank"]), escape(name), f"{match['score']:.3f}", camera, top_part)
     print_tables(table)
-
-
-def _top_part(match: "Mapping[Hashable, Any]") -> str:
-    """Return the part with the highest attention and its weight, "" if there is no part."""
-    weights = match["attention"]
-    return f"{match['parts'][weights.argmax()]} {weights.max():.2f}" if match["parts"] else ""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_bytes
@@ -124,12 +123,9 @@ class Finder:
             "parts": sorted(parts, key=lambda part: -part["weight"]),
         }
         try:
-            return {**description, "size": self._size(key, row["boxes"]), "problem": None}
+            size = self.photos.size(key)
+            if (row["boxes"] > np.array(2 * size, np.float32) + 0.5).any():
+                raise UserError("this file has been replaced since the gallery was built")
+            return {**description, "size": size, "problem": None}
         except UserError as error:
             return {**description, "size": None, "problem": printable(error)}
-
-    def _size(self, key: str, boxes: NDArray[np.float32]) -> tuple[int, int]:
-        size = self.photos.size(key)
-        if (boxes > np.array(2 * size, np.float32) + 0.5).any():
-            raise UserError("this file has been replaced since the gallery was built")
-        return size

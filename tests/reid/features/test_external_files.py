@@ -71,7 +71,7 @@ def test_safetensors_of_another_form_are_refused(tmp_path: Path) -> None:
     save_file({"matrix": VALUES}, path, metadata={"names": json.dumps(NAMES)})
     assert "has no tensor `features`" in read_error(path)
     save_torch_file({"features": torch.ones(6, 5, dtype=torch.bfloat16)}, path, metadata={"names": json.dumps(NAMES)})
-    assert re.search("'bfloat16' not understood", read_error(path))
+    assert "bfloat16" in read_error(path)  # numpy has it once onnx is imported
 
 
 def test_missing_arrays_are_named(tmp_path: Path) -> None:

@@ -35,10 +35,6 @@ def test_a_log_without_the_values_gives_none() -> None:
     assert loss_curve([{"epoch": 1, "loss": "high"}, {"epoch": 2}]) is None
 
 
-def test_without_epochs_lines_are_counted() -> None:
-    assert loss_curve([{"loss": 2.0}, {"loss": 1.0}]) is not None
-
-
 def test_svg_has_unique_ids_and_the_colour_of_the_text() -> None:
     loss, detector = loss_curve(LOG), loss_curve(LOG, name="detector")
     assert loss is not None and detector is not None
