@@ -1,6 +1,5 @@
 """Errors as one line for the user, and loader workers that print nothing when the main process has gone."""
 
-import doctest
 import sys
 from collections.abc import Callable
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from data_cache.base import errors
 from data_cache.base.errors import UserError, initialize_worker, out_of_memory_as_user_error
 
 
@@ -21,10 +19,6 @@ def test_a_worker_prints_every_error_but_a_lost_connection(error: Exception, mon
     initialize_worker(0)
     sys.excepthook(type(error), error, None)
     assert printed == ([] if isinstance(error, ConnectionError | EOFError) else [error])
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(errors) == (0, 1)
 
 
 def allocate_on_a_gpu() -> None:

@@ -1,7 +1,6 @@
 """The check of a data set: subsets beside their known sizes, and errors with remedies."""
 
 import dataclasses
-import doctest
 import io
 import json
 import shutil
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from data_cache.check import check as check_module
 from data_cache.check.check import DatasetCheck, Subset, check_dataset, check_table
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
@@ -223,7 +221,3 @@ def test_table_of_an_own_data_set_has_no_known_counts_and_no_markup(tmp_path: Pa
     check = check_dataset(Dataset("toy", tmp_path / "[bold]", table, {}))
     assert shown(check) == [["train", "1", "1", "1"], ["all", "1", "1", "1"]]
     assert "[bold]" in str(check_table(check).title).replace("\\", "")
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(check_module).failed == 0

@@ -1,13 +1,11 @@
 """List files: text formats, unsafe names and repeated entries."""
 
-import doctest
 import os
 from pathlib import Path
 
 import pytest
 
 from data_cache.base.errors import UserError
-from data_cache.datasets import lists
 from data_cache.datasets.lists import (
     camera_number,
     list_text,
@@ -102,7 +100,3 @@ def test_camera_numbers_are_integers() -> None:
         with pytest.raises(UserError, match=r"list\.txt, entry 2: '.* is not a camera number") as caught:
             camera_number(text, "list.txt, entry 2")
         assert len(str(caught.value)) < 140
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(lists).failed == 0

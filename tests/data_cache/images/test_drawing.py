@@ -1,12 +1,9 @@
 """Boxes, their keys and text in pictures."""
 
-import doctest
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_cache.images import drawing
 from data_cache.images.drawing import (
     DARK,
     HUES,
@@ -113,7 +110,3 @@ def test_visible_text_is_not_escaped(text: str) -> None:
 def test_invisible_characters_are_escaped(character: str) -> None:
     shown = escape_invisible(f"a{character}b")
     assert shown == f"a{ascii(character)[1:-1]}b" and shown.isascii()
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(drawing).failed == 0

@@ -1,6 +1,5 @@
 """Fingerprints: the first difference is shown with the remedy."""
 
-import doctest
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_cache.base.errors import UserError
-from data_cache.parts import fingerprints
 from data_cache.parts.fingerprints import first_difference, require_fingerprint
 
 JSON = st.recursive(
@@ -53,7 +51,3 @@ def test_difference_is_shown_with_the_remedy() -> None:
 def test_fingerprint_that_is_no_object_is_damage(fingerprint: Any) -> None:
     with pytest.raises(UserError, match=r"parts\.h5: damaged, its fingerprint is not an object; do it again"):
         require_fingerprint(fingerprint, {"detector": "ssd"}, Path("parts.h5"), "do it again")
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(fingerprints).failed == 0

@@ -1,7 +1,6 @@
 """Tables from hand-written metrics: means, deviations and errors by plain loops; Markdown, CSV, charts, JSON."""
 
 import csv
-import doctest
 import io
 import math
 import re
@@ -14,7 +13,6 @@ from PIL import Image
 from data_cache.parts.cache import write_parts
 from helpers.toy.ablation import toy_plan, toy_workspace, write_run
 from helpers.toy.vehicles import Toy
-from reid.ablation import results as results_module
 from reid.ablation.ablation import Ablation, load_ablation
 from reid.ablation.charts import draw_results
 from reid.ablation.results import Estimate, TableResults
@@ -194,7 +192,3 @@ def test_lines_are_drawn_for_figure_3(workspace: Workspace, toy: Toy, tmp_path: 
     draw_results(*load_ablation(workspace, plan, "").results(), tmp_path / "lines.png")
     assert (tmp_path / "lines.png").read_bytes() != (tmp_path / "empty.png").read_bytes()
     assert {BLUE, ORANGE} <= colours(tmp_path / "lines.png")
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(results_module).failed == 0

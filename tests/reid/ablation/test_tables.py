@@ -1,7 +1,5 @@
 """The rows of every table against the paper, written out by hand; their recipes; the runs that they share."""
 
-import doctest
-
 import pytest
 
 from data_cache.base.errors import UserError
@@ -214,7 +212,3 @@ def test_rows_can_be_left_out_with_a_note() -> None:
     assert [row.variant.boxes for row in less.rows] == ["detector", "detector", "random", "shifted"]
     assert less.notes[-1] == "there is none"
     assert select("1").without(("truth", "rarest"), "there is none") == select("1")
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(plan_module).failed == 0

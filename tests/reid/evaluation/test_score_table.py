@@ -1,11 +1,9 @@
 """The table of scores: percent, deviation, counts, names as they are."""
 
-import doctest
 import io
 
 from rich.console import Console
 
-from reid.evaluation import score_table as module
 from reid.evaluation.score_table import describe_counts, score_table
 from reid.retrieval.metrics import METRIC_NAMES, Scores
 
@@ -30,7 +28,3 @@ def test_table_shows_percent_deviation_and_counts() -> None:
 
 def test_counts_name_the_trapezoid_form() -> None:
     assert describe_counts(scores(1.0, precision="trapezoid").to_dict()).endswith("; trapezoid precision")
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(module).failed == 0

@@ -1,13 +1,11 @@
 """The image grid: every image is complete, columns are aligned, and file names are safe for any image name."""
 
-import doctest
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from reid.report import image_grid
 from reid.report.image_grid import GAP, QUERY_GAP, ImageRow, draw_grid, image_file_name
 
 COLOURS = [(250, 10 * number, 0) for number in range(20)]
@@ -86,7 +84,3 @@ def test_file_names_are_plain_for_any_image_name(name: str) -> None:
 def test_similar_image_names_have_different_file_names() -> None:
     names = ["a/1.jpg", "b/1.jpg", "a/1.png", "a-1.jpg", "a 1.jpg", "a_1.jpg", "A_1.jpg"]
     assert len({image_file_name(name).lower() for name in names}) == len(names)
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(image_grid).failed == 0

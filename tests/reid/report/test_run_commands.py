@@ -1,6 +1,5 @@
 """The commands on a page name data set, folders, settings, draws and additional scores of the run."""
 
-import doctest
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
 from reid.recipes import PRESETS
-from reid.report import run_commands
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.run_commands import reproduction_commands
 
@@ -66,7 +64,3 @@ def test_a_run_of_the_ablation_is_not_trained(run: EvaluatedRun) -> None:
     folder = run.folder.parent / "ablation" / "pgan-seed0"
     detect, evaluate, _ = reproduction_commands(replace(run, folder=folder), [])
     assert detect == reproduction_commands(run, [])[0] and "--recipe ablation/pgan-seed0 " in evaluate
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(run_commands).failed == 0

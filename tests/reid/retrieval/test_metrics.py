@@ -1,11 +1,8 @@
 """Metrics of one ranked list against naive loops and worked examples."""
 
-import doctest
-
 import numpy as np
 import pytest
 
-from reid.retrieval import metrics
 from reid.retrieval.metrics import average_precision, inverse_negative_penalty
 
 
@@ -27,10 +24,6 @@ def naive_trapezoid(hits: list[int]) -> float:
         area += (recall - old_recall) * (old_precision + precision) / 2
         old_recall, old_precision = recall, precision
     return area
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(metrics).failed == 0
 
 
 @pytest.mark.parametrize(("ranks", "step", "trapezoid"), [([2, 4], 0.5, 1 / 3), ([4], 0.25, 0.125), ([1, 2], 1.0, 1.0)])

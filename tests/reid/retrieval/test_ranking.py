@@ -1,6 +1,5 @@
 """Ranking: brute force by sorted lists, ties, junk, tracks, and the counting of ranks."""
 
-import doctest
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 
 from data_cache.base.errors import UserError
 from helpers.naive.ranking import Case, assert_same_results, brute_force, random_case, unit
-from reid.retrieval import ranking
 from reid.retrieval.metrics import QueryResults
 from reid.retrieval.ranking import (
     TIE,
@@ -23,10 +21,6 @@ from reid.retrieval.ranking import (
     rank_queries,
     rivals,
 )
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(ranking).failed == 0
 
 
 @pytest.mark.parametrize("junk", [True, False])
