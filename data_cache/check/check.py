@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_cache.check.files import FileCheck, check_files
@@ -45,11 +44,9 @@ class Subset:
 class DatasetCheck:
     """The result of `cli.py check`: training and testing need a data set without `errors`."""
 
-    dataset: str
-    root: Path
+    dataset: Dataset
     strict: bool
     subsets: tuple[Subset, ...]
-    repeated: tuple[str, ...]
     lists: ListProblems
     files: FileCheck
     ground_truth: GroundTruth | None
@@ -61,11 +58,11 @@ class DatasetCheck:
         """Return the result as JSON values; lists of names become their count and first names."""
         files = self.files
         return {
-            "dataset": self.dataset,
-            "root": str(self.root),
+            "dataset": self.dataset.name,
+            "root": str(self.dataset.root),
             "strict": self.strict,
             "parts": [asdict(subset) for subset in self.subsets],
-            "repeated": counted(self.repeated),
+            "repeated": counted(self.dataset.repeated),
             "vehicles_in_train_and_test": counted(self.lists.shared_vehicles),
             "queries_without_match": {split: counted(names) for split, names in self.lists.unmatched_queries.items()},
             "missing": counted(files.missing)
@@ -97,11 +94,9 @@ def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -
     notes += [f"{', '.join(truth.files)}: {truth.agreeing:,} of {truth.queries:,} queries agree"] if truth else []
     # problems of the authors' own files are notes: published results share them
     return DatasetCheck(
-        dataset=dataset.name,
-        root=dataset.root,
+        dataset=dataset,
         strict=strict,
         subsets=subsets,
-        repeated=dataset.repeated,
         lists=lists,
         files=files,
         ground_truth=truth,
@@ -154,7 +149,7 @@ def check_table(check: DatasetCheck) -> "Table":
     from rich.table import Table
 
     sources = [name for name in ("released", "paper") if any(getattr(subset, name) for subset in check.subsets)]
-    table = Table("part", title=escape(f"{check.dataset} in {check.root}"), title_justify="left")
+    table = Table("part", title=escape(f"{check.dataset.name} in {check.dataset.root}"), title_justify="left")
     for heading in (*QUANTITIES, *sources):
         table.add_column(heading, justify="right")
     for subset in check.subsets:

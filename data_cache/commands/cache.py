@@ -100,11 +100,11 @@ def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_j
 
     merged = merge_caches([parse_source(text) for text in inputs], None if dataset is None else dataset_label(dataset))
     write_cache(output, merged, "delete it, or choose another OUT")
-    counts = {"images": len(merged.names), "parts": int((merged.labels >= 0).sum())}
+    images, parts = len(merged.names), merged.counts()["boxes"]
     if as_json:
-        click.echo(json.dumps({"output": str(output), "inputs": len(inputs), **counts}))
+        click.echo(json.dumps({"output": str(output), "inputs": len(inputs), "images": images, "parts": parts}))
     else:
-        click.echo(f"{output}: {counts['images']} images, {counts['parts']} parts from {len(inputs)} caches")
+        click.echo(f"{output}: {images} images, {parts} parts from {len(inputs)} caches")
 
 
 @cache.command("export")

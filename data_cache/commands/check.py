@@ -42,5 +42,5 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
         for line in (*(f"warning: {line}" for line in result.warnings), *result.notes):
             click.echo(printable(line))
     if result.errors:
-        count = len(result.errors)
-        raise UserError(f"{result.root}: {count} {'error' if count == 1 else 'errors'}: {'; '.join(result.errors)}")
+        count = f"{len(result.errors)} {'error' if len(result.errors) == 1 else 'errors'}"
+        raise UserError(f"{result.dataset.root}: {count}: {'; '.join(result.errors)}")

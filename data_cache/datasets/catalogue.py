@@ -16,25 +16,23 @@ from data_cache.datasets.vric import read_vric
 
 @dataclass(frozen=True)
 class Source:
-    """A known data set: its folders below the data root, the first preferred, and its reader."""
+    """A known data set: its folders below the data root, the first preferred, its reader and its authors' page."""
 
     folders: tuple[str, ...]  # case does not matter
     read: Callable[[Path], ParsedLists]
-    how_to_get: str
+    website: str = ""
 
 
 SOURCES = {
-    "veri": Source(("VeRi",), read_veri, "ask its authors: https://github.com/JDAI-CV/VeRidataset"),
+    "veri": Source(("VeRi",), read_veri, "https://github.com/JDAI-CV/VeRidataset"),
     "vehicleid": Source(
         ("VehicleID_V1.0", "PKU-VehicleID", "VehicleID"),
         read_vehicleid,
-        "ask its authors: https://www.pkuml.org/resources/pku-vehicleid.html",
+        "https://www.pkuml.org/resources/pku-vehicleid.html",
     ),
-    "vric": Source(("VRIC",), read_vric, "ask its authors: https://qmul-vric.github.io"),
-    "veriwild": Source(
-        ("VERI-Wild", "VERIWild"), read_veriwild, "ask its authors: https://github.com/PKU-IMRE/VERI-Wild"
-    ),
-    "synthetic": Source(("synthetic",), read_synthetic, "render it: `python cli.py synth`"),
+    "vric": Source(("VRIC",), read_vric, "https://qmul-vric.github.io"),
+    "veriwild": Source(("VERI-Wild", "VERIWild"), read_veriwild, "https://github.com/PKU-IMRE/VERI-Wild"),
+    "synthetic": Source(("synthetic",), read_synthetic),
 }
 KNOWN = tuple(SOURCES)
 
@@ -53,10 +51,10 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
     root = _existing_folder(data_root, source.folders)
     if root is None:
         places = " or ".join(str(data_root / folder) for folder in source.folders)
-        alternative = "" if name == "synthetic" else "; DATASET=synthetic needs no data of yours"
-        raise UserError(
-            f"data set {name} not found: looked for {places} (in any case); {source.how_to_get}{alternative}"
-        )
+        remedy = "render it: `python cli.py synth`"
+        if source.website:
+            remedy = f"ask its authors: {source.website}; DATASET=synthetic needs no data of yours"
+        raise UserError(f"data set {name} not found: looked for {places} (in any case); {remedy}")
     lists = source.read(root)
     rendered = is_rendered(root)
     return Dataset(

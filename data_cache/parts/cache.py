@@ -80,6 +80,12 @@ class PartBoxes:
             "status and failure disagree": (self.status == STATUS_FAILED) != np.array(self.failure, dtype=bool),
         }
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of images, of boxes, and of images with boxes, without, and failed."""
+        found, empty, failed = np.bincount(self.status, minlength=3).tolist()
+        boxes = int((self.labels >= 0).sum())
+        return {"images": len(self.names), "boxes": boxes, "found": found, "empty": empty, "failed": failed}
+
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names)}

@@ -52,7 +52,7 @@ def export_boxes(parts: PartBoxes, kind: Kind, annotations: Path | None = None) 
         {
             "failed images are left out": len(parts.names) - len(rows),
             "images that the annotations do not have are left out": len(rows) - len(image_ids),
-            "boxes are left out with their image or their part": int((parts.labels >= 0).sum()) - len(results),
+            "boxes are left out with their image or their part": parts.counts()["boxes"] - len(results),
             "images of the annotations are not in the cache": absent,
         }
     )

@@ -8,7 +8,7 @@ from data_cache.base.errors import UserError, printable
 
 
 def require_fingerprint(
-    found: Mapping[str, Any],
+    found: object,
     wanted: Mapping[str, Any],
     path: Path,
     remedy: str = "delete it, or choose another file with --output",

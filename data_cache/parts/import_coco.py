@@ -105,7 +105,7 @@ def _pack(
             "dataset": None if dataset is None else dataset.name,
         },
     )
-    beyond_top_k = len(with_area) - int((parts.labels >= 0).sum())
+    beyond_top_k = len(with_area) - parts.counts()["boxes"]
     notes = count_notes(
         {
             "boxes without area inside their image were dropped": len(all_boxes) - len(with_area),

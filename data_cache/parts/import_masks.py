@@ -67,7 +67,7 @@ def import_masks(folder: Path, root: Path, names: Sequence[str], *, dataset: str
             "dataset": dataset,
         },
     )
-    beyond_top_k = len(flat) - int((parts.labels >= 0).sum())
+    beyond_top_k = len(flat) - parts.counts()["boxes"]
     notes = count_notes(
         {
             "empty masks were dropped": sum(image.all_zero for image in boxes),

@@ -51,13 +51,9 @@ class ImportResult:
 
     def to_dict(self, path: Path) -> dict[str, Any]:
         """Return a summary of the cache written to `path` as JSON values."""
-        status = np.bincount(self.parts.status, minlength=STATUS_FAILED + 1)
-        counts = {"images": len(self.parts.names), "boxes": int((self.parts.labels >= 0).sum())}
-        states = {"found": STATUS_FOUND, "empty": STATUS_EMPTY, "failed": STATUS_FAILED}
-        counts |= {name: int(status[state]) for name, state in states.items()}
         failures = [f"{name} ({why})" for name, why in zip(self.parts.names, self.parts.failure, strict=True) if why]
         first = failures[0] if failures else ""
-        return {"output": str(path), **counts, "first_failure": first, "notes": list(self.notes)}
+        return {"output": str(path), **self.parts.counts(), "first_failure": first, "notes": list(self.notes)}
 
     def line(self, path: Path) -> str:
         """Return the summary as one line."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from data_cache.base.errors import printable
 from data_cache.base.files import write_json
 from data_cache.images.plots import COLOURS, figure_written_to
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,12 +72,8 @@ def cache_statistics(parts: PartBoxes) -> CacheStatistics:
     histogram, _ = np.histogram(parts.scores[present], bins=SCORE_BINS, range=(0, 1))
     summaries = [_part_summary(parts, label, int(read.sum())) for label in range(len(parts.part_names))]
     return CacheStatistics(
-        images=len(parts.names),
-        found=int((parts.status == STATUS_FOUND).sum()),
-        empty=int((parts.status == STATUS_EMPTY).sum()),
-        failed=int((parts.status == STATUS_FAILED).sum()),
+        **parts.counts(),
         failures=_failure_counts(parts.names, parts.failure),
-        boxes=int(present.sum()),
         parts_per_image=float(present.sum() / max(read.sum(), 1)),
         images_by_parts=tuple(images_by_parts.tolist()),
         score_histogram=tuple(histogram.tolist()),

@@ -1,7 +1,8 @@
 """Verification of a part cache: its file and fingerprint, and its names and sizes against a data set."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from data_cache.base.progress import track
 from data_cache.datasets.catalogue import KNOWN
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, PartBoxes, read_parts
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.names import PART_NAMES
 
@@ -42,10 +43,7 @@ class Verification:
     """The result for one file: it is valid if there are no errors."""
 
     path: Path
-    images: int = 0
-    parts: int = 0
-    empty: int = 0
-    failed: int = 0
+    counts: Counter[str] = field(default_factory=Counter)  # as PartBoxes.counts; all 0 if it cannot be read
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     comparison: Comparison | None = None
@@ -59,14 +57,15 @@ class Verification:
         """Return the result as one line."""
         if self.errors:
             return printable(f"{self.path}: {'; '.join([*self.errors, *self.notes])}")
-        counts = f"{self.images} images, {self.parts} parts, {self.empty} empty, {self.failed} failed"
+        counts = "{images} images, {boxes} parts, {empty} empty, {failed} failed".format_map(self.counts)
         return printable("; ".join([f"{self.path}: valid", counts, *self.notes]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {
             **{"path": str(self.path), "valid": self.valid},
-            **{name: getattr(self, name) for name in ("images", "parts", "empty", "failed")},
+            **{"images": self.counts["images"], "parts": self.counts["boxes"]},
+            **{state: self.counts[state] for state in ("empty", "failed")},
             **{"errors": list(self.errors), "notes": list(self.notes)},
             "comparison": None if self.comparison is None else self.comparison.to_dict(),
         }
@@ -88,16 +87,7 @@ def verify_cache(path: Path, dataset: Dataset | None = None) -> Verification:
         errors += count_line(comparison.changed_size, "images have another size now")
         errors += count_line(comparison.unreadable, "images cannot be read now")
         notes += count_line(comparison.extra, f"images are not in {dataset.name}")
-    return Verification(
-        path=path,
-        images=len(parts.names),
-        parts=int((parts.labels >= 0).sum()),
-        empty=int((parts.status == STATUS_EMPTY).sum()),
-        failed=int((parts.status == STATUS_FAILED).sum()),
-        errors=tuple(errors),
-        notes=tuple(notes),
-        comparison=comparison,
-    )
+    return Verification(path, Counter(parts.counts()), tuple(errors), tuple(notes), comparison)
 
 
 def fingerprint_errors(parts: PartBoxes) -> list[str]:

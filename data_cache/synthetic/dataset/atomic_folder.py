@@ -20,30 +20,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     target = path.resolve()  # a symbolic link is kept
     unfinished = _unfinished(target)
     tree = unfinished / f"tree-{os.getpid()}"  # workers of a killed run may still write to theirs for a moment
-    try:
-        with run_lock(unfinished):
-            _remove_empty(path, target)
+    with _lock(unfinished):
+        _remove_empty(path, target)
+        _clear(unfinished)
+        try:
+            with _os_error_as_user_error(tree):
+                tree.mkdir()
+            yield tree
+            with _os_error_as_user_error(target):  # also if it is no longer absent or empty
+                tree.rename(target)
+        finally:
             _clear(unfinished)
-            try:
-                with _os_error_as_user_error(tree):
-                    tree.mkdir()
-                yield tree
-                with _os_error_as_user_error(target):  # also if it is no longer absent or empty
-                    tree.rename(target)
-            finally:
-                _clear(unfinished)
-    finally:
-        with suppress(OSError):  # another run is using it
-            unfinished.rmdir()
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what a run left that was killed after `path` was complete, unless another run is at work."""
     unfinished = _unfinished(path.resolve())
     if unfinished.exists():
-        with suppress(UserError), run_lock(unfinished):
+        with suppress(UserError), _lock(unfinished):
             _clear(unfinished)
-        with suppress(OSError):  # another run is using it
+
+
+@contextmanager
+def _lock(unfinished: Path) -> Iterator[None]:
+    """Lock the folder, and remove it afterwards unless another run uses it."""
+    try:
+        with run_lock(unfinished):
+            yield
+    finally:
+        with suppress(OSError):
             unfinished.rmdir()
 
 

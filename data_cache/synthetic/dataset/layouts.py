@@ -80,10 +80,6 @@ def _nested_tests(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
     return [[file for file in tested if file.shot.vehicle <= number] for number in last]
 
 
-def _synthetic_images(shots: Sequence[Shot]) -> list[ImageFile]:
-    return [ImageFile(shot, shot.name, shot.split) for shot in shots]
-
-
 def _veri_images(shots: Sequence[Shot]) -> list[ImageFile]:
     """Name files by vehicle, camera, frame and flag; queries are repeated in the gallery."""
     files = []
@@ -196,13 +192,14 @@ def _vric_images(shots: Sequence[Shot]) -> list[ImageFile]:
 
 
 def _vric_lists(files: Sequence[ImageFile], vehicles: Mapping[int, Vehicle]) -> ListFiles:
-    return {f"vric_{name}.txt": _vric_list(_files_of(files, split)) for split, name in VRIC_NAMES.items()}
-
-
-def _vric_list(files: Sequence[ImageFile]) -> bytes:
     """Return image, vehicle and camera, one line per image; vehicles are renumbered from 1 in each list."""
-    labels = {vehicle: label for label, vehicle in enumerate(dict.fromkeys(file.shot.vehicle for file in files), 1)}
-    return _encode_lines(f"{file.path.name} {labels[file.shot.vehicle]} {file.shot.camera}" for file in files)
+    lists = {}
+    for split, name in VRIC_NAMES.items():
+        own = _files_of(files, split)
+        labels = {vehicle: label for label, vehicle in enumerate(dict.fromkeys(file.shot.vehicle for file in own), 1)}
+        lines = [f"{file.path.name} {labels[file.shot.vehicle]} {file.shot.camera}" for file in own]
+        lists[f"vric_{name}.txt"] = _encode_lines(lines)
+    return lists
 
 
 def _veriwild_images(shots: Sequence[Shot]) -> list[ImageFile]:
@@ -238,7 +235,11 @@ def _veriwild_record(file: ImageFile, vehicle: Vehicle) -> str:
     return ";".join([_veriwild_key(file), *map(str, columns)])
 
 
-SYNTHETIC = Layout("synthetic", _synthetic_images, lambda files, vehicles: {})  # images.csv is enough
+SYNTHETIC = Layout(
+    "synthetic",
+    lambda shots: [ImageFile(shot, shot.name, shot.split) for shot in shots],
+    lambda files, vehicles: {},  # images.csv is enough
+)
 LAYOUTS: dict[str, Layout] = {
     layout.dataset: layout
     for layout in (

@@ -8,8 +8,6 @@ from data_cache.base.files import read_json
 from data_cache.datasets.csv_file import RENDERING_FILE, is_rendered
 
 RENDERER_VERSION = 2  # raise it whenever the same settings give different pictures or boxes
-MAX_CAMERAS = 99  # two digits in file names
-MAX_VEHICLES = 9999  # four digits
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,8 @@ class SyntheticSettings:
 
     def __post_init__(self) -> None:
         limits = {
-            "vehicles": (2, MAX_VEHICLES),
-            "cameras": (2, MAX_CAMERAS),
+            "vehicles": (2, 9999),  # four digits in file names
+            "cameras": (2, 99),  # two digits
             "cameras_per_vehicle": (2, self.cameras),
             "images_per_camera": (1, 99),
             "fleet_size": (1, self.vehicles),

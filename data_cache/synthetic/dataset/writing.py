@@ -20,6 +20,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import is_there, matching, read_json, write_atomically, write_json
 from data_cache.base.progress import track
 from data_cache.datasets.csv_file import RENDERING_FILE
+from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.dataset.atomic_folder import atomic_folder, remove_leftovers
 from data_cache.synthetic.dataset.layouts import SYNTHETIC, ImageFile, Layout
@@ -86,17 +87,10 @@ def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> boo
         return False
     content = read_json(mark)
     recorded = content.get("settings") if isinstance(content, dict) else None
-    if not isinstance(recorded, dict):
-        raise UserError(f"{mark}: not the mark of a synthetic data set; delete {root} or choose another --data-root")
-    recorded = {"layout": content.get("layout", SYNTHETIC.dataset), **recorded}  # older marks have no layout
+    if isinstance(recorded, dict):
+        recorded = {"layout": content.get("layout", SYNTHETIC.dataset), **recorded}  # older marks have no layout
     wanted = {"layout": layout.dataset, **settings.to_dict()}
-    different = [
-        f"{key} {recorded.get(key)} (not {value})" for key, value in wanted.items() if recorded.get(key) != value
-    ]
-    if different:
-        raise UserError(
-            f"{mark}: the data set there has {', '.join(different)}; delete {root} or choose another --data-root"
-        )
+    require_fingerprint(recorded, wanted, mark, f"delete {root} or choose another --data-root")
     return True
 
 

@@ -46,15 +46,10 @@ def part_extents(layers: Sequence[Bytes]) -> list[tuple[int, tuple[int, int], tu
     """Return (number, (first column, first row), (last column, last row), samples) of every part, sorted by number."""
     extents = []
     for layer in layers:
-        rows, columns = np.nonzero(layer)
-        numbers = layer[rows, columns]
-        order = np.argsort(numbers, kind="stable")
-        rows, columns, numbers = rows[order], columns[order], numbers[order]
-        starts = np.flatnonzero(np.diff(numbers, prepend=0))
-        for start, end in zip(starts, [*starts[1:], len(numbers)], strict=False):
-            low = (int(columns[start:end].min()), int(rows[start]))
-            high = (int(columns[start:end].max()), int(rows[end - 1]))
-            extents.append((int(numbers[start]), low, high, int(end - start)))
+        for number in np.unique(layer[layer > 0]).tolist():
+            rows, columns = np.nonzero(layer == number)
+            low, high = (int(columns.min()), int(rows[0])), (int(columns.max()), int(rows[-1]))
+            extents.append((number, low, high, len(rows)))
     return sorted(extents)
 
 

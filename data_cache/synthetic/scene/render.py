@@ -82,18 +82,13 @@ def _sample_crop(
     camera = look_at(target + distance * toward, target, focal, roll=rng.normal(0, 0.025))
     screen, _ = camera.project(model.outside.corners[:, 0])
     low, high = screen.min(axis=0), screen.max(axis=0)
-    margin = _sample_margins(rng) * (high - low).repeat(2)
+    shares = rng.uniform(-0.02, 0.14, 4)  # of the vehicle's extent, left, right, top and bottom
+    if rng.random() < TRUNCATED:
+        shares[rng.integers(4)] = -rng.uniform(*TRUNCATION)
+    margin = shares * (high - low).repeat(2)
     left, right = low[0] - margin[0], high[0] + margin[1]
     top, bottom = low[1] - margin[2], high[1] + margin[3]
     share = ((right - left) / image_size) ** (1 - WIDTH_EQUALISATION) * np.exp(rng.normal(0, ZOOM_SPREAD))
     zoom = float(np.clip(share, MIN_WIDTH, MAX_WIDTH)) * image_size / (right - left)
     width, height = max(24, round((right - left) * zoom)), max(24, round((bottom - top) * zoom))
     return replace(camera, focal_px=focal * zoom, centre_px=(-left * zoom, -top * zoom)), width, height
-
-
-def _sample_margins(rng: np.random.Generator) -> Floats:
-    """Sample the crop's margins (left, right, top, bottom) as shares of the vehicle's extent; negative ones cut it."""
-    margin = rng.uniform(-0.02, 0.14, 4)
-    if rng.random() < TRUNCATED:
-        margin[rng.integers(4)] = -rng.uniform(*TRUNCATION)
-    return np.asarray(margin)

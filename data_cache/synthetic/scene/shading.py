@@ -38,13 +38,14 @@ def shade_vehicle(model: Model, camera: Camera, light: Light, shape: tuple[int, 
     surface[outside.pixel] = outside.part
     papers = outside.pixel[outside.material == Material.PAPER]
     through[papers] = surface[papers]
-    surface[papers] = _windshield_part(outside)
+    windshield = outside.part[outside.material == Material.GLASS_FRONT]
+    surface[papers] = windshield[0] if len(windshield) else 0
     panes = np.flatnonzero(TRANSMITTED[outside.material] > 0)
     if len(panes):
         inside, pane = _look_inside(panes, outside, model, camera, shape)
         colour[:, pane] += _shade_inside(inside, light) * TRANSMITTED[outside.material[pane]]
-        windshield = outside.material[pane] == Material.GLASS_FRONT
-        through[inside.pixel[windshield]] = inside.part[windshield]
+        is_front = outside.material[pane] == Material.GLASS_FRONT
+        through[inside.pixel[is_front]] = inside.part[is_front]
     picture = np.zeros((shape[0] * shape[1], 3), np.float32)
     picture[outside.pixel] = colour.T
     return Appearance(picture.reshape(*shape, 3), *(layer.reshape(shape) for layer in (cover, surface, through)))
@@ -93,12 +94,6 @@ def _ambient(normal: Floats, light: Light) -> Floats:
     """Return the light (3, N) of sky and ground on surfaces with these normals (3, N)."""
     sky, ground = 0.55 * light.horizon + 0.45 * light.zenith, 0.7 * light.ground
     return np.asarray(ground + (sky - ground) * (0.5 + 0.5 * normal[2]))
-
-
-def _windshield_part(outside: GBuffer) -> int:
-    """Return the part number of the windshield, 0 if it is not visible."""
-    first = np.argmax(outside.material == Material.GLASS_FRONT)
-    return int(outside.part[first]) if outside.material[first] == Material.GLASS_FRONT else 0
 
 
 def _look_inside(

@@ -60,6 +60,15 @@ class Canvas:
         self.parts.append(Part(PART_NAMES.index(name), extent))
         return len(self.parts)
 
+    def paint_part(
+        self, name: str, end: str, s: float, outline: Sequence[Point], colour: Colour, material: Material
+    ) -> int:
+        """Paint a part with this outline (u, z) on the front or rear skin, where it is at `s`; return its number."""
+        sign = 1 if end == "front" else -1
+        part = self.add_part(name, [(self.body.ahead(s), sign * u, z) for u, z in outline])
+        self.skin(end).polygon(outline, colour, material, part)
+        return part
+
     def flat(self, solid: Solid, colour: Colour, material: Material = Material.MATTE, part: int = 0) -> Mesh:
         """Return the solid as a mesh of one colour, material and part."""
         swatch = self.atlas.swatch(colour, material)

@@ -37,11 +37,10 @@ def build_carrier(canvas: Canvas) -> list[Mesh]:
     if kind == "rails":
         shade = DARK if canvas.design.black_mirrors else (176, 179, 183)
         return [canvas.flat(join_solids([*rails, *feet]), shade, Material.METAL, part)]
-    if kind == "bars":
-        return [canvas.flat(join_solids([*bars, *rails, *feet]), DARK, Material.MATTE, part)]
-    if kind == "basket":
-        upper = [piece.moved((0, 0, 0.11)) for piece in (*rails, bars[0], bars[-1])]
-        return [canvas.flat(join_solids([*bars, *rails, *upper, *feet]), (34, 34, 36), Material.MATTE, part)]
+    if kind in ("bars", "basket"):
+        upper = [piece.moved((0, 0, 0.11)) for piece in (*rails, bars[0], bars[-1])] if kind == "basket" else []
+        shade = (34, 34, 36) if kind == "basket" else DARK
+        return [canvas.flat(join_solids([*bars, *rails, *upper, *feet]), shade, Material.MATTE, part)]
     radii = (0.42 * (last - first), 0.72 * y, 0.17)
     luggage = ellipsoid(((front + rear) / 2, 0.0, level + 0.18), radii, power=0.45, segments=20)
     frame = canvas.flat(join_solids([*bars, *feet]), DARK, Material.MATTE, part)

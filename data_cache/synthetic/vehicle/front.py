@@ -15,12 +15,12 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
     skin.fill(canvas.design.paint, Material.PAINT)
     _paint_bumper(canvas, skin)
     _paint_grille(canvas, skin)
-    lamps = {"front left": paint_head_lamp(canvas, skin, 1), "front right": paint_head_lamp(canvas, skin, -1)}
+    lamps = {"front left": paint_head_lamp(canvas, 1), "front right": paint_head_lamp(canvas, -1)}
     if canvas.design.lamps.fog:
         for side in (1, -1):
-            paint_fog_lamp(canvas, skin, side)
-    paint_logo(canvas, skin, (0.0, canvas.nose_height(0.80)), 0.075, canvas.body.ahead(0.02), 1)
-    paint_plate(canvas, skin, (0.0, canvas.nose_height(0.36)), canvas.body.ahead(0.0), 1)
+            paint_fog_lamp(canvas, side)
+    paint_logo(canvas, "front", 0.02, (0.0, canvas.nose_height(0.80)), 0.075)
+    paint_plate(canvas, "front", 0.0, (0.0, canvas.nose_height(0.36)))
     _paint_windshield(canvas, skin)
     _paint_glass_stickers(canvas, skin)
     return lamps

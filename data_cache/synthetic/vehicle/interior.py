@@ -66,25 +66,22 @@ class _Cabin:
         mirror = box(
             self._at(self.glass_high - 0.02, 0, self._glass(self.glass_high - 0.12) - 0.06), (0.03, 0.22, 0.06)
         )
-        cloth = darker(self.shade, 1.25)
-        seats = join_solids([seat for y in (DRIVER_Y, -DRIVER_Y) for seat in self._seat(y)])
+        seats = []
+        for y in (DRIVER_Y, -DRIVER_Y):  # back and head rest
+            seats.append(ellipsoid(self._at(self.seat + 0.22, y, self.crown - 0.55), (0.10, 0.25, 0.36), power=0.6))
+            seats.append(ellipsoid(self._at(self.seat + 0.26, y, self.crown - 0.16), (0.06, 0.14, 0.10), power=0.6))
         return [
             self.flat(lining.inverted(), darker(self.shade, 0.7)),
             self.flat(window, (168, 178, 184)),
             self.flat(join_solids([dash, hood]), self.shade),
             self.flat(wheel, (26, 26, 28)),
             self.flat(mirror, (24, 24, 26)),
-            self.flat(seats, cloth),
+            self.flat(join_solids(seats), darker(self.shade, 1.25)),
         ]
 
     def _glass(self, s: float) -> float:
         """Return the height of the windshield's inner side at `s`."""
         return float(self.body.top_at(s)) - 0.02
-
-    def _seat(self, y: float) -> list[Solid]:
-        back = ellipsoid(self._at(self.seat + 0.22, y, self.crown - 0.55), (0.10, 0.25, 0.36), power=0.6)
-        rest = ellipsoid(self._at(self.seat + 0.26, y, self.crown - 0.16), (0.06, 0.14, 0.10), power=0.6)
-        return [back, rest]
 
     def driver(self) -> list[Mesh]:
         """Return torso, arms, head and hair of the driver."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_cache.synthetic.design.styles import HATCHED
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, shrunk
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, ellipse, mirrored, shrunk
 from data_cache.synthetic.vehicle.canvas import Canvas
 
 ROUND = tuple(ellipse((0.5, 0.5), (0.5, 0.5)))
@@ -98,15 +98,13 @@ def cover_colours(canvas: Canvas) -> tuple[Colour, Colour]:
     return (122, 125, 128), (max(60, red // 2), green + 6, blue + 6)
 
 
-def paint_head_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
+def paint_head_lamp(canvas: Canvas, side: int) -> tuple[int, int]:
     """Paint cover, light and reflectors of a head lamp; return the part numbers of cover and light."""
     outline, light = head_lamp(canvas)
     outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
-    ahead = canvas.body.ahead(0.05)
-    cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in outer])
-    lamp = canvas.add_part("car light", [(ahead, u, z) for u, z in inner])
-    skin.polygon(outer, cover_colours(canvas)[0], Material.LENS, cover)
-    skin.polygon(inner, (222, 226, 230), Material.LENS, lamp)
+    cover = canvas.paint_part("light cover", "front", 0.05, outer, cover_colours(canvas)[0], Material.LENS)
+    lamp = canvas.paint_part("car light", "front", 0.05, inner, (222, 226, 230), Material.LENS)
+    skin = canvas.skin("front")
     middle = np.mean(inner, axis=0)
     tall, wide = (max(p[axis] for p in inner) - min(p[axis] for p in inner) for axis in (1, 0))
     reach = 0.35 * min(tall, 0.6 * wide)
@@ -117,29 +115,24 @@ def paint_head_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
     return cover, lamp
 
 
-def paint_fog_lamp(canvas: Canvas, skin: Skin, side: int) -> None:
+def paint_fog_lamp(canvas: Canvas, side: int) -> None:
     """Paint a fog lamp on the front bumper."""
     spot = (side * 0.66 * canvas.body.width / 2, canvas.nose_height(0.17))
-    ahead = canvas.body.ahead(0.05)
     ring, light = ellipse(spot, (0.085, 0.062)), ellipse(spot, (0.048, 0.044))
-    cover = canvas.add_part("light cover", [(ahead, u, z) for u, z in ring])
-    lamp = canvas.add_part("car light", [(ahead, u, z) for u, z in light])
-    skin.polygon(ring, (40, 41, 44), Material.MATTE, cover)
-    skin.polygon(light, (214, 216, 214), Material.LENS, lamp)
+    canvas.paint_part("light cover", "front", 0.05, ring, (40, 41, 44), Material.MATTE)
+    canvas.paint_part("car light", "front", 0.05, light, (214, 216, 214), Material.LENS)
 
 
-def paint_tail_lamp(canvas: Canvas, skin: Skin, side: int) -> tuple[int, int]:
+def paint_tail_lamp(canvas: Canvas, side: int) -> tuple[int, int]:
     """Paint cover, light and sections of a tail lamp; return the part numbers of cover and light."""
     outline, light = tail_lamp(canvas)
     outer, inner = (outline, light) if side == 1 else (mirrored(outline), mirrored(light))
-    ahead = canvas.body.ahead(canvas.body.length - 0.05)
-    cover = canvas.add_part("light cover", [(ahead, -u, z) for u, z in outer])
-    lamp = canvas.add_part("car light", [(ahead, -u, z) for u, z in inner])
-    skin.polygon(outer, cover_colours(canvas)[1], Material.LENS, cover)
-    skin.polygon(inner, canvas.design.lamps.red, Material.TAIL, lamp)
+    s = canvas.body.length - 0.05
+    cover = canvas.paint_part("light cover", "rear", s, outer, cover_colours(canvas)[1], Material.LENS)
+    lamp = canvas.paint_part("car light", "rear", s, inner, canvas.design.lamps.red, Material.TAIL)
     signal = Material.SIGNAL_RIGHT if side == 1 else Material.SIGNAL_LEFT
     for section, colour, material in _sections(canvas.design.lamps.clear, inner, signal):
-        skin.polygon(section, colour, material)
+        canvas.skin("rear").polygon(section, colour, material)
     return cover, lamp
 
 

@@ -17,15 +17,13 @@ LOGO_STROKES: tuple[tuple[tuple[Point, ...], ...], ...] = (  # in shares of the 
 LOGO_GROUNDS: tuple[Colour, ...] = (BLACK, (30, 50, 120), BLACK, (150, 20, 24), (240, 240, 240))
 
 
-def paint_plate(canvas: Canvas, skin: Skin, centre: Point, ahead: float, sign: int) -> None:
-    """Paint the number plate about `centre` (u, z) at x = `ahead`; `sign` is 1 on the front, -1 on the rear."""
-    style = canvas.design.plates
-    size = PLATE_SIZES[style.front if sign == 1 else style.rear]
-    outline = [(sign * u, z) for u, z in rectangle(centre, size)]
-    part = canvas.add_part("plate", [(ahead, u, z) for u, z in outline])
+def paint_plate(canvas: Canvas, end: str, s: float, centre: Point) -> None:
+    """Paint the number plate about `centre` (u, z) on the front or rear skin, where it is at `s`."""
+    skin, style = canvas.skin(end), canvas.design.plates
+    size = PLATE_SIZES[style.front if end == "front" else style.rear]
     _paint_surround(canvas, skin, centre, size)
     ground, ink = PLATES[canvas.individual.plate]
-    skin.polygon(rectangle(centre, size), ground, Material.MATTE, part)
+    canvas.paint_part("plate", end, s, rectangle(centre, size), ground, Material.MATTE)
     _paint_characters(skin, canvas.individual.plate_text, centre, size, ink)
 
 
@@ -54,12 +52,11 @@ def _paint_characters(skin: Skin, text: str, centre: Point, size: Point, ink: Co
         skin.lettering(row, (centre[0], middle), (0.84 * width, 0.62 * height / len(rows)), ink)
 
 
-def paint_logo(canvas: Canvas, skin: Skin, centre: Point, radius: float, ahead: float, sign: int) -> None:
-    """Paint the maker's logo about `centre` (u, z) at x = `ahead`; `sign` is 1 on the front, -1 on the rear."""
-    style = canvas.design.logo
+def paint_logo(canvas: Canvas, end: str, s: float, centre: Point, radius: float) -> None:
+    """Paint the maker's logo about `centre` (u, z) on the front or rear skin, where it is at `s`."""
+    skin, style = canvas.skin(end), canvas.design.logo
     outline = ellipse(centre, (radius * (1.35 if style in (1, 3) else 1.0), radius))
-    part = canvas.add_part("logo", [(ahead, sign * u, z) for u, z in outline])
-    skin.polygon(outline, CHROME, Material.METAL, part)
+    canvas.paint_part("logo", end, s, outline, CHROME, Material.METAL)
     skin.polygon(shrunk(outline, 0.76, 0.76), LOGO_GROUNDS[style], Material.METAL)
     for stroke in LOGO_STROKES[style]:
         points = [(centre[0] + radius * u, centre[1] + radius * v) for u, v in stroke]

@@ -20,14 +20,13 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     if canvas.design.lamps.band:
         middle, wide = canvas.tail_height(0.82), 1.5 * canvas.body.width / 2
         skin.polygon(rectangle((0.0, middle), (wide, 0.05)), (60, 12, 16), Material.LENS)
-    lamps = {"rear right": paint_tail_lamp(canvas, skin, 1), "rear left": paint_tail_lamp(canvas, skin, -1)}
+    lamps = {"rear right": paint_tail_lamp(canvas, 1), "rear left": paint_tail_lamp(canvas, -1)}
     _paint_lid(canvas, skin)
-    ahead = canvas.body.ahead(canvas.body.length)
-    paint_logo(canvas, skin, (0.0, canvas.tail_height(0.90)), 0.062, ahead, -1)
+    paint_logo(canvas, "rear", canvas.body.length, (0.0, canvas.tail_height(0.90)), 0.062)
     level = 0.22
     if canvas.design.plate_height > 0:
         level = 0.57 if PLATE_SIZES[canvas.design.plates.rear][1] > 0.16 else 0.64
-    paint_plate(canvas, skin, (0.0, canvas.tail_height(level)), ahead, -1)
+    paint_plate(canvas, "rear", canvas.body.length, (0.0, canvas.tail_height(level)))
     _paint_trim(canvas, skin)
     return lamps
 

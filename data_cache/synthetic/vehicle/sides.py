@@ -163,8 +163,10 @@ def paint_top(canvas: Canvas) -> None:
     skin.fill(paint, Material.PAINT)
     low, high = body.windshield
     half = body.width / 2
-    if canvas.design.roof.dark:
-        _paint_dark_roof(canvas, skin)
+    if canvas.design.roof.dark:  # glossy black between windshield and rear window
+        first, last = high - 0.05, body.rear_glass[0] + 0.05
+        roof = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.1 * body.width))
+        skin.polygon(roof, ROOF_BLACK, Material.PAINT)
     crease = darker(paint, 0.78)
     if low > 0.6:
         for side in (1, -1):
@@ -185,14 +187,6 @@ def paint_top(canvas: Canvas) -> None:
         bed = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.8 * half))
         skin.polygon(bed, (44, 44, 46), Material.MATTE)
     _paint_top_window(canvas, skin)
-
-
-def _paint_dark_roof(canvas: Canvas, skin: Skin) -> None:
-    """Paint the roof between windshield and rear window glossy black."""
-    body = canvas.body
-    first, last = body.windshield[1] - 0.05, body.rear_glass[0] + 0.05
-    roof = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.1 * body.width))
-    skin.polygon(roof, ROOF_BLACK, Material.PAINT)
 
 
 def _paint_top_window(canvas: Canvas, skin: Skin) -> None:

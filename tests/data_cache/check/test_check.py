@@ -153,7 +153,7 @@ def test_list_errors_are_included(tmp_path: Path, make_pictures: MakePictures) -
     train = VERI["name_train.txt"]
     changed = {"name_train.txt": [*train, train[0], "0002_c001_00000000_0.jpg"]}
     check = check_dataset(write_dataset(tmp_path, "veri", make_pictures, changed))
-    assert check.repeated == (f"name_train.txt, entry 3: {train[0]}",)
+    assert check.dataset.repeated == (f"name_train.txt, entry 3: {train[0]}",)
     assert check.lists.shared_vehicles == ("0002",)
     assert check.errors == (
         f"1 images are listed again, first in name_train.txt, entry 3: {train[0]}; remove the line",

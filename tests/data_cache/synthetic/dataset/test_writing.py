@@ -84,8 +84,8 @@ def test_a_finished_set_without_layout_in_its_mark_is_kept(written: Path, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "layout", "message"),
     [
-        (replace(SMALL, seed=2), "synthetic", r"has seed 1 \(not 2\); .* choose another --data-root"),
-        (SMALL, "veri", r"has layout synthetic \(not veri\)"),
+        (replace(SMALL, seed=2), "synthetic", "made with seed = 1, this run needs 2; .* choose another --data-root"),
+        (SMALL, "veri", "made with layout = synthetic, this run needs veri"),
     ],
 )
 def test_another_finished_set_is_refused(written: Path, settings: SyntheticSettings, layout: str, message: str) -> None:
@@ -96,7 +96,7 @@ def test_another_finished_set_is_refused(written: Path, settings: SyntheticSetti
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("synthetic.json", "not the mark of a synthetic data set"),
+        ("synthetic.json", "damaged, .* choose another --data-root"),
         ("images/0001_c01_01.jpg", "neither empty nor a finished synthetic data set"),
     ],
 )

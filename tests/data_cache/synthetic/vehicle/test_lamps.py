@@ -45,7 +45,7 @@ def test_covers_and_lights_are_painted_on_both_sides(style: int) -> None:
         canvas = _canvas(tail=style, clear=clear)
         skin = canvas.skin("rear")
         for side in (1, -1):
-            cover, light = lamps.paint_tail_lamp(canvas, skin, side)
+            cover, light = lamps.paint_tail_lamp(canvas, side)
             for number in (cover, light):
                 columns = np.nonzero(skin.part == number)[1] - skin.view.columns / 2
                 assert len(columns) > 20
@@ -55,10 +55,9 @@ def test_covers_and_lights_are_painted_on_both_sides(style: int) -> None:
 
 def test_head_and_fog_lamps_are_parts() -> None:
     canvas = _canvas()
-    skin = canvas.skin("front")
-    lamps.paint_head_lamp(canvas, skin, 1)
-    lamps.paint_fog_lamp(canvas, skin, -1)
-    assert set(np.unique(skin.part)) == {0, 1, 2, 3, 4}
+    lamps.paint_head_lamp(canvas, 1)
+    lamps.paint_fog_lamp(canvas, -1)
+    assert set(np.unique(canvas.skin("front").part)) == {0, 1, 2, 3, 4}
 
 
 def test_a_lit_lamp_brightens_its_own_lens_only() -> None:

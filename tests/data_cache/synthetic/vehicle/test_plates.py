@@ -24,7 +24,7 @@ def _paint(shape: str, frame: int, colour: str = "white") -> tuple[Canvas, Boole
     canvas = Canvas(replace(VEHICLE, design=design, individual=individual))
     skin = canvas.skin("front")
     skin.fill((90, 20, 120), Material.PAINT)
-    paint_plate(canvas, skin, (0.0, 0.7), 2.0, 1)
+    paint_plate(canvas, "front", 0.0, (0.0, 0.7))
     return canvas, skin.part == 1
 
 

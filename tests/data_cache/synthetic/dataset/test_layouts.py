@@ -13,10 +13,13 @@ from data_cache.commands.synth import synth
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import is_stand_in
 from data_cache.synthetic import LAYOUTS, SyntheticSettings
+from data_cache.synthetic.dataset.layouts import VERI_COLOURS, VERI_TYPES, VERI_WORDS
+from data_cache.synthetic.design import sampling
+from data_cache.synthetic.design.bodies import BODIES
 from helpers.toy.layouts import ONE_TAKE, TWO_TAKES, Written, planned, splits_of, write_all
 
 SIZES = {"small", "medium", "large"}
-SPLITS = {"veri": {"test"}, "vehicleid": SIZES, "vric": {"test"}, "veriwild": SIZES}
+SPLITS = {"veri": {"track", "test"}, "vehicleid": SIZES, "vric": {"test"}, "veriwild": SIZES}
 BENCHMARKS = list(SPLITS)
 Sets = tuple[SyntheticSettings, dict[str, Written]]
 
@@ -48,6 +51,7 @@ def test_rendered_images_are_never_taken_for_the_benchmark(sets: Sets, layout: s
     check = check_dataset(dataset)
     assert not check.errors and not check.warnings
     assert layout in check.notes[0]
+    assert (check.ground_truth is not None) == (layout == "veri")  # its answers agree, or there were errors
 
 
 def test_splits_of_the_shots(sets: Sets) -> None:
@@ -72,7 +76,7 @@ def test_splits_of_the_shots(sets: Sets) -> None:
 @pytest.mark.parametrize("layout", BENCHMARKS)
 def test_every_query_has_a_match_that_is_not_junk(sets: Sets, layout: str) -> None:
     dataset, rows = sets[1][layout]
-    assert set(dataset.splits) >= SPLITS[layout]
+    assert set(dataset.splits) == SPLITS[layout]
     for split in dataset.splits:
         protocol = dataset.protocol(split)
         assert protocol.same_camera_is_junk == (layout in ("veri", "veriwild"))
@@ -81,6 +85,26 @@ def test_every_query_has_a_match_that_is_not_junk(sets: Sets, layout: str) -> No
             for query in (rows[row].shot for row in trial.query.tolist()):
                 matches = [shot for shot in gallery if shot.vehicle == query.vehicle]
                 assert any(shot.camera != query.camera or not protocol.same_camera_is_junk for shot in matches)
+
+
+def test_veri_queries_tracks_and_labels(sets: Sets) -> None:
+    dataset, rows = sets[1]["veri"]
+    queries, gallery = (_columns(dataset.root, f"name_{part}.txt") for part in ("query", "test"))
+    assert all(query in gallery for query in queries)  # under the same name
+    tracks = _columns(dataset.root, "test_track.txt")
+    assert [[name] for _, *names in tracks for name in names] == gallery
+    assert [(int(name[:4]), int(name[6:9])) for name, *_ in tracks] == list(
+        dict.fromkeys((row.shot.vehicle, row.shot.camera) for row in rows if row.split == "gallery")
+    )
+    designs = _design_columns(dataset.root)
+    for row, colour, kind in zip(rows, dataset.table["colour"], dataset.table["type"], strict=True):
+        design = designs[str(row.shot.vehicle)]
+        assert (colour, kind) == tuple(VERI_WORDS.get(design[key], design[key]) for key in ("colour", "body"))
+
+
+def test_all_colours_and_bodies_have_a_number_in_veri() -> None:
+    assert {VERI_WORDS.get(name, name) for name in sampling.COLOURS} <= set(VERI_COLOURS)
+    assert {VERI_WORDS.get(name, name) for name in BODIES} <= set(VERI_TYPES)
 
 
 def test_vric_lists(sets: Sets) -> None:
@@ -117,18 +141,12 @@ def test_veriwild_lists(sets: Sets) -> None:
     lists = {path.stem: path.read_text().splitlines() for path in (dataset.root / "train_test_split").iterdir()}
     for size in (3000, 5000, 10000):
         assert not set(lists[f"test_{size}"]) & set(lists[f"test_{size}_query"])  # as in the released lists
-    names = [f"images/{key}.jpg" for name in ("train_list", "test_10000", "test_10000_query") for key in lists[name]]
-    assert sorted(names) == sorted(row.name for row in rows)
-    assert sorted(name[-10:-4] for name in names) == [f"{number:06d}" for number in range(1, len(rows) + 1)]
-    header, *records = (line.split(";") for line in lists["vehicle_info"])
-    assert ";".join(header) == "id/image;Camera ID;Time;Model;Type;Color"
-    assert {f"images/{key}.jpg": camera for key, camera, *_ in records} == {
-        row.name: str(row.shot.camera) for row in rows
-    }
+    assert sorted(row.name[-10:-4] for row in rows) == [f"{number:06d}" for number in range(1, len(rows) + 1)]
+    assert lists["vehicle_info"][0] == "id/image;Camera ID;Time;Model;Type;Color"
     designs = _design_columns(dataset.root)
-    for key, *_, body, colour in records:
-        vehicle = designs[str(int(key.split("/")[0]))]
-        assert (body, colour) == (vehicle["body"], vehicle["colour"])
+    for row, body, colour in zip(rows, dataset.table["type"], dataset.table["colour"], strict=True):
+        design = designs[str(row.shot.vehicle)]
+        assert (body, colour) == (design["body"], design["colour"])
 
 
 def _columns(root: Path, name: str) -> list[list[str]]:
