@@ -1,6 +1,5 @@
 """A headless Chromium driven through its debugging pipe: typing, clicking, reading the page."""
 
-import base64
 import fcntl
 import json
 import os
@@ -115,11 +114,6 @@ class Tab:
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self("Emulation.setEmulatedMedia", features=[scheme])
-
-    def screenshot(self, *, whole: bool = True) -> bytes:
-        """Return a PNG of the whole page, or of the visible part."""
-        image = self("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        return base64.b64decode(image["data"])
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Feature files of other systems, well-formed and malformed."""
 
-import io
 import json
 import struct
 import zipfile
@@ -42,12 +41,6 @@ def packed(path: Path, **members: bytes) -> Path:
         for name, data in members.items():
             archive.writestr(f"{name}.npy", data)
     return path
-
-
-def npy_bytes(array: NDArray[Any]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
 
 
 def npy_with_header(text: str, data: bytes = b"") -> bytes:

@@ -99,10 +99,5 @@ def test_a_missing_feature_file_is_named(place: Place, tmp_path: Path) -> None:
     assert_error(place("evaluate", "--features", str(tmp_path / "theirs.npz")), 1, "theirs.npz: no such file")
 
 
-@pytest.mark.parametrize("options", [["--ap", "mean"], ["--expand", "-1"]])
-def test_invalid_options_are_refused(place: Place, options: list[str]) -> None:
-    assert_error(place("evaluate", *options), 2)
-
-
 def test_features_before_training_name_the_remedy(place: Place) -> None:
     assert_error(place("features"), 1, "no trained network", "cli.py train")

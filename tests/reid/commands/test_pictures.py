@@ -94,14 +94,6 @@ def test_report_compares_runs(trained: Place) -> None:
     assert page == trained.runs / "folder" / "pgan_small" / "test" / "report.html"
 
 
-def test_runs_are_chosen_by_recipe_or_as_ablation_name(trained: Place) -> None:
-    folder = trained.runs / "folder"
-    assert chosen_run(trained.runs, "folder", "ablation/grid-seed0") == folder / "ablation" / "grid-seed0"
-    assert chosen_run(trained.runs, "folder", "grid_small") == folder / "grid_small"
-    assert chosen_run(trained.runs, "folder", "elsewhere/grid_small.yaml") == folder / "grid_small"
-    assert chosen_run(trained.runs, "folder", None).parent == folder
-
-
 def test_an_impossible_runs_folder_is_an_error(tmp_path: Path) -> None:
     for recipe in (None, "pgan_small"):
         with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):

@@ -18,7 +18,6 @@ from helpers.toy.external import (
     NAMES,
     VALUES,
     naive_unit,
-    npy_bytes,
     npy_with_header,
     npz,
     packed,
@@ -26,6 +25,7 @@ from helpers.toy.external import (
     tensors,
     write_external,
 )
+from helpers.toy.masks import npy
 from reid.features import external
 from reid.features.external import read_external_features
 
@@ -128,7 +128,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["U0", "U9", "U500000000"])
 def test_a_false_header_of_names_is_refused(tmp_path: Path, kind: str) -> None:
     names = npy_with_header(f"{{'descr': '<{kind}', 'fortran_order': False, 'shape': (1000000000000,)}}")
-    read_error(packed(tmp_path / "f.npz", names=names, features=npy_bytes(VALUES)))
+    read_error(packed(tmp_path / "f.npz", names=names, features=npy(VALUES)))
 
 
 def test_too_many_names_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_too_many_names_are_refused_unread(tmp_path: Path, monkeypatch: pytest.M
 def test_a_decompression_bomb_is_refused_unopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external, "MIN_LIMIT", 10_000)
     monkeypatch.setattr(external, "MAX_CHANNELS", 1)
-    bomb, small = npy_bytes(np.zeros((6, 4000), np.float32)), npy_bytes(np.array(NAMES))
+    bomb, small = npy(np.zeros((6, 4000), np.float32)), npy(np.array(NAMES))
     first = packed(tmp_path / "f.npz", names=bomb, features=small)
     second = packed(tmp_path / "g.npz", names=small, features=bomb)
     large = tensors(tmp_path / "h.safetensors", features=np.ones((6, 2000)))
@@ -157,7 +157,7 @@ def test_a_decompression_bomb_is_refused_unopened(tmp_path: Path, monkeypatch: p
 def test_a_false_member_size_is_refused(tmp_path: Path) -> None:
     """The archive's directory claims 120 bytes after the header, a million are unpacked."""
     header = npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (6, 5)}")
-    path = packed(tmp_path / "f.npz", names=npy_bytes(np.array(NAMES)), features=header + b"\1" * 1_000_000)
+    path = packed(tmp_path / "f.npz", names=npy(np.array(NAMES)), features=header + b"\1" * 1_000_000)
     size, claimed = struct.pack("<L", len(header) + 1_000_000), struct.pack("<L", len(header) + 120)
     path.write_bytes(path.read_bytes().replace(size, claimed))
     assert "Bad CRC-32" in read_error(path)
@@ -165,5 +165,5 @@ def test_a_false_member_size_is_refused(tmp_path: Path) -> None:
 
 def test_other_compressions_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "f.npz", "w", zipfile.ZIP_LZMA) as archive:
-        archive.writestr("names.npy", npy_bytes(np.array(NAMES)))
+        archive.writestr("names.npy", npy(np.array(NAMES)))
     assert "uses a compression that numpy does not" in read_error(tmp_path / "f.npz")

@@ -10,7 +10,6 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_cache.base.errors import UserError
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes, empty_cache
 from helpers.toy.evaluated import make_evaluated_run
@@ -77,15 +76,6 @@ def test_attention_by_part_equals_a_plain_loop() -> None:
     assert statistics.failed <= 1 and statistics.empty > 0
 
 
-def test_equal_weights_have_ratio_1() -> None:
-    parts, features, _ = make_samples()
-    present = parts.labels[parts.rows(features.names), :TOP_D] >= 0
-    attention = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
-    statistics = part_statistics(parts, replace(features, attention=attention.astype(np.float32)))
-    assert statistics is not None
-    assert [use.ratio for use in statistics.uses if use.boxes] == pytest.approx([1.0, 1.0])
-
-
 def test_networks_without_part_attention() -> None:
     parts, features, dataset = make_samples()
     grid = replace(features, attention=np.full((len(features.names), 49), 1 / 49, np.float32))
@@ -94,12 +84,6 @@ def test_networks_without_part_attention() -> None:
     assert all(use.attention is None for use in statistics.uses) and statistics.largest_weight == 1.0
     no_slots = empty_cache(sorted(features.names))
     assert part_statistics(no_slots, grid) is None and parts_by_camera(no_slots, features, dataset) is None
-
-
-def test_an_image_missing_in_the_part_cache_is_named() -> None:
-    _, features, _ = make_samples()
-    with pytest.raises(UserError, match="not in it"):
-        part_statistics(make_samples(count=3)[0], features)
 
 
 def test_means_by_camera_equal_a_plain_loop() -> None:

@@ -1,27 +1,21 @@
 """Thumbnails: heights, frames, boxes on the right pixels, stronger lines for more attention."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from data_cache.base.errors import UserError
 from helpers.toy.evaluated import make_evaluated_run
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.thumbnails import (
     FRAME,
-    QUERY,
     RIGHT,
     WRONG,
     WeightedBoxes,
     draw_thumbnail,
-    encode_image,
-    frame_colours,
-    list_thumbnails,
     weighted_boxes,
 )
 from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
@@ -130,22 +124,3 @@ def test_a_network_without_part_attention_has_no_boxes(run: EvaluatedRun, cells:
     other = replace(run, features=replace(run.features, attention=np.full((15, cells), 0.005, np.float32)))
     assert not other.attends_to_parts
     assert len(weighted_boxes(other, "1&<b>_2.png").boxes) == 0
-
-
-def test_list_thumbnails_are_framed_by_right_and_wrong(run: EvaluatedRun, ranked: RankedList) -> None:
-    corners = [picture.getpixel((0, 0)) for picture in list_thumbnails(run, ranked, height=60)]
-    assert corners == [QUERY, *(RIGHT if image.right else WRONG for image in ranked.images)]
-    assert RIGHT in corners and WRONG in corners
-    assert [name for name, _ in frame_colours(ranked)] == [ranked.query, *(image.name for image in ranked.images)]
-
-
-def test_an_image_that_cannot_be_drawn_is_named(run: EvaluatedRun, ranked: RankedList) -> None:
-    run.dataset.path(ranked.images[2].name).write_bytes(b"no picture")
-    with pytest.raises(UserError, match=rf"^{ranked.images[2].name}: cannot be drawn"):
-        list_thumbnails(run, ranked, height=60)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_encoding_keeps_size_and_kind(kind: str) -> None:
-    picture = Image.open(io.BytesIO(encode_image(Image.fromarray(grey(20, 30)), kind)))
-    assert (picture.size, picture.format) == ((30, 20), kind)
