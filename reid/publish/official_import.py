@@ -56,7 +56,9 @@ def import_official(source: Path, folder: Path, dataset: str, *, top_d: int) -> 
     Raises UserError if `source` is any other file, or if `folder` holds another network, which is never overwritten.
     """
     official = read_official(source)
-    recipe = official_recipe(official.recipe, dataset, top_d)
+    # image size, augmentation, batch and schedule of the authors are the defaults; their seed is unknown
+    own = {"lambda": IDENTITY_WEIGHT.get(dataset, 2.0), "holdout": 0.0, "parts": top_d}
+    recipe = ReidRecipe.model_validate(official.recipe.model_dump() | own)
     tensors = network_tensors(official.network)
     metadata = {
         "kind": "re-identification",
@@ -77,16 +79,6 @@ def import_official(source: Path, folder: Path, dataset: str, *, top_d: int) -> 
             write_json(folder / "recipe.json", metadata["recipe"])
             save_tensors(folder / BEST, tensors, metadata)
     return ImportedWeights(source, folder / BEST, official, recipe, written=not exists)
-
-
-def official_recipe(network: ReidRecipe, dataset: str, top_d: int) -> ReidRecipe:
-    """Return the recipe of the authors' network: backbone and 2C' of `network`, the rest from their configuration.
-
-    Lambda is 1 on VehicleID and 2 elsewhere, and no vehicles are held out. Temperature, image size, augmentation,
-    batch and schedule are the defaults of `ReidRecipe`. The authors' D is 8; their seed is unknown.
-    """
-    weight = IDENTITY_WEIGHT.get(dataset, 2.0)
-    return ReidRecipe.model_validate({**network.model_dump(), "lambda": weight, "holdout": 0.0, "parts": top_d})
 
 
 def _is_imported(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bool:

@@ -36,7 +36,7 @@ class EvaluatedRun:
 
     def __post_init__(self) -> None:
         """Raise UserError if metrics, features and boxes do not belong together."""
-        if not {"dataset", "split", "scores"} <= set(self.metrics) or "trained" not in self.metrics["scores"]:
+        if "trained" not in self.metrics["scores"]:
             raise UserError(f"{METRICS}: it has no scores of a trained network; {REMEDY}")
         if self.metrics["dataset"] != self.dataset.name:
             raise UserError(f"{METRICS} is of data set {self.metrics['dataset']}, not {self.dataset.name}")
@@ -59,8 +59,8 @@ class EvaluatedRun:
     @property
     def checkpoint_hash(self) -> str | None:
         """The SHA-256 of the evaluated checkpoint, None if metrics.json has none."""
-        sha256 = self.metrics.get("checkpoint", {}).get("sha256")
-        return None if sha256 is None else str(sha256)
+        sha256: str | None = self.metrics.get("checkpoint", {}).get("sha256")
+        return sha256
 
     @property
     def attends_to_parts(self) -> bool:

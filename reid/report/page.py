@@ -18,7 +18,7 @@ from reid.report.other_results import AblationTable, detector_summary, read_abla
 from reid.report.part_statistics import part_statistics, parts_by_camera
 from reid.report.query_images import heatmap_panels
 from reid.report.run_commands import reproduction_commands
-from reid.report.thumbnails import encode_image, list_thumbnails, weighted_boxes
+from reid.report.thumbnails import encode_jpeg, list_thumbnails, weighted_boxes
 from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
@@ -154,7 +154,7 @@ def _page_heatmaps(
 
 
 def _page_image(image: Image.Image, text: str = "") -> PageImage:
-    return PageImage(_data_uri(encode_image(image, "JPEG"), "image/jpeg"), image.width, image.height, text)
+    return PageImage(_data_uri(encode_jpeg(image), "image/jpeg"), image.width, image.height, text)
 
 
 def _data_uri(data: bytes, kind: str) -> str:

@@ -118,10 +118,10 @@ def frame_colours(ranked: RankedList) -> list[tuple[str, Colour]]:
     return [(ranked.query, QUERY), *((image.name, RIGHT if image.right else WRONG) for image in ranked.images)]
 
 
-def encode_image(picture: Image.Image, kind: str) -> bytes:
-    """Return a picture as "PNG" or "JPEG" bytes."""
+def encode_jpeg(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a JPEG file."""
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **({"quality": 82} if kind == "JPEG" else {"optimize": True}))
+    picture.save(buffer, "JPEG", quality=82)
     return buffer.getvalue()
 
 

@@ -14,7 +14,7 @@ from data_cache.images.drawing import escape_invisible
 from data_cache.images.loading import decode_image
 from reid.data.vehicle_images import VehicleImages
 from reid.report.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
-from reid.report.thumbnails import encode_image
+from reid.report.thumbnails import encode_jpeg
 from vehicle_reid.gallery.gallery import Gallery
 from vehicle_reid.web.photos import Photos, UnknownPhoto, Upload, make_photo
 
@@ -92,14 +92,14 @@ class Finder:
 
     def picture(self, key: str) -> bytes:
         """Return a photo as a JPEG file. Raises UnknownPhoto, and UserError if it cannot be read."""
-        return encode_image(self.photos.photo(key).picture, "JPEG")
+        return encode_jpeg(self.photos.photo(key).picture)
 
     def heatmap(self, key: str, kind: str) -> bytes:
         """Return a photo with one of its heatmaps over it, as a JPEG file. Raises as `picture`."""
         if kind not in self.heatmaps:
             raise UnknownPhoto(f"this network has no heatmap {printable(kind)}")
         picture = self.photos.photo(key).picture
-        return encode_image(overlay(picture, self._heatmaps(key).scaled()[HEATMAPS[kind]]), "JPEG")
+        return encode_jpeg(overlay(picture, self._heatmaps(key).scaled()[HEATMAPS[kind]]))
 
     def _compute_heatmaps(self, key: str) -> Heatmaps:
         photo, found = self.photos.photo(key), self.photos.embedding(key)["boxes"][0]

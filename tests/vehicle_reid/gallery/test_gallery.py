@@ -1,7 +1,6 @@
 """Galleries: adding and removing equals building, images are embedded once, search ranks by the cosine of features."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ import pytest
 
 from data_cache.base.errors import UserError
 from helpers.places.api import ToyRun
+from helpers.toy.features import StopHere, batch_sizes, stop, stopping
 from reid.features import extraction
 from vehicle_reid import Gallery, VehicleReID
 from vehicle_reid.images import images_of_folder
@@ -27,17 +27,10 @@ def whole(toy_run: ToyRun, model: VehicleReID, images: Images) -> Gallery:
     return Gallery.build(model, images, cameras=toy_run.cameras)
 
 
-@pytest.fixture
-def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+@pytest.fixture(name="batch_sizes")
+def sizes_of_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that go through the network."""
-    embed_batch, sizes = extraction.embed_batch, []
-
-    def counting(network: Any, batch: Any, *more: Any) -> Any:
-        sizes.append(len(batch.index))
-        return embed_batch(network, batch, *more)
-
-    monkeypatch.setattr(extraction, "embed_batch", counting)
-    return sizes
+    return batch_sizes(monkeypatch)
 
 
 def some(images: Images, first: int, last: int | None) -> Images:
@@ -168,10 +161,6 @@ def test_a_saved_gallery_finds_the_same_and_can_be_changed(
     assert loaded.search(query, k=5)["name"].tolist() == wanted["name"].tolist()
 
 
-class Stopped(Exception):
-    """Stops a build."""
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stopped_build_resumes(
     toy_run: ToyRun, model: VehicleReID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
@@ -179,18 +168,10 @@ def test_a_stopped_build_resumes(
     folder, work = images_of_folder(toy_run.root), tmp_path / "work"
     monkeypatch.setitem(extraction.BATCH, "cpu", 4)
     monkeypatch.setattr(extraction, "BATCHES", 2)
-    embed_batch, batches, limit = extraction.embed_batch, [0], 30
-
-    def counting(network: Any, batch: Any, *more: Any) -> Any:
-        batches.append(len(batch.index))
-        if sum(batches) > limit:
-            raise Stopped
-        return embed_batch(network, batch, *more)
-
-    monkeypatch.setattr(extraction, "embed_batch", counting)
-    with pytest.raises(Stopped):
+    with monkeypatch.context() as patch, pytest.raises(StopHere):
+        patch.setattr(extraction, "embed_batch", stopping(extraction.embed_batch, 7, stop))
         Gallery.build(model, folder, work=work, workers=workers)
-    batches.clear()
+    batches = batch_sizes(monkeypatch)
     monkeypatch.setattr(VehicleReID, "detector", property(lambda self: pytest.fail("parts were detected again")))
     gallery = Gallery.build(model, folder, work=work, workers=workers)
     assert sum(batches) == 48 - 24  # three blocks of eight images were finished

@@ -10,7 +10,7 @@ from helpers.places.api import ToyRun
 from helpers.places.serve import ServedPage, served
 from reid.data.vehicle_images import vehicle_images
 from reid.report.heatmaps import ADDED, GLOBAL, PART, compute_heatmaps, overlay
-from reid.report.thumbnails import encode_image
+from reid.report.thumbnails import encode_jpeg
 from vehicle_reid import Gallery
 from vehicle_reid.web.photos import PICTURE_HEIGHT
 
@@ -102,9 +102,9 @@ def test_pictures_equal_the_photo_and_its_heatmaps(toy_run: ToyRun, gallery: Gal
     key = page.upload(toy_run.path(name).read_bytes()).json["key"]
     for kind, picture in wanted.items():
         answer = page.request(f"/photos/g5/{kind}.jpg")
-        assert answer.headers["content-type"] == "image/jpeg" and answer.body == encode_image(picture, "JPEG")
+        assert answer.headers["content-type"] == "image/jpeg" and answer.body == encode_jpeg(picture)
         assert page.request(f"/photos/{key}/{kind}.jpg").body == answer.body
-    assert len({encode_image(picture, "JPEG") for picture in wanted.values()}) == 4
+    assert len({encode_jpeg(picture) for picture in wanted.values()}) == 4
 
 
 def test_the_gallery_is_listed_by_name_camera_and_words(gallery: Gallery, page: ServedPage) -> None:
