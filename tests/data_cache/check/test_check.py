@@ -90,19 +90,6 @@ def test_warning_has_each_count_that_differs() -> None:
     assert Subset("all", found, found, Size()).warning() is None
 
 
-def test_own_data_set_has_no_known_sizes(tmp_path: Path, make_pictures: MakePictures) -> None:
-    names = {"t.jpg": "1,1,train", "q.jpg": "2,,query", "g.jpg": "2,2,gallery"}
-    lines = [f"{name},{row}" for name, row in names.items()]
-    (tmp_path / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]))
-    make_pictures(tmp_path, list(names))
-    make_unique(tmp_path, list(names))
-    check = check_dataset(load_dataset("folder", tmp_path), strict=True)
-    assert sizes_of(check) == {
-        "train": (1, 1, 1), "test query": (1, 1, 0), "test gallery": (1, 1, 1), "all": (3, 2, 2)
-    }  # fmt: skip
-    assert (check.warnings, check.notes, check.errors) == ((), (), ())
-
-
 def test_missing_empty_and_broken_images_are_errors(tmp_path: Path, make_pictures: MakePictures) -> None:
     dataset = write_dataset(tmp_path, "vric", make_pictures)
     for name in ("train_images/0000001.jpg", "train_images/0000002.jpg", "probe_images/0000003.jpg"):

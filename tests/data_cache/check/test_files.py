@@ -42,6 +42,9 @@ def test_missing_and_empty_files_are_found(root: Path, strict: bool) -> None:
     (root / NAMES[4]).unlink()
     found = check(root, strict=strict)
     assert found == FileCheck((NAMES[4], NAMES[3]), (NAMES[0],), (), folders_without_image=1, folders=3, duplicates=())
+    shutil.rmtree(root / "test")
+    (root / "test").write_text("")  # a file in place of a folder
+    assert check(root, strict=strict).missing == (NAMES[4], NAMES[2], NAMES[3])
 
 
 def test_other_file_types_and_links_out_are_unreadable(root: Path, make_pictures: MakePictures) -> None:
@@ -60,12 +63,6 @@ def test_other_file_types_and_links_out_are_unreadable(root: Path, make_pictures
         assert len(found.unreadable) == 4
         for line, name, reason in zip(found.unreadable, (NAMES[2], NAMES[3], *NAMES[:2]), reasons, strict=True):
             assert name in line and reason in line
-
-
-def test_file_in_place_of_a_folder_means_missing_images(root: Path) -> None:
-    shutil.rmtree(root / "test")
-    (root / "test").write_text("")
-    assert check(root).missing == (NAMES[2], NAMES[3])
 
 
 def test_only_strict_decodes(root: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_cache.base.errors import UserError
-from data_cache.datasets.catalogue import dataset_label, load_dataset
+from data_cache.datasets.catalogue import SOURCES, dataset_label, load_dataset
 from data_cache.datasets.problems import list_problems
 from helpers.toy.lists import table_rows
 
@@ -18,13 +18,6 @@ ROWS: list[Row] = [
     ("c.jpg", "2", 1, "query"),
     ("d.jpg", "2", 2, "gallery"),
 ]
-FOLDERS = {
-    "veri": ("VeRi",),
-    "vehicleid": ("VehicleID_V1.0", "PKU-VehicleID", "VehicleID"),
-    "vric": ("VRIC",),
-    "veriwild": ("VERI-Wild", "VERIWild"),
-    "synthetic": ("synthetic",),
-}
 
 
 def write_csv(path: Path, rows: list[Row]) -> Path:
@@ -33,13 +26,13 @@ def write_csv(path: Path, rows: list[Row]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", SOURCES)
 def test_missing_data_set_is_one_line_with_folders_and_remedy(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError) as caught:
         load_dataset(name, tmp_path)
     message = str(caught.value)
     assert len(message.splitlines()) == 1
-    assert all(str(tmp_path / folder) in message for folder in FOLDERS[name]) and "(in any case)" in message
+    assert all(str(tmp_path / folder) in message for folder in SOURCES[name].folders) and "(in any case)" in message
     if name == "synthetic":
         assert "python cli.py synth" in message
     else:
@@ -47,7 +40,9 @@ def test_missing_data_set_is_one_line_with_folders_and_remedy(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("change", [str, str.lower, str.upper, str.title, str.swapcase])
-@pytest.mark.parametrize(("name", "folder"), [(name, folder) for name, all_ in FOLDERS.items() for folder in all_])
+@pytest.mark.parametrize(
+    ("name", "folder"), [(name, folder) for name, source in SOURCES.items() for folder in source.folders]
+)
 def test_folder_is_found_in_any_case(tmp_path: Path, name: str, folder: str, change: Callable[[str], str]) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / change(folder)).mkdir()
@@ -80,15 +75,10 @@ def test_csv_is_a_data_set(tmp_path: Path) -> None:
     assert dataset.protocol("test").same_camera_is_junk
 
 
-def test_folder_is_images_csv_below_the_root(tmp_path: Path) -> None:
-    write_csv(tmp_path / "images.csv", ROWS)
-    dataset = load_dataset("folder", tmp_path)
-    assert (dataset.name, dataset.root, len(dataset.table)) == ("folder", tmp_path, len(ROWS))
-
-
-def test_csv_without_cameras_has_no_junk(tmp_path: Path) -> None:
+def test_folder_is_images_csv_below_the_root_and_without_cameras_has_no_junk(tmp_path: Path) -> None:
     (tmp_path / "images.csv").write_text("name,vehicle_id,camera_id,split\nq.jpg,1,,query\ng.jpg,1,,gallery\n")
     dataset = load_dataset("folder", tmp_path)
+    assert (dataset.name, dataset.root) == ("folder", tmp_path)
     assert dataset.table["camera_id"].tolist() == [-1, -1]
     assert not dataset.protocol("test").same_camera_is_junk
     assert list_problems(dataset).errors == ()

@@ -39,10 +39,7 @@ def test_empty_name_or_vehicle_is_named(tmp_path: Path, line: str) -> None:
         read_csv(tmp_path / "t.csv")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["/etc/passwd", "../b.jpg", "a/../../b.jpg", "a\\b.jpg", "C:/b.jpg", "a\0b.jpg", "a\x1b[2J.jpg", '"a\nb.jpg"'],
-)
+@pytest.mark.parametrize("name", ["/etc/passwd", "a\0b.jpg", '"a\nb.jpg"'])
 def test_unsafe_name_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\n{name},1,2,train\n")
     with pytest.raises(UserError, match=r"t\.csv, line 3: '.*' is not a relative path below") as caught:

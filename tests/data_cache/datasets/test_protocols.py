@@ -1,10 +1,9 @@
-"""Protocols: VehicleID's draws, VeRi's junk by hand, and splits from the table."""
+"""Protocols: VehicleID's draws, and splits from the table."""
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from data_cache.datasets.protocols import DrawnSplit, FixedSplit, Trial, fixed_split, rows_where
+from data_cache.datasets.protocols import DrawnSplit, FixedSplit, fixed_split, rows_where
 
 
 def drawn_split(images: tuple[int, ...] = (4, 1, 3, 6, 2), shift: int = 100) -> DrawnSplit:
@@ -72,37 +71,3 @@ def test_fixed_split_takes_its_rows_from_the_table() -> None:
     split = fixed_split(table, same_camera_is_junk=False, within=within)
     assert (split.query.tolist(), split.gallery.tolist()) == ([0], [4])
     assert rows_where(within).tolist() == [0, 1, 3, 4]
-
-
-def junk_and_good(table: pd.DataFrame, trial: Trial, same_camera_is_junk: bool) -> list[tuple[list[int], list[int]]]:
-    """Return each query's junk and matches as positions in the gallery from 1, like jk_index and gt_index."""
-    rows = table.to_dict("records")
-    found = []
-    for query in (rows[row] for row in trial.query):
-        junk, good = [], []
-        for position, image in enumerate((rows[row] for row in trial.gallery), start=1):
-            if image["vehicle_id"] == query["vehicle_id"]:
-                same_camera = image["camera_id"] == query["camera_id"]
-                (junk if same_camera and same_camera_is_junk else good).append(position)
-        found.append((junk, good))
-    return found
-
-
-@pytest.mark.parametrize("same_camera_is_junk", [True, False])
-def test_junk_of_veri_by_hand(same_camera_is_junk: bool) -> None:
-    columns = ["vehicle_id", "camera_id", "split"]
-    images = [
-        ("0002", 1, "query"), ("0005", 3, "query"),
-        ("0002", 1, "gallery"),  # position 1, the first query itself
-        ("0005", 1, "gallery"),  # 2
-        ("0002", 2, "gallery"),  # 3
-        ("0002", 1, "gallery"),  # 4
-        ("0005", 3, "gallery"),  # 5, the second query itself
-        ("0009", 3, "gallery"),  # 6
-        ("0002", 3, "gallery"),  # 7
-    ]  # fmt: skip
-    table = pd.DataFrame(images, columns=columns)
-    protocol = fixed_split(table, same_camera_is_junk=same_camera_is_junk).protocol("test", 1, 0)
-    found = junk_and_good(table, protocol.trials[0], protocol.same_camera_is_junk)
-    with_junk = [([1, 4], [3, 7]), ([5], [2])]
-    assert found == (with_junk if same_camera_is_junk else [([], [1, 3, 4, 7]), ([], [2, 5])])

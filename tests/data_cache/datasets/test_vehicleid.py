@@ -83,16 +83,10 @@ def test_short_line_is_reported_with_its_entry(tmp_path: Path, name: str, lines:
         read_vehicleid(tmp_path)
 
 
-def test_training_list_is_required(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train_list\.txt"):
-        read_vehicleid(tmp_path)
-
-
 @pytest.mark.parametrize("path", VEHICLEID)
-@pytest.mark.parametrize("name", ["/etc/passwd", "../../0000001"])
-def test_name_outside_the_folder_is_refused(tmp_path: Path, path: str, name: str) -> None:
+def test_name_outside_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     """The check precedes the prefix `image/`, which would make an absolute name relative."""
-    write_lists(tmp_path, VEHICLEID | {path: [*VEHICLEID[path], f"{name} 20"]})
+    write_lists(tmp_path, VEHICLEID | {path: [*VEHICLEID[path], "/etc/passwd 20"]})
     entry = f"{Path(path).name}, entry {len(VEHICLEID[path]) + 1}"
     with pytest.raises(UserError, match=rf"{entry}: .* relative path below"):
         read_vehicleid(tmp_path)

@@ -33,14 +33,7 @@ def test_table_and_split(tmp_path: Path, form: Form) -> None:
     protocol = parsed.splits["test"].protocol("test", 1, 0)
     assert protocol.same_camera_is_junk
     assert protocol.trials[0].query.tolist() == [2, 3]
-    assert protocol.trials[0].gallery.tolist() == [
-        4,
-        5,
-        6,
-        7,
-        8,
-        9,
-    ]  # in the order of name_test.txt
+    assert protocol.trials[0].gallery.tolist() == [4, 5, 6, 7, 8, 9]  # in the order of name_test.txt
 
 
 @pytest.mark.parametrize("name", ["0001.jpg", "0001_c001_00016450_0.png", "image_train/0001_c001_00016450_0.jpg"])
