@@ -40,7 +40,7 @@ def resize(path: Path) -> Path:
 
 def training_image(toy: Toy) -> Path:
     table = toy.dataset.table
-    return toy.dataset.root / sorted(table["name"][table["split"] == "train"])[-1]
+    return toy.dataset.root / str(max(table["name"][table["split"] == "train"]))
 
 
 def trained(place: Place) -> Path:

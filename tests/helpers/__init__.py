@@ -1,1 +1,1 @@
-"""What tests share: toy data, naive re-derivations, places with commands, faults, a browser."""
+"""Shared by tests: toy data, naive re-derivations, commands on toy data, faults, a browser."""

@@ -1,7 +1,7 @@
 """The whole chain on rendered vehicles, as small as possible, and what it leaves in a folder."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Chain:
     with_workers: tuple[str, ...]
 
 
-def run_command(arguments: list[str]) -> None:
+def run_command(arguments: Sequence[str]) -> None:
     """Run `python cli.py ARGUMENTS` on one thread."""
     import torch
 

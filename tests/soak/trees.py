@@ -3,10 +3,9 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
-Tree = Mapping[str, bytes | None]  # content by path below the folder; None for a folder
+Tree = dict[str, bytes | None]  # content by path below the folder; None for a folder
 
 # what differs between equal runs: speed, times, and the commit of the code
 CHANGING = re.compile(

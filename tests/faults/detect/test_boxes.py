@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ INVALID = ((2, 3, NAN, 13), (2, 3, INF, 13), (-2, 3, 12, 13), (2, 3, 12, 1000), 
 class Nonsense(StandIn):
     """Return all of `ANSWERS` for every image, in a random order, each with another label."""
 
-    def detect(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
+    def detect(self, pixels: Tensor, sizes: NDArray[np.integer[Any]]) -> PartBatch:
         order = torch.randperm(len(ANSWERS), generator=torch.Generator().manual_seed(int(sizes.sum())))
         boxes, scores = torch.tensor([box for box, _, _ in ANSWERS]), torch.tensor([score for _, score, _ in ANSWERS])
         labels = torch.arange(len(ANSWERS)) % 16
@@ -67,7 +68,7 @@ class Broken(StandIn):
     box: tuple[float, float, float, float] = (2, 3, 12, 13)
     score, label = 0.5, 3
 
-    def detect(self, pixels: Tensor, sizes: NDArray[np.int64]) -> PartBatch:
+    def detect(self, pixels: Tensor, sizes: NDArray[np.integer[Any]]) -> PartBatch:
         shape = (len(sizes), self.recipe.top_k)
         found = PartBatch(torch.zeros(*shape, 4), torch.zeros(shape), torch.full(shape, -1))
         found.boxes[:, 0], found.scores[:, 0], found.labels[:, 0] = torch.tensor(self.box), self.score, self.label

@@ -1,1 +1,1 @@
-"""Faults put into files, processes and disks."""
+"""Faults of files, processes and disks."""

@@ -1,10 +1,10 @@
-"""A pickle that would run code."""
+"""A pickle that runs code in a careless reader."""
 
 from pathlib import Path
 
 
 class Attack:
-    """What a pickle must never get to do: it would make a file."""
+    """An object whose unpickling creates a file."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

@@ -59,7 +59,7 @@ def mutate_value(value: Any, random: Random) -> Any:
     """Return a JSON value with one part, at any depth, replaced, removed or repeated."""
     if not isinstance(value, dict | list) or not value or random.random() < 0.1:
         return random.choice(VALUES)
-    copy = value.copy()
+    copy: Any = value.copy()
     keys = list(copy) if isinstance(copy, dict) else range(len(copy))
     key = random.choice(keys)
     if isinstance(copy[key], dict | list) and copy[key] and random.random() < 0.8:
