@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_cache.base.config import recipe_label
 from data_cache.base.errors import UserError
-from data_cache.base.files import matching
+from data_cache.base.files import sorted_glob
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 ABLATION = "ablation"
@@ -66,12 +66,12 @@ def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
     Raises UserError if there is no such trained run.
     """
     folder = runs / dataset
-    trained = [best.parent for best in sorted(matching(folder, f"*/{BEST}"), key=lambda best: best.stat().st_mtime)]
+    trained = [best.parent for best in sorted(sorted_glob(folder, f"*/{BEST}"), key=lambda best: best.stat().st_mtime)]
     if recipe is None:
         if not trained:
             raise UserError(f"{folder}: no trained network; train one with `python cli.py train --dataset {dataset}`")
         return trained[-1]
-    trained += [best.parent for best in matching(folder, f"{ABLATION}/*/{BEST}")]
+    trained += [best.parent for best in sorted_glob(folder, f"{ABLATION}/*/{BEST}")]
     run = folder / recipe if recipe.startswith(f"{ABLATION}/") else run_folder(runs, dataset, recipe)
     if run not in trained:
         names = ", ".join(run_name(run) for run in trained) or "none"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, sha256_of_file
+from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from detect.training.runs import WEIGHTS
@@ -175,7 +175,7 @@ def _detector_of_run(checkpoint: Checkpoint) -> str | None:
     folder = dataset_folder(checkpoint.path.parent)
     cache = parts_path(folder.parent, folder.name)
     fingerprint = checkpoint.metadata.get("parts")
-    if fingerprint is None and is_there(cache):
+    if fingerprint is None and path_exists(cache):
         fingerprint = read_parts(cache).fingerprint
     sha256 = (fingerprint or {}).get("weights_sha256")
     return sha256 if isinstance(sha256, str) else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_strays, replacing
+from data_cache.base.files import remove_temporary_files, replacing
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import without_library_messages
 
@@ -68,7 +68,7 @@ def write_program(
         _require_onnx()
     log.info(f"{path}: exporting, this can take minutes")
     with run_lock(path.parent):
-        remove_strays(path)
+        remove_temporary_files(path)
         with replacing(path) as temporary:
             with without_library_messages():
                 temporary.write_bytes(encode(_trace(module, example), metadata))

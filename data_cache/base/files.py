@@ -51,19 +51,19 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from error
     finally:
         if temporary is not None:
-            with suppress(OSError):  # `remove_strays` removes the file later
+            with suppress(OSError):  # `remove_temporary_files` removes the file later
                 temporary.unlink(missing_ok=True)
 
 
-def strays_of(path: Path) -> list[Path]:
+def temporary_files_of(path: Path) -> list[Path]:
     """Return the temporary files of `path`: of killed writers, and of one that is writing now."""
     return list(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
 
 
-def remove_strays(*paths: Path) -> None:
+def remove_temporary_files(*paths: Path) -> None:
     """Remove the temporary files that killed writers of `paths` left; nobody may be writing `paths` now."""
     with suppress(OSError):
-        for stray in (stray for path in paths for stray in strays_of(path)):
+        for stray in (stray for path in paths for stray in temporary_files_of(path)):
             stray.unlink(missing_ok=True)
 
 
@@ -75,7 +75,7 @@ def remove(path: Path) -> None:
         log.warning(f"{path}: cannot be removed ({error.strerror or error})")
 
 
-def is_there(path: Path) -> bool:
+def path_exists(path: Path) -> bool:
     """Return whether `path` exists. Raises UserError if the system cannot say."""
     try:
         return path.exists()
@@ -83,7 +83,7 @@ def is_there(path: Path) -> bool:
         raise UserError(f"{path}: cannot be used ({error.strerror or error})") from error
 
 
-def matching(folder: Path, pattern: str) -> list[Path]:
+def sorted_glob(folder: Path, pattern: str) -> list[Path]:
     """Return the paths below a folder that match a glob pattern, sorted. Raises UserError if the system refuses."""
     try:
         return sorted(folder.glob(pattern))

@@ -26,8 +26,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     lock = FileLock(path, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        _acquire(folder, lock)
         path.write_text(f"{socket.gethostname()} {os.getpid()}")
     except Timeout as error:
         raise UserError(f"{folder}: another run ({_owner(path)}) is writing here; wait for it or stop it") from error
@@ -44,6 +43,14 @@ def run_lock(folder: Path) -> Iterator[None]:
         except OSError as error:
             log.warning(f"{path}: cannot be removed ({error.strerror or error})")
         lock.release()
+
+
+def _acquire(folder: Path, lock: FileLock) -> None:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # a run that ended at this moment removed the folder
+            lock.acquire()
+            return
 
 
 def _owner(path: Path) -> str:

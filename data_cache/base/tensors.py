@@ -78,7 +78,7 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
     return tensors, metadata, expected
 
 
-def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
+def non_finite_names(tensors: "Mapping[str, Tensor]") -> list[str]:
     """Return the names of tensors that contain NaN or infinity."""
     return [name for name, value in tensors.items() if not value.isfinite().all()]
 

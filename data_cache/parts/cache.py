@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, read_regular, sha256_of_bytes, write_atomically
+from data_cache.base.files import path_exists, read_regular, sha256_of_bytes, write_atomically
 
 SCHEMA = 1
 SEAL = "part cache, sha256 of what follows: "
@@ -160,7 +160,7 @@ def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
 
 def read_parts(path: Path) -> PartBoxes:
     """Read a whole part cache into memory. Raises UserError if it is missing, damaged or of another schema."""
-    if not is_there(path):
+    if not path_exists(path):
         raise UserError(f"{path}: no such part cache; make it with `python cli.py detect`")
     try:
         data = read_regular(path)
@@ -189,7 +189,7 @@ def read_parts(path: Path) -> PartBoxes:
 
 def refuse_part_cache(path: Path, remedy: str) -> None:
     """Raise UserError if `path` is a part cache, even a damaged one: it may be hours of a detector's work."""
-    if not is_there(path):
+    if not path_exists(path):
         return
     try:
         start = read_regular(path, len(SEAL))

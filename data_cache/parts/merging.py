@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, sha256_of_names
+from data_cache.base.files import path_exists, sha256_of_names
 from data_cache.parts.cache import ARRAYS, PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.source_files import FILES_KEY, run_fingerprint, with_joined_files_hash
@@ -34,7 +34,7 @@ def parse_source(text: str) -> Source:
     'east/'
     """
     prefix, equals, file = text.partition("=")
-    if not equals or is_there(Path(text)):
+    if not equals or path_exists(Path(text)):
         return Source(Path(text))
     pure = PurePosixPath(prefix)
     if pure.is_absolute() or ".." in pure.parts or "\\" in prefix or not file:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_strays, strays_of
+from data_cache.base.files import remove_temporary_files, temporary_files_of
 from data_cache.base.locks import run_lock
 from data_cache.parts.cache import ARRAYS, PartBoxes, read_parts, write_parts
 from data_cache.parts.fingerprints import require_fingerprint
@@ -93,9 +93,9 @@ def merge_shards(shards: Sequence[Path], output: Path) -> PartBoxes:
 def remove_leftovers(output: Path) -> None:
     """Remove the shards of a finished cache, and temporary files of killed runs."""
     shutil.rmtree(shards_folder(output), ignore_errors=True)
-    remove_strays(output)
+    remove_temporary_files(output)
 
 
 def has_leftovers(output: Path) -> bool:
     """Return whether `remove_leftovers` would find anything, of a killed or an active run."""
-    return shards_folder(output).exists() or bool(strays_of(output))
+    return shards_folder(output).exists() or bool(temporary_files_of(output))

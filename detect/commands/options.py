@@ -46,14 +46,14 @@ def choose_weights(runs: Path, recipe: str | None, weights: Path | None, device:
     only if the choice depends on it.
     """
     from data_cache.base.devices import choose_device
-    from data_cache.base.files import matching
+    from data_cache.base.files import sorted_glob
     from detect.training.runs import METRICS, trained_weights
 
     if weights is not None:
         if recipe is not None:
             raise click.UsageError("--recipe and --weights cannot be combined: leave out one of them")
         return weights
-    if recipe is None and len(matching(runs / "detector", f"*/{METRICS}")) != 1:
+    if recipe is None and len(sorted_glob(runs / "detector", f"*/{METRICS}")) != 1:
         device = choose_device(device)
     return trained_weights(runs, recipe, device)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, sha256_of_file, sha256_of_names
+from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names
 from data_cache.parts.cache import PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.shards import plan_shards, shard_is_finished, shard_path
@@ -42,7 +42,7 @@ class DetectionJob:
 
     def finished(self) -> PartBoxes | None:
         """Return the finished cache, or None. Raises UserError if it has another fingerprint or other images."""
-        if not is_there(self.output):
+        if not path_exists(self.output):
             return None
         parts = read_parts(self.output)
         found = run_fingerprint(parts)

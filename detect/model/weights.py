@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from data_cache.base.errors import UserError, printable
-from data_cache.base.tensors import load_tensors, not_finite, read_metadata, save_tensors
+from data_cache.base.tensors import load_tensors, non_finite_names, read_metadata, save_tensors
 from data_cache.parts.names import PART_NAMES
 from detect.recipes import DetectorRecipe
 
@@ -34,7 +34,7 @@ def load_weights(path: Path, network: "nn.Module") -> None:
     """Load a weights file into `network`. Raises UserError if it is damaged, not finite, or does not fit."""
     tensors, metadata, _ = load_tensors(path, REMEDY)
     _recipe(path, metadata)
-    if broken := not_finite(tensors):
+    if broken := non_finite_names(tensors):
         raise UserError(f"{path}: {broken[0]} is not finite, its training failed; {REMEDY}")
     try:
         network.load_state_dict(tensors)

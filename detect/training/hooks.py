@@ -13,7 +13,7 @@ from torch import nn
 from data_cache.base.errors import UserError
 from data_cache.base.files import append_json_line
 from data_cache.base.progress import SECONDS_BETWEEN_LINES
-from data_cache.base.tensors import not_finite
+from data_cache.base.tensors import non_finite_names
 from data_cache.images.plots import draw_curves
 from detect.evaluation.metrics import DetectorMetrics
 from detect.model.weights import write_weights
@@ -56,7 +56,7 @@ class ProgressHook(Hook):  # type: ignore[misc]
 
     def after_train_epoch(self, runner: QuietRunner) -> None:
         """Log the mean losses. Raises UserError if the last step left weights that are not finite."""
-        if broken := not_finite(runner.model.state_dict()):
+        if broken := non_finite_names(runner.model.state_dict()):
             raise UserError(f"{broken[0]} is not finite after epoch {runner.epoch + 1}; {self._remedy()}")
         means = {name: float(sum(step[name] for step in self.losses)) / len(self.losses) for name in self.losses[0]}
         rate = runner.optim_wrapper.get_lr()["lr"][0]

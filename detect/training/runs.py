@@ -9,7 +9,7 @@ from typing import Any
 
 from data_cache.base.config import recipe_label, resolve_recipe
 from data_cache.base.errors import UserError, printable
-from data_cache.base.files import is_there, matching, read_json, remove, remove_strays
+from data_cache.base.files import path_exists, read_json, remove, remove_temporary_files, sorted_glob
 from data_cache.base.locks import run_lock
 from data_cache.parts.fingerprints import first_difference, require_fingerprint
 from detect.model.weights import read_recipe
@@ -32,7 +32,7 @@ def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
     If the recipe is a file that has changed since, the difference is logged. Raises UserError with the remedy if there
     is no such detector.
     """
-    trained = {path.parent.name: path.parent / WEIGHTS for path in matching(runs / "detector", f"*/{METRICS}")}
+    trained = {path.parent.name: path.parent / WEIGHTS for path in sorted_glob(runs / "detector", f"*/{METRICS}")}
     folder = detector_folder(runs, recipe or default_recipe(device))
     name = folder.name
     if name in trained:
@@ -61,7 +61,7 @@ def _log_changed_recipe(recipe: str, weights: Path) -> None:
 def require_same_training(folder: Path, made_from: Mapping[str, Any]) -> None:
     """Raise UserError, naming the first difference, if the folder has a training from another recipe or annotations."""
     path = folder / RECIPE
-    if is_there(path):
+    if path_exists(path):
         remedy = f"delete {folder} to train anew, or choose another --runs folder"
         require_fingerprint(read_json(path), made_from, path, remedy)
 
@@ -73,12 +73,12 @@ def is_finished(folder: Path) -> bool:
 
 def remove_partial_files(folder: Path) -> None:
     """Remove files that killed runs wrote in part. The caller holds the folder's lock."""
-    remove_strays(*(folder / name for name in (WEIGHTS, RECIPE, METRICS, STATE, CURVES)))
+    remove_temporary_files(*(folder / name for name in (WEIGHTS, RECIPE, METRICS, STATE, CURVES)))
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what is left in a finished folder by a run killed just before its end, unless another run is active."""
-    if any(is_there(folder / name) for name in (STATE, SCRATCH, ".lock")):
+    if any(path_exists(folder / name) for name in (STATE, SCRATCH, ".lock")):
         with suppress(UserError), run_lock(folder):
             remove(folder / STATE)
             shutil.rmtree(folder / SCRATCH, ignore_errors=True)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from data_cache.base.errors import UserError, initialize_worker, worker_death_as_user_error
-from data_cache.base.files import is_there, remove_strays, replacing
+from data_cache.base.files import path_exists, remove_temporary_files, replacing
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
@@ -35,7 +35,7 @@ def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers:
     names = sorted(dataset.table["name"][dataset.table["split"] == "train"])
     paths = image_paths(dataset, names)
     made_from = describe(dataset.name, names, paths, size)
-    if is_there(path):
+    if path_exists(path):
         try:
             return open_pixels(path, made_from, threads=max(1, workers))
         except UserError as error:
@@ -72,7 +72,7 @@ def make_decoded(path: Path, paths: Sequence[Path], made_from: Mapping[str, Any]
     shape = shape_of(made_from)
     pieces = -(-len(paths) // ROWS)
     start = len(header_of(made_from, ["0" * 64] * pieces))
-    remove_strays(path)
+    remove_temporary_files(path)
     with replacing(path) as temporary, worker_death_as_user_error():
         _require_space(path, shape, start)
         writer = _PieceWriter(ResizedFiles(paths, made_from["size"]), temporary, start)

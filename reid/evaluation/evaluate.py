@@ -9,7 +9,7 @@ from typing import Any
 
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_strays
+from data_cache.base.files import remove_temporary_files
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.catalogue import dataset_label
@@ -180,7 +180,7 @@ def _locked(folder: Path, splits: Sequence[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for split in splits:
             stack.enter_context(run_lock(folder / split))
-            remove_strays(*(folder / split / name for name in (METRICS, QUERIES)))
+            remove_temporary_files(*(folder / split / name for name in (METRICS, QUERIES)))
         yield
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError, worker_death_as_user_error
-from data_cache.base.files import remove_strays
+from data_cache.base.files import remove_temporary_files
 from data_cache.base.locks import run_lock
 from data_cache.parts.fingerprints import require_fingerprint
 from reid.distributed import first_rank_first, own_rank
@@ -97,7 +97,7 @@ class FeatureBlocks:
 
     def remove(self) -> None:
         """Remove the blocks of a complete file, and temporary files of killed runs."""
-        remove_strays(self.output)  # first: while the folder exists, `remove_leftovers` looks for them again
+        remove_temporary_files(self.output)  # first: while the folder exists, `remove_leftovers` looks for them again
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_leftovers(self) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, sha256_of_file
+from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.base.npy import read_array
 from data_cache.base.tensors import ENTRY, LOAD_ERRORS
 from reid.features.file import Features, read_features
@@ -58,7 +58,7 @@ def read_external_features(path: Path, names: Sequence[str]) -> Features:
 
 
 def _require_file(path: Path, kind: str, limit: int) -> None:
-    if not is_there(path):
+    if not path_exists(path):
         raise UserError(f"{path}: no such file")
     if not path.is_file() or kind not in (NPZ, SAFETENSORS):
         raise UserError(f"{path}: features are read from a {NPZ} or {SAFETENSORS} file; {FORMAT}")

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from data_cache.base.export import FOLDER, Exported
-from data_cache.base.files import remove_strays, sha256_of_file, write_atomically
+from data_cache.base.files import remove_temporary_files, sha256_of_file, write_atomically
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import save_tensors
 from reid.evaluation.metrics_file import METRICS, environment, read_metrics
@@ -36,7 +36,7 @@ def export_weights(checkpoint: Checkpoint) -> Exported:
     tests = metrics_of_checkpoint(checkpoint)
     paths = tuple(folder / name for name in (WEIGHTS, RECIPE, CARD))
     with run_lock(folder):
-        remove_strays(*paths)
+        remove_temporary_files(*paths)
         save_tensors(folder / WEIGHTS, checkpoint.tensors, checkpoint.metadata)
         write_atomically(folder / RECIPE, recipe.encode())
         files = {name: sha256_of_file(folder / name) for name in (WEIGHTS, RECIPE)}

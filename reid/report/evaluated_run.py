@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there
+from data_cache.base.files import path_exists
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from data_cache.parts.cache import PartBoxes
@@ -89,7 +89,7 @@ def read_evaluated_run(folder: Path, dataset: Dataset, split: str, runs: Path, p
     """
     dataset.protocol(split, draws=1)  # raises UserError for an unknown test
     path = folder / split / METRICS
-    if not is_there(path):
+    if not path_exists(path):
         raise UserError(f"{path}: not evaluated on {split}; run `python cli.py evaluate --split {split}` on it first")
     metrics = read_metrics(path)
     try:

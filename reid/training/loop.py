@@ -12,7 +12,7 @@ from torch import Tensor
 
 from data_cache.base.devices import autocast
 from data_cache.base.progress import track
-from data_cache.base.tensors import not_finite
+from data_cache.base.tensors import non_finite_names
 from reid.data.loader import TrainingLoader
 from reid.data.vehicle_images import Batch, read_batches
 from reid.distributed import from_first, gathered, own_rank, rank_count, shared_error
@@ -142,7 +142,7 @@ def _require_finite(loss: Tensor, index: Tensor, loader: TrainingLoader, epoch: 
 
 def _require_finite_weights(state: State) -> None:
     """Raise UserError if a gradient overflowed in the last step of the epoch."""
-    if broken := not_finite(state.network.state_dict()):
+    if broken := non_finite_names(state.network.state_dict()):
         raise shared_error(
             f"{broken[0]} is not finite after epoch {state.epoch + 1}; the last good checkpoint is kept; {REMEDY}"
         )

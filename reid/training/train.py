@@ -7,7 +7,7 @@ from typing import Any
 
 from data_cache.base.devices import describe_device, has_bfloat16
 from data_cache.base.errors import UserError, worker_death_as_user_error
-from data_cache.base.files import remove_strays, sha256_of_names, write_json
+from data_cache.base.files import remove_temporary_files, sha256_of_names, write_json
 from data_cache.base.locks import run_lock
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.problems import list_problems
@@ -56,7 +56,7 @@ def train(
             identity = _identity(recipe, dataset, parts, split)
             if not own_rank():
                 stack.enter_context(run_lock(folder))
-                remove_strays(*(folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES)))
+                remove_temporary_files(*(folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES)))
             checkpoint = checkpoint_to_resume(folder, identity)
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
                 if not (folder / BEST).exists():

@@ -10,7 +10,7 @@ import pytest
 
 from cli import Group
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_strays, write_atomically
+from data_cache.base.files import remove_temporary_files, write_atomically
 from soak import cases
 from soak.cases import CASES, Case, Place, new_place
 from soak.storage import hunt
@@ -37,7 +37,7 @@ def test_every_command_has_a_case() -> None:
 
 
 def sound(path: Path) -> None:
-    remove_strays(path)
+    remove_temporary_files(path)
     write_atomically(path, NEW)
 
 

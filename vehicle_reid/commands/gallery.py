@@ -126,12 +126,12 @@ def search_command(
 def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], index: str = "exact") -> "Gallery":
     """Build the gallery of the images that `images_options` select, and save it. Raises UserError if it exists."""
     from data_cache.base.errors import UserError
-    from data_cache.base.files import is_there
+    from data_cache.base.files import path_exists
     from vehicle_reid.gallery.file import gallery_lock
     from vehicle_reid.gallery.gallery import Gallery
 
     with gallery_lock(path) as work:
-        if is_there(path):
+        if path_exists(path):
             raise UserError(f"{path}: the gallery already exists; use `gallery add`, or delete it")
         built = Gallery.build(model, **add_arguments(options), index=index, work=work)
         built.save(path)

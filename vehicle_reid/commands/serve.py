@@ -86,12 +86,12 @@ def _require_server_packages() -> None:
 
 def _load_or_build(options: dict[str, Any]) -> "tuple[VehicleReID, Gallery]":
     """Return the model and its gallery; the run's own is built if it is missing, one named by --gallery is not."""
-    from data_cache.base.files import is_there
+    from data_cache.base.files import path_exists
     from vehicle_reid.gallery.gallery import Gallery
 
     named = options["path"] is not None
     model, path = selected_model(options)
-    if named or is_there(path):
+    if named or path_exists(path):
         return model, Gallery.load(path, model)
     log.info(f"{path}: no gallery yet, building it from the test set")
     return model, build_gallery(model, path, {**options, "folder": None, "listed": None, "camera": None})

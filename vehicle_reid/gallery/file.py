@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import read_regular, remove, remove_strays, sha256_of_bytes, write_atomically
+from data_cache.base.files import read_regular, remove, remove_temporary_files, sha256_of_bytes, write_atomically
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
@@ -87,7 +87,7 @@ def gallery_lock(path: Path) -> Iterator[Path]:
     work = path.with_name(path.name + ".work")
     try:
         with run_lock(work):
-            remove_strays(path)
+            remove_temporary_files(path)
             for temporary in path.parent.glob(f".{glob.escape(path.name)}.{HASH}.faiss.????????.tmp"):
                 remove(temporary)
             yield work

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import is_there, matching, read_json, write_atomically, write_json
+from data_cache.base.files import path_exists, read_json, sorted_glob, write_atomically, write_json
 from data_cache.base.progress import track
 from data_cache.datasets.csv_file import RENDERING_FILE
 from data_cache.parts.fingerprints import require_fingerprint
@@ -83,7 +83,7 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
 
 def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> bool:
     mark = root / RENDERING_FILE
-    if not is_there(mark):
+    if not path_exists(mark):
         return False
     content = read_json(mark)
     recorded = content.get("settings") if isinstance(content, dict) else None
@@ -97,7 +97,7 @@ def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> boo
 def _refuse_second_folder(layout: Layout, root: Path) -> None:
     """Raise UserError if a folder beside `root` is read as the same data set, because `root` would replace it."""
     names = {name.lower() for name in layout.folders}
-    for path in matching(root.parent, "*"):
+    for path in sorted_glob(root.parent, "*"):
         if path.name.lower() in names and path.name != root.name and path.is_dir():
             raise UserError(
                 f"{path}: already a folder of data set {layout.dataset}, which {root} would replace; "

@@ -10,7 +10,6 @@ import pytest
 from data_cache.base.errors import UserError
 from data_cache.base.files import (
     append_json_line,
-    matching,
     read_json,
     read_json_lines,
     remove,
@@ -18,6 +17,7 @@ from data_cache.base.files import (
     sha256_of_bytes,
     sha256_of_file,
     sha256_of_names,
+    sorted_glob,
     write_atomically,
     write_json,
 )
@@ -200,10 +200,10 @@ def test_a_file_that_cannot_be_removed_is_a_warning(tmp_path: Path, capsys: pyte
     assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""
 
 
-def test_matching_is_sorted_and_names_an_impossible_folder(tmp_path: Path) -> None:
+def test_sorted_glob_is_sorted_and_names_an_impossible_folder(tmp_path: Path) -> None:
     for name in ("b.h5", "a.h5", "a.png"):
         (tmp_path / name).touch()
-    assert matching(tmp_path, "*.h5") == [tmp_path / "a.h5", tmp_path / "b.h5"]
-    assert matching(tmp_path / "none", "*.h5") == []
+    assert sorted_glob(tmp_path, "*.h5") == [tmp_path / "a.h5", tmp_path / "b.h5"]
+    assert sorted_glob(tmp_path / "none", "*.h5") == []
     with pytest.raises(UserError, match=r"x: cannot be used \(File name too long\)"):
-        matching(tmp_path / ("x" * 300), "*/a")
+        sorted_glob(tmp_path / ("x" * 300), "*/a")

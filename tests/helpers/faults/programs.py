@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_strays, replacing
+from data_cache.base.files import remove_temporary_files, replacing
 from data_cache.base.locks import run_lock
 from data_cache.base.signals import Terminated, sigterm_raises
 from soak.chain import Chain, Steps
@@ -87,7 +87,7 @@ def _run(work: Callable[[Path], None], arguments: Sequence[str]) -> None:
 
 def _write(file: Path, word: str, *, tidy: bool = True) -> None:
     if tidy:
-        remove_strays(file)
+        remove_temporary_files(file)
     lines = file.read_text().splitlines() if file.exists() else []
     for number in range(len(lines), LINES):
         with replacing(file) as temporary:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import strays_of
+from data_cache.base.files import temporary_files_of
 from data_cache.base.locks import run_lock
 from data_cache.base.signals import sigterm_raises
 from helpers.toy.features import (
@@ -132,7 +132,7 @@ def test_leftovers_of_a_run_killed_after_the_file_are_removed(
     folder = finished_blocks(toy, path)
     path.write_bytes(uninterrupted_features)
     (tmp_path / f".{path.name}.abcdefgh.tmp").write_bytes(b"half")
-    assert strays_of(path)
+    assert temporary_files_of(path)
     with run_lock(folder):  # another run is writing blocks
         extracted(toy, path)
         assert block_names(path) == list(BLOCKS)
