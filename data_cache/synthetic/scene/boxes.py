@@ -46,10 +46,11 @@ def part_extents(layers: Sequence[Bytes]) -> list[tuple[int, tuple[int, int], tu
     """Return (number, (first column, first row), (last column, last row), samples) of every part, sorted by number."""
     extents = []
     for layer in layers:
-        for number in np.unique(layer[layer > 0]).tolist():
-            rows, columns = np.nonzero(layer == number)
-            low, high = (int(columns.min()), int(rows[0])), (int(columns.max()), int(rows[-1]))
-            extents.append((number, low, high, len(rows)))
+        counts = np.bincount(layer.ravel(), minlength=1)
+        for number in (np.flatnonzero(counts[1:]) + 1).tolist():
+            covered = layer == number
+            columns, rows = (np.flatnonzero(covered.any(axis=axis)).tolist() for axis in (0, 1))
+            extents.append((number, (columns[0], rows[0]), (columns[-1], rows[-1]), int(counts[number])))
     return sorted(extents)
 
 
