@@ -35,9 +35,12 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def silence_loaders() -> None:
-    """Ignore the death of loader workers from now on: torch's SIGCHLD handler would raise in the middle of clean-up."""
+    """Ignore the death of loader workers until the next loader: torch's SIGCHLD handler would raise during clean-up."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        handling: Any = sys.modules.get("torch.utils.data._utils.signal_handling")
+        if handling is not None:
+            handling._SIGCHLD_handler_set = False  # otherwise torch would not install its handler again
 
 
 def _resend(ignored: Any) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from torch.utils.data import DataLoader
 
 from cli import Group
 from data_cache.base.files import replacing
-from data_cache.base.signals import Terminated, sigterm_raises
+from data_cache.base.signals import Terminated, sigterm_raises, silence_loaders
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +72,11 @@ def test_a_stopped_command_prints_one_line_and_leaves_no_temporary_file(
     result = CliRunner().invoke(group, ["write"])
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", line)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_loader_notices_dead_workers_again() -> None:
+    for _ in range(2):
+        silence_loaders()
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+        list(DataLoader([1, 2], num_workers=1))
+        assert callable(signal.getsignal(signal.SIGCHLD))
