@@ -29,6 +29,15 @@ def messages() -> None:
     show_messages()
 
 
+@pytest.fixture
+def clean_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, without the user's environment variables."""
+    monkeypatch.chdir(tmp_path)
+    for variable in ("DATASET", "VEHICLE_DATA", "RANK"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """The toy data set of stage two."""

@@ -16,11 +16,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(clean_folder: Path) -> Run:
     """Runs commands in an empty folder without the user's environment variables."""
-    monkeypatch.chdir(tmp_path)
-    for variable in ("DATASET", "VEHICLE_DATA", "RANK"):
-        monkeypatch.delenv(variable, raising=False)
 
     def invoke(*words: str | Path, **variables: str) -> Result:
         return CliRunner().invoke(main, [str(word) for word in words], env=variables)

@@ -19,11 +19,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(clean_folder: Path) -> Run:
     """Run `cache` commands in an empty folder, without environment variables."""
-    monkeypatch.chdir(tmp_path)
-    for variable in ("DATASET", "VEHICLE_DATA", "RANK"):
-        monkeypatch.delenv(variable, raising=False)
 
     def invoke(*words: str) -> Result:
         result = CliRunner().invoke(main, ["cache", *words])

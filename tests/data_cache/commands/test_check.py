@@ -22,11 +22,8 @@ Check = Callable[..., Result]
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(clean_folder: Path) -> Check:
     """Run `check` in an empty folder, without environment variables."""
-    monkeypatch.chdir(tmp_path)
-    for variable in ("DATASET", "VEHICLE_DATA", "RANK"):
-        monkeypatch.delenv(variable, raising=False)
 
     def invoke(*words: str | Path, **variables: str) -> Result:
         return CliRunner().invoke(main, ["check", *map(str, words)], env=variables)
