@@ -12,6 +12,7 @@ from pathlib import Path
 from data_cache.base.config import recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.files import sorted_glob
+from data_cache.parts.names import CACHE_FILE
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 ABLATION = "ablation"
@@ -29,7 +30,7 @@ def ablation_folder(runs: Path, dataset: str) -> Path:
 
 def parts_path(runs: Path, dataset: str) -> Path:
     """Return the path of a data set's part cache."""
-    return runs / dataset / "parts.h5"
+    return runs / dataset / CACHE_FILE
 
 
 def decoded_path(runs: Path, dataset: str, size: int) -> Path:

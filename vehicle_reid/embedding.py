@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
 from data_cache.parts.cache import PartBoxes
+from data_cache.parts.names import CACHE_FILE
 from detect.extraction.job import prepare_job
 from detect.extraction.run import detect_batches, detect_parts
 from detect.model.reading import collate, read_image
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from detect.model.detector import Detector
 
 DETECTION_BATCH = 32  # the batch size of `detect`: the boxes are then equal bit for bit
-PARTS, FEATURES = "parts.h5", "features.safetensors"
+PARTS, FEATURES = CACHE_FILE, "features.safetensors"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data_cache.base.options import FILE, FOLDER, data_root_option, json_option, runs_option
+from data_cache.parts.names import CACHE_FILE
 
 if TYPE_CHECKING:
     from data_cache.parts.export import Kind
@@ -224,7 +225,7 @@ def cache_import(
     else:
         assert masks is not None and images is not None  # see the checks above
         result = import_masks(masks, images, images_below(images), dataset=None, top_k=top_k)
-    target = output or runs / ("" if loaded is None else loaded.name) / "parts.h5"
+    target = output or runs / ("" if loaded is None else loaded.name) / CACHE_FILE
     write_cache(target, result.parts)
     for note in result.notes:
         log.info(note)

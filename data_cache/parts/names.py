@@ -1,4 +1,4 @@
-"""The 16 vehicle parts of the paper, in the label order of its Table 4, row by row."""
+"""The 16 vehicle parts of the paper, in the label order of its Table 4, and the file name of their cache."""
 
 PART_NAMES: tuple[str, ...] = (
     "annual service signs",
@@ -18,3 +18,5 @@ PART_NAMES: tuple[str, ...] = (
     "wheel",
     "wind-shield glass",
 )
+
+CACHE_FILE = "parts.h5"  # the part cache of a data set, in RUNS/DATASET

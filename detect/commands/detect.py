@@ -17,6 +17,7 @@ from data_cache.base.options import (
     runs_option,
     workers_option,
 )
+from data_cache.parts.names import CACHE_FILE
 from detect.commands.options import choose_weights, detector_option, weights_option
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def detect(
 
     name, root, names = list_images(dataset, data_root, images)
     weights = choose_weights(runs, recipe, weights, device)
-    output = output or runs / name / ("parts.h5" if limit is None else f"parts-first-{limit}.h5")
+    output = output or runs / name / (CACHE_FILE if limit is None else f"parts-first-{limit}.h5")
     job = prepare_job(names, root, weights, output, dataset=name, limit=limit, shard_size=shard_size)
     if dry_run:
         if is_first_rank():
