@@ -12,7 +12,16 @@ from data_cache.synthetic.design.styles import (
     sample_roof_style,
     sample_wheel_style,
 )
-from data_cache.synthetic.design.traits import PLATES, CabinItem, Damage, Design, Individual, Sticker, Vehicle
+from data_cache.synthetic.design.traits import (
+    PLATES,
+    CabinItem,
+    Damage,
+    Design,
+    Individual,
+    Sticker,
+    Variety,
+    Vehicle,
+)
 from data_cache.synthetic.geometry.atlas import Colour
 
 COLOURS: dict[str, Colour] = {
@@ -42,7 +51,7 @@ GRILLES = 7
 MIN_DIFFERENCES = 4  # traits in which any two vehicles of a fleet differ
 
 
-def sample_vehicles(vehicles: int, fleet_size: int, seed: int) -> tuple[Vehicle, ...]:
+def sample_vehicles(vehicles: int, fleet_size: int, seed: int, variety: Variety = "fleets") -> tuple[Vehicle, ...]:
     """Return the vehicles in order, fleet after fleet; the last fleet may be smaller."""
     sampled: list[Vehicle] = []
     for number in range(1, vehicles + 1):

@@ -1,10 +1,14 @@
 """The traits of a vehicle: those shared by its fleet and those by which fleet mates can be told apart."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from data_cache.synthetic.design.bodies import BodyModel
 from data_cache.synthetic.design.styles import GlassStyle, LampStyle, PlateStyle, RoofStyle, WheelStyle
 from data_cache.synthetic.geometry.atlas import Colour
+
+# fleets: the vehicles of the published data set; wide: more bodies and details, to train a part detector for photographs
+Variety = Literal["fleets", "wide"]
 
 PLATES: dict[str, tuple[Colour, Colour]] = {  # background and characters
     "blue": ((28, 62, 158), (238, 240, 244)),
