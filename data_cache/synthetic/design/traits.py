@@ -7,7 +7,7 @@ from data_cache.synthetic.design.bodies import BodyModel
 from data_cache.synthetic.design.styles import GlassStyle, LampStyle, PlateStyle, RoofStyle, WheelStyle
 from data_cache.synthetic.geometry.atlas import Colour
 
-# fleets: the vehicles of the published data set; wide: more bodies and details, to train a part detector for photographs
+# fleets: the vehicles of the published data set; wide: more bodies and details, to train a part detector with
 Variety = Literal["fleets", "wide"]
 
 PLATES: dict[str, tuple[Colour, Colour]] = {  # background and characters
