@@ -1,6 +1,7 @@
 """The command `synth`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -33,6 +34,14 @@ DEFAULT = ParameterSource.DEFAULT
 )
 @click.option("--image-size", type=int, default=200, show_default=True, help="Median image width in pixels.")
 @click.option(
+    "--variety",
+    type=click.Choice(["fleets", "wide"]),
+    default="fleets",
+    show_default=True,
+    help="fleets: look-alikes seen by road cameras, for re-identification. wide: more kinds of vehicles, viewpoints, "
+    "places, weather and cameras, to train a part detector.",
+)
+@click.option(
     "--layout",
     type=click.Choice(["synthetic", "veri", "vehicleid", "vric", "veriwild"]),
     default="synthetic",
@@ -47,7 +56,7 @@ DEFAULT = ParameterSource.DEFAULT
 @click.option("--preview", is_flag=True, help="Also write preview.png, a contact sheet with part boxes.")
 @seed_option
 @workers_option
-def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, workers: int, **options: int) -> None:
+def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, workers: int, **options: Any) -> None:
     """Render the synthetic data set into DATA_ROOT/synthetic: near-identical vehicles with exact part boxes.
 
     --layout writes the same vehicles in the folders and list files of a public benchmark, so that its reader and
@@ -58,6 +67,7 @@ def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, worker
     Examples:
       python cli.py synth --preview
       python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root large
+      python cli.py synth --variety wide --vehicles 2000 --fleet-size 1 --data-root varied
       python cli.py synth --layout vehicleid --data-root try
       python cli.py synth --fixed fleets480 --data-root fleets480
     """

@@ -2,10 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
 from data_cache.datasets.csv_file import RENDERING_FILE, is_rendered
+from data_cache.synthetic.design.traits import Variety
 
 RENDERER_VERSION = 2  # raise it whenever the same settings give different pictures or boxes
 
@@ -22,6 +24,7 @@ class SyntheticSettings:
     image_size: int = 200  # median image width in pixels
     seed: int = 0
     train_share: float = 0.7  # share of the fleets used for training
+    variety: Variety = "fleets"  # wide: more kinds of vehicles, viewpoints, places and weather
 
     def __post_init__(self) -> None:
         limits = {
@@ -37,6 +40,8 @@ class SyntheticSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"synthetic data: {name} must be between {low} and {high}, not {value}")
+        if self.variety not in get_args(Variety):
+            raise UserError(f"synthetic data: variety must be one of {get_args(Variety)}, not {self.variety!r}")
         if not 0 < self.train_share < 1:
             raise UserError(f"synthetic data: train_share must be between 0 and 1, not {self.train_share}")
         if self.fleets < 2:
@@ -50,9 +55,13 @@ class SyntheticSettings:
         """Number of fleets; the last one may be smaller."""
         return -(-self.vehicles // self.fleet_size)
 
-    def to_dict(self) -> dict[str, int | float]:
-        """Return everything that decides the bytes of the data set: the settings and the renderer's version."""
-        return {"renderer_version": RENDERER_VERSION, **asdict(self)}
+    def to_dict(self) -> dict[str, int | float | str]:
+        """Return everything that decides the bytes of the data set: the settings and the renderer's version.
+
+        The variety "fleets" is left out, as it was before there were others.
+        """
+        settings = {name: value for name, value in asdict(self).items() if (name, value) != ("variety", "fleets")}
+        return {"renderer_version": RENDERER_VERSION, **settings}
 
 
 FIXED = {"fleets480": SyntheticSettings(vehicles=480, seed=1)}  # never change the settings behind a name

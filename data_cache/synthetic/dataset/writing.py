@@ -31,6 +31,7 @@ from data_cache.synthetic.design.traits import Vehicle
 from data_cache.synthetic.geometry.camera import road_camera
 from data_cache.synthetic.scene.boxes import PartBox
 from data_cache.synthetic.scene.render import render
+from data_cache.synthetic.scene.wide.render import render_wide
 from data_cache.synthetic.vehicle.model import build_model
 
 COLUMNS = ["name", "vehicle_id", "camera_id", "split", "body", "colour", "fleet"]
@@ -62,7 +63,7 @@ def write_synthetic(settings: SyntheticSettings, root: Path, *, workers: int, la
         return root
     _refuse_second_folder(layout, root)
     with atomic_folder(root) as folder:
-        sampled = sample_vehicles(settings.vehicles, settings.fleet_size, settings.seed)
+        sampled = sample_vehicles(settings.vehicles, settings.fleet_size, settings.seed, settings.variety)
         vehicles = {vehicle.number: vehicle for vehicle in sampled}
         files = layout.image_files(plan_shots(settings, sampled))
         jobs = [(vehicles[number], list(own)) for number, own in groupby(files, key=lambda file: file.shot.vehicle)]
@@ -151,9 +152,11 @@ def _render_vehicle(
     images, writes = [], []
     with ThreadPoolExecutor(1) as writer:  # renders the next picture while the disk is busy
         for shot, copies in groupby(files, key=lambda file: file.shot):
-            camera = road_camera(shot.camera - 1, settings.seed)
             rng = np.random.default_rng((settings.seed, shot.vehicle, shot.camera, shot.take))
-            picture = render(model, camera, settings.image_size, rng)
+            if settings.variety == "wide":
+                picture = render_wide(model, settings.image_size, rng)
+            else:
+                picture = render(model, road_camera(shot.camera - 1, settings.seed), settings.image_size, rng)
             for file in copies:
                 writes.append(writer.submit(write_atomically, root / file.name, picture.jpeg))
                 images.append(RenderedImage(file, picture.width, picture.height, picture.boxes))

@@ -18,6 +18,11 @@ class Camera:
     focal_px: float
     centre_px: tuple[float, float] = (0.0, 0.0)  # column, row of the principal point
 
+    def magnified(self, factor: float) -> "Camera":
+        """Return the camera of the same picture with `factor` times as many pixels along each axis."""
+        column, row = self.centre_px
+        return replace(self, focal_px=self.focal_px * factor, centre_px=(column * factor, row * factor))
+
     def project(self, points: Floats) -> tuple[Floats, Floats]:
         """Return pixels (..., 2) as (column, row) and depths (...) in metres of points (..., 3)."""
         local = (points - self.position) @ self.rotation.T

@@ -38,12 +38,7 @@ class Picture:
 def render(model: Model, road_camera: RoadCamera, image_size: int, rng: np.random.Generator) -> Picture:
     """Render `model` from a pose within the range of `road_camera`, cropped to about `image_size` pixels width."""
     camera, width, height = _sample_crop(model, road_camera, image_size, rng)
-    column, row = camera.centre_px
-    supersampled = replace(
-        camera,
-        focal_px=camera.focal_px * SUPERSAMPLING,
-        centre_px=(column * SUPERSAMPLING, row * SUPERSAMPLING),
-    )
+    supersampled = camera.magnified(SUPERSAMPLING)
     light = sample_light(rng, road_camera.exposure)
     surroundings = sample_surroundings(rng)
     vehicle = shade_vehicle(model, supersampled, light, (height * SUPERSAMPLING, width * SUPERSAMPLING))

@@ -22,6 +22,7 @@ from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSION, Synth
         ({"image_size": 20}, "image_size must be between 48 and 1000, not 20"),
         ({"seed": -1}, "seed"),
         ({"train_share": 1.0}, "train_share must be between 0 and 1, not 1.0"),
+        ({"variety": "narrow"}, "variety must be one of .*, not 'narrow'"),
         ({"vehicles": 6, "fleet_size": 6}, "make one fleet"),
     ],
 )
@@ -43,3 +44,12 @@ def test_description_of_a_rendered_set(tmp_path: Path, settings: SyntheticSettin
     (tmp_path / "synthetic.json").write_text(json.dumps({"settings": settings.to_dict()}))
     assert settings.to_dict()["renderer_version"] == RENDERER_VERSION == 2
     assert describe_rendering(tmp_path) == description
+
+
+def test_sets_rendered_before_there_were_varieties_are_still_known() -> None:
+    recorded = {
+        "renderer_version": 2, "vehicles": 480, "cameras": 8, "cameras_per_vehicle": 5, "images_per_camera": 2,
+        "fleet_size": 3, "image_size": 200, "seed": 1, "train_share": 0.7,
+    }  # fmt: skip
+    assert FIXED["fleets480"].to_dict() == recorded
+    assert replace(FIXED["fleets480"], variety="wide").to_dict() == {**recorded, "variety": "wide"}

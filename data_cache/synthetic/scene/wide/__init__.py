@@ -1,0 +1,1 @@
+"""Pictures of any place and weather by any camera, to train a detector; see `render_wide`."""
