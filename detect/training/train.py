@@ -19,6 +19,7 @@ from detect.evaluation.evaluate import evaluate_detector
 from detect.evaluation.metrics import DetectorMetrics
 from detect.model.detector import Detector
 from detect.model.ssd import build_network, load_backbone
+from detect.model.weights import load_weights
 from detect.recipes import DetectorRecipe
 from detect.training.runs import (
     METRICS,
@@ -37,15 +38,25 @@ log = logging.getLogger(__name__)
 
 
 def train_detector(
-    recipe: DetectorRecipe, annotations: Path, image_root: Path, folder: Path, *, device: str, workers: int
+    recipe: DetectorRecipe,
+    annotations: Path,
+    image_root: Path,
+    folder: Path,
+    *,
+    device: str,
+    workers: int,
+    start: Path | None = None,
 ) -> Path:
     """Train on COCO `annotations` of images below `image_root`; return the weights file in `folder`.
 
-    A finished training is left unchanged, an interrupted one resumes after its last epoch. Raises UserError if the
-    folder has a training from another recipe or other annotations, if the annotations have faults, or if a worker
-    process was killed.
+    `start` is the weights file of a detector to go on from; None starts from the backbone weights of the recipe. A
+    finished training is left unchanged, an interrupted one resumes after its last epoch. Raises UserError if the folder
+    has a training from another recipe, other annotations or another start, if the start does not fit the network, if
+    the annotations have faults, or if a worker process was killed.
     """
     made_from = {"recipe": recipe.model_dump(mode="json"), "annotations": sha256_of_file(annotations)}
+    if start is not None:  # no entry otherwise, so that trainings of older versions stay valid
+        made_from["start"] = sha256_of_file(start)
     weights = folder / WEIGHTS
     require_same_training(folder, made_from)
     if is_finished(folder):
@@ -54,7 +65,7 @@ def train_detector(
         return weights
 
     training, held_out = split_held_out(read_annotations(annotations, image_root), recipe.held_out)
-    network = _initial_network(recipe, device, resumed=(folder / STATE).exists())
+    network = _initial_network(recipe, device, start, resumed=(folder / STATE).exists())
 
     def measure(network: nn.Module) -> DetectorMetrics:
         return evaluate_detector(Detector(network, recipe, device), held_out, image_root, workers=workers)
@@ -70,12 +81,15 @@ def train_detector(
     return weights
 
 
-def _initial_network(recipe: DetectorRecipe, device: str, *, resumed: bool) -> nn.Module:
+def _initial_network(recipe: DetectorRecipe, device: str, start: Path | None, *, resumed: bool) -> nn.Module:
     """Return the network before the first epoch; if `resumed`, its weights come from the checkpoint later."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build_network(recipe)
-    if not resumed and recipe.trunk_weights is not None:
+    if not resumed and start is not None:
+        load_weights(start, network)
+        log.info(f"starting from the weights of {start}")
+    elif not resumed and recipe.trunk_weights is not None:
         missing = load_backbone(recipe.trunk_weights, network.get_submodule("backbone"), recipe.architecture)
         log.info(f"backbone weights from {recipe.trunk_weights}; random: {', '.join(missing) or 'none'}")
     elif not resumed:
