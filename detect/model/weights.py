@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "torchvision", "onedl-mmdetection")  # their versions enter fingerprints
 KIND = "part detector"
-REMEDY = "train a detector with `python cli.py parts train`"
+REMEDY = "train a detector with `python cli.py parts train`, or choose another with --detector"
 
 
 def write_weights(path: Path, network: "nn.Module", recipe: DetectorRecipe) -> None:
@@ -25,22 +25,45 @@ def write_weights(path: Path, network: "nn.Module", recipe: DetectorRecipe) -> N
     save_tensors(path, network.state_dict(), metadata)
 
 
+def write_half_precision(source: Path, target: Path) -> None:
+    """Write the detector of a weights file with half the bytes: its matrices in float16, its vectors as they are.
+
+    Raises UserError if `source` is no detector, or has a value that float16 does not reach.
+    """
+    tensors, metadata, _ = load_tensors(source, REMEDY)
+    _recipe(source, metadata)
+    halved = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
+    if broken := non_finite_names(halved):
+        raise UserError(f"{source}: {broken[0]} is not finite in float16; {REMEDY}")
+    save_tensors(target, halved, metadata)
+
+
 def read_recipe(path: Path) -> DetectorRecipe:
     """Return the recipe in a weights file, without importing torch. Raises UserError if it is no detector."""
     return _recipe(path, read_metadata(path, REMEDY))
 
 
-def load_weights(path: Path, network: "nn.Module") -> None:
-    """Load a weights file into `network`. Raises UserError if it is damaged, not finite, or does not fit."""
-    tensors, metadata, _ = load_tensors(path, REMEDY)
+def load_weights(path: Path, network: "nn.Module", remedy: str = REMEDY) -> None:
+    """Load a weights file into `network`; tensors in float16 become float32, as those of the network are.
+
+    Raises UserError, ending with `remedy`, if it is damaged, not finite, or does not fit.
+    """
+    tensors, metadata, _ = load_tensors(path, remedy)
     _recipe(path, metadata)
     if broken := non_finite_names(tensors):
-        raise UserError(f"{path}: {broken[0]} is not finite, its training failed; {REMEDY}")
+        raise UserError(f"{path}: {broken[0]} is not finite, its training failed; {remedy}")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         first = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: does not fit the network of its recipe ({first})") from error
+        raise UserError(f"{path}: its tensors do not fit the network of the recipe ({first}); {remedy}") from error
+
+
+def fits(path: Path, network: "nn.Module") -> bool:
+    """Return whether a weights file has the tensors of `network`, by names and shapes. Raises UserError if damaged."""
+    tensors, _, _ = load_tensors(path, REMEDY)
+    needed = {name: value.shape for name, value in network.state_dict().items()}
+    return {name: value.shape for name, value in tensors.items()} == needed
 
 
 def _recipe(path: Path, metadata: Mapping[str, Any]) -> DetectorRecipe:

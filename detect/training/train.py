@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 from data_cache.base.errors import UserError, initialize_worker, last_line, worker_death_as_user_error
 from data_cache.base.files import remove, sha256_of_file, write_json
 from data_cache.base.locks import run_lock
-from detect.annotations.images import AnnotatedImage
+from detect.annotations.images import ALL_LABELS, AnnotatedImage
 from detect.annotations.reading import read_annotations, split_held_out
 from detect.evaluation.evaluate import evaluate_detector
 from detect.evaluation.metrics import DetectorMetrics
@@ -64,7 +65,10 @@ def train_detector(
         remove_leftovers(folder)
         return weights
 
-    training, held_out = split_held_out(read_annotations(annotations, image_root), recipe.held_out)
+    images = read_annotations(annotations, image_root)
+    if start is None:
+        images = with_unknown_parts_as_background(images)
+    training, held_out = split_held_out(images, recipe.held_out)
     network = _initial_network(recipe, device, start, resumed=(folder / STATE).exists())
 
     def measure(network: nn.Module) -> DetectorMetrics:
@@ -87,7 +91,7 @@ def _initial_network(recipe: DetectorRecipe, device: str, start: Path | None, *,
         torch.manual_seed(recipe.seed)
         network = build_network(recipe)
     if not resumed and start is not None:
-        load_weights(start, network)
+        load_weights(start, network, "choose another with --start, or --start none")
         log.info(f"starting from the weights of {start}")
     elif not resumed and recipe.trunk_weights is not None:
         missing = load_backbone(recipe.trunk_weights, network.get_submodule("backbone"), recipe.architecture)
@@ -95,6 +99,15 @@ def _initial_network(recipe: DetectorRecipe, device: str, start: Path | None, *,
     elif not resumed:
         log.info("backbone weights are random (--trunk-weights imagenet or FILE starts from trained ones)")
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def with_unknown_parts_as_background(images: tuple[AnnotatedImage, ...]) -> tuple[AnnotatedImage, ...]:
+    """Return the images, with every part that none of them annotates counted as annotated: it is background.
+
+    A network that starts without knowing these parts cannot learn from any image where they are not.
+    """
+    unknown = ALL_LABELS - frozenset().union(*(image.annotated for image in images))
+    return tuple(replace(image, annotated=image.annotated | unknown) for image in images)
 
 
 def _training_loader(
