@@ -1,7 +1,7 @@
 """Body shapes, as curves in metres: s is the distance behind the front bumper, z the height above the road."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,9 +9,27 @@ from data_cache.synthetic.geometry.arrays import Floats
 
 NOSE_LIFT = 0.07  # height of the front bumper's lower edge above the sill
 
-ALONG = ("axles", "windshield", "rear_glass", "windows", "pillars", "doors")  # fields of s values
+ALONG = ("axles", "more_axles", "windshield", "rear_glass", "windows", "pillars", "doors")  # fields of s values
 
 Curve = tuple[tuple[float, float], ...]
+Form = Literal["car", "van", "truck", "bus"]
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """The load space behind the cab of a truck; `kind` is one of wide_bodies.CARGO_KINDS."""
+
+    kind: str
+    first: float  # s of its front and its rear end
+    last: float
+    floor: float  # heights of its floor and of its upper edge
+    top: float
+    width: float
+
+    def scaled(self, length: float, width: float, height: float) -> "Cargo":
+        """Return the load space stretched along its three axes; the floor keeps its height."""
+        top = self.floor + (self.top - self.floor) * height
+        return replace(self, first=self.first * length, last=self.last * length, top=top, width=self.width * width)
 
 
 @dataclass(frozen=True)
@@ -37,15 +55,33 @@ class BodyModel:
     bonnet_width: float = 0.88  # share of the width at the belt, at which bonnet and boot lid turn down
     bed: tuple[float, float, float] | None = None  # first and last s of a pick-up's bed, and the height of its floor
     tail_lift: float = 0.09  # height of the rear bumper's lower edge above the sill
+    form: Form = "car"
+    more_axles: tuple[float, ...] = ()  # s of the axles behind the second one
+    cargo: Cargo | None = None  # of a truck, whose other dimensions are those of the cab
 
     @property
     def height(self) -> float:
         """Height of the roof."""
         return max(z for _, z in self.top)
 
+    @property
+    def full_length(self) -> float:
+        """Length with the load space."""
+        return self.length if self.cargo is None else self.cargo.last
+
+    @property
+    def full_width(self) -> float:
+        """Width with the load space."""
+        return self.width if self.cargo is None else max(self.width, self.cargo.width)
+
+    @property
+    def full_height(self) -> float:
+        """Height with the load space."""
+        return self.height if self.cargo is None else max(self.height, self.cargo.top)
+
     def ahead(self, s: float) -> float:
         """Return x in vehicle axes (metres ahead of the middle) at `s`."""
-        return self.length / 2 - s
+        return self.full_length / 2 - s
 
     def top_at(self, s: Floats | float) -> Floats:
         """Return the height of the centre line at `s`."""
@@ -82,6 +118,7 @@ class BodyModel:
             top=up(self.top),
             belt=up(self.belt),
             bed=None if self.bed is None else (self.bed[0] * length, self.bed[1] * length, self.bed[2]),
+            cargo=None if self.cargo is None else self.cargo.scaled(length, width, height),
             **along,
         )
 
@@ -96,9 +133,13 @@ class BodyModel:
             sill=self.sill + ride,
             wheel_radius=self.wheel_radius * wheel,
             axles=(self.axles[0], self.axles[1] + wheelbase),
+            more_axles=tuple(s + wheelbase for s in self.more_axles),
             top=up(self.top),
             belt=up(self.belt),
             bed=None if self.bed is None else (self.bed[0], self.bed[1], self.bed[2] + ride),
+            cargo=None
+            if self.cargo is None
+            else replace(self.cargo, floor=self.cargo.floor + ride, top=self.cargo.top + ride),
             tail_lift=tail_lift,
         )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from data_cache.synthetic.design.bodies import BodyModel
+from data_cache.synthetic.design.details import Details
 from data_cache.synthetic.design.styles import GlassStyle, LampStyle, PlateStyle, RoofStyle, WheelStyle
 from data_cache.synthetic.geometry.atlas import Colour
 
@@ -16,6 +17,15 @@ PLATES: dict[str, tuple[Colour, Colour]] = {  # background and characters
     "green": ((150, 212, 160), (24, 30, 26)),
     "white": ((244, 244, 242), (30, 30, 34)),
     "bright yellow": ((248, 206, 78), (34, 30, 26)),
+}
+
+
+WIDE_PLATES: dict[str, tuple[Colour, Colour]] = {  # further plates of the variety wide
+    "pale": ((232, 234, 230), (24, 40, 110)),
+    "black": ((28, 28, 30), (232, 232, 230)),
+    "red on white": ((240, 240, 238), (176, 30, 34)),
+    "cream": ((236, 226, 190), (40, 36, 30)),
+    "worn": ((196, 198, 192), (90, 92, 92)),
 }
 
 
@@ -40,6 +50,7 @@ class Design:
     black_mirrors: bool
     cabin: Colour
     plate_height: float  # of the rear plate: 0 on the bumper, 1 on the lid
+    details: Details | None = None  # of the variety wide
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.design.bodies import NOSE_LIFT
+from data_cache.synthetic.design.details import Details, WideLamps
 from data_cache.synthetic.design.traits import Sticker, Vehicle
 from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, View, new_atlas, rectangle
@@ -42,7 +43,8 @@ class Canvas:
     def __init__(self, vehicle: Vehicle) -> None:
         self.design, self.individual, self.body = vehicle.design, vehicle.individual, vehicle.design.body
         self.parts: list[Part] = []
-        width, length, height = self.body.width + 0.2, self.body.length + 0.1, self.body.height + 0.1
+        body = self.body
+        width, length, height = body.full_width + 0.2, body.full_length + 0.1, body.full_height + 0.1
         end = View(-width / 2, height, width, height, TEXEL_M)
         side = View(-length / 2, height, length, height, SIDE_TEXEL_M)
         top = View(-length / 2, width / 2, length, width, SIDE_TEXEL_M)
@@ -98,6 +100,19 @@ class Canvas:
             top = max(body.length - 0.10, body.rear_glass[1] + 0.02)
         low = body.sill + body.tail_lift
         return low + share * (float(body.top_at(top)) - low)
+
+
+def details_of(canvas: Canvas) -> Details:
+    """Return the details of a vehicle of the variety `wide`; raise ValueError for one of another variety."""
+    details = canvas.design.details
+    if details is None:
+        raise ValueError(f"vehicle with body {canvas.body.name} has no details of the variety wide")
+    return details
+
+
+def lamps_of(canvas: Canvas) -> WideLamps:
+    """Return the lamps of a vehicle of the variety `wide`."""
+    return details_of(canvas).lamps
 
 
 def sticker_outline(sticker: Sticker) -> list[Point]:

@@ -14,7 +14,7 @@ HOUSING: Colour = (32, 32, 34)  # of black mirrors, and of every mirror's stalk
 def build_fittings(canvas: Canvas) -> list[Mesh]:
     """Return the meshes of everything mounted on the shell."""
     roof = [*build_carrier(canvas), *build_roof_equipment(canvas)]
-    return [*build_wheels(canvas), *_mirrors(canvas), *roof, _chassis(canvas)]
+    return [*build_wheels(canvas), *_mirrors(canvas), *roof, build_chassis(canvas)]
 
 
 def build_carrier(canvas: Canvas) -> list[Mesh]:
@@ -111,7 +111,7 @@ def _mirrors(canvas: Canvas) -> list[Mesh]:
     return meshes
 
 
-def _chassis(canvas: Canvas) -> Mesh:
+def build_chassis(canvas: Canvas) -> Mesh:
     """Return dark blocks between the wheels, which stop light from passing through the wheel arches.
 
     The rear block ends behind the wheel arch and above the bumper's lower edge, so that the tyres stay visible below.

@@ -21,8 +21,8 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
             paint_fog_lamp(canvas, side)
     paint_logo(canvas, "front", 0.02, (0.0, canvas.nose_height(0.80)), 0.075)
     paint_plate(canvas, "front", 0.0, (0.0, canvas.nose_height(0.36)))
-    _paint_windshield(canvas, skin)
-    _paint_glass_stickers(canvas, skin)
+    paint_windshield(canvas, skin)
+    paint_glass_stickers(canvas, skin)
     return lamps
 
 
@@ -59,9 +59,9 @@ def _paint_grille(canvas: Canvas, skin: Skin) -> None:
         skin.line([(share * narrow, low), (share * wide, high)], (112, 114, 118), 0.009)
 
 
-def _paint_windshield(canvas: Canvas, skin: Skin) -> None:
-    """Paint the glass with its black rim, and the wipers."""
-    rim = [canvas.glass_point(side * 1.05, up) for side, up in _around(0.0, 1.0)]
+def paint_windshield(canvas: Canvas, skin: Skin, rim_share: float = 1.05) -> None:
+    """Paint the glass with its black rim, `rim_share` times as wide, and the wipers."""
+    rim = [canvas.glass_point(side * rim_share, up) for side, up in _around(0.0, 1.0)]
     skin.polygon([(y, z) for _, y, z in rim], BLACK, Material.MATTE)
     outline = [canvas.glass_point(side, up) for side, up in _around(0.05, 0.95)]
     part = canvas.add_part("wind-shield glass", outline)
@@ -78,7 +78,7 @@ def _around(low: float, high: float) -> list[Point]:
     return [(1.0 - cut, low), *right, *[(-a, u) for a, u in reversed(right)], (-1.0 + cut, low)]
 
 
-def _paint_glass_stickers(canvas: Canvas, skin: Skin) -> None:
+def paint_glass_stickers(canvas: Canvas, skin: Skin) -> None:
     """Paint the annual service signs (one part), the entry license and the newer sign."""
     individual = canvas.individual
     if individual.annual_signs:

@@ -15,6 +15,8 @@ from data_cache.synthetic.vehicle.interior import build_interior
 from data_cache.synthetic.vehicle.rear import paint_rear
 from data_cache.synthetic.vehicle.shell import Shell, loft
 from data_cache.synthetic.vehicle.sides import paint_damages, paint_sides, paint_top
+from data_cache.synthetic.vehicle.wide.fittings import build_fittings as build_wide_fittings
+from data_cache.synthetic.vehicle.wide.paint import paint_wide
 
 UNDERSIDE = (14, 14, 15)
 END_REACH = 0.5  # metres from nose and tail within which the front and rear skins are used
@@ -33,13 +35,17 @@ class Model:
 def build_model(vehicle: Vehicle) -> Model:
     """Build the model of a vehicle; this step is deterministic."""
     canvas = Canvas(vehicle)
-    lamps = paint_front(canvas) | paint_rear(canvas)
-    paint_sides(canvas, lamps)
-    paint_top(canvas)
-    paint_damages(canvas)
+    if vehicle.design.details is None:
+        lamps = paint_front(canvas) | paint_rear(canvas)
+        paint_sides(canvas, lamps)
+        paint_top(canvas)
+        paint_damages(canvas)
+    else:
+        paint_wide(canvas)
     canvas.atlas.soften()
     shell = _texture_shell(canvas, loft(canvas.body))
-    outside = join_meshes([shell, *build_fittings(canvas)])
+    fittings = build_fittings(canvas) if vehicle.design.details is None else build_wide_fittings(canvas)
+    outside = join_meshes([shell, *fittings])
     inside = join_meshes(build_interior(canvas))
     return Model(outside, inside, canvas.atlas, tuple(canvas.parts))
 
@@ -65,6 +71,10 @@ def _texture_shell(canvas: Canvas, shell: Shell) -> Mesh:
     ]
     texture = np.zeros((*corners.shape[:2], 2))
     remaining = ~shell.is_under
+    if canvas.body.cargo is not None:  # the rear skin is that of the load space
+        rows = remaining & is_rear
+        texture[rows] = canvas.atlas.swatch(canvas.design.paint, Material.PAINT)
+        remaining &= ~rows
     texture[shell.is_under] = canvas.atlas.swatch(UNDERSIDE, Material.MATTE)
     for chosen, name, u, v in choices:
         rows = remaining & chosen

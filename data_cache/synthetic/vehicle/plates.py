@@ -1,7 +1,7 @@
 """Number plates and maker's logos, which the front and the rear share."""
 
 from data_cache.synthetic.design.styles import PLATE_SIZES
-from data_cache.synthetic.design.traits import PLATES
+from data_cache.synthetic.design.traits import PLATES, WIDE_PLATES
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, rectangle, shrunk
 from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker
 
@@ -22,7 +22,7 @@ def paint_plate(canvas: Canvas, end: str, s: float, centre: Point) -> None:
     skin, style = canvas.skin(end), canvas.design.plates
     size = PLATE_SIZES[style.front if end == "front" else style.rear]
     _paint_surround(canvas, skin, centre, size)
-    ground, ink = PLATES[canvas.individual.plate]
+    ground, ink = (PLATES | WIDE_PLATES)[canvas.individual.plate]
     canvas.paint_part("plate", end, s, rectangle(centre, size), ground, Material.MATTE)
     _paint_characters(skin, canvas.individual.plate_text, centre, size, ink)
 

@@ -15,7 +15,7 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     """Paint the rear skin (u = -y); return the part numbers (cover, light) of the tail lamps by their corner."""
     skin = canvas.skin("rear")
     skin.fill(canvas.design.paint, Material.PAINT)
-    _paint_window(canvas, skin)
+    paint_rear_window(canvas, skin)
     _paint_bumper(canvas, skin)
     if canvas.design.lamps.band:
         middle, wide = canvas.tail_height(0.82), 1.5 * canvas.body.width / 2
@@ -31,7 +31,8 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     return lamps
 
 
-def _paint_window(canvas: Canvas, skin: Skin) -> None:
+def paint_rear_window(canvas: Canvas, skin: Skin) -> None:
+    """Paint glass, heating and wiper of the rear window."""
     body = canvas.body
     first, last = body.rear_glass
     for inset, colour, material in (

@@ -16,7 +16,7 @@ ROOF_BLACK: Colour = (20, 21, 23)
 def paint_sides(canvas: Canvas, lamps: dict[str, tuple[int, int]]) -> None:
     """Paint the left and right skins; `lamps` maps "front left" and so on to the part numbers (cover, light)."""
     for name, sign in (("left", 1), ("right", -1)):
-        side = _Side(canvas, canvas.skin(name), sign)
+        side = Side(canvas, canvas.skin(name), sign)
         side.skin.fill(canvas.design.paint, Material.PAINT)
         side.paint_windows()
         side.paint_doors()
@@ -25,24 +25,28 @@ def paint_sides(canvas: Canvas, lamps: dict[str, tuple[int, int]]) -> None:
         side.paint_stickers()
 
 
-class _Side:
+class Side:
     """One side of the vehicle; positions are (s, z) in metres, with s behind the front bumper."""
 
     def __init__(self, canvas: Canvas, skin: Skin, sign: int) -> None:
         self.canvas, self.skin, self.sign = canvas, skin, sign
         self.body, self.paint = canvas.body, canvas.design.paint
 
-    def _polygon(
+    def polygon(
         self, points: Sequence[Point], colour: Colour, material: Material | None = None, part: int | None = None
     ) -> None:
         self.skin.polygon(self._flat(points), colour, material, part)
 
-    def _line(self, points: Sequence[Point], colour: Colour, width: float, material: Material | None = None) -> None:
+    def line(self, points: Sequence[Point], colour: Colour, width: float, material: Material | None = None) -> None:
         self.skin.line(self._flat(points), colour, width, material)
+
+    def lettering(self, message: str, centre: Point, size: Point, colour: Colour) -> None:
+        """Write `message` about `centre` (s, z), as large as fits into `size` (metres)."""
+        self.skin.lettering(message, self._flat([centre])[0], size, colour)
 
     def _flat(self, points: Sequence[Point]) -> list[Point]:
         """Return positions (s, z) as positions (u, v) of the skin; the nose is at the left end of the left skin."""
-        return [(self.sign * (s - self.body.length / 2), z) for s, z in points]
+        return [(self.sign * (s - self.body.full_length / 2), z) for s, z in points]
 
     def paint_windows(self) -> None:
         first, last = self.body.windows
@@ -55,10 +59,10 @@ class _Side:
         ):
             band = [*zip(s[open_], low[open_] - margin, strict=True)]
             band += [*zip(s[open_][::-1], high[open_][::-1] + margin, strict=True)]
-            self._polygon([(float(a), float(b)) for a, b in band], colour, material)
+            self.polygon([(float(a), float(b)) for a, b in band], colour, material)
         for pillar in self.body.pillars:
             bottom, top = (float(edge) for edge in self._window_edges(np.array([pillar]))[:, 0])
-            self._line([(pillar, bottom - 0.01), (pillar, top + 0.01)], BLACK, 0.085, Material.MATTE)
+            self.line([(pillar, bottom - 0.01), (pillar, top + 0.01)], BLACK, 0.085, Material.MATTE)
 
     def _window_edges(self, s: Floats) -> Floats:
         """Return (2, N): the lower and upper edge of the side windows at `s` (N,)."""
@@ -71,35 +75,35 @@ class _Side:
         low = self.body.sill + 0.12
         for door in self.body.doors:
             top = float(self.body.belt_at(door))
-            self._line([(door, top), (door - 0.03, low + 0.1), (door, low)], seam, 0.013)
+            self.line([(door, top), (door - 0.03, low + 0.1), (door, low)], seam, 0.013)
         first, last = self.body.doors[0], self.body.doors[-1]
-        self._line([(first, low), (last, low)], seam, 0.013)
+        self.line([(first, low), (last, low)], seam, 0.013)
         for door in self.body.doors[1:]:
             handle = (door - 0.17, float(self.body.belt_at(door)) - 0.12)
-            self._polygon(rectangle(handle, (0.19, 0.04)), seam, Material.MATTE)
+            self.polygon(rectangle(handle, (0.19, 0.04)), seam, Material.MATTE)
             shade = CHROME if self.canvas.design.chrome else darker(self.paint, 1.1)
-            self._polygon(rectangle((handle[0], handle[1] + 0.008), (0.17, 0.022)), shade, Material.METAL)
+            self.polygon(rectangle((handle[0], handle[1] + 0.008), (0.17, 0.022)), shade, Material.METAL)
         crease = float(self.body.belt_at(first)) - 0.17
         ends = [(0.35, crease - 0.04), (self.body.length - 0.3, crease + 0.03)]
-        self._line(ends, darker(self.paint, 0.72), 0.012)
+        self.line(ends, darker(self.paint, 0.72), 0.012)
         if self.canvas.design.moulding:
             z = self.body.sill + 0.30
             strip = [(self.body.axles[0] + 0.55, z), (self.body.axles[1] - 0.55, z)]
-            self._line(strip, (40, 40, 42), 0.05, Material.MATTE)
+            self.line(strip, (40, 40, 42), 0.05, Material.MATTE)
         if self.sign == -1:
             cap = (self.body.axles[1] + 0.12, float(self.body.belt_at(self.body.axles[1])) - 0.16)
             fuel_flap = rectangle(cap, (0.17, 0.15))
-            self._line([*fuel_flap, fuel_flap[0]], seam, 0.009)
+            self.line([*fuel_flap, fuel_flap[0]], seam, 0.009)
 
     def paint_lower_edge(self) -> None:
         length, sill = self.body.length, self.body.sill
         self._shade_downwards(sill + 0.45)
         edge = [(0.0, 0.0), (length, 0.0), (length, sill + 0.05), (0.0, sill + 0.05)]
-        self._polygon(edge, (38, 38, 40), Material.MATTE)
+        self.polygon(edge, (38, 38, 40), Material.MATTE)
         if self.canvas.design.low_bumper:
             for s0, s1 in ((0.0, 0.42), (length - 0.42, length)):
                 top = sill + 0.30
-                self._polygon([(s0, 0), (s1, 0), (s1, top), (s0, top)], (46, 47, 50), Material.MATTE)
+                self.polygon([(s0, 0), (s1, 0), (s1, top), (s0, top)], (46, 47, 50), Material.MATTE)
         self._paint_arches()
 
     def _paint_arches(self) -> None:
@@ -109,11 +113,11 @@ class _Side:
         for axle in self.body.axles:
             ring = ellipse((axle, self.body.wheel_radius), (reach + width / 2, reach + width / 2), 28)
             dark = (34, 34, 36) if clad else darker(self.paint, 0.5)
-            self._line([*ring, ring[0]], dark, width, Material.MATTE if clad else None)
+            self.line([*ring, ring[0]], dark, width, Material.MATTE if clad else None)
         if clad:
             z = self.body.sill + 0.10
             ends = [(self.body.axles[0], z), (self.body.axles[1], z)]
-            self._line(ends, (36, 36, 38), 0.16, Material.MATTE)
+            self.line(ends, (36, 36, 38), 0.16, Material.MATTE)
 
     def _shade_downwards(self, start: float) -> None:
         """Darken the side gradually below the height `start`, where it faces the road."""
@@ -126,11 +130,11 @@ class _Side:
         """Paint the parts of head and tail lamps that wrap around the corners."""
         covers, reach = cover_colours(self.canvas), self.canvas.design.lamps.wrap
         head, tail = head_lamp(self.canvas)[0], tail_lamp(self.canvas)[0]
-        self._paint_wrap(head, (0.0, reach[0]), front, (covers[0], (218, 222, 226)))
+        self.paint_wrap(head, (0.0, reach[0]), front, (covers[0], (218, 222, 226)))
         ends = (self.body.length, self.body.length - reach[1])
-        self._paint_wrap(tail, ends, rear, (covers[1], self.canvas.design.lamps.red), Material.TAIL)
+        self.paint_wrap(tail, ends, rear, (covers[1], self.canvas.design.lamps.red), Material.TAIL)
 
-    def _paint_wrap(
+    def paint_wrap(
         self,
         outline: list[Point],
         ends: tuple[float, float],
@@ -143,18 +147,18 @@ class _Side:
         low, high = min(z for _, z in outline), max(z for _, z in outline)
         tall, inner = high - low, start + 0.6 * (tip - start)
         wrap = [(start, low), (tip, low + 0.45 * tall), (tip, high - 0.1 * tall), (start, high)]
-        self._polygon(wrap, colours[0], Material.LENS, parts[0])
+        self.polygon(wrap, colours[0], Material.LENS, parts[0])
         light = [(start, low + 0.2 * tall), (inner, low + 0.5 * tall)]
         light += [(inner, high - 0.25 * tall), (start, high - 0.15 * tall)]
-        self._polygon(light, colours[1], lit, parts[1])
+        self.polygon(light, colours[1], lit, parts[1])
 
     def paint_stickers(self) -> None:
         low, high = self.body.sill + 0.3, float(self.body.belt_at(self.body.length / 2)) - 0.12
         for sticker in self.canvas.individual.side_stickers:
             s, z = 0.9 + sticker.across * (self.body.length - 1.8), low + sticker.up * (high - low)
             outline = [(s + a, z + b) for a, b in sticker_outline(sticker)]
-            self._polygon(outline, sticker.colour, Material.MATTE)
-            self._polygon(shrunk(outline, 0.7, 0.35), darker(sticker.colour, 0.5), Material.MATTE)
+            self.polygon(outline, sticker.colour, Material.MATTE)
+            self.polygon(shrunk(outline, 0.7, 0.35), darker(sticker.colour, 0.5), Material.MATTE)
 
 
 def paint_top(canvas: Canvas) -> None:

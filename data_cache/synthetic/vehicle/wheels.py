@@ -1,11 +1,15 @@
 """Wheels: round tyres with the rim painted on the outer face."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from data_cache.synthetic.design.bodies import BodyModel
 from data_cache.synthetic.design.styles import WheelStyle
 from data_cache.synthetic.geometry.atlas import Colour, Material, Skin, ellipse
 from data_cache.synthetic.geometry.mesh import Mesh, Solid, tube
 from data_cache.synthetic.vehicle.canvas import Canvas, darker
+from data_cache.synthetic.vehicle.wide.wheels import paint_rim
 
 DARK: Colour = (22, 22, 24)
 TYRE_WIDTH = 0.22
@@ -53,16 +57,28 @@ def _paint_plate(skin: Skin, rim: int, edge: float, tone: Colour) -> None:
         skin.polygon(ellipse(spot, (hole, hole)), DARK, Material.MATTE)
 
 
+def _tyre_width(body: BodyModel, axle: float) -> float:
+    """Return the width of a wheel; trucks and buses have broad ones, and twins behind the first axle."""
+    if body.form not in ("truck", "bus"):
+        return TYRE_WIDTH
+    return (0.62 if axle > body.axles[0] else 0.64) * body.wheel_radius * (1.9 if axle > body.axles[0] else 1.0)
+
+
 def build_wheels(canvas: Canvas) -> list[Mesh]:
-    """Return the meshes of the four wheels, each a part of its own."""
+    """Return the meshes of the wheels, each a part of its own."""
     body, style = canvas.body, canvas.design.wheels
     skin = canvas.skin("wheel")
-    paint_wheel(skin, canvas.individual.rim, style)
-    radius, half = body.wheel_radius, TYRE_WIDTH / 2
-    solid = tube(np.array(WHEEL_PROFILE) * (half, radius))
-    mirrored = Solid((solid.corners * [1, -1, 1])[:, ::-1], (solid.normals * [1, -1, 1])[:, ::-1])
+    if canvas.design.details is None:
+        paint_wheel(skin, canvas.individual.rim, style)
+    else:
+        style = replace(style, tyre=canvas.design.details.rim.tyre)
+        paint_rim(skin, canvas.design.details.rim)
+    radius = body.wheel_radius
     meshes = []
-    for axle in body.axles:
+    for axle in (*body.axles, *body.more_axles):
+        half = _tyre_width(body, axle) / 2
+        solid = tube(np.array(WHEEL_PROFILE) * (half, radius))
+        mirrored = Solid((solid.corners * [1, -1, 1])[:, ::-1], (solid.normals * [1, -1, 1])[:, ::-1])
         inset = float(body.half_width_at(axle)) - half - 0.015
         for wheel, y, outward in ((solid, inset, 1), (mirrored, -inset, -1)):
             part = canvas.add_part("wheel")

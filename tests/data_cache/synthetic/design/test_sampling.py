@@ -3,7 +3,8 @@
 from itertools import combinations, groupby
 
 from data_cache.synthetic.design.bodies import BODIES
-from data_cache.synthetic.design.sampling import CARRIERS, MIN_DIFFERENCES, TOP_WINDOWS, sample_vehicles
+from data_cache.synthetic.design.individuals import CARRIERS, TOP_WINDOWS
+from data_cache.synthetic.design.sampling import MIN_DIFFERENCES, sample_vehicles
 
 VEHICLES = sample_vehicles(200, 5, seed=4)
 FLEETS = [list(fleet) for _, fleet in groupby(VEHICLES, key=lambda vehicle: vehicle.fleet)]

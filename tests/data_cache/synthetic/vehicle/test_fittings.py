@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data_cache.parts.names import PART_NAMES
-from data_cache.synthetic.design.sampling import CARRIERS, sample_vehicles
+from data_cache.synthetic.design.individuals import CARRIERS
+from data_cache.synthetic.design.sampling import sample_vehicles
 from data_cache.synthetic.design.styles import ROOF_EQUIPMENT
 from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.fittings import build_carrier, build_roof_equipment

@@ -1,0 +1,176 @@
+"""What is painted on the load space of a truck: walls, doors, lettering, tail lamps, plate and reflective tape."""
+
+import numpy as np
+
+from data_cache.synthetic.design.bodies import Cargo
+from data_cache.synthetic.design.details import Details
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, ellipse, rectangle, shrunk
+from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
+from data_cache.synthetic.vehicle.plates import paint_plate
+from data_cache.synthetic.vehicle.sides import Side
+from data_cache.synthetic.vehicle.wide.cargo import FRAME, beam_height, tarpaulin_colour
+from data_cache.synthetic.vehicle.wide.lamps import AMBER, CLEAR, paint_lamp_part
+
+TAPE: tuple[Colour, Colour] = ((190, 30, 34), (226, 226, 222))
+SECTIONS: dict[str, tuple[tuple[Colour | None, Material], ...]] = {  # from the outer end; None is the lamp's red
+    "bands": ((AMBER, Material.SIGNAL_LEFT), (None, Material.TAIL), (CLEAR, Material.LENS)),
+    "stacked": ((None, Material.TAIL), (AMBER, Material.SIGNAL_LEFT), (None, Material.TAIL)),
+    "contour": ((None, Material.TAIL), (CLEAR, Material.LENS)),
+    "clear": ((None, Material.TAIL), (CLEAR, Material.LENS), (AMBER, Material.SIGNAL_LEFT), (None, Material.TAIL)),
+}
+PLAIN = ((None, Material.TAIL), (AMBER, Material.SIGNAL_LEFT))
+
+
+def paint_cargo(canvas: Canvas) -> None:
+    """Paint the load space on the left, right and rear skins, with tail lamps and plate at the rear."""
+    cargo = canvas.body.cargo
+    if cargo is None:
+        raise ValueError(f"{canvas.body.name} has no load space")
+    _paint_walls(canvas, cargo)
+    _paint_doors(canvas, cargo)
+    _paint_beam(canvas, cargo)
+
+
+def _wall_colour(canvas: Canvas, cargo: Cargo) -> Colour:
+    return tarpaulin_colour(canvas) if cargo.kind == "tarpaulin" else details_of(canvas).cargo_paint
+
+
+def _wall_top(cargo: Cargo) -> float:
+    """Return the upper edge of the painted walls."""
+    return {"dump": cargo.floor + 0.55 * (cargo.top - cargo.floor), "stake": cargo.floor + 0.48}.get(
+        cargo.kind, cargo.top
+    )
+
+
+def _paint_walls(canvas: Canvas, cargo: Cargo) -> None:
+    """Paint both sides: corrugations, folds or planks, the advert, the tape and the lower rail."""
+    details, colour = details_of(canvas), _wall_colour(canvas, cargo)
+    material = Material.MATTE if cargo.kind == "tarpaulin" else Material.PAINT
+    top, dark = _wall_top(cargo), darker(colour, 0.72)
+    for name, sign in (("left", 1), ("right", -1)):
+        side = Side(canvas, canvas.skin(name), sign)
+        first, last = cargo.first - 0.02, cargo.last + 0.05
+        side.polygon([(first, 0), (last, 0), (last, cargo.top + 0.2), (first, cargo.top + 0.2)], colour, material)
+        step = {"container": 0.22, "tarpaulin": 0.75, "box": 1.2, "stake": 0.9, "dump": 5.0}.get(cargo.kind, 5.0)
+        width = {"container": 0.07, "tarpaulin": 0.03}.get(cargo.kind, 0.014)
+        for s in np.arange(first + step, last, step):
+            side.line([(float(s), cargo.floor + 0.06), (float(s), top - 0.05)], dark, width)
+        if cargo.kind == "tarpaulin":  # low metal walls below the cover
+            low = cargo.floor + 0.5
+            corners = [(first, cargo.floor), (last, cargo.floor), (last, low), (first, low)]
+            side.polygon(corners, details.cargo_paint, Material.PAINT)
+        _paint_side_text(side, cargo, details, top)
+        side.line([(first, cargo.floor + 0.05), (last, cargo.floor + 0.05)], darker(details.cargo_paint, 0.6), 0.09)
+        if details.front.count % 2:
+            _paint_tape(side, cargo)
+
+
+def _paint_side_text(side: Side, cargo: Cargo, details: Details, top: float) -> None:
+    advert, tall = details.side.advert, top - cargo.floor
+    if advert is None:
+        return
+    ground, ink, text = advert
+    middle, length = (cargo.first + cargo.last) / 2, cargo.last - cargo.first
+    centre = (middle, cargo.floor + (0.55 if cargo.kind != "tarpaulin" else 0.6) * tall)
+    if len(text) % 3 == 0:
+        side.polygon(rectangle(centre, (0.7 * length, 0.5 * tall)), ground, Material.PAINT)
+    elif len(text) % 3 == 1:
+        side.polygon(ellipse((cargo.last - 0.8, centre[1]), (0.5, 0.3 * tall)), ground, Material.PAINT)
+    side.lettering(text, centre, (0.55 * length, min(0.9, 0.3 * tall)), ink if len(text) % 3 == 0 else ground)
+
+
+def _paint_tape(side: Side, cargo: Cargo) -> None:
+    """Paint pieces of reflective tape along the lower edge."""
+    for index, s in enumerate(np.arange(cargo.first + 0.1, cargo.last - 0.3, 0.3)):
+        spot = (float(s) + 0.15, cargo.floor + 0.05)
+        side.polygon(rectangle(spot, (0.26, 0.05)), TAPE[index % 2], Material.MATTE)
+
+
+def _paint_doors(canvas: Canvas, cargo: Cargo) -> None:
+    """Paint the rear end above the floor: two doors with lock rods, a tailgate or a flap of canvas."""
+    skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
+    colour, top = _wall_colour(canvas, cargo), _wall_top(cargo)
+    skin.fill(colour, Material.MATTE if cargo.kind == "tarpaulin" else Material.PAINT)
+    dark, light = darker(colour, 0.6), darker(colour, 1.15)
+    if cargo.kind in ("box", "container"):
+        frame = [(-half, cargo.floor), (half, cargo.floor), (half, top), (-half, top)]
+        skin.line([*frame, frame[0]], dark, 0.10, Material.METAL)
+        skin.line([(0.0, cargo.floor), (0.0, top)], darker(colour, 0.35), 0.03)
+        shares = (-0.62, -0.22, 0.22, 0.62) if details.rear.bars > 2 else (-0.16, 0.16)
+        rod = (196, 198, 200) if sum(colour) < 420 else (112, 114, 116)
+        for share in shares:
+            skin.line([(share * half, cargo.floor + 0.03), (share * half, top - 0.03)], rod, 0.030, Material.METAL)
+            handle = rectangle((share * half, cargo.floor + 0.3 * (top - cargo.floor)), (0.24, 0.05))
+            skin.polygon(handle, rod, Material.METAL)
+        for side in (1, -1):
+            for z in np.linspace(cargo.floor + 0.2, top - 0.2, 4):
+                skin.polygon(rectangle((side * 0.93 * half, float(z)), (0.16, 0.05)), light, Material.METAL)
+    elif cargo.kind == "tarpaulin":
+        gate = cargo.floor + (0.5 if details.rear.bars < 3 else 0.92 * (top - cargo.floor))
+        corners = [(-0.97 * half, cargo.floor), (0.97 * half, cargo.floor), (0.97 * half, gate), (-0.97 * half, gate)]
+        skin.polygon(corners, details.cargo_paint, Material.PAINT)
+        skin.line([(0.0, cargo.floor), (0.0, gate)], darker(details.cargo_paint, 0.5), 0.02)
+        for share in (-0.5, 0.5):
+            skin.line([(share * half, gate), (share * half, top)], dark, 0.02)
+    else:
+        for share in (-0.55, 0.0, 0.55):
+            skin.line([(share * half, cargo.floor), (share * half, top)], dark, 0.05, Material.PAINT)
+    _paint_rear_text(canvas, cargo, top)
+
+
+def _paint_rear_text(canvas: Canvas, cargo: Cargo, top: float) -> None:
+    """Paint lettering and stickers on the doors."""
+    skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
+    tall = top - cargo.floor
+    tone = (30, 32, 36) if sum(_wall_colour(canvas, cargo)) > 380 else (226, 226, 224)
+    for text, across, up, height in details.rear.letterings:
+        skin.lettering(text, (across * half, cargo.floor + up * tall), (0.75, 2.6 * height), tone)
+    if details.side.advert is not None and tall > 1:
+        ground, ink, text = details.side.advert
+        centre = (0.0, cargo.floor + 0.72 * tall)
+        skin.polygon(rectangle(centre, (1.3 * half, 0.22 * tall)), ground, Material.PAINT)
+        skin.lettering(text, centre, (1.1 * half, 0.14 * tall), ink)
+    for sticker in canvas.individual.rear_stickers:
+        spot = ((1.5 * sticker.across - 0.75) * half, cargo.floor + (0.15 + 0.7 * sticker.up) * tall)
+        outline: list[Point] = [(spot[0] + 2 * a, spot[1] + 2 * b) for a, b in sticker_outline(sticker)]
+        skin.polygon(outline, sticker.colour, Material.MATTE)
+        skin.polygon(shrunk(outline, 0.6, 0.4), darker(sticker.colour, 0.5), Material.MATTE)
+
+
+def _paint_beam(canvas: Canvas, cargo: Cargo) -> None:
+    """Paint the beam below the floor: its colour, tape, both lamps and the plate."""
+    skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
+    middle = beam_height(canvas, cargo)
+    colour = details.cargo_paint if details.rear.bars % 2 else FRAME
+    skin.polygon([(-2, 0), (2, 0), (2, cargo.floor - 0.01), (-2, cargo.floor - 0.01)], colour, Material.MATTE)
+    if details.rear.reflectors == "strip":
+        for index, u in enumerate(np.arange(-0.5 * half, 0.5 * half, 0.2)):
+            stripe = rectangle((float(u), middle + 0.06), (0.18, 0.05))
+            skin.polygon(stripe, TAPE[index % 2], Material.MATTE)
+    for side in (1, -1):
+        _paint_block(canvas, cargo, side, middle)
+    across = (0.0, 0.0, -0.42, 0.42)[details.rear.bars - 1] * half
+    paint_plate(canvas, "rear", cargo.last, (across * 0.6, middle - 0.10))
+
+
+def _paint_block(canvas: Canvas, cargo: Cargo, side: int, middle: float) -> None:
+    """Paint a tail lamp: a dark housing with sections side by side, or separate round lenses."""
+    lamps, half = details_of(canvas).lamps, cargo.width / 2
+    wide, tall = 0.26 + 0.09 * half, 0.12 + 0.05 * (lamps.red[0] % 3) / 2
+    centre = (side * (0.90 * half - wide / 2), middle)
+    cover = rectangle(centre, (wide, tall))
+    paint_lamp_part(
+        canvas, "light cover", "rear", [cover], darker(lamps.red, 0.3) if lamps.smoked else BLACK, Material.LENS
+    )
+    sections = SECTIONS.get(lamps.fill, PLAIN)
+    pitch = 0.92 * wide / len(sections)
+    spots = [(centre[0] + side * (0.46 * wide - (index + 0.5) * pitch), middle) for index in range(len(sections))]
+    if lamps.fill in ("stacked", "dots", "core"):
+        radius = min(0.46 * pitch, 0.42 * tall)
+        panes = [ellipse(spot, (radius, radius), 16) for spot in spots]
+    else:
+        panes = [rectangle(spot, (0.96 * pitch, 0.78 * tall)) for spot in spots]
+    paint_lamp_part(canvas, "car light", "rear", panes, lamps.red, Material.TAIL)
+    for pane, (tone, material) in zip(panes, sections, strict=True):
+        lit = Material.SIGNAL_RIGHT if material == Material.SIGNAL_LEFT and side == 1 else material
+        canvas.skin("rear").polygon(pane, tone or lamps.red, lit)
