@@ -1,18 +1,19 @@
 # Each target calls cli.py; see `python cli.py --help`.
-# Variables: DATASET, DATA, RUNS, DETECTOR (recipe of stage one), RECIPE (of stage two), SPLIT, PYTHON.
+# Variables: DATASET, DATA, RUNS, DETECTOR (of stage one: a trained one, a weights file or shipped), RECIPE (of stage two),
+# SPLIT, PYTHON.
 PYTHON ?= python3
 VENV ?= .venv
 DATASET ?= vehicleid
 DATA ?= $(or $(VEHICLE_DATA),data)
 RUNS ?= runs
-DETECTOR ?= $(if $(filter synthetic,$(DATASET)),demo)
+DETECTOR ?=
 RECIPE ?=
 SPLIT ?=
 READY := $(VENV)/.ready
 CRASHES := tests/faults/detect/test_crash.py
 PGAN := $(VENV)/bin/python cli.py
 WHERE := --dataset $(DATASET) --data-root $(DATA) --runs $(RUNS)
-DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe demo
+DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS)
 
 .PHONY: help setup demo detect train evaluate report bench test soak lint format
 
@@ -35,22 +36,17 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## Everything on synthetic vehicles: both stages, a score and a report
 	$(PGAN) synth --data-root $(DATA) --preview
-	$(PGAN) parts train $(DEMO)
-	$(PGAN) detect $(DEMO)
-	$(PGAN) train $(DEMO)
-	$(PGAN) evaluate $(DEMO) --untrained
-	$(PGAN) report $(DEMO)
+	$(PGAN) parts train $(DEMO) --recipe demo
+	$(PGAN) detect $(DEMO) --detector demo
+	$(PGAN) train $(DEMO) --recipe demo
+	$(PGAN) evaluate $(DEMO) --recipe demo --untrained
+	$(PGAN) report $(DEMO) --recipe demo
 
 detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
-ifeq ($(DATASET),synthetic)  # needs no data: render and train what is missing
+ifeq ($(DATASET),synthetic)  # needs no data: render what is missing
 	$(PGAN) synth --data-root $(DATA)
-	$(PGAN) parts train $(WHERE) --recipe $(DETECTOR)
-else ifeq ($(wildcard $(RUNS)/detector/*/metrics.json),)  # no detector yet: train one on rendered vehicles
-	$(PGAN) check --dataset $(DATASET) --data-root $(DATA)
-	$(PGAN) synth --data-root $(DATA)
-	$(PGAN) parts train --dataset synthetic --data-root $(DATA) --runs $(RUNS) --recipe $(or $(DETECTOR),demo)
 endif
-	$(PGAN) detect $(WHERE) $(if $(DETECTOR),--recipe $(DETECTOR))
+	$(PGAN) detect $(WHERE) $(if $(DETECTOR),--detector $(DETECTOR))
 
 train: $(READY)  ## Stage two: train RECIPE on DATASET
 	$(PGAN) train $(WHERE) $(if $(RECIPE),--recipe $(RECIPE))

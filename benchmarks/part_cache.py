@@ -22,7 +22,7 @@ def part_cache_rows(folder: Path) -> list[Row]:
     job = rendered_job(folder)
     detect_parts(job, device="cpu", workers=2)
     command = ["cli.py", "detect", "--dataset", "synthetic", "--data-root", str(folder)]
-    command += ["--weights", str(folder / WEIGHTS), "--output", str(job.output), "--json"]
+    command += ["--detector", str(folder / WEIGHTS), "--output", str(job.output), "--json"]
     parts = random_parts()
     names = [parts.names[row] for row in np.random.default_rng(0).choice(IMAGES, BATCH, replace=False)]
     calls = {"rerun": lambda: run_python(command), "read": lambda: part_arrays(parts, names, TOP_D)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
-from detect.training.runs import WEIGHTS
+from detect.model import shipped
+from detect.training.runs import DETECTORS, WEIGHTS, chosen_detector
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
 from reid.runs import BEST, dataset_folder, parts_path
@@ -26,7 +27,6 @@ from vehicle_reid.tables import embeddings_table, matches_table, parts_of_table,
 if TYPE_CHECKING:
     from detect.model.detector import Detector
 
-DETECTORS = "detector"  # folder in RUNS
 Parts = PartBoxes | pd.DataFrame
 
 
@@ -50,15 +50,22 @@ class VehicleReID:
     def load(cls, run: Path | str, *, detector: Path | str | None = None, device: str = "auto") -> "VehicleReID":
         """Return the network trained in the folder `run`, RUNS/DATASET/RECIPE, on `device` (auto | cpu | cuda).
 
-        Parts are found by the detector that made the run's part cache, from RUNS/detector; `detector` is another
-        weights file to use instead. Raises UserError if there is no trained network or a file is damaged.
+        Parts are found by the detector that made the run's part cache, in RUNS/detector or shipped. `detector` is
+        another one to use instead: a weights file, the name of a trained one, or "shipped". If nothing is known about
+        the part cache, it is the newest trained one, or the shipped one. Raises UserError if there is no trained
+        network or a file is damaged.
         """
         checkpoint = read_checkpoint(Path(run) / BEST)
-        weights = None if detector is None else Path(detector)
-        sha256 = None
+        weights, sha256 = None, None
         if checkpoint.recipe.uses_parts:
-            sha256 = _detector_of_run(checkpoint) if weights is None else sha256_of_file(weights)
-            weights = weights or _find_weights(checkpoint.path.parent, sha256)
+            runs = dataset_folder(checkpoint.path.parent.resolve()).parent
+            parts = _fingerprint_of_parts(checkpoint)
+            if detector is None and parts is not None:
+                sha256 = parts.get("weights_sha256")  # none in boxes that were imported
+                weights = _find_weights(runs, sha256)
+            else:
+                weights = chosen_detector(runs, None if detector is None else str(detector))
+                sha256 = sha256_of_file(weights)
         return cls(checkpoint, detector=weights, detector_sha256=sha256, device=choose_device(device))
 
     @property
@@ -81,7 +88,7 @@ class VehicleReID:
         problem = "the detector of its part boxes is unknown"
         if sha256 is not None:
             problem = f"the detector of its part boxes (weights {sha256[:12]}) is missing in RUNS/{DETECTORS}"
-        raise UserError(f"{self.run}: {problem}; name a weights file with --detector (detector=), or give the parts")
+        raise UserError(f"{self.run}: {problem}; choose one with --detector (detector=), or give the parts")
 
     def parts(self, images: Images) -> pd.DataFrame:
         """Return the parts of images as `detect` finds them, in the order given: a `tables.parts_table`.
@@ -167,24 +174,20 @@ class VehicleReID:
         return Entries(images.names, ids, images.cameras, features, boxes, labels, attention)
 
 
-def _detector_of_run(checkpoint: Checkpoint) -> str | None:
-    """Return the SHA-256 of the detector that made a run's part cache; None if unknown.
+def _fingerprint_of_parts(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
+    """Return the fingerprint of a run's part cache; None if there is none.
 
     Imported weights do not record it: they use the data set's part cache, as in `evaluate`.
     """
     folder = dataset_folder(checkpoint.path.parent)
     cache = parts_path(folder.parent, folder.name)
-    fingerprint = checkpoint.metadata.get("parts")
-    if fingerprint is None and path_exists(cache):
-        fingerprint = read_parts(cache).fingerprint
-    sha256 = (fingerprint or {}).get("weights_sha256")
-    return sha256 if isinstance(sha256, str) else None
+    recorded: Mapping[str, Any] | None = checkpoint.metadata.get("parts")
+    return read_parts(cache).fingerprint if recorded is None and path_exists(cache) else recorded
 
 
-def _find_weights(run: Path, sha256: str | None) -> Path | None:
-    """Return the weights file with that hash in RUNS/detector, None if there is none."""
-    if sha256 is None:
-        return None
-    runs = dataset_folder(run.resolve()).parent
-    paths = sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}"))
+def _find_weights(runs: Path, sha256: str | None) -> Path | None:
+    """Return the weights file with that hash in RUNS/detector, or the shipped one; None if it is neither."""
+    if sha256 == shipped.SHA256:
+        return shipped.weights()
+    paths = sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}")) if sha256 is not None else ()
     return next((path for path in paths if sha256_of_file(path) == sha256), None)

@@ -18,7 +18,7 @@ from data_cache.base.options import (
     workers_option,
 )
 from data_cache.parts.names import CACHE_FILE
-from detect.commands.options import choose_weights, detector_option, weights_option
+from detect.commands.options import detector_option
 
 if TYPE_CHECKING:
     from detect.extraction.run import DetectionSummary
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 @data_root_option
 @click.option("--images", type=FOLDER, default=None, help="Folder of photographs, instead of a data set.")
 @runs_option
-@detector_option
-@weights_option
+@detector_option()
 @click.option(
     "--output",
     type=FILE,
@@ -60,8 +59,7 @@ def detect(
     data_root: Path,
     images: Path | None,
     runs: Path,
-    recipe: str | None,
-    weights: Path | None,
+    detector: str | None,
     output: Path | None,
     limit: int | None,
     batch_size: int,
@@ -81,19 +79,22 @@ def detect(
     Examples:
       python cli.py detect --dataset veri
       python cli.py detect --dataset veri --limit 100 --dry-run
-      python cli.py detect --dataset synthetic --recipe demo
-      python cli.py detect --images photos --weights detector.safetensors
+      python cli.py detect --dataset synthetic --detector demo
+      python cli.py detect --images photos --detector shipped
+      python cli.py detect --images photos --detector mine.safetensors
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
     from data_cache.base.errors import UserError
     from data_cache.base.progress import is_first_rank
     from detect.extraction.job import list_images, prepare_job
     from detect.extraction.run import detect_parts
+    from detect.training.runs import chosen_detector
 
     name, root, names = list_images(dataset, data_root, images)
-    weights = choose_weights(runs, recipe, weights, device)
     output = output or runs / name / (CACHE_FILE if limit is None else f"parts-first-{limit}.h5")
-    job = prepare_job(names, root, weights, output, dataset=name, limit=limit, shard_size=shard_size)
+    job = prepare_job(
+        names, root, chosen_detector(runs, detector), output, dataset=name, limit=limit, shard_size=shard_size
+    )
     if dry_run:
         if is_first_rank():
             click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from data_cache.base.options import FILE, FOLDER, Command, recipe_option
+from data_cache.base.options import FILE, FOLDER, Command
 
 RECIPES = (
     "ssd300_vgg16 (the paper's; default on a GPU), ssd512_vgg16, ssdlite320_mobilenetv2, "
@@ -13,15 +13,17 @@ RECIPES = (
 )
 
 
-def detector_option(command: Command) -> Command:
-    """Add `--recipe` to a command that uses a trained detector."""
-    return recipe_option(None, f"Recipe of the trained detector to use: {RECIPES}.")(command)
-
-
-def weights_option(command: Command) -> Command:
-    """Add `--weights`."""
-    help_text = "Detector to use; default: the one trained by `parts train` with --recipe."
-    return click.option("--weights", type=FILE, default=None, help=help_text)(command)
+def detector_option(
+    default: str = "the newest trained one, or shipped if there is none",
+) -> Callable[[Command], Command]:
+    """Return the option `--detector`, which `detect.training.runs.chosen_detector` resolves."""
+    return click.option(
+        "--detector",
+        default=None,
+        metavar="NAME|FILE",
+        help="Part detector: the name of one trained in RUNS/detector, a weights file (.safetensors), or shipped, the "
+        f"one in the package; default: {default}.",
+    )
 
 
 def annotated_options(default: str) -> Callable[[Command], Command]:
@@ -37,25 +39,6 @@ def annotated_options(default: str) -> Callable[[Command], Command]:
         return annotations(images(command))
 
     return decorated
-
-
-def choose_weights(runs: Path, recipe: str | None, weights: Path | None, device: str) -> Path:
-    """Return the weights file of the chosen detector.
-
-    Raises UserError if it is not trained, UsageError if two are given. The device is determined, which imports torch,
-    only if the choice depends on it.
-    """
-    from data_cache.base.devices import choose_device
-    from data_cache.base.files import sorted_glob
-    from detect.training.runs import METRICS, trained_weights
-
-    if weights is not None:
-        if recipe is not None:
-            raise click.UsageError("--recipe and --weights cannot be combined: leave out one of them")
-        return weights
-    if recipe is None and len(sorted_glob(runs / "detector", f"*/{METRICS}")) != 1:
-        device = choose_device(device)
-    return trained_weights(runs, recipe, device)
 
 
 def choose_annotations(

@@ -41,6 +41,13 @@ def parts() -> None:
     default=None,
     help="Of the backbone: imagenet, another torchvision weights name, a file, or none; default: the recipe's.",
 )
+@click.option(
+    "--start",
+    default=None,
+    metavar="shipped|none|FILE",
+    help="Detector whose weights training starts from: shipped, none (backbone weights only) or a weights file; "
+    "default: shipped if the recipe's network has the same tensors and --trunk-weights is not given, otherwise none.",
+)
 @recipe_seed_option
 @device_option
 @workers_option
@@ -54,6 +61,7 @@ def parts_train(
     annotations: Path | None,
     images: Path | None,
     trunk_weights: str | None,
+    start: str | None,
     seed: int | None,
     device: str,
     workers: int,
@@ -68,13 +76,17 @@ def parts_train(
       python cli.py parts train --annotations parts.json --images photos --set epochs=30
       python cli.py parts train --recipe ssd300_vgg16 --show-recipe > mine.yaml
       python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
+      python cli.py parts train --annotations parts.json --images photos --recipe demo --start none
     """
     from data_cache.base.config import recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
     from detect.recipes import PRESETS, DetectorRecipe, default_recipe
     from detect.training.runs import detector_folder
+    from detect.training.start import NONE, chosen_start
     from detect.training.train import train_detector
 
+    if trunk_weights is not None and start not in (None, NONE):
+        raise click.UsageError("--trunk-weights and --start cannot be combined: the start has a backbone")
     keep_freed_memory()
     allow_many_files()
     device = choose_device(device)
@@ -89,7 +101,8 @@ def parts_train(
     file, root = choose_annotations(dataset, data_root, annotations, images, "parts_train.json")
     folder = detector_folder(runs, name)
     log.info(f"detector {folder.name} on {describe_device(device)}")
-    click.echo(train_detector(settings, file, root, folder, device=device, workers=workers))
+    chosen = chosen_start(start if trunk_weights is None else NONE, settings)
+    click.echo(train_detector(settings, file, root, folder, device=device, workers=workers, start=chosen))
 
 
 for command in (parts_eval, parts_preview, convert, check_annotations):

@@ -16,13 +16,7 @@ from data_cache.base.options import (
     runs_option,
     workers_option,
 )
-from detect.commands.options import (
-    annotated_options,
-    choose_annotations,
-    choose_weights,
-    detector_option,
-    weights_option,
-)
+from detect.commands.options import annotated_options, choose_annotations, detector_option
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +25,7 @@ log = logging.getLogger(__name__)
 @dataset_option
 @data_root_option
 @runs_option
-@detector_option
-@weights_option
+@detector_option()
 @annotated_options("parts_test.json")
 @click.option(
     "--output",
@@ -47,8 +40,7 @@ def parts_eval(
     dataset: str,
     data_root: Path,
     runs: Path,
-    recipe: str | None,
-    weights: Path | None,
+    detector: str | None,
     annotations: Path | None,
     images: Path | None,
     output: Path | None,
@@ -63,24 +55,25 @@ def parts_eval(
 
     \b
     Examples:
-      python cli.py parts eval --dataset synthetic --recipe demo
-      python cli.py parts eval --annotations parts.json --images photos --weights detector.safetensors --output quality
+      python cli.py parts eval --dataset synthetic --detector demo
+      python cli.py parts eval --annotations parts.json --images photos --detector shipped --output quality
     """
     from data_cache.base.devices import choose_device
     from detect.annotations.reading import read_annotations
     from detect.evaluation.evaluate import evaluate_detector
     from detect.evaluation.report import show_metrics, write_quality
     from detect.model.detector import load_detector
+    from detect.training.runs import chosen_detector, results_folder
 
     device = choose_device(device)
     file, root = choose_annotations(dataset, data_root, annotations, images, "parts_test.json")
-    used = choose_weights(runs, recipe, weights, device)
+    used = chosen_detector(runs, detector)
     metrics = evaluate_detector(load_detector(used, device), read_annotations(file, root), root, workers=workers)
     if as_json:
         click.echo(json.dumps(metrics.to_dict()))
     else:
         show_metrics(metrics)
-    folder = output or used.parent / f"eval-{file.stem}"
+    folder = output or results_folder(runs, used) / f"eval-{file.stem}"
     log.info(f"written to {write_quality(metrics, folder, weights=used, annotations=file)}")
 
 
@@ -88,8 +81,7 @@ def parts_eval(
 @dataset_option
 @data_root_option
 @runs_option
-@detector_option
-@weights_option
+@detector_option()
 @click.option("--cache", type=FILE, default=None, help="Show the boxes of this part cache; run no detector.")
 @click.option("--images", type=FOLDER, default=None, help="Folder of photographs, instead of a data set.")
 @click.option("--annotations", type=FILE, default=None, help="COCO JSON: show its images, with the true parts dashed.")
@@ -107,8 +99,7 @@ def parts_preview(
     dataset: str,
     data_root: Path,
     runs: Path,
-    recipe: str | None,
-    weights: Path | None,
+    detector: str | None,
     cache: Path | None,
     images: Path | None,
     annotations: Path | None,
@@ -125,24 +116,25 @@ def parts_preview(
 
     \b
     Examples:
-      python cli.py parts preview --dataset synthetic --recipe demo
+      python cli.py parts preview --dataset synthetic --detector demo
       python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --names 'image_query/*' --seed 1
-      python cli.py parts preview --annotations data/synthetic/parts_test.json --weights detector.safetensors
+      python cli.py parts preview --annotations data/synthetic/parts_test.json --detector mine.safetensors
       python cli.py parts preview --images photos --count 48 --minimum-score 0.3 --output photos.png
     """
     from data_cache.base.devices import choose_device
     from data_cache.parts.cache import read_parts
     from detect.evaluation.preview import choose_names, detect_images, find_images, write_preview
+    from detect.training.runs import chosen_detector
 
-    if cache is not None and (weights or recipe):
-        raise click.UsageError("--cache cannot be combined with --weights or --recipe")
+    if cache is not None and detector is not None:
+        raise click.UsageError("--cache cannot be combined with --detector")
     source = find_images(dataset, data_root, images, annotations)
     chosen = choose_names(source.names, count=count, pattern=pattern, seed=seed)
     if cache is not None:
         title, detected = f"part cache {cache}", read_parts(cache)
     else:
         device = choose_device(device)
-        used = choose_weights(runs, recipe, weights, device)
+        used = chosen_detector(runs, detector)
         title = f"detector {used}"
         detected = detect_images(chosen, source.root, used, device=device, workers=workers)
     target = output or runs / source.label / "parts_preview.png"

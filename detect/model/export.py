@@ -1,5 +1,6 @@
 """Export of a trained detector as a program, .pt2 or ONNX, that runs without this code: from pixels to parts."""
 
+import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,21 +15,29 @@ from data_cache.base.export import FOLDER, Exported, Run, write_program
 from data_cache.base.files import sha256_of_file
 from data_cache.parts.names import PART_NAMES
 from detect.model.detector import Detector, load_detector
-from detect.model.weights import KIND, PACKAGES
+from detect.model.weights import KIND, PACKAGES, write_half_precision
 from detect.recipes import DetectorRecipe
+
+log = logging.getLogger(__name__)
 
 NAME = "detector"
 MIN_SHARE_EQUAL = 0.9  # of the boxes; rounding may swap two boxes of nearly equal score
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 1e-3  # boxes in pixels, of images of up to a thousand pixels
 
 
-def export_detector(weights: Path, kind: str) -> Exported:
-    """Export the detector of a weights file as "pt2" or "onnx" into the folder `export` beside it.
+def export_detector(weights: Path, kind: str, folder: Path) -> Exported:
+    """Export the detector of a weights file as "safetensors", "pt2" or "onnx" into the folder `export` of `folder`.
 
-    The written program is run and compared with PyTorch in float32 before it is renamed into place. Raises UserError if
-    the weights are damaged, the extra `onnx` is missing, or the two differ.
+    Safetensors are the same weights in float16, as the package ships them. A written program is run and compared with
+    PyTorch in float32 before it is renamed into place. Raises UserError if the weights are damaged, the extra `onnx` is
+    missing, or the two differ.
     """
-    path, detector = weights.parent / FOLDER / f"{NAME}.{kind}", load_detector(weights, "cpu")
+    path = folder / FOLDER / f"{NAME}.{kind}"
+    if kind == "safetensors":
+        write_half_precision(weights, path)
+        log.info(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256_of_file(path)}")
+        return Exported((path,), sha256_of_file(weights))
+    detector = load_detector(weights, "cpu")
     detector.dtype = torch.float32
     metadata, example = describe(weights, detector.recipe), random_inputs(detector.recipe, 2)
     module = ExportedDetector(detector)

@@ -1,4 +1,4 @@
-"""Run folders of detector training, RUNS/detector/RECIPE: their files, and the trained detector that options name."""
+"""Run folders of detector training, RUNS/detector/RECIPE: their files, and the detector that `--detector` names."""
 
 import logging
 import shutil
@@ -7,63 +7,70 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from data_cache.base.config import recipe_label, resolve_recipe
-from data_cache.base.errors import UserError, printable
+from data_cache.base.config import recipe_label
+from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, remove, remove_temporary_files, sorted_glob
 from data_cache.base.locks import run_lock
-from data_cache.parts.fingerprints import first_difference, require_fingerprint
-from detect.model.weights import read_recipe
-from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+from data_cache.parts.fingerprints import require_fingerprint
+from detect.model import shipped
 
 log = logging.getLogger(__name__)
 
+DETECTORS = "detector"  # folder in RUNS
 WEIGHTS, RECIPE, METRICS = "weights.safetensors", "recipe.json", "metrics.json"
 LOG, STATE, CURVES, SCRATCH = "log.jsonl", "state.pt", "curves.png", ".scratch"
 
 
 def detector_folder(runs: Path, recipe: str) -> Path:
     """Return the folder of a recipe's training; see `recipe_label`."""
-    return runs / "detector" / recipe_label(recipe)
+    return runs / DETECTORS / recipe_label(recipe)
 
 
-def trained_weights(runs: Path, recipe: str | None, device: str) -> Path:
-    """Return the weights that `parts train` wrote for `recipe`; by default the device's default, or the only ones.
+def chosen_detector(runs: Path, detector: str | None) -> Path:
+    """Return the weights file of a detector: a file, or by its name a trained one, or "shipped".
 
-    If the recipe is a file that has changed since, the difference is logged. Raises UserError with the remedy if there
-    is no such detector.
+    A file ends with .safetensors or contains a slash. None is the detector trained last in RUNS, and where none was
+    trained the shipped one; a message says which. Raises UserError with the remedy if there is no such detector.
     """
-    trained = {path.parent.name: path.parent / WEIGHTS for path in sorted_glob(runs / "detector", f"*/{METRICS}")}
-    folder = detector_folder(runs, recipe or default_recipe(device))
-    name = folder.name
-    if name in trained:
-        if recipe is not None and recipe != name:
-            _log_changed_recipe(recipe, trained[name])
-        return trained[name]
-    if recipe is None and len(trained) == 1:
-        (only,) = trained
-        log.info(f"detector {only}: the only one trained here ({name} is the default on this device)")
-        return trained[only]
-    hint = f" (trained here: {', '.join(trained)})" if trained else ""
-    raise UserError(
-        f"{folder / WEIGHTS}: no trained detector{hint}; train one with "
-        f"`python cli.py parts train --dataset synthetic --recipe {name}`, or choose another with --recipe or --weights"
-    )
+    if detector is not None and (detector.endswith(".safetensors") or "/" in detector):
+        return Path(detector)
+    if detector == shipped.NAME:
+        return shipped.weights()
+    finished = sorted(sorted_glob(runs / DETECTORS, f"*/{METRICS}"), key=lambda path: path.stat().st_mtime)
+    trained = {path.parent.name: path.with_name(WEIGHTS) for path in finished}
+    if detector is None and trained:
+        newest = finished[-1].parent
+        log.info(f"detector: {newest.name}, the newest trained in {runs / DETECTORS}; choose another with --detector")
+        return newest / WEIGHTS
+    if detector is None:
+        log.info(
+            f"detector: the one that ships with the package (detect/weights), as none was trained in {runs}; "
+            "choose another with --detector"
+        )
+        return shipped.weights()
+    if detector not in trained:
+        names = ", ".join(sorted(trained)) or "none"
+        raise UserError(
+            f"{detector_folder(runs, detector)}: no trained detector (trained in {runs}: {names}); train it with "
+            "`python cli.py parts train`, or choose another with --detector NAME, FILE.safetensors or shipped"
+        )
+    return trained[detector]
 
 
-def _log_changed_recipe(recipe: str, weights: Path) -> None:
-    trained_with, wanted = read_recipe(weights), resolve_recipe(DetectorRecipe, PRESETS, recipe)
-    difference = first_difference(trained_with.model_dump(mode="json"), wanted.model_dump(mode="json"))
-    if difference is not None:
-        name, used, given = difference
-        log.info(f"{weights}: trained with {name} = {printable(used)}, which is used; {recipe} has {printable(given)}")
+def results_folder(runs: Path, weights: Path) -> Path:
+    """Return the folder for what is made of a detector: that of its weights; not the package's for the shipped one."""
+    return runs / DETECTORS / shipped.NAME if weights == shipped.PATH else weights.parent
 
 
 def require_same_training(folder: Path, made_from: Mapping[str, Any]) -> None:
-    """Raise UserError, naming the first difference, if the folder has a training from another recipe or annotations."""
+    """Raise UserError, naming the first difference, if the folder has a training of anything else than `made_from`."""
     path = folder / RECIPE
     if path_exists(path):
         remedy = f"delete {folder} to train anew, or choose another --runs folder"
-        require_fingerprint(read_json(path), made_from, path, remedy)
+        found = read_json(path)
+        if isinstance(found, dict) and found.get("start") != made_from.get("start"):
+            remedy += ", or give the same --start as then (none, if it has no start)"
+        require_fingerprint(found, made_from, path, remedy)
 
 
 def is_finished(folder: Path) -> bool:

@@ -129,7 +129,7 @@ def test_detection_escapes_names_of_pictures(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / f"{NASTY}.jpg").write_bytes(b"no picture")
     data = data_set(tmp_path / "data", 1, damaged=None)
-    words = ["--weights", str(data / "w.safetensors"), "--output", str(tmp_path / "o.h5"), "--device", "cpu"]
+    words = ["--detector", str(data / "w.safetensors"), "--output", str(tmp_path / "o.h5"), "--device", "cpu"]
     with stand_in():
         lines = output_of(["detect", "--images", str(tmp_path / "photos"), *words, "--workers", "0"], 0)
     assert any(r"first failed: \x1b[2J" in line for line in lines)

@@ -49,7 +49,7 @@ COMMANDS = (
     "cache import --coco {pipe}.json --output out.h5", "cache export {pipe}.h5 --output out.json",
     "parts train --annotations {pipe}.json", "parts train --recipe {pipe}.yaml",
     "parts check --annotations {pipe}.json", "parts convert --coco {pipe}.json --output out.json",
-    "detect --weights {pipe}.safetensors",
+    "detect --detector {pipe}.safetensors",
 )  # fmt: skip
 
 

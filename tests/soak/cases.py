@@ -34,7 +34,7 @@ ON = "--dataset folder --data-root {data} --runs {runs}"
 HERE = f"{ON} --device cpu --workers 0"
 SYNTH = "synth --vehicles 4 --fleet-size 2 --cameras 3 --cameras-per-vehicle 2 --images-per-camera 1 --image-size 48"
 TINY = " ".join([*TINY_OPTIONS, "--set epochs=1"])
-WEIGHTS = "--weights {runs}/detector/toy/weights.safetensors"
+WEIGHTS = "--detector {runs}/detector/toy/weights.safetensors"
 GALLERY = "--dataset folder --runs {runs} --device cpu --gallery {out}/cars.safetensors"
 PHOTOS = "--images {given}/photos --workers 0"
 BUILD = f"gallery build {GALLERY} --data-root {{data}} --workers 0"
@@ -71,7 +71,7 @@ CASES = (
     ),
     Case(
         "parts eval",
-        "parts eval --weights {given}/wide.safetensors --annotations {given}/parts/parts.json --output {out} "
+        "parts eval --detector {given}/wide.safetensors --annotations {given}/parts/parts.json --output {out} "
         "--device cpu --workers 0",
         overwrites=True,
         short=0,

@@ -130,7 +130,7 @@ class Place:
         data, how = self.folder / "data", ["--device", "cpu", "--workers", str(variation.workers)]
         where = ["--dataset", "folder", "--data-root", str(data), "--runs", str(runs), *how]
         if stage == "detect":
-            given = ["--images", str(data / "images"), "--weights", str(self.folder / "detector.safetensors")]
+            given = ["--images", str(data / "images"), "--detector", str(self.folder / "detector.safetensors")]
             return ["detect", *given, "--output", str(runs / "parts.h5"), "--batch-size", str(variation.batch), *how]
         if stage == "train":
             return ["train", *where, "--recipe", RECIPE, *TRAINING, f"--seed={self.seed}"]

@@ -14,10 +14,11 @@ from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.images.loading import load_image
-from data_cache.parts.cache import PartBoxes
+from data_cache.parts.cache import PartBoxes, write_parts
 from data_cache.parts.names import PART_NAMES
 from detect.model.detector import load_detector
 from helpers.places.api import ONE_EPOCH, ToyRun, make_toy_run
+from helpers.places.detect import shipping
 from helpers.toy.vehicles import tiny_scale, train_toy
 from reid.features.extraction import FeatureSource, cached_features
 from reid.features.file import Features
@@ -172,7 +173,7 @@ def test_the_detector_is_the_one_that_made_the_runs_part_cache(toy_run: ToyRun, 
     assert other.fingerprint["detector"] != model.fingerprint["detector"]
     own.unlink()
     sha256 = str(model.fingerprint["detector"])[:12]
-    with pytest.raises(UserError, match=rf"weights {sha256}\) is missing in RUNS/detector; name a weights file with"):
+    with pytest.raises(UserError, match=rf"weights {sha256}\) is missing in RUNS/detector; choose one with --detector"):
         VehicleReID.load(run, device="cpu").parts(toy_run.photos()[0])
 
 
@@ -183,9 +184,26 @@ def test_a_run_without_a_recorded_detector_uses_that_of_the_data_sets_cache(toy_
     del metadata["parts"]  # as in imported weights
     save_tensors(run / "best.safetensors", tensors, metadata)
     assert VehicleReID.load(run, device="cpu").fingerprint["detector"] == toy_run.model().fingerprint["detector"]
-    (tmp_path / "runs" / "folder" / "parts.h5").unlink()
-    with pytest.raises(UserError, match="the detector of its part boxes is unknown; name a weights file"):
+    cache = tmp_path / "runs" / "folder" / "parts.h5"
+    write_parts(cache, replace(toy_run.toy.parts, fingerprint={"masks": "imported"}))
+    with pytest.raises(UserError, match="the detector of its part boxes is unknown; choose one with --detector"):
         VehicleReID.load(run, device="cpu").parts(toy_run.photos()[0])
+    cache.unlink()  # then any detector is as good
+    own = tmp_path / "runs" / "detector" / "toy" / "weights.safetensors"
+    own.with_name("metrics.json").write_text("{}")
+    assert VehicleReID.load(run, device="cpu").weights() == own
+
+
+def test_the_shipped_detector_is_found_by_its_hash_and_by_its_name(toy_run: ToyRun, tmp_path: Path) -> None:
+    shutil.copytree(toy_run.runs, tmp_path / "runs")
+    run, own = tmp_path / "runs" / "folder" / "tiny", tmp_path / "runs" / "detector" / "toy" / "weights.safetensors"
+    with shipping(own.rename(tmp_path / "shipped.safetensors")) as file:
+        models = [VehicleReID.load(run, detector=detector, device="cpu") for detector in (None, "shipped", file)]
+        assert [model.weights() for model in models] == [file] * 3
+        assert len({model.fingerprint["detector"] for model in models}) == 1
+        file.write_bytes(b"damaged")
+        with pytest.raises(UserError, match=r"shipped\.safetensors: damaged, not the file that ships"):
+            VehicleReID.load(run, device="cpu")
 
 
 @pytest.mark.parametrize("attention", ["none", "grid"])

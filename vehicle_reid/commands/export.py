@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data_cache.base.options import dataset_option, json_option, recipe_option, runs_option
-from detect.commands.options import weights_option
+from detect.commands.options import detector_option
 
 if TYPE_CHECKING:
     from data_cache.base.export import Exported
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("export")
 @dataset_option
 @runs_option
-@recipe_option(None, "Run, or detector, to export; default: the newest run on the data set, the detector of `detect`.")
+@recipe_option(None, "Run to export; default: the newest run on the data set.")
 @click.option(
     "--what",
     type=click.Choice(["network", "detector"]),
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     "kind",
     type=click.Choice(["safetensors", "pt2", "onnx"]),
     required=True,
-    help="safetensors: weights, recipe and model card; pt2: a program of torch.export; onnx: for onnxruntime.",
+    help="safetensors: weights and recipe, of a network with a model card, of a detector in float16; pt2: a program of "
+    "torch.export; onnx: for onnxruntime.",
 )
-@weights_option
+@detector_option()
 @json_option
 def export_command(
-    dataset: str, runs: Path, recipe: str | None, what: str, kind: str, weights: Path | None, as_json: bool
+    dataset: str, runs: Path, recipe: str | None, what: str, kind: str, detector: str | None, as_json: bool
 ) -> None:
     """Export a trained network into the folder `export` of its run.
 
@@ -46,12 +47,12 @@ def export_command(
     Examples:
       python cli.py export --dataset veri --recipe pgan --format safetensors
       python cli.py export --dataset veri --recipe pgan --format onnx
-      python cli.py export --what detector --format onnx
+      python cli.py export --what detector --detector shipped --format onnx
     """
-    if weights is not None and what != "detector":
-        raise click.UsageError("--weights needs --what detector")
+    if (recipe if what == "detector" else detector) is not None:
+        raise click.UsageError("--detector chooses the detector of --what detector, --recipe the run of a network")
     if what == "detector":
-        exported = _export_detector(runs, recipe, weights, kind)
+        exported = _export_detector(runs, detector, kind)
     else:
         exported = _export_network(runs, dataset, recipe, kind)
     click.echo(json.dumps(exported.to_dict()) if as_json else exported.lines())
@@ -68,11 +69,9 @@ def _export_network(runs: Path, dataset: str, recipe: str | None, kind: str) -> 
     return export_weights(checkpoint) if kind == "safetensors" else export_program(checkpoint, kind)
 
 
-def _export_detector(runs: Path, recipe: str | None, weights: Path | None, kind: str) -> "Exported":
-    from detect.commands.options import choose_weights
+def _export_detector(runs: Path, detector: str | None, kind: str) -> "Exported":
     from detect.model.export import export_detector
+    from detect.training.runs import chosen_detector, results_folder
 
-    weights = choose_weights(runs, recipe, weights, "cpu")
-    if kind == "safetensors":
-        raise click.UsageError(f"--format safetensors: {weights} already is that file, with its recipe inside")
-    return export_detector(weights, kind)
+    weights = chosen_detector(runs, detector)
+    return export_detector(weights, kind, results_folder(runs, weights))

@@ -16,6 +16,7 @@ from data_cache.base.options import (
     runs_option,
     workers_option,
 )
+from detect.commands.options import detector_option
 from reid.commands.options import RUN_HELP, parts_option
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ model_options = add_options(
         "--gallery", "path", type=FILE, default=None, help=f"Gallery file; default: {GALLERY} in the run's folder."
     ),
     recipe_option(None, RUN_HELP),
-    click.option("--detector", type=FILE, default=None, help="Weights of a part detector; default: the run's own."),
+    detector_option("the run's own, which made its part cache"),
     device_option,
 )
 images_options = add_options(

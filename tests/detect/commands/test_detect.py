@@ -7,18 +7,17 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 from click.testing import CliRunner
 
 import detect.extraction.run as detect_run
-import detect.training.train as detect_training
+from cli import main
 from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_file
+from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.cache import PartBoxes, read_parts
 from detect.commands.detect import detect
-from detect.commands.parts import parts
-from detect.training.runs import METRICS, WEIGHTS, trained_weights
-from helpers.places.detect import toy_workspace
-from helpers.toy.annotations import TINY
+from detect.training.runs import WEIGHTS
+from helpers.places.detect import shipping, toy_workspace
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def run(command: click.Command, *arguments: str) -> str:
 def options(workspace: Path, *more: str) -> list[str]:
     """Return the options of `detect` for the toy data, by default with the detector demo."""
     folders = ["--data-root", str(workspace / "data"), "--runs", str(workspace / "runs")]
-    return ["--dataset", "folder", *folders, "--device", "cpu", "--workers", "0", *(more or ("--recipe", "demo"))]
+    return ["--dataset", "folder", *folders, "--device", "cpu", "--workers", "0", *(more or ("--detector", "demo"))]
 
 
 def test_detect_writes_a_cache(workspace: Path) -> None:
@@ -49,7 +48,7 @@ def test_max_failed_limits_failures(workspace: Path, tmp_path: Path) -> None:
     data = shutil.copytree(workspace / "data", tmp_path / "data")
     (data / "images/0000.png").unlink()
     weights = str(workspace / "runs/detector/demo" / WEIGHTS)
-    arguments = [*options(tmp_path, "--weights", weights), "--output", str(tmp_path / "p.h5"), "--max-failed"]
+    arguments = [*options(tmp_path, "--detector", weights), "--output", str(tmp_path / "p.h5"), "--max-failed"]
     with pytest.raises(UserError, match="1 images failed, more than --max-failed 0"):
         run(detect, *arguments, "0")
     text = run(detect, *arguments, "1")
@@ -91,7 +90,7 @@ def test_a_folder_of_images_needs_no_list(workspace: Path) -> None:
 
 def test_a_finished_run_and_a_dry_run_do_not_import_torch(workspace: Path) -> None:
     weights = str(workspace / "runs/detector/demo" / WEIGHTS)
-    explicit, implicit = options(workspace, "--weights", weights), options(workspace, "--device", "auto")
+    explicit, implicit = options(workspace, "--detector", weights), options(workspace, "--device", "auto")
     finished = str(workspace / "finished.h5")
     run(detect, *explicit, "--output", finished)
     code = (
@@ -102,7 +101,7 @@ def test_a_finished_run_and_a_dry_run_do_not_import_torch(workspace: Path) -> No
     for arguments, message in (
         ([*explicit, "--device", "auto", "--output", finished], "nothing was left to do"),
         ([*explicit, "--device", "auto", "--output", str(workspace / "new.h5"), "--dry-run"], "to do: 4"),
-        ([*implicit, "--dry-run"], "detector/demo"),  # the only trained one, on any device
+        ([*implicit, "--dry-run"], "detector/demo"),  # the newest trained one
     ):
         command = [sys.executable, "-c", code, *arguments]
         assert message in subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -118,64 +117,67 @@ def test_only_the_first_process_of_torchrun_prints(workspace: Path, monkeypatch:
     assert not output.exists()
 
 
-def test_recipe_and_weights_cannot_be_combined(workspace: Path) -> None:
-    weights = str(workspace / "runs/detector/demo" / WEIGHTS)
-    images, both = str(workspace / "data/images"), ["--recipe", "demo", "--weights", weights]
-    annotated = ["--annotations", str(workspace / "data/parts.json"), "--images", images]
-    for command, more in (
-        (detect, ["--images", images]),
-        (parts, ["eval", *annotated]),
-        (parts, ["preview", "--images", images]),
+def test_without_a_trained_detector_the_shipped_one_is_used(workspace: Path, tmp_path: Path) -> None:
+    weights = workspace / "runs/detector/demo" / WEIGHTS
+    folders = ["--data-root", str(workspace / "data"), "--runs", str(tmp_path / "runs"), "--device", "cpu"]
+    with shipping(Path(shutil.copyfile(weights, tmp_path / "shipped.safetensors"))):
+        result = CliRunner().invoke(main, ["detect", "--dataset", "folder", *folders, "--workers", "0"])
+        assert result.exit_code == 0, result.output
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("detector:")]
+        assert "ships with the package" in line
+        annotated = ["--annotations", str(workspace / "data/parts.json"), *folders, "--workers", "0"]
+        assert CliRunner().invoke(main, ["parts", "eval", *annotated]).exit_code == 0
+    assert read_parts(tmp_path / "runs/folder/parts.h5").fingerprint["weights_sha256"] == sha256_of_file(weights)
+    assert [path.name for path in (tmp_path / "runs/detector/shipped").iterdir()] == ["eval-parts"]
+    assert not (tmp_path / "eval-parts").exists()
+
+
+def damaged(weights: Path, folder: Path, damage: str) -> Path:
+    """Return a file with the damage in it."""
+    content = bytearray(weights.read_bytes())
+    tensors, metadata, _ = load_tensors(weights, "")
+    file = folder / "w.safetensors"
+    if damage == "flipped":
+        content[-5] ^= 1
+        file.write_bytes(content)
+    elif damage == "cut":
+        file.write_bytes(content[:-1000])
+    elif damage == "another kind":
+        save_tensors(file, tensors, metadata | {"kind": "re-identification"})
+    elif damage == "another version":
+        save_tensors(file, tensors, metadata | {"recipe": {**metadata["recipe"], "option_of_the_future": 1}})
+    elif damage == "another recipe":
+        save_tensors(file, tensors, metadata | {"recipe": {**metadata["recipe"], "widen_factor": 0.25}})
+    return file
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("missing", "no such file"),
+        ("flipped", "its content has changed since it was written"),
+        ("cut", "damaged, or not written by this program"),
+        ("another kind", "not the weights of a part detector"),
+        ("another version", "its recipe is of another version"),
+        ("another recipe", "its tensors do not fit the network of the recipe"),
+    ],
+)
+def test_an_unusable_weights_file_is_one_line_with_the_remedy(
+    workspace: Path, tmp_path: Path, damage: str, words: str
+) -> None:
+    weights = damaged(workspace / "runs/detector/demo" / WEIGHTS, tmp_path, damage)
+    images, annotated = str(workspace / "data/images"), str(workspace / "data/parts.json")
+    options = ["--detector", str(weights), "--runs", str(tmp_path / "runs"), "--device", "cpu", "--workers", "0"]
+    for command in (
+        ["detect", "--images", images],
+        ["parts", "eval", "--annotations", annotated],
+        ["parts", "preview", "--images", images],
+        ["export", "--what", "detector", "--format", "safetensors"],
     ):
-        result = CliRunner().invoke(command, [*more, *both])
-        assert result.exit_code == 2 and "cannot be combined" in result.output
-
-
-def test_trunk_weights_override_the_recipe(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(detect_training, "train_detector", lambda recipe, *_, **__: asked.append(recipe.trunk_weights))
-    data = ["--annotations", str(workspace / "data/parts.json"), "--runs", str(tmp_path), "--device", "cpu"]
-    for more in ([], ["--trunk-weights", "none"], ["--trunk-weights", "vgg16.pth"]):
-        arguments = ["train", *data, "--recipe", "ssd300_vgg16", *more]
-        run(parts, *arguments)
-    assert asked == ["imagenet", None, "vgg16.pth"]
-
-
-def test_a_missing_detector_is_an_error_with_the_remedy(workspace: Path) -> None:
-    with pytest.raises(UserError, match=r"trained here: demo.*parts train --dataset synthetic --recipe ssd300_vgg16"):
-        trained_weights(workspace / "runs", "ssd300_vgg16", "cpu")
-    with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):
-        trained_weights(workspace / ("x" * 300), None, "cpu")
-    with pytest.raises(UserError, match="no trained detector; train one with"):
-        trained_weights(workspace / "elsewhere", None, "cpu")
-
-
-def test_without_a_recipe_the_only_trained_detector_is_used(
-    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert trained_weights(workspace / "runs", None, "cpu").parent.name == "demo"
-    assert "detector demo: the only one trained here" in capsys.readouterr().err
-    for name in ("one", "two"):
-        (tmp_path / "detector" / name).mkdir(parents=True)
-        (tmp_path / "detector" / name / METRICS).write_text("{}")
-    with pytest.raises(UserError, match="trained here: one, two"):
-        trained_weights(tmp_path, None, "cpu")
-
-
-def test_a_recipe_file_changed_since_training_is_reported(
-    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, recipe = tmp_path / "demo.yaml", TINY.model_dump(mode="json")
-    file.write_text(yaml.safe_dump(recipe))
-    weights = trained_weights(workspace / "runs", str(file), "cpu")
-    assert weights == workspace / "runs/detector/demo" / WEIGHTS and capsys.readouterr().err == ""
-    file.write_text(yaml.safe_dump(recipe | {"top_k": 3}))
-    assert trained_weights(workspace / "runs", str(file), "cpu") == weights
-    assert f"trained with top_k = {TINY.top_k}, which is used; {file} has 3" in capsys.readouterr().err
-    with pytest.raises(UserError, match="cannot be read as a recipe"):
-        trained_weights(workspace / "runs", str(tmp_path / "away" / "demo.yaml"), "cpu")
-
-
-def test_training_needs_annotations(workspace: Path) -> None:
-    result = CliRunner().invoke(parts, ["train", "--dataset", "folder", "--data-root", str(workspace / "data")])
-    assert result.exit_code == 2 and "give --annotations FILE" in result.output
+        known = options[:4] if command[0] == "export" else options
+        if command[0] == "export" and damage == "another recipe":
+            continue  # it writes tensors and builds no network
+        result = CliRunner().invoke(main, [*command, *known])
+        assert result.exit_code == 1 and "Traceback" not in result.output
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+        assert str(weights) in line and words in line and "--detector" in line

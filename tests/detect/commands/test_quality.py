@@ -41,7 +41,7 @@ def annotations(workspace: Path) -> list[str]:
 
 
 def test_eval_prints_tables_and_writes_metrics_beside_the_weights(workspace: Path) -> None:
-    text = run(workspace, "eval", "--recipe", "demo", *annotations(workspace))
+    text = run(workspace, "eval", "--detector", "demo", *annotations(workspace))
     assert "AP50" in text and "recall@D" in text and "of limit" in text
     folder = workspace / "runs/detector/demo/eval-parts"
     assert {METRICS, PRECISION, RECALL} == {path.name for path in folder.iterdir()}
@@ -49,7 +49,7 @@ def test_eval_prints_tables_and_writes_metrics_beside_the_weights(workspace: Pat
 
 def test_eval_prints_json_and_writes_to_the_output_folder(workspace: Path, tmp_path: Path) -> None:
     weights = str(workspace / "runs/detector/demo" / WEIGHTS)
-    words = ["--weights", weights, *annotations(workspace), "--output", str(tmp_path / "kept"), "--json"]
+    words = ["--detector", weights, *annotations(workspace), "--output", str(tmp_path / "kept"), "--json"]
     metrics = json.loads(run(workspace, "eval", *words))
     assert metrics["images"] == 4 and 0 <= metrics["ap"] <= metrics["ap50"] <= 1
     written = json.loads((tmp_path / "kept" / METRICS).read_text())
@@ -62,7 +62,7 @@ def test_eval_needs_annotations(workspace: Path) -> None:
 
 
 def test_preview_of_a_data_set(workspace: Path) -> None:
-    target = run(workspace, "preview", "--recipe", "demo", "--count", "2").strip()
+    target = run(workspace, "preview", "--detector", "demo", "--count", "2").strip()
     assert Path(target) == workspace / "runs/folder/parts_preview.png"
     assert load_image(Path(target)).std() > 20
 
@@ -85,7 +85,7 @@ def test_preview_of_a_folder_of_images(workspace: Path, tmp_path: Path) -> None:
 
 
 def test_preview_takes_either_a_cache_or_a_detector(workspace: Path) -> None:
-    result = CliRunner().invoke(parts, ["preview", "--cache", "parts.h5", "--recipe", "demo"])
+    result = CliRunner().invoke(parts, ["preview", "--cache", "parts.h5", "--detector", "demo"])
     assert result.exit_code == 2 and "--cache cannot be combined with" in result.output
 
 

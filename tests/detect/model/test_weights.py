@@ -60,5 +60,5 @@ def test_weights_that_are_not_finite_are_rejected(path: Path, value: float) -> N
 
 
 def test_weights_of_another_network_are_rejected(path: Path) -> None:
-    with pytest.raises(UserError, match=r"w\.safetensors: does not fit the network"):
+    with pytest.raises(UserError, match=r"w\.safetensors: its tensors do not fit the network of the recipe"):
         load_weights(path, torch.nn.Linear(4, 2))

@@ -10,13 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_file
 from data_cache.base.signals import Terminated, sigterm_raises
+from data_cache.base.tensors import load_tensors
 from detect.annotations.reading import read_annotations
 from detect.evaluation.evaluate import evaluate_detector
 from detect.model.detector import load_detector
+from detect.model.weights import write_weights
 from detect.recipes import DetectorRecipe
 from detect.training.runs import CURVES, LOG, METRICS, RECIPE, SCRATCH, STATE, WEIGHTS
 from detect.training.train import train_detector
@@ -182,4 +186,33 @@ def test_image_that_a_worker_cannot_read_is_reported_in_one_line(tmp_path: Path,
 def test_missing_backbone_weights_are_reported_before_anything_is_written(tmp_path: Path, data: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.pth: no such file"):
         train(SHORT.model_copy(update={"trunk_weights": "absent.pth"}), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_is_loaded_and_part_of_what_identifies_the_training(tmp_path: Path, data: Path) -> None:
+    recipe = SHORT.model_copy(update={"epochs": 1})
+    start = train(recipe, data, tmp_path / "start")
+    slow = recipe.model_copy(update={"learning_rate": 1e-12, "seed": 1, "input_size": 128})
+
+    def go_on(start: Path | None, folder: str = "run") -> Path:
+        return train_detector(slow, data / "parts.json", data, tmp_path / folder, device="cpu", workers=0, start=start)
+
+    first, _, _ = load_tensors(start, "")
+    weights = go_on(start)
+    after, _, _ = load_tensors(weights, "")
+    convolutions = [name for name, value in first.items() if value.ndim == 4]
+    assert convolutions and all(torch.allclose(first[name], after[name], atol=1e-6) for name in convolutions)
+    assert json.loads((tmp_path / "run" / RECIPE).read_text())["start"] == sha256_of_file(start)
+    assert go_on(start) == weights  # already trained
+    for other, found in ((None, "this run needs None"), (weights, f"this run needs {sha256_of_file(weights)}")):
+        with pytest.raises(UserError, match=rf"made with start = {sha256_of_file(start)}, {found}.*the same --start"):
+            go_on(other)
+    assert "start" not in json.loads((tmp_path / "start" / RECIPE).read_text())
+
+
+def test_a_start_that_does_not_fit_is_reported_before_anything_is_written(tmp_path: Path, data: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    write_weights(start, torch.nn.Linear(3, 2), TINY)
+    with pytest.raises(UserError, match=r"start\.safetensors: its tensors do not fit .* or --start none$"):
+        train_detector(SHORT, data / "parts.json", data, tmp_path / "run", device="cpu", workers=0, start=start)
     assert not (tmp_path / "run").exists()

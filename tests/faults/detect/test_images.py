@@ -216,7 +216,7 @@ def test_the_cache_is_verified(zoo: Zoo, ended: dict[int, Ended]) -> None:
 
 
 def detect_folder(folder: Path, weights: Path, output: Path) -> list[str]:
-    return ["detect", "--images", str(folder), "--weights", str(weights), "--output", str(output), "--device", "cpu"]
+    return ["detect", "--images", str(folder), "--detector", str(weights), "--output", str(output), "--device", "cpu"]
 
 
 def test_a_folder_without_a_list_gives_the_same_rows(zoo: Zoo, ended: dict[int, Ended], tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 """A toy data set with a detector trained on it; in a file of its own, because it imports torch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 
+from data_cache.base.files import sha256_of_file
+from detect.model import shipped
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
 from detect.training.runs import METRICS, WEIGHTS
@@ -20,3 +25,12 @@ def toy_workspace(folder: Path) -> Path:
     write_weights(folder / "runs/detector/demo" / WEIGHTS, build_network(TINY), TINY)
     (folder / "runs/detector/demo" / METRICS).write_text("{}")
     return folder
+
+
+@contextmanager
+def shipping(weights: Path) -> Iterator[Path]:
+    """Let a weights file be the one that ships with the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "PATH", weights)
+        patch.setattr(shipped, "SHA256", sha256_of_file(weights))
+        yield weights

@@ -81,6 +81,6 @@ def write_list(folder: Path, names: Sequence[str]) -> None:
 
 def words(data: Path, output: Path, *more: str, workers: int = 0) -> list[str]:
     """Return the arguments of `detect` on `data`."""
-    paths = ["--data-root", str(data), "--weights", str(data / "w.safetensors"), "--output", str(output)]
+    paths = ["--data-root", str(data), "--detector", str(data / "w.safetensors"), "--output", str(output)]
     options = ["--device", "cpu", "--batch-size", str(BATCH), "--workers", str(workers), *more]
     return ["detect", "--dataset", "folder", *paths, *options]

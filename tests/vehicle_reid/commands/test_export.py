@@ -44,13 +44,15 @@ def test_every_format_of_a_trained_run(place: Place) -> None:
 def test_a_mistake_is_a_one_line_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = ("--what", "detector")
     assert_error(export(place, "--format", "pt2"), 1, "no trained network", "cli.py train --dataset folder")
-    assert_error(export(place, *detector, "--format", "onnx"), 1, "no trained detector", "cli.py parts train")
-    absent = ("--weights", "absent.safetensors", "--format", "pt2")
+    assert_error(
+        export(place, *detector, "--detector", "x", "--format", "onnx"), 1, "no trained detector", "cli.py parts train"
+    )
+    absent = ("--detector", "absent.safetensors", "--format", "pt2")
     assert_error(export(place, *detector, *absent), 1, "absent.safetensors: no such file")
     monkeypatch.setattr(programs, "ONNX_PACKAGES", ("a_missing_package",))
     best = place.train("--recipe", "pgan_small")
     assert_error(export(place, "--format", "onnx"), 1, "a_missing_package", "pip install '.[onnx]'")
-    weights = (*detector, "--weights", str(best))
+    weights = (*detector, "--detector", str(best))
     assert_error(export(place, *weights, "--format", "pt2"), 1, "best.safetensors: not the weights of a part detector")
     (best.parent / "export").write_bytes(Path(__file__).read_bytes())
     for kind in ("safetensors", "pt2"):
@@ -64,8 +66,8 @@ def test_a_mistake_is_a_one_line_error(place: Place, monkeypatch: pytest.MonkeyP
     [
         ["--format", "torchscript"],
         ["--format", "pt2", "--what", "all"],
-        ["--format", "pt2", "--weights", "w.safetensors"],
-        ["--format", "safetensors", "--what", "detector", "--weights", "w.safetensors"],
+        ["--format", "pt2", "--detector", "w.safetensors"],
+        ["--format", "pt2", "--what", "detector", "--recipe", "demo"],
     ],
 )
 def test_wrong_usage_exits_with_2(place: Place, options: list[str]) -> None:

@@ -1,0 +1,75 @@
+"""The detector that ships with the package: the committed file, and what is said of a damaged installation."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomllib
+import torch
+
+from data_cache.base.errors import UserError
+from data_cache.base.files import sha256_of_file
+from detect.model import shipped
+from detect.model.detector import load_detector
+from detect.model.weights import write_half_precision, write_weights
+from helpers.paths import ROOT
+from helpers.places.detect import shipping, toy_workspace
+from helpers.toy.annotations import TINY
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Path]:
+    """A shipped file that a test may damage."""
+    file = tmp_path / "detector.safetensors"
+    file.write_bytes(bytes(1000))
+    with shipping(file):
+        yield file
+
+
+def test_the_committed_file_is_the_one_in_the_code_and_a_detector() -> None:
+    assert sha256_of_file(shipped.weights()) == shipped.SHA256
+    assert load_detector(shipped.weights(), "cpu").recipe.top_k >= 8
+
+
+def test_the_package_contains_the_file_and_its_card() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["detect"]
+    carried = {path for pattern in data for path in (ROOT / "detect").glob(pattern)}
+    assert carried == {shipped.PATH, shipped.PATH.with_name("MODEL_CARD.md")}
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
+def test_a_damaged_installation_is_one_line_with_the_remedy(installed: Path, damage: str) -> None:
+    content = installed.read_bytes()
+    assert shipped.weights() == installed
+    if damage == "missing":
+        installed.unlink()
+    else:
+        installed.write_bytes(content[:500] if damage == "cut" else content[:-1] + b"x")
+    with pytest.raises(UserError) as raised:
+        shipped.weights()
+    message = str(raised.value)
+    assert message.startswith(f"{installed}: ") and "\n" not in message
+    assert message.endswith("install the package again, or choose another detector with --detector")
+
+
+def test_half_precision_is_read_by_every_reader_and_finds_the_same_parts(tmp_path: Path) -> None:
+    whole = toy_workspace(tmp_path) / "runs/detector/demo/weights.safetensors"
+    half = tmp_path / "half.safetensors"
+    write_half_precision(whole, half)
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    first, second = load_detector(whole, "cpu"), load_detector(half, "cpu")
+    assert first.recipe == second.recipe
+    assert {value.dtype for value in second.network.state_dict().values()} <= {torch.float32, torch.int64}
+    pixels = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = [detector.detect(pixels, np.array([[96, 96]] * 2)) for detector in (first, second)]
+    assert (found[0].scores - found[1].scores).abs().max() < 0.02
+
+
+def test_weights_that_float16_does_not_reach_are_refused(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(3, 2)
+    layer.weight.data[0, 0] = 1e6
+    write_weights(tmp_path / "w.safetensors", layer, TINY)
+    with pytest.raises(UserError, match=r"w\.safetensors: weight is not finite in float16"):
+        write_half_precision(tmp_path / "w.safetensors", tmp_path / "half.safetensors")
+    assert not (tmp_path / "half.safetensors").exists()
