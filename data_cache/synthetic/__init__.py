@@ -5,7 +5,8 @@ Each subpackage imports only those above it:
 - geometry: meshes, texture atlas, cameras, rasterisation; knows nothing about vehicles
 - design: samples what a vehicle looks like; a fleet shares its Design, each vehicle has its own Individual traits
 - vehicle: builds the Model of a vehicle (meshes, painted textures, numbered parts)
-- scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes)
+- scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes);
+  scene/wide does so for the variety "wide", with any viewpoint, place, weather and camera
 - dataset: plans the shots, renders them in parallel and writes them in the layout of a benchmark
 
 `sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every fleet, vehicle and

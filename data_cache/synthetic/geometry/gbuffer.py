@@ -22,6 +22,7 @@ class GBuffer:
     colour: Floats  # (3, N) linear albedo
     material: Bytes  # (N,)
     part: Bytes  # (N,) 0 for none
+    depth: Floats  # (N,) metres along the camera's axis
 
 
 def fill_gbuffer(
@@ -47,6 +48,7 @@ def fill_gbuffer(
         colour=TO_LINEAR[np.ascontiguousarray(atlas.colour.reshape(-1, 3)[texel].T)],
         material=atlas.material.reshape(-1)[texel],
         part=np.where(painted > 0, painted, mesh.part[triangle][nearest]),
+        depth=1 / value[5],
     )
 
 

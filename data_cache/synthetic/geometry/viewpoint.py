@@ -11,7 +11,10 @@ EYE_LEVEL, LOW = 0.38, 0.17  # shares of the pictures from EYE_HEIGHT and from L
 EYE_HEIGHT = (0.9, 1.9)  # metres above the road
 LOW_ELEVATION, HIGH_ELEVATION = (3.0, 15.0), (12.0, 40.0)  # degrees above the horizon
 FRONT, REAR, SPREAD = 0.25, 0.15, 0.6  # shares of the pictures about front and rear, within about SPREAD radians
-GAP = (2.8, 36.0)  # metres from the camera to the vehicle's outline on the road, at least NEAREST of its visible width
+GAP = (
+    2.8,
+    36.0,
+)  # metres from the camera to the vehicle's nearest corner along the road, at least NEAREST of its visible width
 NEAREST = 0.5
 WIDTHS = (0.45, 3.0)  # width of a picture, as a share of the requested size
 MOST_HEIGHT = 3.4  # of a picture, in requested sizes
@@ -55,7 +58,7 @@ def _sample_camera(points: Floats, rng: np.random.Generator) -> Camera:
     centre, half = (low + high) / 2, (high - low) / 2
     azimuth = _sample_azimuth(rng)
     toward = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
-    reach = float(min(half[:2] / np.maximum(np.abs(toward[:2]), 1e-6)))
+    reach = float(half[:2] @ np.abs(toward[:2]))  # so that the nearest corner is at least GAP away
     visible = 2 * float(half[0] * abs(toward[1]) + half[1] * abs(toward[0]))
     distance = reach + max(float(np.exp(rng.uniform(*np.log(GAP)))), NEAREST * visible)
     kind = rng.random()

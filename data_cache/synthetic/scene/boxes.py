@@ -32,13 +32,20 @@ def visible_boxes(layers: Sequence[Bytes], parts: Sequence[Part], areas: Floats,
 
     A part needs MIN_PIXELS visible pixels and MIN_VISIBLE of `areas` (P + 1,), its unoccluded area in samples.
     """
+    return [box for _, box in numbered_boxes(layers, parts, areas, supersampling)]
+
+
+def numbered_boxes(
+    layers: Sequence[Bytes], parts: Sequence[Part], areas: Floats, supersampling: int
+) -> list[tuple[int, PartBox]]:
+    """Return `visible_boxes`, each with its part number."""
     boxes = []
     for number, low, high, count in part_extents(layers):
         if count / supersampling**2 < MIN_PIXELS or count < MIN_VISIBLE * areas[number]:
             continue
         x, y = low[0] / supersampling, low[1] / supersampling
         right, bottom = (high[0] + 1) / supersampling, (high[1] + 1) / supersampling
-        boxes.append(PartBox(parts[number - 1].label, x, y, right - x, bottom - y))
+        boxes.append((number, PartBox(parts[number - 1].label, x, y, right - x, bottom - y)))
     return boxes
 
 

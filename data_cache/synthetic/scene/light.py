@@ -25,6 +25,7 @@ class Light:
     reflection: float  # strength of all reflections
     glass_reflection: float  # further factor for tinted glass
     lamps: tuple[float, float, float, float]  # brightness of brake, head, left and right signal lamps
+    windshield_reflection: float = 1.0  # further factor for the windshield
 
     def __post_init__(self) -> None:
         for field in fields(self)[:7]:

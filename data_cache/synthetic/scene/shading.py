@@ -1,6 +1,7 @@
 """Shading of a vehicle: diffuse light, reflections, lit lamps, and the cabin seen through glass."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,16 @@ TRANSMITTED = np.array([0, 0, 0, 0, 0.82, 0.13, 0, 0, 0, 0, 0, 0], dtype=np.floa
 EMITTED = np.array([[2.0, 0.10, 0.08], [2.4, 2.4, 2.2], [2.4, 1.0, 0.12], [2.4, 1.0, 0.12]], dtype=np.float32).T
 
 
+class Environment(Protocol):
+    """What a vehicle mirrors, and what shades it."""
+
+    def arriving(self, direction: Floats) -> Floats:
+        """Return the light (3, N) that arrives from unit directions (3, N)."""
+
+    def exposure(self, points: Floats) -> tuple[Floats, Floats]:
+        """Return the shares (N,) of sun and of sky that reach points (3, N) of the vehicle."""
+
+
 @dataclass(frozen=True)
 class Appearance:
     """The shaded vehicle, at the resolution of the supersampled picture."""
@@ -27,12 +38,19 @@ class Appearance:
     cover: Bytes  # (H, W) 1 on the vehicle
     surface: Bytes  # (H, W) part number of the outermost surface
     through: Bytes  # (H, W) part number of what is visible through the windshield
+    behind: Floats  # (H, W, 3) the part of `colour` that comes from behind the glass, as opposed to reflections
 
 
-def shade_vehicle(model: Model, camera: Camera, light: Light, shape: tuple[int, int]) -> Appearance:
-    """Render the vehicle: the exterior first, then the cabin at the pixels that are glass."""
+def shade_vehicle(
+    model: Model, camera: Camera, light: Light, shape: tuple[int, int], environment: Environment | None = None
+) -> Appearance:
+    """Render the vehicle: the exterior first, then the cabin at the pixels that are glass.
+
+    Without an environment, the vehicle mirrors the sky and the skyline of `light` and nothing shades it.
+    """
     outside = fill_gbuffer(model.outside, model.atlas, camera, shape)
-    colour = _shade_outside(outside, _toward_eye(outside.pixel, camera, shape[1]), light)
+    colour, diffuse = _shade_outside(outside, camera, shape[1], light, environment)
+    behind = np.where(outside.material == Material.PAPER, diffuse, np.float32(0))
     cover, surface, through = (np.zeros(shape[0] * shape[1], np.uint8) for _ in range(3))
     cover[outside.pixel] = 1
     surface[outside.pixel] = outside.part
@@ -43,33 +61,52 @@ def shade_vehicle(model: Model, camera: Camera, light: Light, shape: tuple[int, 
     panes = np.flatnonzero(TRANSMITTED[outside.material] > 0)
     if len(panes):
         inside, pane = _look_inside(panes, outside, model, camera, shape)
-        colour[:, pane] += _shade_inside(inside, light) * TRANSMITTED[outside.material[pane]]
+        transmitted = _shade_inside(inside, light) * TRANSMITTED[outside.material[pane]]
+        colour[:, pane] += transmitted
+        behind[:, pane] += transmitted
         is_front = outside.material[pane] == Material.GLASS_FRONT
         through[inside.pixel[is_front]] = inside.part[is_front]
-    picture = np.zeros((shape[0] * shape[1], 3), np.float32)
-    picture[outside.pixel] = colour.T
-    return Appearance(picture.reshape(*shape, 3), *(layer.reshape(shape) for layer in (cover, surface, through)))
+    pictures = np.zeros((2, shape[0] * shape[1], 3), np.float32)
+    pictures[0, outside.pixel], pictures[1, outside.pixel] = colour.T, behind.T
+    picture, within = pictures.reshape(2, *shape, 3)
+    return Appearance(picture, cover.reshape(shape), surface.reshape(shape), through.reshape(shape), within)
 
 
-def _shade_outside(outside: GBuffer, toward_eye: Floats, light: Light) -> Floats:
-    """Return the light (3, N) that the exterior sends to the eye; `toward_eye` (3, N) are unit vectors."""
-    normal = outside.normal
-    diffuse = outside.colour * (_ambient(normal, light) + light.sun_colour * np.clip(_dot(normal, light.sun), 0, None))
+def _shade_outside(
+    outside: GBuffer, camera: Camera, width: int, light: Light, environment: Environment | None
+) -> tuple[Floats, Floats]:
+    """Return the light (3, N) that the exterior sends to the eye, and the part of it that is diffuse."""
+    normal, toward_eye = outside.normal, _toward_eye(outside.pixel, camera, width)
+    ambient, sun = _ambient(normal, light), light.sun_colour
+    if environment is not None:
+        sun_share, sky_share = environment.exposure(_positions(outside, camera, width))
+        ambient, sun = ambient * sky_share, sun * sun_share
+    diffuse = outside.colour * (ambient + sun * np.clip(_dot(normal, light.sun), 0, None))
     cosine = np.clip(_dot(normal, toward_eye), 0, 1)
     base, edge = HEAD_ON[outside.material], GRAZING[outside.material]
     share = (base + (edge - base) * (1 - cosine) ** 5) * np.float32(light.reflection)
     share[outside.material == Material.GLASS_SIDE] *= np.float32(light.glass_reflection)
+    is_front = (outside.material == Material.GLASS_FRONT) | (outside.material == Material.PAPER)
+    share[is_front] *= np.float32(light.windshield_reflection)
+    share = np.minimum(share, 1)
     mirror = (2 * cosine) * normal - toward_eye
     glint = np.clip(_dot(mirror, light.sun), 0, 1)
     for _ in range(6):  # to the power of 64
         glint = glint * glint
-    reflected = _sky_colour(mirror, light) + light.sun_colour * (6 * glint)
-    sent = diffuse + np.minimum(share, 1) * (reflected - diffuse)
+    sky = _sky_colour(mirror, light) if environment is None else environment.arriving(mirror)
+    sent = diffuse + share * (sky + sun * (6 * glint) - diffuse)
     for lamp, brightness in enumerate(light.lamps):
         if brightness > 0:
             lens = outside.material == Material.TAIL + lamp
             sent[:, lens] += EMITTED[:, lamp, None] * np.float32(brightness)
-    return sent
+    return sent, diffuse * (1 - share)
+
+
+def _positions(outside: GBuffer, camera: Camera, width: int) -> Floats:
+    """Return the positions (3, N) of the visible surface in metres."""
+    row, column = np.divmod(outside.pixel, width)
+    rays = camera.rays((column + 0.5).astype(np.float32), (row + 0.5).astype(np.float32))
+    return np.asarray(camera.position.astype(np.float32)[:, None] + rays * outside.depth)
 
 
 def _shade_inside(inside: GBuffer, light: Light) -> Floats:

@@ -24,10 +24,10 @@ def test_the_whole_vehicle_is_before_the_camera(points: np.ndarray, crops: list[
     assert min(crop.camera.project(points)[1].min() for crop in crops) > 1.0
 
 
-def test_half_of_the_pictures_are_from_eye_level_to_fifteen_degrees(crops: list[Crop]) -> None:
+def test_half_of_the_pictures_are_from_eye_level_to_fifteen_degrees(points: np.ndarray, crops: list[Crop]) -> None:
     heights = np.array([crop.camera.position[2] for crop in crops])
     away = np.array([np.linalg.norm(crop.camera.position[:2]) for crop in crops])
-    degrees = np.degrees(np.arctan2(heights - 0.75, away))
+    degrees = np.degrees(np.arctan2(heights - points[:, 2].mean(), away))
     assert heights.min() > 0.8 and degrees.max() < 42
     assert 0.4 < np.mean(degrees < 15) < 0.75
 
