@@ -125,6 +125,8 @@ class Details:
     worn: bool  # the load space is old
 
 
+# mean and standard deviation of a hue in degrees, and the largest brightness
+BRIGHT_HUES = ((2, 7, 0.75), (215, 14, 0.75), (205, 20, 0.6), (28, 8, 0.85), (48, 5, 0.88), (130, 22, 0.55))
 LETTERS = "ABCDEFGHIKLMNOPRSTUVXZ"
 
 
@@ -164,10 +166,18 @@ def _grey(rng: np.random.Generator, low: int, high: int) -> Colour:
 
 
 def _bright(rng: np.random.Generator) -> Colour:
-    """Return a saturated colour."""
-    red, green, blue = np.clip(np.abs((rng.random() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-    low, high = rng.uniform(10, 70), rng.uniform(150, 240)
-    return int(low + red * (high - low)), int(low + green * (high - low)), int(low + blue * (high - low))
+    """Return a colour of lorries, lettering and stripes: red, orange, yellow, green or blue."""
+    centre, spread, brightest = BRIGHT_HUES[int(rng.integers(len(BRIGHT_HUES)))]
+    hue, saturation = (centre + rng.normal(0, spread)) % 360, rng.uniform(0.45, 0.9)
+    return from_hue(hue, saturation, rng.uniform(0.25, brightest))
+
+
+def from_hue(hue: float, saturation: float, value: float) -> Colour:
+    """Return a colour from its hue in degrees, saturation and value in 0 … 1."""
+    channels = (hue / 60 + np.array([5, 3, 1])) % 6
+    shares = value * (1 - saturation * np.clip(np.minimum(channels, 4 - channels), 0, 1))
+    red, green, blue = (int(np.clip(255 * share, 8, 245)) for share in shares)
+    return red, green, blue
 
 
 def _second_colour(rng: np.random.Generator) -> Colour:
@@ -260,7 +270,7 @@ def _rim(body: BodyModel, rng: np.random.Generator) -> RimStyle:
     kind = "truck" if heavy else _choice(rng, spokes=0.34, split=0.2, turbine=0.16, steel=0.1, cap=0.12, disc=0.08)
     tone = _grey(rng, 150, 226) if rng.random() < 0.62 else _grey(rng, 22, 110)
     if heavy:
-        tone = _grey(rng, 90, 220) if rng.random() < 0.8 else _bright(rng)
+        tone = _grey(rng, 70, 210) if rng.random() < 0.93 else _bright(rng)
     if kind == "steel":
         tone = _grey(rng, 20, 60) if rng.random() < 0.5 else _grey(rng, 90, 140)
     tyre = int(rng.integers(18, 62))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from data_cache.synthetic.design.bodies import BodyModel
-from data_cache.synthetic.design.details import sample_details
+from data_cache.synthetic.design.details import from_hue, sample_details
 from data_cache.synthetic.design.individuals import sample_individual
 from data_cache.synthetic.design.styles import (
     GlassStyle,
@@ -20,6 +20,8 @@ from data_cache.synthetic.geometry.atlas import Colour
 
 # upper limit of the hue in degrees, name; greys are named by their brightness
 HUES = ((15, "red"), (45, "brown"), (70, "yellow"), (165, "green"), (265, "blue"), (330, "red"), (361, "red"))
+
+VIVID_HUES = ((1, 6), (218, 12), (30, 12), (150, 25))  # mean and standard deviation in degrees
 
 
 def sample_wide_design(rng: np.random.Generator) -> Design:
@@ -38,7 +40,11 @@ def sample_wide_design(rng: np.random.Generator) -> Design:
         logo=int(rng.integers(5)),
         lamps=sample_lamp_style(rng),
         wheels=sample_wheel_style(rng),
-        roof=replace(roof, equipment="none") if body.form in ("truck", "bus") else roof,
+        roof=replace(
+            roof,
+            equipment="none" if body.form in ("truck", "bus") else roof.equipment,
+            spoiler=roof.spoiler and body.form == "car",
+        ),
         plates=sample_plate_style(rng),
         glass=_sample_glass(body, rng),
         low_bumper=rng.random() < (0.5 if body.form in ("van", "truck") else 0.2),
@@ -57,8 +63,10 @@ def sample_wide_individual(design: Design, rng: np.random.Generator) -> Individu
     individual = sample_individual(design, rng)
     plate = str(rng.choice(list(WIDE_PLATES))) if rng.random() < 0.5 else individual.plate
     form = design.body.form
+    individual = replace(individual, damages=individual.damages[: int(rng.integers(3))])
     if form == "car":
-        return replace(individual, plate=plate)
+        carrier = "none" if design.body.name == "coupe" or rng.random() < 0.3 else individual.carrier
+        return replace(individual, plate=plate, carrier=carrier)
     carrier = individual.carrier if form == "van" else "none"
     return replace(individual, plate=plate, carrier=carrier, top_window="none")
 
@@ -77,21 +85,35 @@ def _sample_body(name: str, rng: np.random.Generator) -> BodyModel:
         )
     low, high = ([0.90, 0.95, 0.93], [1.07, 1.05, 1.08])
     max_wheel = 1.05 if name in ("minibus", "van", "panel van", "small panel van") else 1.12
-    return body.scaled(*rng.uniform(low, high)).fitted(
-        *rng.uniform([0.0, 0.94, 0.0, 0.07], [0.07, max_wheel, 0.16, 0.27])
+    body = body.scaled(*rng.uniform(low, high))
+    body = body.fitted(*rng.uniform([0.0, 0.94, 0.0, 0.07], [0.07, max_wheel, 0.16, 0.27]))
+    return _raked(body, rng.uniform(-0.14, 0.10), rng.uniform(-0.04, 0.05))
+
+
+def _raked(body: BodyModel, shift: float, lift: float) -> BodyModel:
+    """Return the body with the foot of its windshield `shift` metres further back, and its belt `lift` higher."""
+    foot, head = body.windshield
+    moved = foot + shift if foot > 0.6 else foot
+    top = tuple((moved if abs(s - foot) < 1e-6 else s, z) for s, z in body.top)
+    belt = tuple((s, z + lift * (s > 0.4)) for s, z in body.belt)
+    first = body.windows[0] + moved - foot
+    pillars = tuple(s for s in body.pillars if s > first)
+    return replace(
+        body, top=top, belt=belt, windshield=(moved, head), windows=(first, body.windows[1]), pillars=pillars
     )
 
 
 def _sample_paint(body: BodyModel, rng: np.random.Generator) -> Colour:
     """Sample a colour: mostly near grey, more vivid on commercial vehicles."""
     vivid = rng.random() < (0.3 if body.form == "car" else 0.5)
-    hue = float(rng.choice((rng.normal(2, 8), rng.normal(218, 14), rng.uniform(0, 360)), p=(0.3, 0.4, 0.3))) % 360
-    saturation = rng.uniform(0.35, 0.92) if vivid else rng.beta(1.0, 9.0)
-    value = rng.uniform(0.15, 0.85) if vivid else float(rng.choice((rng.uniform(0.82, 0.93), rng.uniform(0.08, 0.8))))
-    channels = (hue / 60 + np.array([5, 3, 1])) % 6
-    shares = value * (1 - saturation * np.clip(np.minimum(channels, 4 - channels), 0, 1))
-    red, green, blue = (int(np.clip(255 * share, 8, 245)) for share in shares)
-    return red, green, blue
+    if not vivid:  # greys, slightly warm or bluish, and white more often than any other
+        hue = float(rng.choice((rng.normal(35, 12), rng.normal(212, 14)))) % 360
+        value = float(rng.choice((rng.uniform(0.82, 0.93), rng.uniform(0.08, 0.8)), p=(0.36, 0.64)))
+        return from_hue(hue, rng.beta(1.0, 12.0), value)
+    if rng.random() < 0.12:  # any hue, also pastel
+        return from_hue(rng.uniform(0, 360), rng.uniform(0.2, 0.9), rng.uniform(0.3, 0.85))
+    mean, spread = VIVID_HUES[int(rng.choice(len(VIVID_HUES), p=(0.36, 0.40, 0.14, 0.10)))]
+    return from_hue(rng.normal(mean, spread) % 360, rng.uniform(0.55, 0.95), rng.uniform(0.15, 0.75))
 
 
 def _colour_name(paint: Colour) -> str:

@@ -60,6 +60,7 @@ def _stations(body: BodyModel) -> Floats:
         first, last, _ = body.bed
         stations.append(np.array([first, first + 0.02, last - 0.02, last]))
     merged = np.unique(np.round(np.concatenate(stations), 3))
+    merged = merged[merged <= np.round(body.length, 3)]  # a truck's rear axles are behind its cab
     return np.asarray(merged[np.concatenate([[True], np.diff(merged) > 0.002])])
 
 

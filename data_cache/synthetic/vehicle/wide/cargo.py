@@ -37,6 +37,11 @@ def beam_height(canvas: Canvas, cargo: Cargo) -> float:
     return max(0.42 * cargo.floor, cargo.floor - 0.12 - 0.75 * BAR_HEIGHT - 0.10 * canvas.body.wheel_radius)
 
 
+def plate_across(canvas: Canvas, cargo: Cargo) -> float:
+    """Return the u of the middle of the rear plate."""
+    return (0.0, 0.0, -0.25, 0.25)[details_of(canvas).rear.bars - 1] * cargo.width / 2
+
+
 def tarpaulin_colour(canvas: Canvas) -> Colour:
     """Return the colour of a truck's tarpaulin."""
     return TARPAULINS[sum(details_of(canvas).cargo_paint) % len(TARPAULINS)]
@@ -206,7 +211,8 @@ def _rear_beam(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return the beam with lamps and plate at the rear end, its brackets and the bar below it."""
     middle, end = beam_height(canvas, cargo), cargo.last
     beam = _span(canvas, end - 0.10, end, middle - BAR_HEIGHT / 2, middle + BAR_HEIGHT / 2, 0.94 * cargo.width)
-    plate = _span(canvas, end - 0.03, end + 0.005, middle - 0.26, middle - BAR_HEIGHT / 2, 0.60)
+    y = -plate_across(canvas, cargo)
+    plate = _span(canvas, end - 0.03, end + 0.005, middle - 0.26, middle - BAR_HEIGHT / 2, 0.60, y)
     brackets = [
         _span(canvas, end - 0.12, end - 0.04, middle, cargo.floor, 0.12, side * 0.55 * cargo.width / 2)
         for side in (1, -1)

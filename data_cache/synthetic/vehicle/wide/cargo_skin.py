@@ -8,7 +8,7 @@ from data_cache.synthetic.geometry.atlas import Colour, Material, Point, ellipse
 from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
 from data_cache.synthetic.vehicle.plates import paint_plate
 from data_cache.synthetic.vehicle.sides import Side
-from data_cache.synthetic.vehicle.wide.cargo import FRAME, beam_height, tarpaulin_colour
+from data_cache.synthetic.vehicle.wide.cargo import FRAME, beam_height, plate_across, tarpaulin_colour
 from data_cache.synthetic.vehicle.wide.lamps import AMBER, CLEAR, paint_lamp_part
 
 TAPE: tuple[Colour, Colour] = ((190, 30, 34), (226, 226, 222))
@@ -141,7 +141,7 @@ def _paint_beam(canvas: Canvas, cargo: Cargo) -> None:
     """Paint the beam below the floor: its colour, tape, both lamps and the plate."""
     skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
     middle = beam_height(canvas, cargo)
-    colour = details.cargo_paint if details.rear.bars % 2 else FRAME
+    colour = darker(details.cargo_paint, 0.8) if details.rear.bars == 1 else FRAME
     skin.polygon([(-2, 0), (2, 0), (2, cargo.floor - 0.01), (-2, cargo.floor - 0.01)], colour, Material.MATTE)
     if details.rear.reflectors == "strip":
         for index, u in enumerate(np.arange(-0.5 * half, 0.5 * half, 0.2)):
@@ -149,8 +149,7 @@ def _paint_beam(canvas: Canvas, cargo: Cargo) -> None:
             skin.polygon(stripe, TAPE[index % 2], Material.MATTE)
     for side in (1, -1):
         _paint_block(canvas, cargo, side, middle)
-    across = (0.0, 0.0, -0.42, 0.42)[details.rear.bars - 1] * half
-    paint_plate(canvas, "rear", cargo.last, (across * 0.6, middle - 0.10))
+    paint_plate(canvas, "rear", cargo.last, (plate_across(canvas, cargo), middle - 0.12))
 
 
 def _paint_block(canvas: Canvas, cargo: Cargo, side: int, middle: float) -> None:
