@@ -13,7 +13,7 @@ from data_cache.images.drawing import DARK, Mark, font, part_colour
 from data_cache.images.loading import load_image
 from data_cache.parts.names import PART_NAMES
 
-FLEETS = 2
+FLEETS, VEHICLES = 2, 6  # fleets that are shown, or more if they have fewer vehicles
 PICTURE = (296, 246)  # pixels
 CELL = (300, 250)
 MARGIN = (120, 26)  # for the captions of rows and columns
@@ -25,7 +25,7 @@ LEGEND = tuple(
 
 
 def write_preview(root: Path, target: Path) -> Path:
-    """Write a PNG of the first FLEETS training fleets, with part boxes in every other picture, and return `target`.
+    """Write a PNG of the first training fleets, with part boxes in every other picture, and return `target`.
 
     Raises UserError if `root` is not a finished synthetic data set.
     """
@@ -34,7 +34,8 @@ def write_preview(root: Path, target: Path) -> Path:
     marks = _read_marks(root / "parts_train.json")
     table = read_csv(root / "images.csv")
     table = table[table["split"] == "train"]
-    table = table[table["fleet"].isin(table["fleet"].unique()[:FLEETS])]
+    shown = table.drop_duplicates("vehicle_id")["fleet"].iloc[:VEHICLES].nunique()
+    table = table[table["fleet"].isin(table["fleet"].unique()[: max(FLEETS, shown)])]
     cameras = sorted(table["camera_id"].unique())
     right = MARGIN[0] + CELL[0] * len(cameras)
     height = MARGIN[1] + max(CELL[1] * table["vehicle_id"].nunique(), LINE_HEIGHT * len(LEGEND))

@@ -7,7 +7,7 @@ from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.scene.wide.weather import Weather
 
 STREAK_AREA = 900  # square pixels per streak of the strongest rain
-GLOW_FROM, GLOW_MOST = 1.6, 6.0  # light above GLOW_FROM spreads, at most GLOW_MOST of it
+GLOW_FROM, GLOW_MOST = 1.6, 10.0  # light above GLOW_FROM spreads, at most GLOW_MOST of it
 HALOS = ((0.004, 0.22), (0.016, 0.10), (0.06, 0.05))  # radius as a share of the picture's width, share of the light
 
 
@@ -19,21 +19,27 @@ def add_fog(picture: Floats, distance: Floats | float, weather: Weather) -> Floa
     return np.asarray(clear * picture + (1 - clear) * weather.air.astype(np.float32))
 
 
-def add_glow(picture: Floats, rng: np.random.Generator) -> None:
+def add_glow(picture: Floats, weather: Weather, rng: np.random.Generator) -> None:
     """Spread the light of lamps and glints over their surroundings, sometimes in a cross of rays."""
     excess = np.minimum(np.maximum(picture - GLOW_FROM, 0), GLOW_MOST)
     if not excess.any():
         return
-    strength = rng.uniform(0.3, 1.6)
+    strength = rng.uniform(0.5, 2.5) if weather.is_dark else rng.uniform(0.2, 1.2)
     for radius, share in HALOS:
         picture += np.float32(share * strength) * cv2.GaussianBlur(excess, (0, 0), 0.5 + radius * picture.shape[1])
-    if rng.random() < 0.25:
-        length = max(3, round(rng.uniform(0.1, 0.3) * picture.shape[1]) | 1)
-        kernel = np.zeros((length, length), np.float32)
-        slope = rng.uniform(-0.5, 0.5) * length
-        middle = length // 2
-        cv2.line(kernel, (0, round(middle - slope)), (length - 1, round(middle + slope)), 1.0, 1)
-        picture += cv2.filter2D(excess, -1, kernel * np.float32(rng.uniform(0.3, 1.0) / length))
+    if rng.random() < 0.15:
+        picture += cv2.filter2D(excess, -1, _ray(picture.shape[1], rng))
+
+
+def _ray(width: int, rng: np.random.Generator) -> Floats:
+    """Return the kernel of a ray through a lamp, brightest in its middle."""
+    half = max(2, round(rng.uniform(0.06, 0.2) * width))
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    slope = round(rng.uniform(-1, 1) * half)
+    cv2.line(kernel, (0, half - slope), (2 * half, half + slope), 1.0, 1, cv2.LINE_AA)
+    away = np.abs(np.arange(-half, half + 1)) / half
+    kernel = cv2.GaussianBlur(kernel, (0, 0), 0.7) * np.exp(-4 * away).astype(np.float32)
+    return np.asarray(np.float32(rng.uniform(0.1, 0.4)) * kernel / kernel.sum())
 
 
 def add_rain(picture: Floats, weather: Weather, rng: np.random.Generator) -> None:

@@ -11,6 +11,7 @@ from data_cache.synthetic.scene.boxes import PartBox
 BEHIND_GLASS = 0.05  # least contrast of a part behind the windshield, in display values from 0 to 1
 ANYWHERE = 0.06  # least contrast of any other part
 NOISE_FACTOR = 1.2  # the contrast must also exceed this many standard deviations of the noise
+LEAST_SPOTS = 6.0  # area of the smallest part, in spots of the camera
 RING = 0.35  # width of the ring around a part, as a share of its size
 
 
@@ -36,6 +37,11 @@ def range_of_display(value: Floats) -> float:
     """Return the largest range, over red, green and blue, of display values (H, W, 3) without their extremes."""
     low, high = np.percentile(value.reshape(-1, 3), (5, 95), axis=0)
     return float((high - low).max())
+
+
+def is_resolved(box: PartBox, spot_px: float) -> bool:
+    """Whether a part is larger than what a camera whose sharpest spot is `spot_px` pixels wide can show."""
+    return box.width * box.height >= LEAST_SPOTS * spot_px**2
 
 
 def distinct_boxes(

@@ -16,10 +16,10 @@ def paint_near(shape: tuple[int, int], brightness: Floats, rng: np.random.Genera
     if rng.random() >= NEAR:
         return None
     mask = np.zeros(shape, np.uint8)
-    painter = (_paint_mesh, _paint_leaves, _paint_bars)[int(rng.choice(3, p=(0.3, 0.45, 0.25)))]
+    painter, roughness = NEARBY[int(rng.choice(3, p=NEARBY_SHARES))]
     tint = painter(mask, rng)
     soft = cv2.GaussianBlur(mask, (0, 0), 0.4 + rng.exponential(0.006) * shape[1])
-    texture = np.exp(0.4 * noise_patch(0.7, shape, 2.0, rng))[..., None]
+    texture = np.exp(roughness * noise_patch(0.7, shape, 2.0, rng))[..., None]
     light = (tint * brightness * texture).astype(np.float32)
     return light, (soft.astype(np.float32) / 255)[..., None]
 
@@ -27,8 +27,8 @@ def paint_near(shape: tuple[int, int], brightness: Floats, rng: np.random.Genera
 def _paint_mesh(mask: Bytes, rng: np.random.Generator) -> Floats:
     """Draw thin wires crossing each other."""
     height, width = mask.shape
-    pitch, slope = rng.uniform(0.06, 0.2) * width, rng.uniform(0.6, 1.4)
-    thick = max(1, round(rng.uniform(0.002, 0.007) * width))
+    pitch, slope = rng.uniform(0.1, 0.24) * width, rng.uniform(0.6, 1.4)
+    thick = max(1, round(rng.uniform(0.001, 0.005) * width))
     for start in np.arange(-height * slope, width + height * slope, pitch):
         for sign in (-1, 1):
             cv2.line(mask, (round(start), 0), (round(start + sign * slope * height), height), 255, thick, cv2.LINE_AA)
@@ -57,6 +57,10 @@ def _paint_bars(mask: Bytes, rng: np.random.Generator) -> Floats:
             first, last = (0, round(start * height / width)), (width, round(end * height / width))
         cv2.line(mask, first, last, 255, thick, cv2.LINE_AA)
     return np.ones(3) * rng.uniform(0.02, 0.4)
+
+
+NEARBY = ((_paint_mesh, 0.1), (_paint_leaves, 0.4), (_paint_bars, 0.1))  # painter, contrast of its texture
+NEARBY_SHARES = (0.3, 0.45, 0.25)
 
 
 def write_label(picture: Bytes, rng: np.random.Generator) -> None:

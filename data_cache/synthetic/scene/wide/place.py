@@ -21,6 +21,7 @@ FARTHEST_M = 400.0
 ALIGNED, ACROSS = 0.72, 0.12  # shares of the pictures whose vehicle stands along or across the road
 WALLED = 0.8  # share of the sides of the road with a wall
 BEAM_REACH, BEAM_WIDTH = (2.0, 14.0), 0.35  # metres lit by head lamps, and radians to either side
+CAR_DISTANCE = 2.2  # least distance of other cars from the camera, as a multiple of the vehicle's
 OCCLUDED = 0.26  # share of the pictures with something before the vehicle
 
 
@@ -74,7 +75,7 @@ def _sample_things(camera: Camera, extent: float, rng: np.random.Generator) -> t
     things = []
     for _ in range(int(rng.choice(6, p=(0.1, 0.2, 0.25, 0.2, 0.15, 0.1)))):
         name, sprite = sample_sprite(BEHIND, rng)
-        nearest = away * (1.9 if name == "car" else 1.0) + 0.8 * extent + 1.0
+        nearest = away * (CAR_DISTANCE if name == "car" else 1.0) + 0.8 * extent + 1.0
         distance = nearest + float(rng.exponential(0.8)) * (away + 5)
         sideways = rng.uniform(-0.45, 0.45) * distance * min(1.0, 6 / away)
         position = camera.position[:2] + distance * toward + sideways * np.array([-toward[1], toward[0]])
@@ -122,6 +123,7 @@ def paint_backdrop(
     for wall in place.walls:
         _paint_wall(picture, reach, wall, place, eye, rays, weather)
     for sprite, position in place.things:
+        _darken_foot(picture, sprite, position, camera)
         paint_sprite(picture, reach, sprite, position, camera, weather)
     return Backdrop(picture, reach * length)
 
@@ -225,10 +227,30 @@ def paint_sprite(
     colour = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     window = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
     shaded = TO_LINEAR[colour] * _light_on_upright(weather.light, camera)
+    if reach is not None:
+        opacity *= (reach[window] > depth - 0.3)[..., None]
     picture[window] += opacity * (shaded - picture[window])
     if reach is not None:
         np.copyto(reach[window], np.float32(depth), where=opacity[..., 0] > 0.5)
     return window, opacity[..., 0]
+
+
+def _darken_foot(picture: Floats, sprite: Sprite, position: Floats, camera: Camera) -> None:
+    """Darken the ground around the foot of a thing, which would seem to float otherwise."""
+    foot, depth = camera.project(np.array([*position, 0.0]))
+    if depth < 0.7:
+        return
+    across = 0.6 * sprite.width * camera.focal_px / float(depth)
+    down = across * max(0.12, float(camera.position[2] / depth))
+    height, width = picture.shape[:2]
+    low = np.clip(np.floor(foot - 2 * np.array([across, down])), 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(foot + 2 * np.array([across, down])), 0, [width, height]).astype(int)
+    if (high <= low).any():
+        return
+    columns = (np.arange(low[0], high[0]) + 0.5 - foot[0]) / across
+    rows = (np.arange(low[1], high[1]) + 0.5 - foot[1]) / down
+    dark = 0.6 * np.exp(-2 * (columns[None] ** 2 + rows[:, None] ** 2))
+    picture[low[1] : high[1], low[0] : high[0]] *= (1 - dark)[..., None].astype(np.float32)
 
 
 def _shrunk(sprite: Sprite, scale: float) -> tuple[Bytes, Bytes]:

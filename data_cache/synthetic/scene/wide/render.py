@@ -1,20 +1,20 @@
 """Render one picture of the variety "wide": any viewpoint, place, weather and camera."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
 import numpy as np
 
-from data_cache.synthetic.geometry.arrays import Bytes, Floats
+from data_cache.synthetic.geometry.arrays import Booleans, Bytes, Floats
 from data_cache.synthetic.geometry.camera import Camera
 from data_cache.synthetic.geometry.viewpoint import sample_crop
 from data_cache.synthetic.scene.boxes import PartBox, numbered_boxes, unoccluded_areas
 from data_cache.synthetic.scene.render import SUPERSAMPLING, Picture
 from data_cache.synthetic.scene.shading import shade_vehicle
 from data_cache.synthetic.scene.wide import air, lens, sensor
-from data_cache.synthetic.scene.wide.contrast import distinct_boxes, shrink_layer
+from data_cache.synthetic.scene.wide.contrast import distinct_boxes, is_resolved, shrink_layer
 from data_cache.synthetic.scene.wide.noise import noise_patch
 from data_cache.synthetic.scene.wide.overlays import paint_near, write_label
 from data_cache.synthetic.scene.wide.panorama import paint_panorama
@@ -23,6 +23,7 @@ from data_cache.synthetic.scene.wide.shadow import Environment, has_sun, map_dim
 from data_cache.synthetic.scene.wide.weather import Weather, sample_weather
 from data_cache.synthetic.vehicle.model import Model
 
+MOST_HIDDEN = 0.35  # share of the vehicle that one thing on the road may hide
 TEXTURED = 0.1  # share of the pictures before a random texture instead of a place
 
 
@@ -34,6 +35,11 @@ class Scene:
     behind: Floats  # (H, W, 3) the part of it that comes from behind glass
     surface: Bytes  # (SUPERSAMPLING · H, SUPERSAMPLING · W) part numbers of the outermost surface
     through: Bytes  # part numbers behind the windshield
+    vehicle: Booleans  # (H, W) where the vehicle is
+
+    def hidden_share(self, window: tuple[slice, slice], opacity: Floats) -> float:
+        """Return the share of the vehicle that something of this opacity (h, w) in a window would hide."""
+        return float(opacity[self.vehicle[window]].sum() / max(np.count_nonzero(self.vehicle), 1))
 
     def cover(self, window: tuple[slice, slice], opacity: Floats) -> None:
         """Let something of this opacity (h, w) hide the parts and the cabin in a window; `light` shows it already."""
@@ -53,7 +59,7 @@ def render_wide(model: Model, image_size: int, rng: np.random.Generator) -> Pict
     scene = _compose(model, camera, place, weather, shape, rng)
     _put_in_front(scene, camera, place, weather, rng)
     glass = lens.sample_lens(shape, rng)
-    scene = _through_lens(scene, glass, rng)
+    scene = _through_lens(scene, glass, weather, rng)
     chip = sensor.sample_sensor(weather, shape, rng)
     develop = partial(sensor.develop, sensor=chip)
     value = develop(scene.light)
@@ -62,7 +68,8 @@ def render_wide(model: Model, image_size: int, rng: np.random.Generator) -> Pict
     layers = (scene.surface, scene.through)
     areas = unoccluded_areas(model.parts, (model.outside, model.inside), camera.magnified(SUPERSAMPLING))
     candidates = _candidates(layers, model, areas, shape)
-    boxes = distinct_boxes(candidates, value, scene.light, scene.behind, develop, chip.noise)
+    resolved = [entry for entry in candidates if is_resolved(entry[0], max(chip.reduction, 2 * glass.defocus))]
+    boxes = distinct_boxes(resolved, value, scene.light, scene.behind, develop, chip.noise)
     return Picture(sensor.compress(picture, chip), shape[1], shape[0], tuple(boxes), layers)
 
 
@@ -87,14 +94,17 @@ def _compose(
         away = np.full(shape, np.linalg.norm(camera.position), np.float32)
         own = cover * air.add_fog(own / np.maximum(cover, 1e-3), away, weather)
     light = own + (1 - cover) * background
-    return Scene(light, _downsample(vehicle.behind, shape), vehicle.surface, vehicle.through)
+    behind = _downsample(vehicle.behind, shape)
+    return Scene(light, behind, vehicle.surface, vehicle.through, cover[..., 0] > 0.5)
 
 
 def _put_in_front(scene: Scene, camera: Camera, place: Place, weather: Weather, rng: np.random.Generator) -> None:
     """Paint what hides the vehicle: things on the road, fences and leaves near the camera."""
     for sprite, position in place.occluders:
-        painted = paint_sprite(scene.light, None, sprite, position, camera, weather)
-        if painted is not None:
+        light = scene.light.copy()
+        painted = paint_sprite(light, None, sprite, position, camera, weather)
+        if painted is not None and scene.hidden_share(*painted) < MOST_HIDDEN:
+            scene.light[:] = light
             scene.cover(*painted)
     shape = scene.light.shape[:2]
     brightness = (weather.light.horizon + 0.4 * weather.light.sun_colour)[:, 0]
@@ -106,17 +116,18 @@ def _put_in_front(scene: Scene, camera: Camera, place: Place, weather: Weather, 
     air.add_rain(scene.light, weather, rng)
 
 
-def _through_lens(scene: Scene, glass: lens.Lens, rng: np.random.Generator) -> Scene:
+def _through_lens(scene: Scene, glass: lens.Lens, weather: Weather, rng: np.random.Generator) -> Scene:
     """Return the scene as the lens shows it to the sensor."""
     shape = scene.light.shape[:2]
     source = lens.distortion_map(glass, (shape[0], shape[1]), 1)
     fine = lens.distortion_map(glass, (shape[0], shape[1]), SUPERSAMPLING)
     light = lens.spread_colours(lens.distort(scene.light, source), glass)
-    air.add_glow(light, rng)
+    air.add_glow(light, weather, rng)
     light = lens.blur(light, glass)
     lens.shade_edges(light, glass)
     surface, through = (lens.distort_layer(layer, fine) for layer in (scene.surface, scene.through))
-    return Scene(light, lens.distort(scene.behind, source), surface, through)
+    behind = lens.blur(lens.distort(scene.behind, source), glass)
+    return replace(scene, light=light, behind=behind, surface=surface, through=through)
 
 
 def _candidates(

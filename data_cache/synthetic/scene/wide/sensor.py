@@ -49,7 +49,7 @@ def sample_sensor(weather: Weather, shape: tuple[int, int], rng: np.random.Gener
         saturation=0.0 if weather.is_grey or rng.random() < 0.02 else rng.uniform(0.6, 1.25),
         contrast=rng.uniform(0.85, 1.35),
         lift=rng.uniform(0, 0.05),
-        noise=float(np.exp(rng.normal(-5.2, 0.75))) * (1.8 if dark else 1.0),
+        noise=float(np.exp(rng.normal(-5.2, 0.75))) * (1.6 if dark else 1.0),
         grain=rng.uniform(0, 0.9),
         smear=rng.uniform(0.4, 1.0) if rng.random() < SMEARED else 0.0,
         reduction=min(reduction, 4.5),
@@ -64,7 +64,7 @@ def _automatic_gain(weather: Weather) -> float:
     """Return the gain that brings a grey surface to mid-brightness; at night it stays darker."""
     light = weather.light
     arriving = 0.6 * max(float(light.sun[2, 0]), 0.25) * light.sun_colour + 0.5 * (light.zenith + light.horizon)
-    return float((0.95 / max(float(arriving.mean()), 0.05)) ** (0.55 if weather.is_dark else 0.8))
+    return float((0.95 / max(float(arriving.mean()), 0.05)) ** (0.45 if weather.is_dark else 0.8))
 
 
 def develop(light: Floats, sensor: Sensor) -> Floats:

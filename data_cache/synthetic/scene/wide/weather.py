@@ -66,7 +66,7 @@ def _light(
         ground=0.22 * (0.5 * zenith + 0.5 * horizon + downward * sun_colour),
         shirt=rng.uniform(0.04, 0.8) * rng.uniform(0.4, 1.0, 3),
         cabin=0.6,
-        reflection=float(np.exp(rng.normal(0.1, 0.3))),
+        reflection=float(np.exp(rng.normal(0.4, 0.4))),
         glass_reflection=float(np.exp(rng.uniform(0.0, 1.4))),
         lamps=_lamps((0.25, 0.1, 0.06, 0.06), 1.0, rng),
         skyline=np.zeros(3),

@@ -9,10 +9,11 @@ from PIL import Image
 
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.design.sampling import sample_vehicles
+from data_cache.synthetic.geometry.arrays import Booleans, Floats
 from data_cache.synthetic.geometry.mesh import Mesh, box
 from data_cache.synthetic.scene.boxes import PartBox
 from data_cache.synthetic.scene.render import Picture
-from data_cache.synthetic.scene.wide.contrast import BEHIND_GLASS, cabin_contrast, distinct_boxes
+from data_cache.synthetic.scene.wide.contrast import BEHIND_GLASS, cabin_contrast, distinct_boxes, is_resolved
 from data_cache.synthetic.scene.wide.lens import distort, distort_layer, distortion_map, sample_lens
 from data_cache.synthetic.scene.wide.render import render_wide
 from data_cache.synthetic.scene.wide.shadow import map_dimmed_ground, map_sun
@@ -64,7 +65,7 @@ def test_every_weather_occurs_and_is_never_black() -> None:
         assert (light.horizon > 0).all() and weather.fog < 0.1
 
 
-def _cabin(reflection: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cabin(reflection: float) -> tuple[Booleans, Floats, Floats]:
     """Return a bright part before a dark cabin behind glass with a reflection: where it is, all light, light within."""
     covered = np.zeros((20, 20), np.bool_)
     covered[6:14, 6:14] = True
@@ -72,8 +73,8 @@ def _cabin(reflection: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return covered, (behind + reflection).astype(np.float32), behind.astype(np.float32)
 
 
-def _develop(light: np.ndarray) -> np.ndarray:
-    return np.clip(light, 0, 1) ** (1 / 2.2)
+def _develop(light: Floats) -> Floats:
+    return np.asarray(np.clip(light, 0, 1) ** (1 / 2.2))
 
 
 def test_reflections_lower_the_contrast_of_parts_in_the_cabin() -> None:
@@ -103,6 +104,11 @@ def test_parts_in_the_dark_lose_their_box() -> None:
         value = np.zeros((20, 20, 3), np.float32)
         value[6:14, 6:14] = brightness
         assert distinct_boxes([(part, None, 3)], value, value, value, _develop, 0.0) == ([part] if kept else [])
+
+
+def test_blur_and_low_resolution_hide_small_parts() -> None:
+    part = PartBox(0, 0.0, 0.0, 6.0, 4.0)
+    assert [is_resolved(part, spot) for spot in (1.0, 2.0, 2.1, 5.0)] == [True, True, False, False]
 
 
 def test_part_numbers_are_distorted_as_the_picture_is() -> None:
