@@ -15,7 +15,7 @@ from data_cache.synthetic.design.styles import (
     sample_wheel_style,
 )
 from data_cache.synthetic.design.traits import WIDE_PLATES, Design, Individual
-from data_cache.synthetic.design.wide_bodies import CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
+from data_cache.synthetic.design.wide_bodies import CARGO_KINDS, CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
 from data_cache.synthetic.geometry.atlas import Colour
 
 # upper limit of the hue in degrees, name; greys are named by their brightness
@@ -77,7 +77,9 @@ def _sample_body(name: str, rng: np.random.Generator) -> BodyModel:
     if body.cargo is not None:
         shares = CARGO_SHARES[name]
         kind = str(rng.choice(list(shares), p=list(shares.values())))
-        body = replace(body, cargo=replace(body.cargo, kind=kind))
+        floor, top = body.cargo.floor, body.cargo.top
+        top = floor + CARGO_KINDS[kind] * (top - floor)
+        body = replace(body, cargo=replace(body.cargo, kind=kind, top=top))
     if body.form in ("truck", "bus"):
         length = rng.uniform(0.92, 1.06)
         return body.scaled(length, *rng.uniform([0.96, 0.93], [1.02, 1.06])).fitted(
@@ -133,7 +135,7 @@ def _colour_name(paint: Colour) -> str:
 
 def _sample_glass(body: BodyModel, rng: np.random.Generator) -> GlassStyle:
     """Sample tints from clear to black."""
-    side, rear = (int(level) for level in rng.choice((rng.integers(5, 30), rng.integers(30, 150)), 2, p=(0.65, 0.35)))
+    side, rear = (int(level) for level in rng.choice((rng.integers(5, 30), rng.integers(30, 105)), 2, p=(0.65, 0.35)))
     return GlassStyle(
         (side, side + 4, side + 5), (rear, rear + 4, rear + 4), body.form == "car" and rng.random() < 0.45
     )

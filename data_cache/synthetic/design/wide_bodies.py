@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from data_cache.synthetic.design.bodies import BODIES, BodyModel, Cargo
 
-CARGO_KINDS = ("box", "container", "tarpaulin", "dump", "stake", "bare")
+# kinds of load spaces, and the height of their walls as a share of that of a box
+CARGO_KINDS = {"box": 1.0, "container": 1.0, "tarpaulin": 1.0, "dump": 0.55, "stake": 0.24, "bare": 0.01}
 
 _CARS = (
     BodyModel(

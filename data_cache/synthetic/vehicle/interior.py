@@ -46,6 +46,9 @@ class _Cabin:
         self.roof = float(self.body.top_at(self.seat)) - 0.05
         self.crown = min(self.roof - 0.05, self.dash_top + 0.56)  # top of the driver's head
         self.shade = canvas.design.cabin
+        broad = self.body.form in ("truck", "bus")
+        self.driver_y = 0.26 * self.body.width if broad else DRIVER_Y
+        self.reach = 0.42 * self.body.width if broad else 0.72  # of the dashboard on either side, in metres
 
     def _at(self, s: float, y: float, z: float) -> tuple[float, float, float]:
         return self.body.ahead(s), y, z
@@ -59,15 +62,15 @@ class _Cabin:
         window = box(self._at(end - 0.05, 0, self.dash_top + 0.28), (0.02, 1.0 * half, 0.24))
         deep = self.dash_end - self.glass_low
         dash = box(self._at((front + self.dash_end) / 2, 0, self.dash_top - 0.2), (deep + 0.1, 1.8 * half, 0.4))
-        hood = ellipsoid(self._at(self.dash_end - 0.16, DRIVER_Y, self.dash_top), (0.14, 0.20, 0.06))
+        hood = ellipsoid(self._at(self.dash_end - 0.16, self.driver_y, self.dash_top), (0.14, 0.20, 0.06))
         ring = tube(np.array([[-0.02, 0.15], [-0.02, 0.19], [0.02, 0.19], [0.02, 0.15], [-0.02, 0.15]]), 18)
         wheel = Solid(ring.corners[:, :, [1, 0, 2]][:, ::-1], ring.normals[:, :, [1, 0, 2]][:, ::-1]).tilted(-0.5)
-        wheel = wheel.moved(self._at(self.dash_end + 0.10, DRIVER_Y, self.dash_top + 0.03))
+        wheel = wheel.moved(self._at(self.dash_end + 0.10, self.driver_y, self.dash_top + 0.03))
         mirror = box(
             self._at(self.glass_high - 0.02, 0, self._glass(self.glass_high - 0.12) - 0.06), (0.03, 0.22, 0.06)
         )
         seats = []
-        for y in (DRIVER_Y, -DRIVER_Y):  # back and head rest
+        for y in (self.driver_y, -self.driver_y):  # back and head rest
             seats.append(ellipsoid(self._at(self.seat + 0.22, y, self.crown - 0.55), (0.10, 0.25, 0.36), power=0.6))
             seats.append(ellipsoid(self._at(self.seat + 0.26, y, self.crown - 0.16), (0.06, 0.14, 0.10), power=0.6))
         return [
@@ -85,7 +88,7 @@ class _Cabin:
 
     def driver(self) -> list[Mesh]:
         """Return torso, arms, head and hair of the driver."""
-        y, s = DRIVER_Y, self.seat
+        y, s = self.driver_y, self.seat
         torso = ellipsoid(self._at(s, y, self.crown - 0.54), (0.15, 0.23, 0.32), power=0.75, segments=14)
         hands = self.dash_top + 0.08
         arms = [
@@ -109,7 +112,8 @@ class _Cabin:
         x = self.body.ahead(self.seat - 0.155)
         strips = []
         for ends in pairwise(BELT):
-            corners = [(x + a, DRIVER_Y + b + side, self.crown + c) for a, b, c in ends for side in (0.035, -0.035)]
+            y, z = self.driver_y, self.crown
+            corners = [(x + a, y + b + side, z + c) for a, b, c in ends for side in (0.035, -0.035)]
             strips.append(_double_sided(np.array(corners)))
         part = self.add_part("safe belt")
         return self.flat(join_solids(strips), (20, 20, 22), part=part)
@@ -125,7 +129,7 @@ class _Cabin:
     def ornament(self, item: CabinItem) -> list[Mesh]:
         """Return an ornament on the dashboard: a figure, a ball, a bottle or a toy animal."""
         part = self.add_part("lay ornament")
-        s, y, z = self.glass_low + 0.20 + 0.22 * self.glass_run, item.across * 0.72, self.dash_top
+        s, y, z = self.glass_low + 0.20 + 0.22 * self.glass_run, item.across * self.reach, self.dash_top
         low, high = self._at(s, y, z + 0.05), self._at(s, y, z + 0.13)
         second: Colour = (240, 226, 160)
         if item.kind == 0:

@@ -72,7 +72,7 @@ def _tarpaulin(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
 def _dump(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return an open body with ribs, filled to a random level."""
     details, paint = details_of(canvas), details_of(canvas).cargo_paint
-    top = cargo.floor + 0.55 * (cargo.top - cargo.floor)
+    top = cargo.top
     meshes = _open_walls(canvas, cargo, top, 0.08)
     ribs = [
         _span(canvas, float(s), float(s) + 0.09, cargo.floor, top, 0.06, side * (cargo.width / 2 + 0.03))
@@ -93,7 +93,7 @@ def _dump(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
 def _stake(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return an open bed with low walls, posts and rails, and some load."""
     details = details_of(canvas)
-    top = cargo.floor + 0.48
+    top = cargo.top
     meshes = _open_walls(canvas, cargo, top, 0.05)
     upper = top + 0.25 + 0.5 * details.dirt
     posts = [

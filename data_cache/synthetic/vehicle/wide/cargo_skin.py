@@ -35,18 +35,11 @@ def _wall_colour(canvas: Canvas, cargo: Cargo) -> Colour:
     return tarpaulin_colour(canvas) if cargo.kind == "tarpaulin" else details_of(canvas).cargo_paint
 
 
-def _wall_top(cargo: Cargo) -> float:
-    """Return the upper edge of the painted walls."""
-    return {"dump": cargo.floor + 0.55 * (cargo.top - cargo.floor), "stake": cargo.floor + 0.48}.get(
-        cargo.kind, cargo.top
-    )
-
-
 def _paint_walls(canvas: Canvas, cargo: Cargo) -> None:
     """Paint both sides: corrugations, folds or planks, the advert, the tape and the lower rail."""
     details, colour = details_of(canvas), _wall_colour(canvas, cargo)
     material = Material.MATTE if cargo.kind == "tarpaulin" else Material.PAINT
-    top, dark = _wall_top(cargo), darker(colour, 0.72)
+    top, dark = cargo.top, darker(colour, 0.72)
     for name, sign in (("left", 1), ("right", -1)):
         side = Side(canvas, canvas.skin(name), sign)
         first, last = cargo.first - 0.02, cargo.last + 0.05
@@ -89,7 +82,7 @@ def _paint_tape(side: Side, cargo: Cargo) -> None:
 def _paint_doors(canvas: Canvas, cargo: Cargo) -> None:
     """Paint the rear end above the floor: two doors with lock rods, a tailgate or a flap of canvas."""
     skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
-    colour, top = _wall_colour(canvas, cargo), _wall_top(cargo)
+    colour, top = _wall_colour(canvas, cargo), cargo.top
     skin.fill(colour, Material.MATTE if cargo.kind == "tarpaulin" else Material.PAINT)
     dark, light = darker(colour, 0.6), darker(colour, 1.15)
     if cargo.kind in ("box", "container"):

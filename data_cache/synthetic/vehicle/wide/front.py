@@ -25,6 +25,8 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
     paint_fog_lamps(canvas)
     style = details.front
     level = 0.80 if style.head > 0.75 else style.head + 0.08
+    if style.lettering and canvas.body.form in ("truck", "bus"):
+        level = 0.62  # below the letters
     paint_badge(canvas, "front", 0.02, (0.0, canvas.nose_height(level)))
     paint_plate(canvas, "front", 0.0, (0.0, canvas.nose_height(0.22 if canvas.body.cargo else 0.36)))
     if style.lettering:
@@ -32,6 +34,8 @@ def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
         skin.lettering(style.lettering, (0.0, canvas.nose_height(0.94)), size, details.logo_tone)
     paint_windshield(canvas, skin, 1.085 if details.side.dark_pillars else 1.05)
     _paint_sun_strip(canvas, skin)
+    if canvas.body.form == "bus":
+        _paint_display(canvas, skin)
     paint_glass_stickers(canvas, skin)
     return lamps
 
@@ -115,6 +119,23 @@ def _paint_bus_panel(canvas: Canvas, skin: Skin) -> None:
             skin.line([(-0.4 * half, z), (0.4 * half, z)], BLACK, 0.02, Material.MATTE)
     skin.line([(-0.97 * half, low), (0.97 * half, low)], line, 0.012)
     skin.line([(-0.97 * half, high), (0.97 * half, high)], line, 0.012)
+
+
+def _paint_display(canvas: Canvas, skin: Skin) -> None:
+    """Paint the destination display above the windshield of a bus."""
+    details, body = details_of(canvas), canvas.body
+    z = float(body.top_at(body.windshield[1])) + 0.10
+    centre, size = (0.0, z), (1.1 * body.width / 2, 0.17)
+    skin.polygon(rectangle(centre, size), (16, 17, 19), Material.PAINT)
+    ink = (236, 150, 40) if details.worn else (226, 228, 230)
+    skin.lettering(
+        f"{details.rim.count}{details.front.count} {details.rear.letterings[0][0]}"
+        if details.rear.letterings
+        else "12",
+        centre,
+        (0.8 * size[0], 0.7 * size[1]),
+        ink,
+    )
 
 
 def _paint_sun_strip(canvas: Canvas, skin: Skin) -> None:

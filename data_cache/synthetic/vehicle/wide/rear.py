@@ -36,6 +36,8 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     paint_plate(canvas, "rear", body.length, (0.0, canvas.tail_height(level)))
     _paint_trim(canvas, skin, level)
     _paint_letters(canvas, skin)
+    if body.form != "bus" and style.diffuser:
+        _paint_third_brake_lamp(canvas, skin)
     return lamps
 
 
@@ -93,6 +95,14 @@ def _paint_bar(canvas: Canvas, skin: Skin) -> None:
         "chrome": ((196, 199, 203), Material.METAL),
     }[lamps.bar]
     skin.polygon(rectangle((0.0, z), (2 * (shape.inner + 0.05) * half, tall)), colour, material)
+
+
+def _paint_third_brake_lamp(canvas: Canvas, skin: Skin) -> None:
+    """Paint the brake lamp at the upper edge of the rear window, which is no part: it is neither left nor right."""
+    body = canvas.body
+    s = body.rear_glass[0] + 0.06 * (body.rear_glass[1] - body.rear_glass[0])
+    lamp = rectangle((0.0, float(body.top_at(s)) - 0.02), (0.30, 0.030))
+    skin.polygon(lamp, darker(details_of(canvas).lamps.red, 0.7), Material.LENS)
 
 
 def _paint_seams(canvas: Canvas, skin: Skin) -> None:

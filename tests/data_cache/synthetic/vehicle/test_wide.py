@@ -49,7 +49,7 @@ def test_shells_are_closed(kind: str) -> None:
     corners = loft(body).solid.corners
     volume = float(np.einsum("tc,tc->t", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum()) / 6
     assert 0.3 < volume / (body.length * body.width * body.height) < 0.95
-    moved = corners + [10.0, 5.0, 3.0]
+    moved = corners + np.array([10.0, 5.0, 3.0])
     again = float(np.einsum("tc,tc->t", moved[:, 0], np.cross(moved[:, 1], moved[:, 2])).sum()) / 6
     assert again == pytest.approx(volume, rel=1e-6)
     assert corners[..., 0].min() >= body.ahead(body.length) - 0.02
