@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from data_cache.synthetic.design.bodies import BodyModel
-from data_cache.synthetic.design.details import from_hue, sample_details
+from data_cache.synthetic.design.colours import colour_name, sample_paint
+from data_cache.synthetic.design.detail_sampling import sample_details
 from data_cache.synthetic.design.individuals import sample_individual
 from data_cache.synthetic.design.styles import (
     GlassStyle,
@@ -16,25 +17,19 @@ from data_cache.synthetic.design.styles import (
 )
 from data_cache.synthetic.design.traits import WIDE_PLATES, Design, Individual
 from data_cache.synthetic.design.wide_bodies import CARGO_KINDS, CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
-from data_cache.synthetic.geometry.atlas import Colour
-
-# upper limit of the hue in degrees, name; greys are named by their brightness
-HUES = ((15, "red"), (45, "brown"), (70, "yellow"), (165, "green"), (265, "blue"), (330, "red"), (361, "red"))
-
-VIVID_HUES = ((1, 6), (218, 12), (30, 12), (150, 25))  # mean and standard deviation in degrees
 
 
 def sample_wide_design(rng: np.random.Generator) -> Design:
     """Sample the traits shared by a fleet of the variety `wide`."""
     name = str(rng.choice(list(WIDE_SHARES), p=np.array(list(WIDE_SHARES.values())) / sum(WIDE_SHARES.values())))
     body = _sample_body(name, rng)
-    paint = _sample_paint(body, rng)
+    paint = sample_paint(rng, 0.3 if body.form == "car" else 0.5)
     grey = int(rng.integers(20, 80))
     cabin = (grey + 8, grey + 3, grey) if rng.random() < 0.65 else (grey + 90, grey + 76, grey + 56)
     roof = sample_roof_style("minibus" if body.form in ("van", "bus") else "pickup" if body.cargo else name, rng)
     return Design(
         body=body,
-        colour=_colour_name(paint),
+        colour=colour_name(paint),
         paint=paint,
         grille=0,
         logo=int(rng.integers(5)),
@@ -103,34 +98,6 @@ def _raked(body: BodyModel, shift: float, lift: float) -> BodyModel:
     return replace(
         body, top=top, belt=belt, windshield=(moved, head), windows=(first, body.windows[1]), pillars=pillars
     )
-
-
-def _sample_paint(body: BodyModel, rng: np.random.Generator) -> Colour:
-    """Sample a colour: mostly near grey, more vivid on commercial vehicles."""
-    vivid = rng.random() < (0.3 if body.form == "car" else 0.5)
-    if not vivid:  # greys, slightly warm or bluish, and white more often than any other
-        hue = float(rng.choice((rng.normal(35, 12), rng.normal(212, 14)))) % 360
-        value = float(rng.choice((rng.uniform(0.82, 0.93), rng.uniform(0.08, 0.8)), p=(0.36, 0.64)))
-        return from_hue(hue, rng.beta(1.0, 12.0), value)
-    if rng.random() < 0.12:  # any hue, also pastel
-        return from_hue(rng.uniform(0, 360), rng.uniform(0.2, 0.9), rng.uniform(0.3, 0.85))
-    mean, spread = VIVID_HUES[int(rng.choice(len(VIVID_HUES), p=(0.36, 0.40, 0.14, 0.10)))]
-    return from_hue(rng.normal(mean, spread) % 360, rng.uniform(0.55, 0.95), rng.uniform(0.15, 0.75))
-
-
-def _colour_name(paint: Colour) -> str:
-    """Return the nearest name of a colour."""
-    low, high = min(paint), max(paint)
-    if high - low < 0.22 * high or high < 45:
-        return ("black", "grey", "silver", "white")[int(np.digitize(high, (60, 130, 200)))]
-    red, green, blue = paint
-    if high == red:
-        hue = 60 * ((green - blue) / (high - low)) % 360
-    elif high == green:
-        hue = 60 * ((blue - red) / (high - low) + 2)
-    else:
-        hue = 60 * ((red - green) / (high - low) + 4)
-    return next(name for limit, name in HUES if hue < limit)
 
 
 def _sample_glass(body: BodyModel, rng: np.random.Generator) -> GlassStyle:

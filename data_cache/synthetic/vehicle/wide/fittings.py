@@ -87,7 +87,7 @@ def _car_roof(canvas: Canvas) -> list[Mesh]:
     """Return carrier with its load, antenna or spoiler, and a taxi sign."""
     meshes = [*build_carrier(canvas), *build_roof_equipment(canvas)]
     individual, details, body = canvas.individual, details_of(canvas), canvas.body
-    if individual.carrier in ("basket", "bars") and canvas.design.moulding is False:
+    if individual.carrier in ("basket", "bars") and details.worn:
         meshes += _luggage(canvas, len(canvas.parts))
     if details.taxi is not None and individual.carrier in ("none", "rails"):
         s = 0.7 * body.windshield[1] + 0.3 * body.rear_glass[0]
