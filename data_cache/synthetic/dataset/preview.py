@@ -34,8 +34,8 @@ def write_preview(root: Path, target: Path) -> Path:
     marks = _read_marks(root / "parts_train.json")
     table = read_csv(root / "images.csv")
     table = table[table["split"] == "train"]
-    shown = table.drop_duplicates("vehicle_id")["fleet"].iloc[:VEHICLES].nunique()
-    table = table[table["fleet"].isin(table["fleet"].unique()[: max(FLEETS, shown)])]
+    count = table.drop_duplicates("vehicle_id")["fleet"].iloc[:VEHICLES].nunique()
+    table = table[table["fleet"].isin(table["fleet"].unique()[: max(FLEETS, count)])]
     cameras = sorted(table["camera_id"].unique())
     right = MARGIN[0] + CELL[0] * len(cameras)
     height = MARGIN[1] + max(CELL[1] * table["vehicle_id"].nunique(), LINE_HEIGHT * len(LEGEND))

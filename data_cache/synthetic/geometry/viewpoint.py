@@ -70,7 +70,7 @@ def _sample_camera(points: Floats, rng: np.random.Generator) -> Camera:
     offset = np.clip(rng.normal(0, OFF_AXIS, 2), -0.3, 0.3) * distance
     target = centre + np.array([-toward[1] * offset[0], toward[0] * offset[0], 0.7 * offset[1]])
     position = np.array([*(centre + distance * toward)[:2], height])
-    return look_at(position, target, 1.0, roll=rng.normal(0, 0.09 if rng.random() < ROLLED else 0.015))
+    return look_at(position, target, 1.0, roll=rng.normal(0, 0.07 if rng.random() < ROLLED else 0.015))
 
 
 def _sample_azimuth(rng: np.random.Generator) -> float:
