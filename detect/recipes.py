@@ -17,16 +17,21 @@ ALL_RATIOS = (2.0, 3.0)
 class DetectorRecipe(Recipe):
     """A detector. Anchor sizes are fractions of the input size; a ratio r means r and 1/r, in addition to 1."""
 
-    architecture: Literal["ssdlite_mobilenetv2", "ssd_vgg16", "ssd_resnet18"]
+    architecture: Literal["ssdlite_mobilenetv2", "ssd_mobilenetv2", "ssd_vgg16", "ssd_resnet18"]
     input_size: int = Field(ge=64, le=1024, description="side in pixels of the square to which every image is resized")
     widen_factor: float = Field(
         default=1.0, ge=1 / 16, le=2, description="width of MobileNetV2 or ResNet-18, relative to the original"
     )
     extra_channels: tuple[Channels, ...] = Field((), description="of SSDLite's levels after the three of the backbone")
+    pyramid_channels: Channels = Field(32, description="of the feature pyramid, of ssd_mobilenetv2 and ssd_resnet18")
     strides: tuple[Pixels, ...] = Field(description="of each level, in input pixels")
     anchor_sizes: tuple[Positive, ...] = Field(description="smallest size of each level, then the largest of the last")
     anchor_ratios: tuple[tuple[Positive, ...], ...]
     positive_iou: Fraction = Field(0.5, description="least IoU of an anchor and the part it is assigned to")
+
+    anchors_per_part: int = Field(
+        1, ge=1, description="anchors assigned to a part whatever their IoU; 1 as in SSD, more for small parts"
+    )
 
     score_threshold: float = Field(default=0.02, ge=0, lt=1)
     nms_iou: Fraction = 0.45
@@ -40,6 +45,10 @@ class DetectorRecipe(Recipe):
     learning_rate: float = Field(
         default=1e-3, gt=0, description="highest; after a linear warm-up, before a cosine decay"
     )
+    trunk_rate: float = Field(
+        1.0, gt=0, le=1, description="learning rate of the backbone, as a fraction of the highest learning rate"
+    )
+    frozen_stages: int = Field(0, ge=0, le=4, description="first stages of the backbone whose weights do not change")
     weight_decay: float = Field(default=1e-4, ge=0)
     warm_up_fraction: float = Field(default=0.05, ge=0, lt=1, description="of all steps")
     clip_gradient: float = Field(default=10.0, gt=0, description="largest gradient norm")
@@ -74,10 +83,12 @@ class DetectorRecipe(Recipe):
             raise ValueError("ssd_vgg16 needs input_size 300 and 6 levels, or 512 and 7")
         if self.architecture == "ssd_vgg16" and (self.widen_factor != 1 or self.extra_channels):
             raise ValueError("ssd_vgg16 has no widen_factor and no extra_channels")
+        if self.architecture == "ssd_vgg16" and self.frozen_stages:
+            raise ValueError("ssd_vgg16 cannot have frozen_stages")
         if self.architecture == "ssdlite_mobilenetv2" and 3 + len(self.extra_channels) != levels:
             raise ValueError("ssdlite_mobilenetv2 has three backbone levels plus one per entry of extra_channels")
-        if self.architecture == "ssd_resnet18" and (levels < 3 or self.extra_channels):
-            raise ValueError("ssd_resnet18 needs at least three levels, and no extra_channels")
+        if self.architecture in ("ssd_mobilenetv2", "ssd_resnet18") and (levels < 3 or self.extra_channels):
+            raise ValueError(f"{self.architecture} needs at least three levels, and no extra_channels")
         return self
 
 

@@ -29,9 +29,11 @@ Value = TypeVar("Value")
 def read_coco(path: Path, image_root: Path, mapping: PartMapping) -> AnnotationReading:
     """Read COCO JSON; `mapping` turns category names into parts, and images are looked up below `image_root`.
 
-    Images are sorted by name. Categories are matched by name, never by number. Annotations whose label is dropped by
-    the mapping are only counted. At most one fault is reported per record; `iscrowd` is one, because it marks a group
-    of objects and the detector learns single parts. Raises UserError if the file is not a COCO document.
+    Images are sorted by name. Categories are matched by name, never by number. The parts annotated in an image are
+    those that its optional list `annotated_parts` names, by default those among the file's categories. Annotations
+    whose label is dropped by the mapping are only counted. At most one fault is reported per record; `iscrowd` is one,
+    because it marks a group of objects and the detector learns single parts. Raises UserError if the file is not a COCO
+    document.
     """
     document = read_document(path)
     categories, images, annotations = (list_in(path, document, key) for key in ("categories", "images", "annotations"))
@@ -81,7 +83,17 @@ class _Reader:
             raise RecordFault(f"{short_repr(entry.name)} is missing below {self.image_root}")
         require_new(entry.name, self.image_names, "file_name")
         self.image_names.add(entry.name)
-        self.images[key] = ImageRecord(entry.name, entry.width, entry.height, _vehicle(record))
+        annotated = self._annotated(record)
+        self.images[key] = ImageRecord(entry.name, entry.width, entry.height, _vehicle(record), annotated)
+
+    def _annotated(self, record: Mapping[str, Any]) -> frozenset[int]:
+        names = record.get("annotated_parts")
+        if names is None:
+            parts = {self.mapping.get(label) for label in self.labels.values() if label is not None}
+            return frozenset(PART_NAMES.index(part) for part in parts if part is not None)
+        if not isinstance(names, list) or not all(name in PART_NAMES for name in names):
+            raise RecordFault(f"`annotated_parts` {short_repr(names)} is not a list of names of parts")
+        return frozenset(PART_NAMES.index(name) for name in names)
 
     def read_annotation(self, record: Any) -> None:
         self.annotations.add(new_identifier(record, self.annotations))

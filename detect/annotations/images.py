@@ -14,12 +14,16 @@ from data_cache.parts.names import PART_NAMES
 
 EDGE_TOLERANCE = 1.0  # pixels by which a box may extend beyond its image; it is clipped
 MIN_SIDE = 0.01  # pixels; a clipped box with a shorter side has no area
+ALL_LABELS = frozenset(range(len(PART_NAMES)))
 Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels; 0 is the left or upper edge of the image
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One image with its true parts: boxes (M, 4) float32 xyxy in pixels, labels (M,) int64 into PART_NAMES."""
+    """One image with its true parts: boxes (M, 4) float32 xyxy in pixels, labels (M,) int64 into PART_NAMES.
+
+    Parts whose label is not in `annotated` may be visible in the image without a box.
+    """
 
     name: str
     width: int
@@ -27,6 +31,7 @@ class AnnotatedImage:
     vehicle: str | None
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
+    annotated: frozenset[int] = ALL_LABELS
 
     def __post_init__(self) -> None:
         if self.boxes.shape != (len(self.labels), 4):
@@ -51,6 +56,7 @@ class ImageRecord:
     width: int
     height: int
     vehicle: str | None = None
+    annotated: frozenset[int] = ALL_LABELS  # see AnnotatedImage
 
     def clipped(self, corners: Corners) -> Corners:
         """Return a box clipped to the image.
@@ -70,7 +76,7 @@ class ImageRecord:
         """Return the image with `parts`, (box, part name) each, in their order."""
         boxes = np.array([corners for corners, _ in parts], dtype=np.float32).reshape(-1, 4)
         labels = np.array([PART_NAMES.index(part) for _, part in parts], dtype=np.int64)
-        return AnnotatedImage(self.name, self.width, self.height, self.vehicle, boxes, labels)
+        return AnnotatedImage(self.name, self.width, self.height, self.vehicle, boxes, labels, self.annotated)
 
 
 def image_file_exists(root: Path, name: str) -> bool:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.parts.cache import PartBoxes
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.images import AnnotatedImage
 from detect.evaluation.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
@@ -70,7 +70,11 @@ class DetectorMetrics:
 
 
 def measure(images: Sequence[AnnotatedImage], detected: PartBoxes) -> DetectorMetrics:
-    """Return the metrics of the parts `detected` in `images`, one row per image in the same order."""
+    """Return the metrics of the parts `detected` in `images`, one row per image in the same order.
+
+    Detections with a label that is not annotated in their image are not counted: they may be right.
+    """
+    detected = without_unannotated(images, detected)
     curves = precision_recall(images, detected)
     recalls = recall_by_top_d(images, detected, curves.labels)
     reported = recalls[TOP_D.index(REPORTED_D)]
@@ -92,6 +96,25 @@ def measure(images: Sequence[AnnotatedImage], detected: PartBoxes) -> DetectorMe
         parts_by_size=sizes,
         recall_by_depth=recalls,
         curves=curves,
+    )
+
+
+def without_unannotated(images: Sequence[AnnotatedImage], detected: PartBoxes) -> PartBoxes:
+    """Return `detected` without the boxes whose label is not annotated in their image."""
+    kept = np.array(
+        [np.isin(labels, [*image.annotated]) for image, labels in zip(images, detected.labels, strict=True)], dtype=bool
+    ).reshape(detected.labels.shape)
+    if (kept | (detected.labels < 0)).all():
+        return detected
+    order = np.argsort(~kept, axis=1, kind="stable")
+    kept = np.take_along_axis(kept, order, axis=1)
+    boxes = np.take_along_axis(detected.boxes, order[..., None], axis=1)
+    return replace(
+        detected,
+        boxes=np.where(kept[..., None], boxes, np.float32(0)),
+        scores=np.where(kept, np.take_along_axis(detected.scores, order, axis=1), np.float32(0)),
+        labels=np.where(kept, np.take_along_axis(detected.labels, order, axis=1), np.int8(-1)),
+        status=np.where((detected.status == STATUS_FOUND) & ~kept.any(axis=1), STATUS_EMPTY, detected.status),
     )
 
 

@@ -7,7 +7,7 @@ loaded with `load_state_dict`.
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
@@ -25,7 +25,12 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 VGG_CHANNELS = {300: (512, 1024, 512, 256, 256, 256), 512: (512, 1024, 512, 256, 256, 256, 256)}
 VGG_EXTRA_STRIDE = {300: (2, 2, 1, 1), 512: (2, 2, 2, 2, 1)}
 VGG_EXTRA_PADDING = {300: (1, 1, 0, 0), 512: (1, 1, 1, 1, 1)}
-TORCHVISION_NAMES = {"ssdlite_mobilenetv2": "mobilenet_v2", "ssd_vgg16": "vgg16", "ssd_resnet18": "resnet18"}
+TORCHVISION_NAMES = {
+    "ssdlite_mobilenetv2": "mobilenet_v2",
+    "ssd_mobilenetv2": "mobilenet_v2",
+    "ssd_vgg16": "vgg16",
+    "ssd_resnet18": "resnet18",
+}
 
 
 def build_network(recipe: DetectorRecipe) -> "nn.Module":
@@ -38,10 +43,11 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
     with quiet():
         supply_operators()
         try:
-            import mmdet.models  # noqa: F401 - registers the networks
             from mmdet.registry import MODELS
             from mmengine.config import ConfigDict
             from mmengine.registry import DefaultScope
+
+            import detect.model.head  # noqa: F401 - registers the head, and imports the networks of MMDetection
         except ImportError as error:
             remedy = "install it with `make setup`, see `cli.py doctor`"
             raise UserError(f"the detector needs MMDetection ({error}); {remedy}") from error
@@ -92,13 +98,13 @@ def network_config(recipe: DetectorRecipe) -> dict[str, Any]:
 
     It has no test settings: inference is `detect.model.detector`, not MMDetection's `predict`.
     """
-    config = {"ssdlite_mobilenetv2": _ssdlite, "ssd_vgg16": _ssd_vgg, "ssd_resnet18": _ssd_resnet}[recipe.architecture]
-    return config(recipe) | {
+    return CONFIGS[recipe.architecture](recipe) | {
         "type": "SingleStageDetector",
         "data_preprocessor": {"type": "DetDataPreprocessor", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
         "train_cfg": {
             "assigner": {
-                "type": "MaxIoUAssigner",
+                "type": "SeveralAnchorsAssigner",
+                "anchors_per_part": recipe.anchors_per_part,
                 "pos_iou_thr": recipe.positive_iou,
                 "neg_iou_thr": recipe.positive_iou,
                 "min_pos_iou": 0.0,
@@ -118,7 +124,7 @@ def network_config(recipe: DetectorRecipe) -> dict[str, Any]:
 def _head(recipe: DetectorRecipe, channels: tuple[int, ...], **more: object) -> dict[str, Any]:
     sizes = [size * recipe.input_size for size in recipe.anchor_sizes]
     return {
-        "type": "SSDHead",
+        "type": "PartHead",
         "num_classes": len(PART_NAMES),
         "in_channels": channels,
         "anchor_generator": {
@@ -163,16 +169,11 @@ def _ssd_vgg(recipe: DetectorRecipe) -> dict[str, Any]:
 
 def _ssdlite(recipe: DetectorRecipe) -> dict[str, Any]:
     batch_norm = {"type": "BN", "eps": 1e-3, "momentum": 0.1}  # SSDLite's 0.03 is too slow for short training runs
-    backbone_channels = (*(_mobilenet_width(width * recipe.widen_factor) for width in (32, 96)), 1280)
+    backbone_channels = _mobilenet_channels(recipe)
     channels = backbone_channels + recipe.extra_channels
     extra = len(recipe.extra_channels)
     return {
-        "backbone": {
-            "type": "MobileNetV2",
-            "widen_factor": recipe.widen_factor,
-            "out_indices": (2, 4, 7),  # strides 8, 16, 32; the usual SSDLite lacks stride 8, where most parts are found
-            "norm_cfg": batch_norm,
-        },
+        "backbone": _mobilenet(recipe, batch_norm),
         "neck": {
             "type": "SSDNeck",
             "in_channels": backbone_channels,
@@ -188,11 +189,48 @@ def _ssdlite(recipe: DetectorRecipe) -> dict[str, Any]:
     }
 
 
+def _ssd_mobilenet(recipe: DetectorRecipe) -> dict[str, Any]:
+    """Return MobileNetV2, which has ImageNet weights, with a feature pyramid and dense convolutions in the head."""
+    batch_norm = {"type": "BN"}
+    channels = (recipe.pyramid_channels,) * len(recipe.strides)
+    return {
+        "backbone": _mobilenet(recipe, batch_norm),
+        "neck": _pyramid(recipe, _mobilenet_channels(recipe), batch_norm),
+        "bbox_head": _head(recipe, channels),
+    }
+
+
+def _mobilenet(recipe: DetectorRecipe, batch_norm: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "MobileNetV2",
+        "widen_factor": recipe.widen_factor,
+        "out_indices": (2, 4, 7),  # strides 8, 16, 32; the usual SSDLite lacks stride 8, where most parts are found
+        "frozen_stages": recipe.frozen_stages or -1,
+        "norm_cfg": batch_norm,
+    }
+
+
+def _mobilenet_channels(recipe: DetectorRecipe) -> tuple[int, ...]:
+    """Return the channels at strides 8, 16 and 32."""
+    return (*(_mobilenet_width(width * recipe.widen_factor) for width in (32, 96)), 1280)
+
+
+def _pyramid(recipe: DetectorRecipe, channels: tuple[int, ...], batch_norm: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "FPN",
+        "in_channels": list(channels),
+        "out_channels": recipe.pyramid_channels,
+        "num_outs": len(recipe.strides),
+        "norm_cfg": batch_norm,
+        "add_extra_convs": "on_output",
+    }
+
+
 def _ssd_resnet(recipe: DetectorRecipe) -> dict[str, Any]:
     """Return a narrow ResNet-18 with a feature pyramid: dense convolutions, fast on a CPU, and context at stride 8."""
     base = round(64 * recipe.widen_factor)
     batch_norm = {"type": "BN"}
-    channels = (base,) * len(recipe.strides)
+    channels = (recipe.pyramid_channels,) * len(recipe.strides)
     return {
         "backbone": {
             "type": "ResNet",
@@ -200,17 +238,11 @@ def _ssd_resnet(recipe: DetectorRecipe) -> dict[str, Any]:
             "base_channels": base,
             "stem_channels": base,
             "out_indices": (1, 2, 3),
+            "frozen_stages": recipe.frozen_stages or -1,
             "norm_eval": False,
             "norm_cfg": batch_norm,
         },
-        "neck": {
-            "type": "FPN",
-            "in_channels": [2 * base, 4 * base, 8 * base],
-            "out_channels": base,
-            "num_outs": len(recipe.strides),
-            "norm_cfg": batch_norm,
-            "add_extra_convs": "on_output",
-        },
+        "neck": _pyramid(recipe, (2 * base, 4 * base, 8 * base), batch_norm),
         "bbox_head": _head(recipe, channels),
     }
 
@@ -219,3 +251,11 @@ def _mobilenet_width(width: float) -> int:
     """Return the nearest multiple of 8 that is at least 90 % of `width`, as in the published code of MobileNetV2."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * width else rounded + 8
+
+
+CONFIGS: dict[str, Callable[[DetectorRecipe], dict[str, Any]]] = {
+    "ssdlite_mobilenetv2": _ssdlite,
+    "ssd_mobilenetv2": _ssd_mobilenet,
+    "ssd_vgg16": _ssd_vgg,
+    "ssd_resnet18": _ssd_resnet,
+}

@@ -31,11 +31,13 @@ class AutocastOptimWrapper(OptimWrapper):  # type: ignore[misc]
 
 def make_optimizer(recipe: DetectorRecipe, network: nn.Module, device: str) -> AutocastOptimWrapper:
     """Return the optimizer of all weights, without weight decay for norms and biases."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
+    named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    if recipe.trunk_rate == 1:
+        groups = _by_decay([parameter for _, parameter in named])
+    else:
+        trunk = _by_decay([parameter for name, parameter in named if name.startswith("backbone.")])
+        rest = _by_decay([parameter for name, parameter in named if not name.startswith("backbone.")])
+        groups = [*rest, *(group | {"lr": recipe.trunk_rate * recipe.learning_rate} for group in trunk)]
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
@@ -43,6 +45,13 @@ def make_optimizer(recipe: DetectorRecipe, network: nn.Module, device: str) -> A
     else:
         optimizer = torch.optim.AdamW(groups, **options)
     return AutocastOptimWrapper(device, optimizer=optimizer, clip_grad={"max_norm": recipe.clip_gradient})
+
+
+def _by_decay(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    return [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def make_schedules(recipe: DetectorRecipe, optimizer: AutocastOptimWrapper, steps: int) -> list[Any]:

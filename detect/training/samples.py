@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from data_cache.base.errors import UserError
 from data_cache.images.loading import load_image, path_inside
+from data_cache.parts.names import PART_NAMES
 from detect.annotations.images import AnnotatedImage
 from detect.recipes import DetectorRecipe
-from detect.training.augment import augment
+from detect.training.augment import Boxes, augment
 
 
 class PartSamples(Dataset[dict[str, Any]]):
@@ -43,7 +45,7 @@ class PartSamples(Dataset[dict[str, Any]]):
         pixels, boxes, visible = augment(image, record.boxes, self.recipe, random)
         return {
             "inputs": torch.from_numpy(pixels.transpose(2, 0, 1).copy()),
-            "data_samples": _data_sample(boxes[visible], record.labels[visible], self.recipe.input_size),
+            "data_samples": _data_sample(boxes[visible], record, visible, self.recipe.input_size),
         }
 
 
@@ -70,10 +72,12 @@ def collate_lists(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 
-def _data_sample(boxes: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], size: int) -> Any:
+def _data_sample(boxes: Boxes, record: AnnotatedImage, visible: NDArray[np.bool_], size: int) -> Any:
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
 
-    sample = DetDataSample(metainfo={"img_shape": (size, size), "scale_factor": (1.0, 1.0)})
-    sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes), labels=torch.from_numpy(labels))
+    left_out = [label not in record.annotated for label in range(len(PART_NAMES))]
+    sample = DetDataSample(metainfo={"img_shape": (size, size), "scale_factor": (1.0, 1.0), "left_out": left_out})
+    labels = torch.from_numpy(record.labels[visible])
+    sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes), labels=labels)
     return sample
