@@ -54,6 +54,7 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
         with DefaultScope.overwrite_default_scope("mmdet"):
             network: nn.Module = MODELS.build(ConfigDict(network_config(recipe)))
         network.init_weights()  # type: ignore[operator]
+        network.train()  # MMDetection freezes the recipe's frozen stages here
     return with_fast_depthwise(network)
 
 

@@ -19,7 +19,7 @@ from data_cache.parts.names import PART_NAMES
 
 
 def put_together(target: Path, sets: list[tuple[Path, Path, int]]) -> dict[str, Any]:
-    """Copy the images of `sets`, (COCO file, image folder, times an epoch), below `target`; return the COCO document."""
+    """Copy the images of `sets` (COCO file, image folder, times) below `target`; return the COCO document."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (file, root, times) in enumerate(sets):

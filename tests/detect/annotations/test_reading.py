@@ -11,6 +11,8 @@ from PIL import Image
 
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ORIENTATION
+from data_cache.parts.names import PART_NAMES
+from detect.annotations.faults import AnnotationFaults
 from detect.annotations.reading import annotation_faults, read_annotations, split_held_out
 from helpers.toy.annotations import changed, toy_set
 
@@ -53,6 +55,24 @@ def test_a_subset_of_the_parts_is_enough(tmp_path: Path) -> None:
     expected = [image.labels[np.isin(image.labels + 1, list(kept))] for image in read_annotations(path, tmp_path)]
     labels = [image.labels for image in read_annotations(changed(path, subset), tmp_path)]
     assert sum(map(len, labels)) > 0 and all(map(np.array_equal, labels, expected))
+
+
+def test_parts_of_the_files_categories_are_annotated_unless_an_image_names_others(tmp_path: Path) -> None:
+    def change(document: Document) -> None:
+        document["categories"] = document["categories"][:3]
+        document["annotations"] = [each for each in document["annotations"] if each["category_id"] <= 3]
+        document["images"][1]["annotated_parts"] = ["wheel", "back mirror"]
+
+    images = read_annotations(changed(toy_set(tmp_path, 6), change), tmp_path)
+    names = [{PART_NAMES[label] for label in image.annotated} for image in images[:3]]
+    assert names == [{*PART_NAMES[:3]}, {"wheel", "back mirror"}, {*PART_NAMES[:3]}]
+
+
+@pytest.mark.parametrize("value", ["wheel", ["wheel", "tyre"], [3], {"wheel": 1}])
+def test_annotated_parts_that_are_no_list_of_parts_are_a_fault(tmp_path: Path, value: object) -> None:
+    path = changed(toy_set(tmp_path, 1), lambda document: document["images"][0].update(annotated_parts=value))
+    with pytest.raises(AnnotationFaults, match=r"`annotated_parts` .* is not a list of names of parts"):
+        read_annotations(path, tmp_path)
 
 
 @pytest.mark.parametrize(

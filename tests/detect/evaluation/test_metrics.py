@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data_cache.parts.names import PART_NAMES
-from detect.annotations.images import AnnotatedImage
+from detect.annotations.images import ALL_LABELS, AnnotatedImage
 from detect.evaluation.metrics import NOT_FOUND, TOP_D, box_iou, finding_ranks, measure, recall_by_top_d
 from helpers.toy.detections import NOTHING, annotated_image, detections, max_matching, perfect, random_case
 
@@ -45,6 +46,18 @@ def test_without_true_parts_everything_is_zero(images: list[AnnotatedImage]) -> 
     metrics = measure(images, detections(images, [([[0, 0, 9, 9]], [0], [0.9])] * len(images)))
     assert metrics.ap == metrics.recall == metrics.recall_limit == metrics.parts == 0
     assert metrics.ap_by_part == metrics.ap_by_size == {}
+
+
+def test_detections_that_an_image_does_not_annotate_are_not_counted() -> None:
+    partly = replace(annotated_image("c", [[0, 0, 40, 40]], [3]), annotated=frozenset({3}))
+    fully = annotated_image("d", [[5, 5, 40, 40], [60, 60, 80, 80]], [3, 0])
+    found = ([[50, 50, 90, 90], [0, 0, 40, 40], [50, 0, 90, 20]], [0, 3, 0], [0.9, 0.8, 0.7])
+    images = [partly, fully]
+    everything = detections(images, [found, *perfect([fully])])
+    without = detections(images, [([found[0][1]], [3], [0.8]), *perfect([fully])])
+    assert measure(images, everything) == measure(images, without)
+    assert measure(images, everything).ap == pytest.approx(1)
+    assert measure([replace(partly, annotated=ALL_LABELS), fully], everything).ap < 1
 
 
 def test_average_precision_of_a_worked_example() -> None:
