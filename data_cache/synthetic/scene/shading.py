@@ -26,8 +26,8 @@ class Environment(Protocol):
     def arriving(self, direction: Floats) -> Floats:
         """Return the light (3, N) that arrives from unit directions (3, N)."""
 
-    def exposure(self, points: Floats) -> tuple[Floats, Floats]:
-        """Return the shares (N,) of sun and of sky that reach points (3, N) of the vehicle."""
+    def exposure(self, points: Floats, normals: Floats) -> tuple[Floats, Floats]:
+        """Return the shares (N,) of sun and of sky that reach points (3, N) of the vehicle with these normals."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _shade_outside(
     normal, toward_eye = outside.normal, _toward_eye(outside.pixel, camera, width)
     ambient, sun = _ambient(normal, light), light.sun_colour
     if environment is not None:
-        sun_share, sky_share = environment.exposure(_positions(outside, camera, width))
+        sun_share, sky_share = environment.exposure(_positions(outside, camera, width), normal)
         ambient, sun = ambient * sky_share, sun * sun_share
     diffuse = outside.colour * (ambient + sun * np.clip(_dot(normal, light.sun), 0, None))
     cosine = np.clip(_dot(normal, toward_eye), 0, 1)

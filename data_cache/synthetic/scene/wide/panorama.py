@@ -9,7 +9,7 @@ from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.scene.wide.noise import noise_patch
 from data_cache.synthetic.scene.wide.weather import Weather
 
-WIDTH, HEIGHT = 640, 160  # azimuths of the whole circle; elevations from LOWEST to the zenith
+WIDTH, HEIGHT = 512, 128  # azimuths of the whole circle; elevations from LOWEST to the zenith
 LOWEST = -0.12  # radians
 STEP = (np.pi / 2 - LOWEST) / (HEIGHT - 1)  # radians per row
 SUN_GLOW = 14.0  # how fast the glow about the sun falls off

@@ -39,7 +39,8 @@ def sample_sensor(weather: Weather, shape: tuple[int, int], rng: np.random.Gener
     """Sample the sensor of a picture (H, W)."""
     kind, dark = rng.random(), weather.is_dark
     exposed = rng.uniform(1.5, 2.6) if kind < OVER else rng.uniform(0.25, 0.55) if kind < OVER + UNDER else 1.0
-    cast = rng.uniform(0.72, 1.3, 3) if rng.random() < CAST else rng.uniform(0.94, 1.06, 3)
+    warm, green = rng.normal(0, (0.13, 0.05) if rng.random() < CAST else (0.03, 0.015))
+    cast = np.exp([warm, green, -warm])
     low = np.exp(rng.uniform(*np.log(LOW_RESOLUTION)))
     reduction = max(1.0, max(shape) / low) if rng.random() < 0.45 else 1.0
     qualities = (int(rng.integers(35, 90)), int(rng.integers(60, 96)))
@@ -47,7 +48,7 @@ def sample_sensor(weather: Weather, shape: tuple[int, int], rng: np.random.Gener
         gain=exposed * _automatic_gain(weather) * float(np.exp(rng.normal(0.05, 0.22))),
         colours=cast / cast.mean(),
         saturation=0.0 if weather.is_grey or rng.random() < 0.02 else rng.uniform(0.6, 1.25),
-        contrast=rng.uniform(0.85, 1.35),
+        contrast=rng.uniform(0.9, 1.42),
         lift=rng.uniform(0, 0.05),
         noise=float(np.exp(rng.normal(-5.2, 0.75))) * (1.6 if dark else 1.0),
         grain=rng.uniform(0, 0.9),

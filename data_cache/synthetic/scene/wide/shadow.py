@@ -12,7 +12,8 @@ from data_cache.synthetic.scene.light import Light
 from data_cache.synthetic.scene.wide.panorama import Panorama
 
 CELLS = 224  # of a shadow map along its longer side
-BIAS_M = 0.05  # by which a surface must lie behind the shadow map to be in shadow
+BIAS_M = 0.04  # by which a surface must lie behind the shadow map to be in shadow
+OFFSET_M = 0.05  # by which surfaces are raised before that test, so that those that the sun grazes get no stripes
 REACH_M = 1.0  # of the dimmed ground around the vehicle
 CELL_M = 0.06  # of the map of dimmed ground
 UNDER = 0.9  # share of the sky that the vehicle hides from the ground below it
@@ -107,11 +108,11 @@ class Environment:
         """Return the light (3, N) from unit directions (3, N)."""
         return self.panorama.arriving(direction)
 
-    def exposure(self, points: Floats) -> tuple[Floats, Floats]:
-        """Return the shares (N,) of sun and sky that reach points (3, N) of the vehicle."""
+    def exposure(self, points: Floats, normals: Floats) -> tuple[Floats, Floats]:
+        """Return the shares (N,) of sun and sky that reach points (3, N) of the vehicle with these normals."""
         low, full = NEAR_GROUND
         sky = np.clip(low + (1 - low) / full * points[2], low, 1)
-        return np.ones_like(sky) if self.sun is None else self.sun.lit(points), sky
+        return np.ones_like(sky) if self.sun is None else self.sun.lit(points + np.float32(OFFSET_M) * normals), sky
 
 
 def has_sun(light: Light) -> bool:
