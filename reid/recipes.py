@@ -1,8 +1,8 @@
 """Recipes of stage two: the paper's settings, its ablations, and a small version of each for a CPU."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from data_cache.base.config import Recipe
 
@@ -19,6 +19,12 @@ class ReidRecipe(Recipe):
     attention: Attention = Field("parts", description="parts: PGAN; equal: without PAM; grid; none: the baseline")
     features: int = Field(512, ge=8, multiple_of=8, description="2C', the size of the fusion vector")
     parts: int = Field(8, ge=0, le=64, description="D, the number of part boxes per image, the most confident first")
+    parts_per_label: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="most boxes of a label among the D, the best of each first; null: the D most confident",
+    )
     temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
     triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
         ("fusion", "global", "part"), description="vectors with a triplet loss"
@@ -52,6 +58,12 @@ class ReidRecipe(Recipe):
         if triplets and "fusion" not in triplets and others.data.get("attention") == "none":
             raise ValueError("without attention the only vector is fusion; use [fusion] or []")
         return triplets
+
+    @model_serializer(mode="wrap")
+    def _without_new_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out an option of version 0.3 if it is null: files and hashes of older recipes stay as they were."""
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name != "parts_per_label" or value is not None}
 
     @property
     def uses_parts(self) -> bool:

@@ -13,6 +13,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.selection import select_parts
 from detect.model import shipped
 from detect.training.runs import DETECTORS, WEIGHTS, chosen_detector
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
@@ -166,6 +167,7 @@ class VehicleReID:
             images = images.readable(errors, skip=skip_unreadable)
         if parts is None or not len(images):
             return Entries.empty(self.recipe.features, self.top_d)
+        parts = select_parts(parts, self.top_d, self.recipe.parts_per_label)
         checkpoint = str(self.fingerprint["checkpoint"])
         features, attention = compute_features(self.network, self.recipe, checkpoint, images, parts, work, self.device)
         rows = parts.rows(images.names)

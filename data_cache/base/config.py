@@ -140,7 +140,9 @@ def recipe_text(recipe: Recipe, name: str) -> str:
     """Return the recipe as YAML, one commented line per option; `resolve_recipe` reads the same recipe back."""
     schema = type(recipe).model_json_schema()["properties"]
     lines = [f"# {name}. Edit and pass as --recipe FILE.yaml."]
-    for option, value in recipe.model_dump(mode="json").items():
+    values = recipe.model_dump(mode="json")
+    for option in schema:
+        value = values.get(option)  # a recipe may leave out options that are null
         comment = "; ".join(filter(None, [schema[option].get("description", ""), _allowed(schema[option])]))
         lines.append(f"{option}: {json.dumps(value)}" + (f"  # {comment}" if comment else ""))
     return "\n".join(lines) + "\n"

@@ -56,20 +56,29 @@ def cache_verify(paths: tuple[Path, ...], dataset: str | None, data_root: Path, 
 @cache.command("stats")
 @click.argument("path", type=FILE, metavar="FILE")
 @click.option("--output", type=FOLDER, default=None, help="Folder for stats.json and stats.png.")
+@click.option(
+    "--per-label",
+    type=click.IntRange(1),
+    default=None,
+    help="Also show the share of images of which the network would read each part: with the --top most confident "
+    "boxes, and with at most so many of a label.",
+)
+@click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="D, for --per-label.")
 @json_option
-def cache_stats(path: Path, output: Path | None, as_json: bool) -> None:
+def cache_stats(path: Path, output: Path | None, per_label: int | None, top: int, as_json: bool) -> None:
     """Show statistics of a part cache: images, parts, scores and sizes.
 
     \b
     Examples:
       python cli.py cache stats runs/veri/parts.h5
+      python cli.py cache stats runs/veri/parts.h5 --per-label 2
       python cli.py cache stats runs/veri/parts.h5 --output runs/veri/parts
     """
     from data_cache.base.progress import print_tables
     from data_cache.parts.cache import read_parts
     from data_cache.parts.statistics import cache_statistics, statistics_table, write_statistics
 
-    statistics = cache_statistics(read_parts(path))
+    statistics = cache_statistics(read_parts(path), top_d=top, per_label=per_label)
     if as_json:
         click.echo(json.dumps(statistics.to_dict()))
     else:

@@ -13,6 +13,7 @@ from data_cache.base.errors import printable
 from data_cache.base.files import write_json
 from data_cache.images.plots import COLOURS, figure_written_to
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
+from data_cache.parts.selection import label_coverage
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +40,19 @@ class PartSummary:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """By part the share of images with one of its boxes among the `top_d` that the network reads.
+
+    `confident` reads the most confident, `varied` at most `per_label` of a label; see `data_cache.parts.selection`.
+    """
+
+    top_d: int
+    per_label: int
+    confident: dict[str, float]
+    varied: dict[str, float]
+
+
+@dataclass(frozen=True)
 class CacheStatistics:
     """Statistics of a part cache.
 
@@ -58,19 +72,27 @@ class CacheStatistics:
     score_histogram: tuple[int, ...]
     scores_are: str | None
     parts: tuple[PartSummary, ...]
+    coverage: Coverage | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+        """Return the fields as JSON values, without `coverage` if there is none."""
+        return {name: value for name, value in asdict(self).items() if name != "coverage" or value is not None}
 
 
-def cache_statistics(parts: PartBoxes) -> CacheStatistics:
-    """Return the statistics of a cache; means and shares are over images that did not fail."""
+def cache_statistics(parts: PartBoxes, *, top_d: int = 8, per_label: int | None = None) -> CacheStatistics:
+    """Return the statistics of a cache; means and shares are over images that did not fail.
+
+    With `per_label` they have the coverage by `top_d` boxes.
+    """
     read = parts.status != STATUS_FAILED
     present = parts.labels >= 0
     images_by_parts = np.bincount(present.sum(axis=1)[read], minlength=parts.labels.shape[1] + 1)
     histogram, _ = np.histogram(parts.scores[present], bins=SCORE_BINS, range=(0, 1))
     summaries = [_part_summary(parts, label, int(read.sum())) for label in range(len(parts.part_names))]
+    coverage = None
+    if per_label is not None:
+        confident, varied = label_coverage(parts, top_d), label_coverage(parts, top_d, per_label)
+        coverage = Coverage(top_d, per_label, confident, varied)
     return CacheStatistics(
         **parts.counts(),
         failures=_failure_counts(parts.names, parts.failure),
@@ -79,6 +101,7 @@ def cache_statistics(parts: PartBoxes) -> CacheStatistics:
         score_histogram=tuple(histogram.tolist()),
         scores_are=parts.fingerprint.get("scores"),
         parts=tuple(sorted(summaries, key=lambda part: -part.images)),
+        coverage=coverage,
     )
 
 
@@ -122,13 +145,17 @@ def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
 
     table = Table(title=escape(title), caption=escape("\n".join(_totals(statistics))), caption_justify="left")
     table.add_column("part")
-    for heading in ("boxes", "images", "% of images", "median score", "median % of area"):
+    coverage = statistics.coverage
+    ways = [] if coverage is None else [f"% top {coverage.top_d}", f"% {coverage.per_label} per label"]
+    for heading in ("boxes", "images", "% of images", *ways, "median score", "median % of area"):
         table.add_column(heading, justify="right")
     for part in statistics.parts:
         score = "-" if part.median_score is None else f"{part.median_score:.2f}"
         area = "-" if part.median_area is None else f"{100 * part.median_area:.2f}"
         name = escape(printable(part.name))
-        table.add_row(name, f"{part.boxes:,}", f"{part.images:,}", f"{100 * part.share:.1f}", score, area)
+        covered = [] if coverage is None else [coverage.confident[part.name], coverage.varied[part.name]]
+        percent = [f"{100 * share:.1f}" for share in (part.share, *covered)]
+        table.add_row(name, f"{part.boxes:,}", f"{part.images:,}", *percent, score, area)
     return table
 
 

@@ -91,6 +91,12 @@ def parts_eval(
 @click.option("--seed", type=click.IntRange(0), default=None, help="Choose images at random; default: evenly spaced.")
 @click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="Most confident boxes per image.")
 @click.option(
+    "--per-label",
+    type=click.IntRange(1),
+    default=None,
+    help="At most so many boxes of a label, the best of each label first, as with parts_per_label in stage two.",
+)
+@click.option(
     "--minimum-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Lowest score of a box."
 )
 @device_option
@@ -108,6 +114,7 @@ def parts_preview(
     pattern: str | None,
     seed: int | None,
     top: int,
+    per_label: int | None,
     minimum_score: float,
     device: str,
     workers: int,
@@ -119,10 +126,12 @@ def parts_preview(
       python cli.py parts preview --dataset synthetic --detector demo
       python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --names 'image_query/*' --seed 1
       python cli.py parts preview --annotations data/synthetic/parts_test.json --detector mine.safetensors
+      python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --per-label 2
       python cli.py parts preview --images photos --count 48 --minimum-score 0.3 --output photos.png
     """
     from data_cache.base.devices import choose_device
     from data_cache.parts.cache import read_parts
+    from data_cache.parts.selection import select_parts
     from detect.evaluation.preview import choose_names, detect_images, find_images, write_preview
     from detect.training.runs import chosen_detector
 
@@ -139,7 +148,7 @@ def parts_preview(
         detected = detect_images(chosen, source.root, used, device=device, workers=workers)
     target = output or runs / source.label / "parts_preview.png"
     sheet = write_preview(
-        detected,
+        select_parts(detected, top, per_label),
         chosen,
         source.root,
         target,

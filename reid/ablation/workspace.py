@@ -10,6 +10,7 @@ from data_cache.base.tensors import read_entry, read_metadata
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.selection import select_parts
 from data_cache.parts.source_files import run_fingerprint
 from reid.ablation.boxes import TRUE_BOXES, random_boxes, shifted_boxes
 from reid.ablation.plan import Run
@@ -59,17 +60,18 @@ class Workspace:
 
     def boxes_of(self, run: Run) -> PartBoxes:
         """Return the part boxes of a run. Raises UserError if they cannot be read."""
+        recipe = run.recipe
         if run.boxes in TRUE_BOXES:
             if run.boxes not in self._boxes:
                 self._boxes[run.boxes] = TRUE_BOXES[run.boxes](self.dataset)
-            return self._boxes[run.boxes]
-        uses_parts = run.recipe.uses_parts
-        if uses_parts not in self._boxes:
-            self._boxes[uses_parts] = part_cache(self.dataset, run.recipe, self.runs, self.parts_file)
-        boxes = self._boxes[uses_parts]
+            return select_parts(self._boxes[run.boxes], recipe.parts, recipe.parts_per_label)
+        key = recipe.uses_parts if recipe.parts_per_label is None else (recipe.parts, recipe.parts_per_label)
+        if key not in self._boxes:
+            self._boxes[key] = part_cache(self.dataset, recipe, self.runs, self.parts_file)
+        boxes = self._boxes[key]
         if run.boxes == "detector":
             return boxes
-        return shifted_boxes(boxes) if run.boxes == "shifted" else random_boxes(boxes, seed=run.recipe.seed)
+        return shifted_boxes(boxes) if run.boxes == "shifted" else random_boxes(boxes, seed=recipe.seed)
 
     def training_set(self, run: Run) -> TrainingSet:
         """Return the size of a run's training set. Raises UserError if it cannot fill a batch."""

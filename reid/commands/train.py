@@ -63,6 +63,7 @@ def train_command(
     Examples:
       python cli.py train --dataset veri
       python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
+      python cli.py train --dataset veri --set parts_per_label=2 --runs runs/varied --parts runs/veri/parts.h5
       python cli.py train --dataset veri --set triplets=[fusion,part] --runs runs/two --parts runs/veri/parts.h5
       python cli.py train --recipe pgan --show-recipe > mine.yaml
       torchrun --nproc-per-node=4 cli.py train --dataset veriwild --compile

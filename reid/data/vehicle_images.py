@@ -2,7 +2,8 @@
 
 An image's boxes go from parts.h5 to the network's masks in five steps:
 
-    part_cache       parts.h5 in memory, `PartBoxes`: boxes (N, K, 4) in pixels, the most confident first
+    part_cache       parts.h5 in memory, `PartBoxes`: boxes (N, K, 4) in pixels, the most confident first; with
+                     `parts_per_label` of the recipe only D of them, chosen by data_cache/parts/selection.py
     part_arrays      the top D boxes of the wanted images, (N, D, 4) in [0, 1] of the image, and which are present
     VehicleImages    an item: the resized image with its boxes, flipped together by augmentation
     Batch            items stacked, (B, D, 4); `Batch.inputs` moves them to the device
@@ -26,6 +27,7 @@ from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_parts
+from data_cache.parts.selection import select_parts
 from data_cache.parts.verification import require_dataset
 from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
 from reid.data.pixel_file import PixelFile
@@ -95,13 +97,16 @@ class VehicleImages(TorchDataset[Item]):
 
 
 def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
-    """Return the part cache at `path`, by default the data set's own; an empty one if the recipe uses no parts."""
+    """Return the part cache at `path`, by default the data set's own; an empty one if the recipe uses no parts.
+
+    With `parts_per_label` it is reduced to the boxes that the recipe chooses.
+    """
     if not recipe.uses_parts:
         return empty_cache(dataset.names())
     path = path or parts_path(runs, dataset.name)
     parts = read_parts(path)
     require_dataset(parts, dataset, path)
-    return parts
+    return select_parts(parts, recipe.parts, recipe.parts_per_label)
 
 
 def vehicle_images(

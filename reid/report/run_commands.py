@@ -68,5 +68,5 @@ def _recipe_options(run: EvaluatedRun) -> Options:
         return {"--recipe": f"{run.name}.yaml"}
     recipe = run.metrics.get("recipe", {})
     preset = PRESETS[run.name].model_dump(mode="json")
-    changed = [name for name, value in preset.items() if recipe.get(name, value) != value]
+    changed = [name for name, value in recipe.items() if value != preset.get(name)]
     return {"--recipe": run.name, "--set": [f"{name}={json.dumps(recipe[name])}" for name in changed]}

@@ -52,3 +52,10 @@ def test_presets_are_the_papers_settings_with_a_small_version_each() -> None:
         small = PRESETS[f"{name}_small"]
         assert small.attention == PRESETS[name].attention and small.trunk == "resnet18"
         assert ReidRecipe(**json.loads(json.dumps(small.model_dump(mode="json")))) == small
+
+
+def test_an_option_of_a_later_version_leaves_dumps_as_they_were_while_it_is_null() -> None:
+    assert "parts_per_label" not in PRESETS["pgan"].model_dump(mode="json")
+    varied = resolve_recipe(ReidRecipe, PRESETS, "pgan", ["parts_per_label=2"])
+    assert varied.model_dump(mode="json") == {**PRESETS["pgan"].model_dump(mode="json"), "parts_per_label": 2}
+    assert ReidRecipe.model_validate(varied.model_dump()) == varied

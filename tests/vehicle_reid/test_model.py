@@ -206,6 +206,22 @@ def test_the_shipped_detector_is_found_by_its_hash_and_by_its_name(toy_run: ToyR
             VehicleReID.load(run, device="cpu")
 
 
+def test_a_recipe_with_a_limit_per_label_reads_varied_boxes(
+    toy_run: ToyRun, model: VehicleReID, tmp_path: Path
+) -> None:
+    recipe = ONE_EPOCH.model_copy(update={"parts_per_label": 1})
+    train_toy(recipe, toy_run.toy, tmp_path / "folder" / "varied")
+    varied = VehicleReID.load(tmp_path / "folder" / "varied", device="cpu")
+    weights = toy_run.runs / "detector" / "toy" / "weights.safetensors"
+    detecting = VehicleReID.load(tmp_path / "folder" / "varied", detector=weights, device="cpu")
+    images = toy_run.images(toy_run.tested_names())
+    usual, found = model.embed(images), detecting.embed(images)
+    assert any(len(set(parts)) < len(parts) for parts in usual["parts"])
+    assert all(len(set(parts)) == len(parts) for parts in found["parts"])
+    given = varied.embed(images, model.parts(images))
+    np.testing.assert_array_equal(features_of(given), features_of(found))
+
+
 @pytest.mark.parametrize("attention", ["none", "grid"])
 def test_a_network_without_parts_needs_no_detector(toy_run: ToyRun, tmp_path: Path, attention: str) -> None:
     recipe = ONE_EPOCH.model_copy(update={"attention": attention})

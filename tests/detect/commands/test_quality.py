@@ -92,3 +92,16 @@ def test_preview_takes_either_a_cache_or_a_detector(workspace: Path) -> None:
 def test_preview_of_a_missing_cache_is_an_error_with_the_remedy(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"none\.h5: no such part cache; make it with"):
         run(workspace, "preview", "--cache", str(workspace / "none.h5"))
+
+
+def test_preview_of_varied_boxes_has_fewer_of_a_label(workspace: Path, tmp_path: Path) -> None:
+    weights = (workspace / "runs/detector/demo" / WEIGHTS).relative_to(workspace)
+    cache = tmp_path / "parts.h5"
+    detect_toy(workspace / "data", cache, weights=str(".." / weights))
+    sheets = []
+    for name, more in (("all.png", []), ("varied.png", ["--per-label", "1"]), ("many.png", ["--per-label", "16"])):
+        words = ["--cache", str(cache), "--output", str(tmp_path / name), "--top", "16", *more]
+        run(workspace, "preview", *words)
+        sheets.append(load_image(tmp_path / name))
+    assert (sheets[0] == sheets[2]).all()  # as many as there are
+    assert sheets[0].shape != sheets[1].shape or (sheets[0] != sheets[1]).any()

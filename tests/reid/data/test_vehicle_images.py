@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 
 from data_cache.base.errors import UserError
 from data_cache.base.pretrained import MEAN, STD
-from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache
-from helpers.toy.vehicles import HEIGHT, WIDTH, Toy, toy_set
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, write_parts
+from helpers.toy.vehicles import HEIGHT, TINY, WIDTH, Toy, toy_set
 from reid.data.augmentation import MEAN_PIXEL, Augmentation
 from reid.data.sampler import Sample
-from reid.data.vehicle_images import Batch, VehicleImages, collate, normalised, part_arrays, vehicle_images
+from reid.data.vehicle_images import Batch, VehicleImages, collate, normalised, part_arrays, part_cache, vehicle_images
 from reid.features.extraction import extract_features
 from reid.model.backbones import Backbone
 from reid.model.checkpoint import PooledBackbone
@@ -40,6 +40,20 @@ def test_part_arrays_are_the_first_boxes_scaled_by_the_image_size(toy: Toy) -> N
             expected = toy.parts.boxes[source, :top_d] / np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])
             np.testing.assert_allclose(boxes[row], expected, atol=1e-6)
             np.testing.assert_array_equal(present[row], toy.parts.labels[source, :top_d] >= 0)
+
+
+def test_a_recipe_chooses_among_the_boxes_of_the_cache(toy: Toy, tmp_path: Path) -> None:
+    path, alike = tmp_path / "parts.h5", np.where(toy.parts.labels >= 0, np.int8(9), np.int8(-1))
+    write_parts(path, replace(toy.parts, labels=alike))
+    recipe = TINY.model_copy(update={"parts": 2})
+    whole = part_cache(toy.dataset, recipe, tmp_path, path)
+    np.testing.assert_array_equal(whole.boxes, toy.parts.boxes)
+    varied = part_cache(toy.dataset, recipe.model_copy(update={"parts_per_label": 1}), tmp_path, path)
+    np.testing.assert_array_equal(varied.boxes[:, 0], toy.parts.boxes[:, 0])
+    assert varied.labels.shape[1] == 2 and (varied.labels[:, 1] == -1).all() and varied.fingerprint == whole.fingerprint
+    names = toy.dataset.names()
+    _, present = part_arrays(varied, names, 2)
+    assert present.any() and present.sum() < part_arrays(whole, names, 2)[1].sum()
 
 
 def test_every_image_has_its_own_scale() -> None:
