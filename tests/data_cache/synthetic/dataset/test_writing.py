@@ -1,6 +1,7 @@
 """Writing a data set: complete, independent of the number of workers, never replacing another set."""
 
 import csv
+import hashlib
 import json
 import multiprocessing
 import os
@@ -42,6 +43,25 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_number_of_workers_does_not_matter(written: Path, tmp_path: Path, workers: int) -> None:
     again = write_synthetic(SMALL, tmp_path / "synthetic", workers=workers)
     assert _contents(again) == _contents(written)
+
+
+def test_wide_pictures_do_not_depend_on_the_workers_either(tmp_path: Path) -> None:
+    wide = replace(SMALL, vehicles=3, fleet_size=1, variety="wide")
+    first, second = (
+        write_synthetic(wide, tmp_path / str(workers) / "synthetic", workers=workers) for workers in (0, 1)
+    )
+    assert _contents(first) == _contents(second)
+    mark = json.loads((first / "synthetic.json").read_text())
+    assert mark["settings"]["variety"] == "wide" and mark["images"] == len(list((first / "images").iterdir()))
+
+
+def test_boxes_of_fleets_are_those_of_this_renderer_version(written: Path) -> None:
+    boxes = "".join(
+        f"{annotation['image_id']} {annotation['category_id']} {annotation['bbox']}\n"
+        for part in ("train", "test")
+        for annotation in json.loads((written / f"parts_{part}.json").read_text())["annotations"]
+    )
+    assert hashlib.sha256(boxes.encode()).hexdigest()[:16] == "c80f9f23219f6131", "raise RENDERER_VERSION"
 
 
 def test_csv_and_part_boxes_match_the_images(written: Path) -> None:
