@@ -8,11 +8,12 @@ from typing import Any
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names
+from data_cache.base.tensors import read_metadata
 from data_cache.parts.cache import PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.shards import plan_shards, shard_is_finished, shard_path
 from data_cache.parts.source_files import files_replaced, run_fingerprint
-from detect.model.weights import PACKAGES, read_recipe
+from detect.model.weights import PACKAGES, REMEDY, read_recipe
 from detect.recipes import DetectorRecipe
 
 SHARD_SIZE = 256  # images
@@ -122,13 +123,14 @@ def detector_fingerprint(
 ) -> dict[str, Any]:
     """Return everything that decides the content of a part cache; batch size, workers and device do not.
 
-    `limit` is an entry only if given, so that a cache of some images never passes for one of all images.
+    `limit` is an entry only if given, so that a cache of some images never passes for one of all images. `detector` is
+    the recipe as it stands in the weights file: without the options that later versions added.
     """
     return {
         "dataset": dataset,
         **({} if limit is None else {"limit": limit}),
         "names_sha256": sha256_of_names(list(names)),
-        "detector": recipe.model_dump(mode="json"),
+        "detector": read_metadata(weights, REMEDY)["recipe"],
         "weights_sha256": sha256_of_file(weights),
         "input_size": recipe.input_size,
         "score_threshold": recipe.score_threshold,

@@ -7,12 +7,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from data_cache.base.config import recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, remove, remove_temporary_files, sorted_glob
 from data_cache.base.locks import run_lock
 from data_cache.parts.fingerprints import require_fingerprint
 from detect.model import shipped
+from detect.recipes import DetectorRecipe
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +71,11 @@ def require_same_training(folder: Path, made_from: Mapping[str, Any]) -> None:
     if path_exists(path):
         remedy = f"delete {folder} to train anew, or choose another --runs folder"
         found = read_json(path)
-        if isinstance(found, dict) and found.get("start") != made_from.get("start"):
-            remedy += ", or give the same --start as then (none, if it has no start)"
+        if isinstance(found, dict):
+            with suppress(ValidationError):  # an option that a later version added has its default
+                found["recipe"] = DetectorRecipe.model_validate(found.get("recipe")).model_dump(mode="json")
+            if found.get("start") != made_from.get("start"):
+                remedy += ", or give the same --start as then (none, if it has no start)"
         require_fingerprint(found, made_from, path, remedy)
 
 

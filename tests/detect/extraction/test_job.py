@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data_cache.base.errors import UserError
+from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.cache import read_parts, write_parts
 from data_cache.parts.merging import Source, merge_caches
 from data_cache.parts.source_files import FILES_KEY, files_replaced, with_files_hash
@@ -130,3 +131,12 @@ def test_merged_caches_have_the_files_hash_of_the_whole(data: Path, cache: Path,
     shutil.copy(data / "images/0000.png", tmp_path / "root" / "east" / "images/0003.png")
     assert files_replaced(below, tmp_path / "root")
     assert FILES_KEY not in merge_caches([Source(paths[0]), Source(cache)]).fingerprint
+
+
+def test_weights_of_an_older_version_give_the_fingerprint_that_they_gave_then(data: Path, tmp_path: Path) -> None:
+    tensors, metadata, _ = load_tensors(data / "w.safetensors", "")
+    older = {name: value for name, value in metadata["recipe"].items() if name != "anchors_per_part"}
+    save_tensors(tmp_path / "w.safetensors", tensors, metadata | {"recipe": older})
+    job = prepare_job(["a.png"], data, tmp_path / "w.safetensors", tmp_path / "parts.h5", dataset="toy")
+    assert job.fingerprint["detector"] == older and job.recipe == TINY
+    assert make_job(data, tmp_path / "parts.h5").fingerprint["detector"] == TINY.model_dump(mode="json")

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from data_cache.base.errors import UserError
-from detect.training.runs import METRICS, WEIGHTS, chosen_detector, results_folder
+from data_cache.base.files import write_json
+from detect.training.runs import METRICS, RECIPE, WEIGHTS, chosen_detector, require_same_training, results_folder
 from helpers.places.detect import shipping
+from helpers.toy.annotations import TINY
 
 
 @pytest.fixture
@@ -71,3 +73,16 @@ def test_an_unknown_name_is_an_error_with_the_remedy(tmp_path: Path) -> None:
 def test_nothing_is_written_into_the_package(tmp_path: Path, shipped: Path) -> None:
     assert results_folder(tmp_path, shipped) == tmp_path / "detector" / "shipped"
     assert results_folder(tmp_path, tmp_path / "mine" / WEIGHTS) == tmp_path / "mine"
+
+
+def test_a_training_of_an_older_version_lacks_later_options_and_is_the_same(tmp_path: Path) -> None:
+    made_from = {"recipe": TINY.model_dump(mode="json"), "annotations": "a"}
+    older = {name: value for name, value in made_from["recipe"].items() if name != "anchors_per_part"}
+    write_json(tmp_path / RECIPE, {**made_from, "recipe": older})
+    require_same_training(tmp_path, made_from)
+    write_json(tmp_path / RECIPE, {**made_from, "recipe": {**older, "epochs": 1}})
+    with pytest.raises(UserError, match=r"made with recipe\.epochs = 1, this run needs 80; delete .* folder$"):
+        require_same_training(tmp_path, made_from)
+    write_json(tmp_path / RECIPE, {**made_from, "start": "b"})
+    with pytest.raises(UserError, match=r"made with start = b, this run needs None; .*give the same --start"):
+        require_same_training(tmp_path, made_from)
