@@ -101,6 +101,13 @@ _CABS = (
         cargo=Cargo("container", 3.95, 13.40, 1.28, 3.95, 2.44),
     ),
 )  # fmt: skip
+_SEMI = replace(
+    _CABS[2],
+    name="articulated truck",
+    axles=(1.40, 4.70),
+    more_axles=(10.10, 11.35, 12.60),
+    cargo=Cargo("container", 2.95, 13.30, 1.28, 3.92, 2.44),
+)
 _BUSES = (
     BodyModel(
         "city bus", 11.20, 2.50, 0.33, 0.48, (2.60, 8.30),
@@ -128,19 +135,22 @@ _BUSES = (
     ),
 )  # fmt: skip
 
-WIDE_BODIES: dict[str, BodyModel] = {body.name: body for body in (*BODIES.values(), *_CARS, *_VANS, *_CABS, *_BUSES)}
+WIDE_BODIES: dict[str, BodyModel] = {
+    body.name: body for body in (*BODIES.values(), *_CARS, *_VANS, *_CABS, _SEMI, *_BUSES)
+}
 WIDE_BODIES["minibus"] = replace(WIDE_BODIES["minibus"], form="van")
 # share of the fleets, and the ranges of the factors on length, width and height
 WIDE_SHARES: dict[str, float] = {
-    "sedan": 0.13, "hatchback": 0.09, "suv": 0.12, "van": 0.06, "pickup": 0.05, "minibus": 0.04, "estate": 0.05,
+    "sedan": 0.12, "hatchback": 0.09, "suv": 0.11, "van": 0.06, "pickup": 0.05, "minibus": 0.04, "estate": 0.05,
     "compact saloon": 0.05, "city hatchback": 0.05, "coupe": 0.03, "crossover": 0.06, "off-roader": 0.03,
     "panel van": 0.03, "small panel van": 0.02, "light truck": 0.06, "truck": 0.04, "heavy truck": 0.02,
-    "tractor": 0.02, "city bus": 0.02, "coach": 0.02, "midibus": 0.01,
+    "articulated truck": 0.02,    "tractor": 0.02, "city bus": 0.02, "coach": 0.02, "midibus": 0.01,
 }  # fmt: skip
 CARGO_SHARES: dict[str, dict[str, float]] = {
     "light truck": {"box": 0.42, "tarpaulin": 0.28, "stake": 0.20, "dump": 0.10},
     "truck": {"box": 0.42, "tarpaulin": 0.25, "stake": 0.15, "dump": 0.18},
     "heavy truck": {"box": 0.35, "tarpaulin": 0.25, "dump": 0.30, "stake": 0.10},
+    "articulated truck": {"container": 0.5, "box": 0.15, "tarpaulin": 0.15, "bare": 0.2},
     "tractor": {"container": 0.45, "box": 0.25, "bare": 0.30},
 }
 

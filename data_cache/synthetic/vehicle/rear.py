@@ -15,7 +15,7 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     """Paint the rear skin (u = -y); return the part numbers (cover, light) of the tail lamps by their corner."""
     skin = canvas.skin("rear")
     skin.fill(canvas.design.paint, Material.PAINT)
-    paint_rear_window(canvas, skin)
+    _paint_window(canvas, skin)
     _paint_bumper(canvas, skin)
     if canvas.design.lamps.band:
         middle, wide = canvas.tail_height(0.82), 1.5 * canvas.body.width / 2
@@ -31,8 +31,7 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     return lamps
 
 
-def paint_rear_window(canvas: Canvas, skin: Skin) -> None:
-    """Paint glass, heating and wiper of the rear window."""
+def _paint_window(canvas: Canvas, skin: Skin) -> None:
     body = canvas.body
     first, last = body.rear_glass
     for inset, colour, material in (
@@ -45,13 +44,13 @@ def paint_rear_window(canvas: Canvas, skin: Skin) -> None:
             right.append(((0.93 - 0.8 * inset) * float(body.edge_at(s)), float(body.top_at(s)) - 0.01))
         skin.polygon(right + mirrored(right)[::-1], colour, material)
     if canvas.design.glass.heated:
-        _paint_heating(canvas, skin)
+        paint_heating(canvas, skin)
     if body.name in ("suv", "hatchback", "van"):
         low = float(body.top_at(last)) + 0.06
         skin.line([(0.0, low), (0.32, low + 0.03)], BLACK, 0.018, Material.MATTE)
 
 
-def _paint_heating(canvas: Canvas, skin: Skin) -> None:
+def paint_heating(canvas: Canvas, skin: Skin) -> None:
     """Paint the heating lines of the rear window."""
     body = canvas.body
     first, last = body.rear_glass

@@ -18,6 +18,7 @@ SECTIONS: dict[str, tuple[tuple[Colour | None, Material], ...]] = {  # from the 
     "contour": ((None, Material.TAIL), (CLEAR, Material.LENS)),
     "clear": ((None, Material.TAIL), (CLEAR, Material.LENS), (AMBER, Material.SIGNAL_LEFT), (None, Material.TAIL)),
 }
+LABELS: tuple[Colour, ...] = ((226, 190, 50), (230, 230, 226), (40, 90, 160), (214, 130, 50))
 PLAIN = ((None, Material.TAIL), (AMBER, Material.SIGNAL_LEFT))
 
 
@@ -118,6 +119,8 @@ def _paint_rear_text(canvas: Canvas, cargo: Cargo, top: float) -> None:
     tone = (30, 32, 36) if sum(_wall_colour(canvas, cargo)) > 380 else (226, 226, 224)
     for text, across, up, height in details.rear.letterings:
         skin.lettering(text, (across * half, cargo.floor + up * tall), (0.75, 2.6 * height), tone)
+    if cargo.kind == "container" or details.rear.bars == 4:
+        _paint_codes(canvas, cargo, tone)
     if details.side.advert is not None and tall > 1:
         ground, ink, text = details.side.advert
         centre = (0.0, cargo.floor + 0.72 * tall)
@@ -128,6 +131,19 @@ def _paint_rear_text(canvas: Canvas, cargo: Cargo, top: float) -> None:
         outline: list[Point] = [(spot[0] + 2 * a, spot[1] + 2 * b) for a, b in sticker_outline(sticker)]
         skin.polygon(outline, sticker.colour, Material.MATTE)
         skin.polygon(shrunk(outline, 0.6, 0.4), darker(sticker.colour, 0.5), Material.MATTE)
+
+
+def _paint_codes(canvas: Canvas, cargo: Cargo, tone: Colour) -> None:
+    """Paint the lines of small letters and the labels on the doors of a container."""
+    skin, half, tall = canvas.skin("rear"), cargo.width / 2, cargo.top - cargo.floor
+    rng = np.random.default_rng(sum(details_of(canvas).cargo_paint))
+    for row in range(int(rng.integers(4, 9))):
+        text = "".join(chr(65 + int(letter)) for letter in rng.integers(0, 26, int(rng.integers(4, 9))))
+        spot = (0.45 * half, cargo.floor + (0.92 - 0.075 * row) * tall)
+        skin.lettering(text, spot, (0.32 * half, 0.07 if row else 0.14), tone)
+    for _ in range(int(rng.integers(0, 4))):
+        label = rectangle((rng.uniform(-0.8, 0.8) * half, cargo.floor + rng.uniform(0.25, 0.75) * tall), (0.18, 0.16))
+        skin.polygon(label, LABELS[int(rng.integers(len(LABELS)))], Material.MATTE)
 
 
 def _paint_beam(canvas: Canvas, cargo: Cargo) -> None:

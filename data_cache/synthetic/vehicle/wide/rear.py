@@ -3,10 +3,11 @@
 import numpy as np
 
 from data_cache.synthetic.design.lamp_shapes import TAIL_SHAPES
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, rectangle, shrunk
+from data_cache.synthetic.design.wide_bodies import is_upright
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, rectangle, shrunk
 from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
 from data_cache.synthetic.vehicle.plates import paint_plate
-from data_cache.synthetic.vehicle.rear import paint_rear_window
+from data_cache.synthetic.vehicle.rear import paint_heating
 from data_cache.synthetic.vehicle.wide.badges import paint_badge
 from data_cache.synthetic.vehicle.wide.lamps import paint_tail_lamp
 
@@ -24,7 +25,7 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     skin, body, style = canvas.skin("rear"), canvas.body, details_of(canvas).rear
     skin.fill(canvas.design.paint, Material.PAINT)
     if body.form != "van" or style.bars % 2:  # half of the panel vans have no rear windows
-        paint_rear_window(canvas, skin)
+        _paint_window(canvas, skin)
     _paint_bumper(canvas, skin)
     if body.form == "bus":
         _paint_engine_flap(canvas, skin)
@@ -39,6 +40,30 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     if body.form != "bus" and style.diffuser:
         _paint_third_brake_lamp(canvas, skin)
     return lamps
+
+
+def _paint_window(canvas: Canvas, skin: Skin) -> None:
+    """Paint the rear window with rounded corners and a black rim, its heating and wiper."""
+    body, style = canvas.body, details_of(canvas).rear
+    first, last = body.rear_glass
+    sharpness = 4 + 2 * style.bars
+    rim = 0.05 + 0.02 * style.bars
+    for inset, colour, material in (
+        (0.0, BLACK, Material.PAINT),
+        (rim, canvas.design.glass.rear, Material.GLASS_SIDE),
+    ):
+        right: list[Point] = []
+        for share in np.linspace(-1, 1, 13):
+            s = first + (0.5 + (0.5 - inset) * float(share)) * (last - first)
+            half = (0.94 - 0.7 * inset) * (1 - 0.12 * abs(float(share)) ** sharpness) * float(body.edge_at(s))
+            right.append((half, float(body.top_at(s)) - 0.01))
+        skin.polygon(right + mirrored(right)[::-1], colour, material)
+    if canvas.design.glass.heated:
+        paint_heating(canvas, skin)
+    if body.form == "car" and is_upright(body) and body.bed is None and style.bars > 1:
+        low = float(body.top_at(last)) + 0.07
+        side = 1 if style.bars % 2 else -1
+        skin.line([(0.0, low), (side * 0.34, low + 0.03)], BLACK, 0.018, Material.MATTE)
 
 
 def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
