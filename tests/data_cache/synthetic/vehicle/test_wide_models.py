@@ -18,7 +18,7 @@ def _kind(vehicle: Vehicle) -> str:
     return vehicle.design.body.name if cargo is None else f"{vehicle.design.body.name} with {cargo.kind}"
 
 
-VEHICLES = {_kind(vehicle): vehicle for vehicle in sample_vehicles(600, 1, seed=5, variety="wide")}
+VEHICLES = {_kind(vehicle): vehicle for vehicle in sample_vehicles(2500, 1, seed=5, variety="wide")}
 
 
 @pytest.fixture(scope="module")
