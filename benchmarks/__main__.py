@@ -16,6 +16,7 @@ from benchmarks.rendered import render
 from benchmarks.reranking import reranking_rows
 from benchmarks.stage_one import stage_one_rows
 from benchmarks.stage_two import stage_two_rows
+from benchmarks.whole_job import whole_job_rows
 from data_cache.base.devices import choose_device, describe_device, keep_freed_memory
 
 WORKERS = 2
@@ -36,6 +37,7 @@ def main() -> None:
             *part_cache_rows(folder),
             *image_loading_rows(folder),
             *stage_two_rows(folder, device),
+            *whole_job_rows(folder, device),
             *export_rows(folder),
             *ranking_rows(device),
             *reranking_rows(),

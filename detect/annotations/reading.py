@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_cache.base.errors import UserError, printable, short_repr
@@ -48,6 +49,14 @@ def size_faults(images: Sequence[AnnotatedImage], image_root: Path) -> list[str]
         if fault is not None:
             faults.append(f"image {short_repr(image.name)}: {fault}")
     return faults
+
+
+def matching(images: tuple[AnnotatedImage, ...], pattern: str | None) -> tuple[AnnotatedImage, ...]:
+    """Return the images whose whole name matches the shell pattern, or all without one. Raises UserError if none."""
+    chosen = tuple(image for image in images if pattern is None or fnmatchcase(image.name, pattern))
+    if not chosen:
+        raise UserError(f"no name of {len(images)} images matches --names '{pattern}'")
+    return chosen
 
 
 def split_held_out(

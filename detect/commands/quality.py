@@ -20,6 +20,16 @@ from detect.commands.options import annotated_options, choose_annotations, detec
 
 log = logging.getLogger(__name__)
 
+per_label_option = click.option(
+    "--per-label",
+    type=click.IntRange(1),
+    default=None,
+    help="At most so many boxes of a label, the best of each label first, as with parts_per_label in stage two.",
+)
+names_option = click.option(
+    "--names", "pattern", default=None, help="Only images whose whole name matches, e.g. '*_cam1.jpg'."
+)
+
 
 @click.command("eval")
 @dataset_option
@@ -27,6 +37,8 @@ log = logging.getLogger(__name__)
 @runs_option
 @detector_option()
 @annotated_options("parts_test.json")
+@names_option
+@per_label_option
 @click.option(
     "--output",
     type=FOLDER,
@@ -43,6 +55,8 @@ def parts_eval(
     detector: str | None,
     annotations: Path | None,
     images: Path | None,
+    pattern: str | None,
+    per_label: int | None,
     output: Path | None,
     device: str,
     workers: int,
@@ -56,10 +70,11 @@ def parts_eval(
     \b
     Examples:
       python cli.py parts eval --dataset synthetic --detector demo
+      python cli.py parts eval --dataset synthetic --names '*_c04_*' --per-label 2
       python cli.py parts eval --annotations parts.json --images photos --detector shipped --output quality
     """
     from data_cache.base.devices import choose_device
-    from detect.annotations.reading import read_annotations
+    from detect.annotations.reading import matching, read_annotations
     from detect.evaluation.evaluate import evaluate_detector
     from detect.evaluation.report import show_metrics, write_quality
     from detect.model.detector import load_detector
@@ -68,7 +83,8 @@ def parts_eval(
     device = choose_device(device)
     file, root = choose_annotations(dataset, data_root, annotations, images, "parts_test.json")
     used = chosen_detector(runs, detector)
-    metrics = evaluate_detector(load_detector(used, device), read_annotations(file, root), root, workers=workers)
+    annotated = matching(read_annotations(file, root), pattern)
+    metrics = evaluate_detector(load_detector(used, device), annotated, root, workers=workers, per_label=per_label)
     if as_json:
         click.echo(json.dumps(metrics.to_dict()))
     else:
@@ -87,15 +103,11 @@ def parts_eval(
 @click.option("--annotations", type=FILE, default=None, help="COCO JSON: show its images, with the true parts dashed.")
 @click.option("--output", type=FILE, default=None, help="PNG to write; default: RUNS/NAME/parts_preview.png.")
 @click.option("--count", type=click.IntRange(1, 200), default=24, show_default=True, help="Number of images.")
-@click.option("--names", "pattern", default=None, help="Only images whose whole name matches, e.g. '*_cam1.jpg'.")
+@names_option
 @click.option("--seed", type=click.IntRange(0), default=None, help="Choose images at random; default: evenly spaced.")
 @click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="Most confident boxes per image.")
-@click.option(
-    "--per-label",
-    type=click.IntRange(1),
-    default=None,
-    help="At most so many boxes of a label, the best of each label first, as with parts_per_label in stage two.",
-)
+@click.option("--worst", is_flag=True, help="The annotated images with the smallest share of parts found, worst first.")
+@per_label_option
 @click.option(
     "--minimum-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Lowest score of a box."
 )
@@ -114,6 +126,7 @@ def parts_preview(
     pattern: str | None,
     seed: int | None,
     top: int,
+    worst: bool,
     per_label: int | None,
     minimum_score: float,
     device: str,
@@ -125,20 +138,23 @@ def parts_preview(
     Examples:
       python cli.py parts preview --dataset synthetic --detector demo
       python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --names 'image_query/*' --seed 1
-      python cli.py parts preview --annotations data/synthetic/parts_test.json --detector mine.safetensors
+      python cli.py parts preview --annotations data/synthetic/parts_test.json --detector mine.safetensors --worst
       python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --per-label 2
       python cli.py parts preview --images photos --count 48 --minimum-score 0.3 --output photos.png
     """
     from data_cache.base.devices import choose_device
     from data_cache.parts.cache import read_parts
     from data_cache.parts.selection import select_parts
-    from detect.evaluation.preview import choose_names, detect_images, find_images, write_preview
+    from detect.evaluation.preview import choose_names, detect_images, find_images, worst_names, write_preview
     from detect.training.runs import chosen_detector
 
     if cache is not None and detector is not None:
         raise click.UsageError("--cache cannot be combined with --detector")
     source = find_images(dataset, data_root, images, annotations)
-    chosen = choose_names(source.names, count=count, pattern=pattern, seed=seed)
+    if worst and (not source.truth or seed is not None):
+        raise click.UsageError("--worst needs --annotations, and no --seed")
+    shown = len(source.names) if worst else count
+    chosen = choose_names(source.names, count=shown, pattern=pattern, seed=seed)
     if cache is not None:
         title, detected = f"part cache {cache}", read_parts(cache)
     else:
@@ -146,9 +162,13 @@ def parts_preview(
         used = chosen_detector(runs, detector)
         title = f"detector {used}"
         detected = detect_images(chosen, source.root, used, device=device, workers=workers)
+    detected = select_parts(detected, top, per_label)
+    if worst:
+        truth = {name: source.truth[name] for name in chosen}
+        chosen = worst_names(detected, truth, top=top, count=count)
     target = output or runs / source.label / "parts_preview.png"
     sheet = write_preview(
-        select_parts(detected, top, per_label),
+        detected,
         chosen,
         source.root,
         target,

@@ -15,9 +15,14 @@ from detect.model.reading import ReadBatch, read_batches
 
 
 def evaluate_detector(
-    detector: Detector, images: Sequence[AnnotatedImage], image_root: Path, *, workers: int
+    detector: Detector,
+    images: Sequence[AnnotatedImage],
+    image_root: Path,
+    *,
+    workers: int,
+    per_label: int | None = None,
 ) -> DetectorMetrics:
-    """Return the metrics of `detector` on `images`, which are sorted by name.
+    """Return the metrics of `detector` on `images`, which are sorted by name; for `per_label` see `measure`.
 
     Raises UserError for an image that cannot be read, or whose size is not the annotated one.
     """
@@ -26,7 +31,7 @@ def evaluate_detector(
     batches = track(loader, "measuring the detector (batches)", len(plan))
     # COCO's AP is over up to 100 boxes per image, more than the part cache keeps
     detector = detector.with_top_k(MAX_DETECTIONS)
-    return measure(images, detect_batches(detector, _require_annotated_size(batches, images)))
+    return measure(images, detect_batches(detector, _require_annotated_size(batches, images)), per_label=per_label)
 
 
 def _require_annotated_size(batches: Iterable[ReadBatch], images: Sequence[AnnotatedImage]) -> Iterator[ReadBatch]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
+from data_cache.parts.selection import selected_slots
 from detect.annotations.images import AnnotatedImage
 from detect.evaluation.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
 
@@ -58,6 +59,7 @@ class DetectorMetrics:
     ap_by_part: dict[str, float]
     ap50_by_part: dict[str, float]
     parts_by_part: dict[str, int]
+    recall_by_part: dict[str, float]  # by the boxes that the network of stage two reads, see `recall_of_read_boxes`
     ap_by_size: dict[str, float]
     parts_by_size: dict[str, int]
     recall_by_depth: tuple[DepthRecall, ...]
@@ -69,11 +71,13 @@ class DetectorMetrics:
         return fields | {"recall_by_depth": [asdict(each) for each in self.recall_by_depth]}
 
 
-def measure(images: Sequence[AnnotatedImage], detected: PartBoxes) -> DetectorMetrics:
+def measure(images: Sequence[AnnotatedImage], detected: PartBoxes, *, per_label: int | None = None) -> DetectorMetrics:
     """Return the metrics of the parts `detected` in `images`, one row per image in the same order.
 
-    Detections with a label that is not annotated in their image are not counted: they may be right.
+    Detections with a label that is not annotated in their image are not counted: they may be right. `per_label` changes
+    `recall_by_part` only: it is that of the boxes which `selected_slots` chooses.
     """
+    read = recall_of_read_boxes(images, detected, per_label)
     detected = without_unannotated(images, detected)
     curves = precision_recall(images, detected)
     recalls = recall_by_top_d(images, detected, curves.labels)
@@ -92,6 +96,7 @@ def measure(images: Sequence[AnnotatedImage], detected: PartBoxes) -> DetectorMe
         ap_by_part=_by_name(curves.average_by_part()),
         ap50_by_part=_by_name(curves.average_by_part(iou=0.5)),
         parts_by_part=_by_name(Counter(int(label) for image in images for label in image.labels)),
+        recall_by_part=_by_name(read),
         ap_by_size={size: curves.average(size=size) for size in sizes},
         parts_by_size=sizes,
         recall_by_depth=recalls,
@@ -138,6 +143,23 @@ def recall_by_top_d(
         shares = hits / max(reachable, 1), labelled / max(reachable, 1)
         rows.append(DepthRecall(top_d, reachable / total, hits / total, shares[0], labelled / total, shares[1]))
     return tuple(rows)
+
+
+def recall_of_read_boxes(
+    images: Sequence[AnnotatedImage], detected: PartBoxes, per_label: int | None = None
+) -> dict[int, float]:
+    """Return for each label the share of its true parts that the boxes read by the network find, with any label.
+
+    These are REPORTED_D of the boxes that the part cache keeps, chosen by `selected_slots`.
+    """
+    cached = detected.labels[:, : max(TOP_D)]
+    slots = selected_slots(cached, REPORTED_D, per_label)
+    found: dict[int, list[bool]] = {}
+    for image, boxes, read in zip(images, detected.boxes, slots, strict=True):
+        ranks = finding_ranks(image, boxes[read[read >= 0]])
+        for label, rank in zip(image.labels.tolist(), ranks.tolist(), strict=True):
+            found.setdefault(label, []).append(rank != NOT_FOUND)
+    return {label: sum(each) / len(each) for label, each in found.items()}
 
 
 def finding_ranks(

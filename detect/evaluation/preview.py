@@ -66,6 +66,19 @@ def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None
     return [matching[index] for index in sorted(drawn.tolist())]
 
 
+def worst_names(parts: PartBoxes, truth: Mapping[str, AnnotatedImage], *, top: int, count: int) -> list[str]:
+    """Return the names of the `count` images with the smallest share of true parts found, the worst first.
+
+    Parts are found by the `top` most confident boxes, with any label; images without true parts are left out.
+    """
+    shares = {}
+    for name, row in zip(truth, parts.rows(list(truth)).tolist(), strict=True):
+        ranks = finding_ranks(truth[name], parts.boxes[row, parts.labels[row] >= 0])
+        if len(ranks):
+            shares[name] = float((ranks < top).mean())
+    return sorted(shares, key=lambda name: (shares[name], name))[:count]
+
+
 def detect_images(names: Sequence[str], root: Path, weights: Path, *, device: str, workers: int) -> PartBoxes:
     """Return the parts that the detector of `weights` finds in images below `root`; `names` are sorted."""
     from detect.model.detector import load_detector

@@ -117,9 +117,12 @@ def _recall_table(metrics: DetectorMetrics) -> Table:
 
 
 def _part_table(metrics: DetectorMetrics) -> Table:
-    table = _table("by part", "part", "AP50", "AP", "parts")
+    recall = f"recall@{metrics.recall_depth}"
+    table = _table("by part", "part", "AP50", "AP", recall, "parts")
     for name, count in metrics.parts_by_part.items():
-        table.add_row(name, f"{metrics.ap50_by_part[name]:.3f}", f"{metrics.ap_by_part[name]:.3f}", f"{count:,}")
+        values = (metrics.ap50_by_part[name], metrics.ap_by_part[name], metrics.recall_by_part[name])
+        table.add_row(name, *(f"{value:.3f}" for value in values), f"{count:,}")
+    table.caption = f"{recall}: by the boxes that stage two would read, whatever their label."
     return table
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.images import ALL_LABELS, AnnotatedImage
-from detect.evaluation.metrics import NOT_FOUND, TOP_D, box_iou, finding_ranks, measure, recall_by_top_d
+from detect.evaluation.metrics import NOT_FOUND, REPORTED_D, TOP_D, box_iou, finding_ranks, measure, recall_by_top_d
 from helpers.toy.detections import NOTHING, annotated_image, detections, max_matching, perfect, random_case
 
 TRUTH = [
@@ -58,6 +58,30 @@ def test_detections_that_an_image_does_not_annotate_are_not_counted() -> None:
     assert measure(images, everything) == measure(images, without)
     assert measure(images, everything).ap == pytest.approx(1)
     assert measure([replace(partly, annotated=ALL_LABELS), fully], everything).ap < 1
+
+
+def test_recall_by_part_is_that_of_the_boxes_which_the_network_reads() -> None:
+    wheels = [[10 * i, 50, 10 * i + 8, 58] for i in range(9)]
+    image = annotated_image("a", [*wheels, [0, 0, 40, 20]], [14] * 9 + [9])
+    logo_last = ([*wheels, [0, 0, 40, 22]], [14] * 9 + [1], [0.9 - 0.05 * i for i in range(10)])
+    detected = detections([image], [logo_last])
+    assert measure([image], detected).recall_by_part == pytest.approx({"logo": 0, "wheel": 8 / 9})
+    varied = measure([image], detected, per_label=3)
+    assert varied.recall_by_part == pytest.approx({"logo": 1, "wheel": 3 / 9})
+    assert replace(varied, recall_by_part={}) == replace(measure([image], detected), recall_by_part={})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recall_by_part_agrees_with_the_best_matching(seed: int) -> None:
+    images, detected = random_case(seed)
+    by_part = measure(images, detected).recall_by_part
+    labels = np.concatenate([image.labels for image in images])
+    total = sum(by_part[PART_NAMES[label]] * int((labels == label).sum()) for label in set(labels.tolist()))
+    expected = sum(
+        naive_hits(image, boxes, found, REPORTED_D, with_label=False)
+        for image, boxes, found in zip(images, detected.boxes, detected.labels, strict=True)
+    )
+    assert total == pytest.approx(expected)
 
 
 def test_average_precision_of_a_worked_example() -> None:

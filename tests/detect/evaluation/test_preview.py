@@ -20,6 +20,7 @@ from detect.evaluation.preview import (
     detect_images,
     find_images,
     preview_cell,
+    worst_names,
     write_preview,
 )
 from detect.model.ssd import build_network
@@ -62,6 +63,17 @@ def test_a_pattern_matches_whole_names() -> None:
     assert choose_names(names, count=9, pattern="*_c01.jpg") == [names[0], names[2]]
     with pytest.raises(UserError, match=r"no name of 3 images matches --names 'c01'; the first is test/0001_c01.jpg"):
         choose_names(names, count=9, pattern="c01")
+
+
+def test_worst_images_have_the_smallest_share_of_parts_found() -> None:
+    boxes = [[10, 10, 30, 30], [50, 50, 90, 90]]
+    images = [annotated_image(name, boxes, [3, 0]) for name in "abcd"]
+    images.append(annotated_image("e", [], []))
+    found = [(boxes, [0, 3], [0.9, 0.8]), NOTHING, (boxes[:1], [3], [0.9]), (boxes[1:], [5], [0.7]), NOTHING]
+    truth = {image.name: image for image in images}
+    parts = detections(images, found)
+    assert worst_names(parts, truth, top=8, count=9) == ["b", "c", "d", "a"]
+    assert worst_names(parts, truth, top=1, count=3) == ["b", "a", "c"]
 
 
 def test_images_of_a_folder(root: Path) -> None:
