@@ -5,10 +5,8 @@ The journal version of the paper (arXiv 1909.06023) reports 51.5 ms an image aga
 
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.measure import Row, best_seconds
-from data_cache.parts.cache import PartBoxes
+from data_cache.parts.cache import PartBoxes, empty_cache
 from data_cache.parts.shards import plan_shards
 from detect.extraction.run import detect_batches
 from detect.model import shipped
@@ -36,9 +34,7 @@ def whole_job_rows(folder: Path, device: str) -> list[Row]:
 
     def features(name: str, parts: PartBoxes | None) -> None:
         recipe = recipes[name]
-        boxes, present = np.zeros((len(names), 0, 4), np.float32), np.zeros((len(names), 0), bool)
-        if parts is not None:
-            boxes, present = part_arrays(parts, names, recipe.parts)
+        boxes, present = part_arrays(parts or empty_cache(names), names, recipe.parts)
         pixels = ResizedFiles([root / image for image in names], recipe.image_size)
         extract_features(networks[name], VehicleImages(pixels, boxes, present), device=device, workers=WORKERS)
 

@@ -38,11 +38,12 @@ def merge_with_background(logits: Tensor, left_out: Tensor) -> Tensor:
     `left_out` (B, C) bool marks them for each image; their own logits become so low that they have no probability.
     """
     classes = left_out.shape[1] + 1
-    by_class = logits.float().unflatten(1, (-1, classes))  # (B, A, C + 1, h, w)
+    batch, channels, height, width = logits.shape
+    by_class = logits.float().view(batch, channels // classes, classes, height, width)
     alone = torch.cat([left_out, left_out.new_ones(len(left_out), 1)], dim=1)[:, None, :, None, None]
     background = by_class.masked_fill(~alone, -math.inf).logsumexp(2, keepdim=True)
     parts = by_class[:, :, :-1].masked_fill(left_out[:, None, :, None, None], -1e4)  # not -inf: 0 * inf is no gradient
-    return torch.cat([parts, background], dim=2).flatten(1, 2)
+    return torch.cat([parts, background], dim=2).view(logits.shape)
 
 
 @TASK_UTILS.register_module()
