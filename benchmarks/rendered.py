@@ -11,9 +11,9 @@ from data_cache.synthetic import SyntheticSettings, write_synthetic
 from detect.extraction.job import DetectionJob, prepare_job
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
-from detect.recipes import PRESETS, default_recipe
+from detect.recipes import DEFAULT_RECIPE, PRESETS
 
-RECIPE = default_recipe("cpu")
+RECIPE = DEFAULT_RECIPE
 VEHICLES, COPIES = 30, 3  # ten pictures per vehicle; copies, because rendering takes longer than detection
 WEIGHTS = "weights.safetensors"
 

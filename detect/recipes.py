@@ -92,6 +92,7 @@ class DetectorRecipe(Recipe):
         return self
 
 
+DEFAULT_RECIPE = "ssd320_mobilenetv2"  # the network of the shipped detector
 PRESETS: dict[str, DetectorRecipe] = {
     "ssdlite320_mobilenetv2": DetectorRecipe(
         architecture="ssdlite_mobilenetv2",
@@ -155,25 +156,16 @@ PRESETS: dict[str, DetectorRecipe] = {
         weight_decay=5e-4,
         trunk_weights="imagenet",
     ),
-    "demo": DetectorRecipe(
-        architecture="ssd_resnet18",
-        input_size=224,
-        widen_factor=0.5,
-        strides=(8, 16, 32, 64),
-        anchor_sizes=(0.04, 0.12, 0.25, 0.5, 0.85),
-        anchor_ratios=(ALL_RATIOS,) * 3 + (SMALL_RATIOS,),
-        epochs=9,
-        batch_size=8,
-        learning_rate=2e-3,
-        zoom_out=0.0,
-        zoom_in=0.3,
-        colour_jitter=0.2,
-        degrade=0.0,  # nine epochs are too few to benefit
-        validate_every=3,
-    ),
 }
-
-
-def default_recipe(device: str) -> str:
-    """Return the preset for "cuda" (the paper's detector) or "cpu" (one that is fast enough there)."""
-    return "ssd300_vgg16" if device == "cuda" else "ssd320_resnet18"
+PRESETS["demo"] = PRESETS[DEFAULT_RECIPE].model_copy(
+    update={
+        "epochs": 3,
+        "learning_rate": 3e-4,
+        "trunk_weights": None,  # it starts from the shipped detector
+        "zoom_out": 0.0,
+        "zoom_in": 0.3,
+        "colour_jitter": 0.2,
+        "degrade": 0.0,  # three epochs are too few to benefit
+        "validate_every": 3,
+    }
+)

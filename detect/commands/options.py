@@ -8,8 +8,8 @@ import click
 from data_cache.base.options import FILE, FOLDER, Command
 
 RECIPES = (
-    "ssd300_vgg16 (the paper's; default on a GPU), ssd512_vgg16, ssdlite320_mobilenetv2, "
-    "ssd320_resnet18 (from scratch; default on a CPU), demo"
+    "ssd320_mobilenetv2 (that of the shipped detector, the default), ssd300_vgg16 (the paper's), ssd512_vgg16, "
+    "ssdlite320_mobilenetv2, ssd320_resnet18 (from scratch), demo"
 )
 
 

@@ -80,7 +80,7 @@ def parts_train(
     """
     from data_cache.base.config import recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
-    from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+    from detect.recipes import DEFAULT_RECIPE, PRESETS, DetectorRecipe
     from detect.training.runs import detector_folder
     from detect.training.start import NONE, chosen_start
     from detect.training.train import train_detector
@@ -90,7 +90,7 @@ def parts_train(
     keep_freed_memory()
     allow_many_files()
     device = choose_device(device)
-    name = recipe or default_recipe(device)
+    name = recipe or DEFAULT_RECIPE
     options = [] if seed is None else [f"seed={seed}"]
     if trunk_weights is not None:
         options.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")

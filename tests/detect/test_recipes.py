@@ -5,12 +5,16 @@ from pydantic import ValidationError
 
 from data_cache.base.config import resolve_recipe
 from data_cache.base.errors import UserError
-from detect.recipes import PRESETS, DetectorRecipe, default_recipe
+from detect.model import shipped
+from detect.model.ssd import network_config
+from detect.model.weights import read_recipe
+from detect.recipes import DEFAULT_RECIPE, PRESETS, DetectorRecipe
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_default_recipe_is_a_preset(device: str) -> None:
-    assert default_recipe(device) in PRESETS
+@pytest.mark.parametrize("name", [DEFAULT_RECIPE, "demo"])
+def test_the_default_and_the_demo_have_the_network_of_the_shipped_detector(name: str) -> None:
+    recipe, its = PRESETS[name], read_recipe(shipped.weights())
+    assert network_config(recipe) == network_config(its)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -32,7 +36,7 @@ def test_smallest_anchor_of_a_preset_fits_small_parts(name: str) -> None:
 )
 def test_inconsistent_recipe_is_refused(change: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
-        DetectorRecipe(**(PRESETS["demo"].model_dump() | change))
+        DetectorRecipe(**(PRESETS["ssd320_resnet18"].model_dump() | change))
 
 
 def test_misspelt_override_suggests_the_right_name() -> None:

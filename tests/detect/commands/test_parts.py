@@ -57,8 +57,8 @@ def test_training_starts_from_the_shipped_detector_if_it_fits(workspace: Path, a
         ([*tiny(workspace), "--start", str(other)], other),
         ([*tiny(workspace), "--trunk-weights", "none"], None),
         ([*tiny(workspace), "--set", "widen_factor=0.25"], None),
-        (["--recipe", "demo"], None),
-        (["--recipe", "demo", "--start", "shipped"], shipped),  # the training refuses it: another test
+        (["--recipe", "ssd320_resnet18"], None),
+        (["--recipe", "ssd320_resnet18", "--start", "shipped"], shipped),  # the training refuses it: another test
     ):
         train(workspace, *options)
         assert asked.pop()["start"] == start, options
@@ -66,7 +66,7 @@ def test_training_starts_from_the_shipped_detector_if_it_fits(workspace: Path, a
 
 def test_a_start_that_does_not_fit_is_said(workspace: Path, asked: list[dict[str, Any]]) -> None:
     words = "not starting from the shipped detector, as the network of this recipe has other tensors"
-    assert words in train(workspace, "--recipe", "demo")
+    assert words in train(workspace, "--recipe", "ssd320_resnet18")
     assert words not in train(workspace, *tiny(workspace))
     assert len(asked) == 2
 

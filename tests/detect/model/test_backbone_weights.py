@@ -28,7 +28,7 @@ def test_mobilenet_computes_the_same_as_torchvisions(tmp_path: Path) -> None:
 def test_resnet_computes_the_same_as_torchvisions(tmp_path: Path) -> None:
     source = resnet18(weights=None).eval()
     torch.save(source.state_dict(), tmp_path / "w.pth")
-    wide = PRESETS["demo"].model_copy(update={"widen_factor": 1.0})
+    wide = PRESETS["ssd320_resnet18"].model_copy(update={"widen_factor": 1.0})
     backbone = build_network(wide).eval().backbone
     assert load_backbone(str(tmp_path / "w.pth"), backbone, "ssd_resnet18") == []
     image = torch.rand(1, 3, 64, 64)

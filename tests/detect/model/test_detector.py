@@ -68,7 +68,7 @@ def test_the_input_is_normalised_by_channel(detector: Detector, pixels: torch.Te
     np.testing.assert_allclose(inputs.permute(0, 2, 3, 1), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ssdlite320_mobilenetv2", "demo"])
+@pytest.mark.parametrize("name", ["ssdlite320_mobilenetv2", "ssd320_mobilenetv2", "ssd320_resnet18"])
 def test_folding_batch_norms_only_rounds_and_does_not_change_the_network(name: str) -> None:
     torch.manual_seed(1)
     network = build_network(PRESETS[name])

@@ -20,7 +20,7 @@ def test_the_head_of_every_preset_has_anchors_for_each_level(name: str) -> None:
     assert anchors["min_sizes"][0] == pytest.approx(recipe.anchor_sizes[0] * recipe.input_size)
 
 
-@pytest.mark.parametrize("name", ["ssd300_vgg16", "ssdlite320_mobilenetv2", "ssd320_resnet18"])
+@pytest.mark.parametrize("name", ["ssd300_vgg16", "ssdlite320_mobilenetv2", "ssd320_mobilenetv2", "ssd320_resnet18"])
 def test_the_grids_of_a_network_match_the_strides_of_its_recipe(name: str) -> None:
     recipe = PRESETS[name]
     network = build_network(recipe).eval()
