@@ -10,12 +10,18 @@ import torch
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_file
+from data_cache.synthetic import SyntheticSettings, write_synthetic
+from detect.annotations.reading import read_annotations
+from detect.evaluation.evaluate import evaluate_detector
 from detect.model import shipped
 from detect.model.detector import load_detector
 from detect.model.weights import write_half_precision, write_weights
 from helpers.paths import ROOT
 from helpers.places.detect import shipping, toy_workspace
 from helpers.toy.annotations import TINY
+
+
+LEAST_AP50, LEAST_SHARE_OF_LIMIT = 0.5, 0.8  # of MEASURED on the pictures below
 
 
 @pytest.fixture
@@ -30,6 +36,17 @@ def installed(tmp_path: Path) -> Iterator[Path]:
 def test_the_committed_file_is_the_one_in_the_code_and_a_detector() -> None:
     assert sha256_of_file(shipped.weights()) == shipped.SHA256
     assert load_detector(shipped.weights(), "cpu").recipe.top_k >= 8
+
+
+def test_it_finds_the_parts_of_vehicles_that_it_was_not_trained_on(tmp_path: Path) -> None:
+    settings = SyntheticSettings(
+        vehicles=8, fleet_size=1, cameras=4, cameras_per_vehicle=3, images_per_camera=1, seed=77, train_share=0.9
+    )
+    root = write_synthetic(settings, tmp_path / "synthetic", workers=0)
+    images = read_annotations(root / "parts_train.json", root)
+    metrics = evaluate_detector(load_detector(shipped.weights(), "cpu"), images, root, workers=0)
+    assert metrics.parts > 200
+    assert metrics.ap50 > LEAST_AP50 and metrics.recall / metrics.recall_limit > LEAST_SHARE_OF_LIMIT
 
 
 def test_the_package_contains_the_file_and_its_card() -> None:
