@@ -8,7 +8,7 @@ import numpy as np
 from data_cache.synthetic.geometry.arrays import Bytes, Floats
 from data_cache.synthetic.geometry.camera import Camera
 from data_cache.synthetic.geometry.mesh import Mesh
-from data_cache.synthetic.geometry.rasterise import signed_area
+from data_cache.synthetic.geometry.rasterise import NOTHING, rasterise, signed_area
 from data_cache.synthetic.vehicle.canvas import Part
 
 MIN_PIXELS = 6.0  # visible pixels of the final picture
@@ -79,4 +79,19 @@ def unoccluded_areas(parts: Sequence[Part], meshes: Sequence[Mesh], camera: Came
             column, row = screen[:, 0], screen[:, 1]
             covered = abs(float(column @ np.roll(row, -1) - row @ np.roll(column, -1))) / 2
             areas[number] = max(covered, MIN_PROJECTED * part.area * (camera.focal_px / float(depth.mean())) ** 2)
+    return areas
+
+
+def silhouette_areas(parts: Sequence[Part], meshes: Sequence[Mesh], camera: Camera) -> Floats:
+    """Return `unoccluded_areas`, but of built parts the area of their outline in the picture.
+
+    The sum over triangles counts twice where the pieces of a part cover each other, as housing and glass of a mirror.
+    """
+    areas = unoccluded_areas(parts, meshes, camera)
+    for mesh in meshes:
+        for number in np.unique(mesh.part[mesh.part > 0]).tolist():
+            screen, depth = camera.project(mesh.corners[mesh.part == number])
+            low = np.floor(screen.min(axis=(0, 1)))
+            width, height = (int(cells) + 1 for cells in screen.max(axis=(0, 1)) - low)
+            areas[number] = np.count_nonzero(rasterise(screen - low, 1 / depth, (height, width)) != NOTHING)
     return areas

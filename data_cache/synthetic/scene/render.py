@@ -46,8 +46,8 @@ def render(model: Model, road_camera: RoadCamera, image_size: int, rng: np.rando
     background *= cast_shadow(model.outside, camera, light, (height, width))
     background = np.ascontiguousarray(background.transpose(1, 2, 0), np.float32)
     paint_others(background, camera, surroundings, light)
-    cover = _downsample(vehicle.cover.astype(np.float32), width, height)[..., None]
-    scene = _downsample(vehicle.colour, width, height) + (1 - cover) * background
+    cover = downsample(vehicle.cover.astype(np.float32), width, height)[..., None]
+    scene = downsample(vehicle.colour, width, height) + (1 - cover) * background
     occluder, opacity = paint_occluders(rng, (height, width), light)
     scene += opacity * (occluder - scene)
     effects = sample_camera_effects(road_camera, width, rng)
@@ -59,7 +59,8 @@ def render(model: Model, road_camera: RoadCamera, image_size: int, rng: np.rando
     return Picture(encode_jpeg(picture, effects.quality), width, height, tuple(boxes), layers)
 
 
-def _downsample(picture: Floats, width: int, height: int) -> Floats:
+def downsample(picture: Floats, width: int, height: int) -> Floats:
+    """Return a supersampled picture (H, W) or (H, W, C) averaged to `width` by `height` pixels."""
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 

@@ -11,12 +11,9 @@ GLOW_FROM, GLOW_MOST = 1.6, 10.0  # light above GLOW_FROM spreads, at most GLOW_
 HALOS = ((0.004, 0.22), (0.016, 0.10), (0.06, 0.05))  # radius as a share of the picture's width, share of the light
 
 
-def add_fog(picture: Floats, distance: Floats | float, weather: Weather) -> Floats:
-    """Return the picture (H, W, 3) behind `distance` metres (H, W) of air."""
-    if weather.fog <= 0:
-        return picture
-    clear = np.asarray(np.exp(-np.float32(weather.fog) * distance), dtype=np.float32)[..., None]
-    return np.asarray(clear * picture + (1 - clear) * weather.air.astype(np.float32))
+def clear_share(distance: Floats | float, weather: Weather) -> Floats:
+    """Return the share of light that passes `distance` metres of air; fog replaces the rest by `weather.air`."""
+    return np.asarray(np.exp(-np.float32(weather.fog) * distance), dtype=np.float32)
 
 
 def add_glow(picture: Floats, weather: Weather, rng: np.random.Generator) -> None:

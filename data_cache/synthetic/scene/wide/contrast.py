@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Booleans, Bytes, Floats
@@ -15,57 +14,34 @@ LEAST_SPOTS = 6.0  # area of the smallest part, in spots of the camera
 RING = 0.35  # width of the ring around a part, as a share of its size
 
 
-def cabin_contrast(covered: Booleans, light: Floats, behind: Floats, develop: Callable[[Floats], Floats]) -> float:
-    """Return how much a part behind glass stands out, in display values.
-
-    `covered` (H, W) is where the part is visible, `light` (H, W, 3) the light of a window around it, and `behind` the
-    share of that light that comes through the glass. The part's pixels are compared with what they would show if the
-    cabin there looked like the mean of its surroundings
-    behind the glass; the result is the root mean square of the differences.
-    Reflections are on both sides of the comparison, so a strong reflection, which leaves little of the range of
-    display values, lowers the contrast.
-    """
-    around = ~covered & (behind > 0).any(axis=2)
-    if not around.any():
-        return 0.0
-    replaced = light[covered] - behind[covered] + behind[around].mean(axis=0)
-    difference = develop(light[covered][None]) - develop(replaced[None])
-    return float(np.sqrt(np.square(difference).mean(axis=(0, 1)).max()))
-
-
-def range_of_display(value: Floats) -> float:
-    """Return the largest range, over red, green and blue, of display values (H, W, 3) without their extremes."""
-    low, high = np.percentile(value.reshape(-1, 3), (5, 95), axis=0)
-    return float((high - low).max())
-
-
 def is_resolved(box: PartBox, spot_px: float) -> bool:
     """Whether a part is larger than what a camera whose sharpest spot is `spot_px` pixels wide can show."""
     return box.width * box.height >= LEAST_SPOTS * spot_px**2
 
 
 def distinct_boxes(
-    boxes: Sequence[tuple[PartBox, Bytes | None, int]],
-    value: Floats,
+    boxes: Sequence[tuple[int, PartBox]],
+    layers: tuple[Bytes, Bytes],
     light: Floats,
     behind: Floats,
     develop: Callable[[Floats], Floats],
     noise: float,
 ) -> list[PartBox]:
-    """Return the boxes of the parts that stand out; `value` (H, W, 3) is the picture before noise.
+    """Return the boxes of the parts that stand out, given each box with its part number.
 
-    Each box comes with its part number and, for parts behind glass, the layer (H, W) of these numbers.
+    `layers` (H, W) are the part numbers of the outermost surface and behind the windshield, `light` (H, W, 3) is the
+    light on the sensor and `behind` the share of it that comes through glass. `develop` turns light into display
+    values, to which noise of standard deviation `noise` will be added.
     """
     kept = []
-    for box, layer, number in boxes:
-        window = _window(box, value.shape[:2])
-        if layer is None:
-            distinct = range_of_display(value[window]) >= max(ANYWHERE, NOISE_FACTOR * noise)
+    for number, box in boxes:
+        window = _window(box, light.shape[:2])
+        outside, inside = (layer[window] == number for layer in layers)
+        if inside.any():
+            contrast, least = cabin_contrast(inside, light[window], behind[window], develop), BEHIND_GLASS
         else:
-            covered = layer[window] == number
-            contrast = cabin_contrast(covered, light[window], behind[window], develop) if covered.any() else 0.0
-            distinct = contrast >= max(BEHIND_GLASS, NOISE_FACTOR * noise)
-        if distinct:
+            contrast, least = outside_contrast(outside, develop(light[window])), ANYWHERE
+        if contrast >= max(least, NOISE_FACTOR * noise):
             kept.append(box)
     return kept
 
@@ -78,6 +54,33 @@ def _window(box: PartBox, shape: tuple[int, ...]) -> tuple[slice, slice]:
     return rows, columns
 
 
-def shrink_layer(layer: Bytes, width: int, height: int) -> Bytes:
-    """Return part numbers at the size of the picture."""
-    return np.asarray(cv2.resize(layer, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+def outside_contrast(covered: Booleans, value: Floats) -> float:
+    """Return how much a part stands out: by its own pattern or by its difference from what is around it.
+
+    `covered` (H, W) is where the part is visible, `value` (H, W, 3) are the display values of a window around it.
+    """
+    if covered.all() or not covered.any():
+        return range_of_display(value) if covered.any() else 0.0
+    difference = np.abs(value[covered].mean(axis=0) - value[~covered].mean(axis=0)).max()
+    return max(range_of_display(value[covered]), float(difference))
+
+
+def range_of_display(value: Floats) -> float:
+    """Return the largest range, over red, green and blue, of display values (..., 3) without their extremes."""
+    low, high = np.percentile(value.reshape(-1, 3), (5, 95), axis=0)
+    return float((high - low).max())
+
+
+def cabin_contrast(covered: Booleans, light: Floats, behind: Floats, develop: Callable[[Floats], Floats]) -> float:
+    """Return how much a part behind glass stands out, in display values; arguments are those of a window around it.
+
+    The part's pixels are compared with what they would show if the cabin there looked like the mean of its
+    surroundings behind the glass; the result is the root mean square of the differences. Reflections are on both sides
+    of the comparison, so a strong reflection, which leaves little of the range of display values, lowers the contrast.
+    """
+    around = ~covered & (behind > 0).any(axis=2)
+    if not around.any():
+        return 0.0
+    replaced = light[covered] - behind[covered] + behind[around].mean(axis=0)
+    difference = develop(light[covered][None]) - develop(replaced[None])
+    return float(np.sqrt(np.square(difference).mean(axis=(0, 1)).max()))

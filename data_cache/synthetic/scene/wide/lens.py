@@ -36,60 +36,36 @@ def sample_lens(shape: tuple[int, int], rng: np.random.Generator) -> Lens:
     )
 
 
-def distortion_map(lens: Lens, shape: tuple[int, int], scale: int) -> tuple[Floats, Floats] | None:
+def cast(picture: Floats, lens: Lens) -> Floats:
+    """Return the light (H, W, 3) on the sensor: distorted, with colour fringes, blurred, darker at the edges."""
+    moved = _distortion_map(lens, picture.shape[:2], 1)
+    if moved is not None:
+        picture = np.asarray(cv2.remap(picture, *moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return _shade_edges(_blur(_spread_colours(picture, lens), lens), lens)
+
+
+def cast_layer(layer: Bytes, lens: Lens, scale: int) -> Bytes:
+    """Return part numbers (scale · H, scale · W) moved as `cast` moves the picture."""
+    moved = _distortion_map(lens, (layer.shape[0] // scale, layer.shape[1] // scale), scale)
+    if moved is None:
+        return layer
+    return np.asarray(cv2.remap(layer, *moved, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), dtype=np.uint8)
+
+
+def _distortion_map(lens: Lens, shape: tuple[int, ...], scale: int) -> tuple[Floats, Floats] | None:
     """Return the columns and rows from which the pixels of a picture `scale` times as large come, None if unmoved."""
     if lens.distortion == 0:
         return None
-    rows, columns = np.mgrid[: shape[0] * scale, : shape[1] * scale].astype(np.float32)
-    across, down = columns - np.float32(lens.centre[0] * scale), rows - np.float32(lens.centre[1] * scale)
-    middle = (shape[1] / 2 - lens.centre[0]) ** 2 + (shape[0] / 2 - lens.centre[1]) ** 2
+    height, width = shape
+    rows, columns = np.mgrid[: height * scale, : width * scale].astype(np.float32)
+    across, down = (columns + 0.5) / scale - lens.centre[0], (rows + 0.5) / scale - lens.centre[1]
+    middle = (width / 2 - lens.centre[0]) ** 2 + (height / 2 - lens.centre[1]) ** 2
     # the middle of the picture stays where it is, which keeps the vehicle in it
-    shift = (across**2 + down**2) / scale**2 - np.float32(middle)
-    shift *= np.float32(lens.distortion / (shape[0] ** 2 + shape[1] ** 2))
-    return columns + across * shift, rows + down * shift
+    shift = (across**2 + down**2 - middle) * (lens.distortion * scale / (height**2 + width**2))
+    return (columns + across * shift).astype(np.float32), (rows + down * shift).astype(np.float32)
 
 
-def distort(picture: Floats, source: tuple[Floats, Floats] | None) -> Floats:
-    """Return the picture (H, W, 3) as distorted by the lens."""
-    if source is None:
-        return picture
-    return np.asarray(cv2.remap(picture, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-
-
-def distort_layer(layer: Bytes, source: tuple[Floats, Floats] | None) -> Bytes:
-    """Return part numbers (H, W) moved as `distort` moves the picture."""
-    if source is None:
-        return layer
-    return np.asarray(cv2.remap(layer, *source, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), dtype=np.uint8)
-
-
-def blur(picture: Floats, lens: Lens) -> Floats:
-    """Return the picture blurred by defocus and motion."""
-    if lens.defocus > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), lens.defocus)
-    across, down = lens.motion
-    if max(abs(across), abs(down)) > 1.2:
-        half = int(np.ceil(max(abs(across), abs(down)) / 2))
-        kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-        end = np.array([across, down]) / 2 * 16
-        middle = np.array([half, half]) * 16
-        start, stop = (tuple(int(value) for value in np.round(middle + sign * end)) for sign in (-1, 1))
-        cv2.line(kernel, start, stop, 1.0, 1, cv2.LINE_8, 4)
-        picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
-    return np.asarray(picture)
-
-
-def shade_edges(picture: Floats, lens: Lens) -> None:
-    """Darken the picture away from the centre of the frame."""
-    if lens.vignette:
-        height, width = picture.shape[:2]
-        across = (np.arange(width, dtype=np.float32) - lens.centre[0]) ** 2
-        down = (np.arange(height, dtype=np.float32) - lens.centre[1]) ** 2
-        away = (across[None] + down[:, None]) / np.float32(width**2 + height**2)
-        picture *= (1 / (1 + np.float32(2 * lens.vignette) * away))[..., None].astype(np.float32)
-
-
-def spread_colours(picture: Floats, lens: Lens) -> Floats:
+def _spread_colours(picture: Floats, lens: Lens) -> Floats:
     """Return the picture with red and blue magnified differently about the centre of the frame."""
     if not lens.fringe:
         return picture
@@ -103,3 +79,30 @@ def spread_colours(picture: Floats, lens: Lens) -> Floats:
             channels[channel], matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     return np.asarray(cv2.merge(channels))
+
+
+def _blur(picture: Floats, lens: Lens) -> Floats:
+    """Return the picture blurred by defocus and motion."""
+    if lens.defocus > 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), lens.defocus)
+    across, down = lens.motion
+    if max(abs(across), abs(down)) > 1.2:
+        half = int(np.ceil(max(abs(across), abs(down)) / 2))
+        kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+        end = np.array([across, down]) / 2 * 16  # in the fixed point of cv2.line with four bits
+        middle = np.array([half, half]) * 16
+        start, stop = (tuple(int(value) for value in np.round(middle + sign * end)) for sign in (-1, 1))
+        cv2.line(kernel, start, stop, 1.0, 1, cv2.LINE_8, 4)
+        picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
+    return np.asarray(picture)
+
+
+def _shade_edges(picture: Floats, lens: Lens) -> Floats:
+    """Return the picture, darker away from the centre of the frame."""
+    if not lens.vignette:
+        return picture
+    height, width = picture.shape[:2]
+    across = (np.arange(width, dtype=np.float32) - lens.centre[0]) ** 2
+    down = (np.arange(height, dtype=np.float32) - lens.centre[1]) ** 2
+    away = (across[None] + down[:, None]) / np.float32(width**2 + height**2)
+    return np.asarray(picture / (1 + np.float32(2 * lens.vignette) * away)[..., None], dtype=np.float32)

@@ -12,7 +12,7 @@ FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPL
 
 
 def paint_near(shape: tuple[int, int], brightness: Floats, rng: np.random.Generator) -> tuple[Floats, Floats] | None:
-    """Sample something close to the camera; return its light (H, W, 3) and opacity (H, W, 1), mostly None."""
+    """Sample something close to the camera; return its light (H, W, 3) and opacity (H, W), mostly None."""
     if rng.random() >= NEAR:
         return None
     mask = np.zeros(shape, np.uint8)
@@ -21,7 +21,7 @@ def paint_near(shape: tuple[int, int], brightness: Floats, rng: np.random.Genera
     soft = cv2.GaussianBlur(mask, (0, 0), 0.4 + rng.exponential(0.006) * shape[1])
     texture = np.exp(roughness * noise_patch(0.7, shape, 2.0, rng))[..., None]
     light = (tint * brightness * texture).astype(np.float32)
-    return light, (soft.astype(np.float32) / 255)[..., None]
+    return light, soft.astype(np.float32) / 255
 
 
 def _paint_mesh(mask: Bytes, rng: np.random.Generator) -> Floats:

@@ -1,25 +1,25 @@
 """Render one picture of the variety "wide": any viewpoint, place, weather and camera."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
-import cv2
 import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Booleans, Bytes, Floats
 from data_cache.synthetic.geometry.camera import Camera
 from data_cache.synthetic.geometry.viewpoint import sample_crop
-from data_cache.synthetic.scene.boxes import PartBox, numbered_boxes, unoccluded_areas
-from data_cache.synthetic.scene.render import SUPERSAMPLING, Picture
+from data_cache.synthetic.scene.boxes import numbered_boxes, silhouette_areas
+from data_cache.synthetic.scene.camera_effects import encode_jpeg
+from data_cache.synthetic.scene.render import SUPERSAMPLING, Picture, downsample
 from data_cache.synthetic.scene.shading import shade_vehicle
 from data_cache.synthetic.scene.wide import air, lens, sensor
-from data_cache.synthetic.scene.wide.contrast import distinct_boxes, is_resolved, shrink_layer
+from data_cache.synthetic.scene.wide.contrast import distinct_boxes, is_resolved
 from data_cache.synthetic.scene.wide.noise import noise_patch
 from data_cache.synthetic.scene.wide.overlays import paint_near, write_label
-from data_cache.synthetic.scene.wide.panorama import paint_panorama
-from data_cache.synthetic.scene.wide.place import Place, paint_backdrop, paint_sprite, sample_place
-from data_cache.synthetic.scene.wide.shadow import Environment, has_sun, map_dimmed_ground, map_sun
+from data_cache.synthetic.scene.wide.place.panorama import paint_panorama
+from data_cache.synthetic.scene.wide.place.place import Place, paint_backdrop, sample_place
+from data_cache.synthetic.scene.wide.place.standing import paint_sprite
+from data_cache.synthetic.scene.wide.shadow import surround
 from data_cache.synthetic.scene.wide.weather import Weather, sample_weather
 from data_cache.synthetic.vehicle.model import Model
 
@@ -41,8 +41,9 @@ class Scene:
         """Return the share of the vehicle that something of this opacity (h, w) in a window would hide."""
         return float(opacity[self.vehicle[window]].sum() / max(np.count_nonzero(self.vehicle), 1))
 
-    def cover(self, window: tuple[slice, slice], opacity: Floats) -> None:
-        """Let something of this opacity (h, w) hide the parts and the cabin in a window; `light` shows it already."""
+    def cover(self, window: tuple[slice, slice], light: Floats, opacity: Floats) -> None:
+        """Put something in front that sends `light` (h, w, 3) and has this opacity (h, w) in a window."""
+        self.light[window] += opacity[..., None] * (light - self.light[window])
         self.behind[window] *= (1 - opacity)[..., None]
         rows, columns = (slice(part.start * SUPERSAMPLING, part.stop * SUPERSAMPLING) for part in window)
         hidden = np.repeat(np.repeat(opacity > 0.5, SUPERSAMPLING, axis=0), SUPERSAMPLING, axis=1)
@@ -52,95 +53,68 @@ class Scene:
 
 def render_wide(model: Model, image_size: int, rng: np.random.Generator) -> Picture:
     """Render `model` from a random viewpoint, at a size of about `image_size` pixels (see `sample_crop`)."""
-    crop = sample_crop(model.outside.corners[:, 0], image_size, rng)
+    corners = model.outside.corners[:, 0]
+    crop = sample_crop(corners, image_size, rng)
     camera, shape = crop.camera, (crop.height, crop.width)
     weather = sample_weather(float(np.arctan2(camera.position[1], camera.position[0])), rng)
-    place = sample_place(camera, float(np.abs(model.outside.corners[..., :2]).max()), rng)
+    place = sample_place(camera, corners[:, :2], rng)
     scene = _compose(model, camera, place, weather, shape, rng)
     _put_in_front(scene, camera, place, weather, rng)
+    air.add_glow(scene.light, weather, rng)
     glass = lens.sample_lens(shape, rng)
-    scene = _through_lens(scene, glass, weather, rng)
+    light, behind = lens.cast(scene.light, glass), lens.cast(scene.behind, glass)
     chip = sensor.sample_sensor(weather, shape, rng)
     develop = partial(sensor.develop, sensor=chip)
-    value = develop(scene.light)
-    picture = sensor.record(value, chip, rng)
+    picture = sensor.record(develop(light), chip, rng)
     write_label(picture, rng)
-    layers = (scene.surface, scene.through)
-    areas = unoccluded_areas(model.parts, (model.outside, model.inside), camera.magnified(SUPERSAMPLING))
-    candidates = _candidates(layers, model, areas, shape)
-    resolved = [entry for entry in candidates if is_resolved(entry[0], max(chip.reduction, 2 * glass.defocus))]
-    boxes = distinct_boxes(resolved, value, scene.light, scene.behind, develop, chip.noise)
-    return Picture(sensor.compress(picture, chip), shape[1], shape[0], tuple(boxes), layers)
+    for quality in chip.earlier_qualities:
+        picture = sensor.compressed(picture, quality)
+
+    layers = tuple(lens.cast_layer(layer, glass, SUPERSAMPLING) for layer in (scene.surface, scene.through))
+    areas = silhouette_areas(model.parts, (model.outside, model.inside), camera.magnified(SUPERSAMPLING))
+    spot_px = max(chip.reduction, 2 * glass.defocus)
+    found = numbered_boxes(layers, model.parts, areas, SUPERSAMPLING)
+    resolved = [(number, box) for number, box in found if is_resolved(box, spot_px)]
+    surface, through = (layer[::SUPERSAMPLING, ::SUPERSAMPLING] for layer in layers)
+    boxes = distinct_boxes(resolved, (surface, through), light, behind, develop, chip.noise)
+    return Picture(encode_jpeg(picture, chip.quality), crop.width, crop.height, tuple(boxes), (layers[0], layers[1]))
 
 
 def _compose(
     model: Model, camera: Camera, place: Place, weather: Weather, shape: tuple[int, int], rng: np.random.Generator
 ) -> Scene:
     """Return the scene of vehicle and place, seen through the air."""
-    panorama = paint_panorama(weather, rng)
-    sun = map_sun(model.outside, weather.light.sun[:, 0]) if has_sun(weather.light) else None
+    environment = surround(model.outside, paint_panorama(weather, rng), weather.light)
     full = (shape[0] * SUPERSAMPLING, shape[1] * SUPERSAMPLING)
-    environment = Environment(panorama, sun)
     vehicle = shade_vehicle(model, camera.magnified(SUPERSAMPLING), weather.light, full, environment)
     if rng.random() < TEXTURED:
         background = _random_texture(weather, shape, rng)
     else:
-        shadows = (sun, map_dimmed_ground(model.outside))
-        backdrop = paint_backdrop(camera, place, weather, panorama, shadows, shape)
-        background = air.add_fog(backdrop.light, backdrop.distance, weather)
-    cover = _downsample(vehicle.cover.astype(np.float32), shape)[..., None]
-    own = _downsample(vehicle.colour, shape)
-    if weather.fog > 0:
-        away = np.full(shape, np.linalg.norm(camera.position), np.float32)
-        own = cover * air.add_fog(own / np.maximum(cover, 1e-3), away, weather)
-    light = own + (1 - cover) * background
-    behind = _downsample(vehicle.behind, shape)
-    return Scene(light, behind, vehicle.surface, vehicle.through, cover[..., 0] > 0.5)
+        backdrop = paint_backdrop(camera, place, weather, environment, shape)
+        clear = air.clear_share(backdrop.distance, weather)[..., None]
+        background = clear * backdrop.light + (1 - clear) * weather.air
+    own, behind, cover = (
+        downsample(layer, shape[1], shape[0])
+        for layer in (vehicle.colour, vehicle.behind, vehicle.cover.astype(np.float32))
+    )
+    clear = air.clear_share(float(np.linalg.norm(camera.position)), weather)
+    share = cover[..., None]
+    light = clear * own + share * (1 - clear) * weather.air + (1 - share) * background
+    return Scene(light.astype(np.float32), clear * behind, vehicle.surface, vehicle.through, cover > 0.5)
 
 
 def _put_in_front(scene: Scene, camera: Camera, place: Place, weather: Weather, rng: np.random.Generator) -> None:
-    """Paint what hides the vehicle: things on the road, fences and leaves near the camera."""
+    """Paint what hides the vehicle: things on the road, fences and leaves near the camera, rain."""
+    shape = (scene.light.shape[0], scene.light.shape[1])
     for sprite, position in place.occluders:
-        light = scene.light.copy()
-        painted = paint_sprite(light, None, sprite, position, camera, weather)
-        if painted is not None and scene.hidden_share(*painted) < MOST_HIDDEN:
-            scene.light[:] = light
-            scene.cover(*painted)
-    shape = scene.light.shape[:2]
+        painted = paint_sprite(sprite, position, camera, weather.light, shape)
+        if painted is not None and scene.hidden_share(painted.window, painted.opacity) < MOST_HIDDEN:
+            scene.cover(painted.window, painted.light, painted.opacity)
     brightness = (weather.light.horizon + 0.4 * weather.light.sun_colour)[:, 0]
-    near = paint_near((shape[0], shape[1]), brightness, rng)
+    near = paint_near(shape, brightness, rng)
     if near is not None:
-        light, opacity = near
-        scene.light += opacity * (light - scene.light)
-        scene.cover((slice(0, shape[0]), slice(0, shape[1])), opacity[..., 0])
+        scene.cover((slice(0, shape[0]), slice(0, shape[1])), *near)
     air.add_rain(scene.light, weather, rng)
-
-
-def _through_lens(scene: Scene, glass: lens.Lens, weather: Weather, rng: np.random.Generator) -> Scene:
-    """Return the scene as the lens shows it to the sensor."""
-    shape = scene.light.shape[:2]
-    source = lens.distortion_map(glass, (shape[0], shape[1]), 1)
-    fine = lens.distortion_map(glass, (shape[0], shape[1]), SUPERSAMPLING)
-    light = lens.spread_colours(lens.distort(scene.light, source), glass)
-    air.add_glow(light, weather, rng)
-    light = lens.blur(light, glass)
-    lens.shade_edges(light, glass)
-    surface, through = (lens.distort_layer(layer, fine) for layer in (scene.surface, scene.through))
-    behind = lens.blur(lens.distort(scene.behind, source), glass)
-    return replace(scene, light=light, behind=behind, surface=surface, through=through)
-
-
-def _candidates(
-    layers: Sequence[Bytes], model: Model, areas: Floats, shape: tuple[int, int]
-) -> list[tuple[PartBox, Bytes | None, int]]:
-    """Return the boxes of both layers in order of part number, as `distinct_boxes` takes them."""
-    through = shrink_layer(layers[1], shape[1], shape[0])
-    found = [
-        (number, box, layer)
-        for samples, layer in ((layers[0], None), (layers[1], through))
-        for number, box in numbered_boxes((samples,), model.parts, areas, SUPERSAMPLING)
-    ]
-    return [(box, layer, number) for number, box, layer in sorted(found, key=lambda entry: entry[0])]
 
 
 def _random_texture(weather: Weather, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
@@ -153,7 +127,3 @@ def _random_texture(weather: Weather, shape: tuple[int, int], rng: np.random.Gen
         picture += noise[..., None] * (rng.normal(0, 0.5) + rng.normal(0, 0.15, 3)).astype(np.float32)
     level = float((weather.light.horizon + 0.5 * weather.light.sun_colour).mean())
     return np.asarray(level * np.exp(rng.uniform(-2.2, -0.3) + rng.uniform(0.3, 1.2) * picture).clip(0.01, 1.5))
-
-
-def _downsample(picture: Floats, shape: tuple[int, int]) -> Floats:
-    return np.asarray(cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_cache.synthetic.geometry.arrays import Bytes, Floats
+from data_cache.synthetic.scene.camera_effects import encode_jpeg
 from data_cache.synthetic.scene.wide.weather import Weather
 
 OVER, UNDER = 0.07, 0.07  # shares of over- and underexposed pictures
@@ -32,7 +33,8 @@ class Sensor:
     sharpening: float
     sharpening_px: float
     comb: int  # columns by which every other row is moved
-    qualities: tuple[int, ...]  # of JPEG, in order
+    earlier_qualities: tuple[int, ...]  # of JPEG compressions before the last
+    quality: int
 
 
 def sample_sensor(weather: Weather, shape: tuple[int, int], rng: np.random.Generator) -> Sensor:
@@ -43,7 +45,7 @@ def sample_sensor(weather: Weather, shape: tuple[int, int], rng: np.random.Gener
     cast = np.exp([warm, green, -warm])
     low = np.exp(rng.uniform(*np.log(LOW_RESOLUTION)))
     reduction = max(1.0, max(shape) / low) if rng.random() < 0.45 else 1.0
-    qualities = (int(rng.integers(35, 90)), int(rng.integers(60, 96)))
+    twice = rng.random() < TWICE
     return Sensor(
         gain=exposed * _automatic_gain(weather) * float(np.exp(rng.normal(0.05, 0.22))),
         colours=cast / cast.mean(),
@@ -57,7 +59,8 @@ def sample_sensor(weather: Weather, shape: tuple[int, int], rng: np.random.Gener
         sharpening=rng.uniform(0.3, 1.6) if rng.random() < 0.45 else 0.0,
         sharpening_px=rng.uniform(0.6, 1.6),
         comb=int(rng.integers(2, 6)) if rng.random() < COMBED else 0,
-        qualities=qualities if rng.random() < TWICE else (int(rng.integers(48, 97)),),
+        earlier_qualities=(int(rng.integers(35, 90)),) if twice else (),
+        quality=int(rng.integers(60 if twice else 48, 97)),
     )
 
 
@@ -77,7 +80,7 @@ def develop(light: Floats, sensor: Sensor) -> Floats:
     rolled = np.where(exposed > 0.7, 0.7 + 0.3 * np.tanh((exposed - 0.7) / 0.5), exposed)
     value = np.power(rolled, np.float32(1 / 2.2))
     value = sensor.lift + (1 - sensor.lift) * ((value - 0.45) * np.float32(sensor.contrast) + 0.45)
-    return np.asarray(np.clip(value, 0, 1.05), dtype=np.float32)
+    return np.asarray(np.clip(value, 0, 1), dtype=np.float32)
 
 
 def record(value: Floats, sensor: Sensor, rng: np.random.Generator) -> Bytes:
@@ -117,11 +120,6 @@ def _smeared(value: Floats, sensor: Sensor) -> Floats:
     return np.asarray(smooth - chroma + cv2.blur(chroma, (5, 5)))
 
 
-def compress(picture: Bytes, sensor: Sensor) -> bytes:
-    """Return the JPEG file; earlier compressions leave their artefacts."""
-    for quality in sensor.qualities:
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-        if quality is not sensor.qualities[-1]:
-            picture = np.asarray(Image.open(buffer).convert("RGB"))
-    return buffer.getvalue()
+def compressed(picture: Bytes, quality: int) -> Bytes:
+    """Return the picture with the artefacts of a JPEG compression."""
+    return np.asarray(Image.open(io.BytesIO(encode_jpeg(picture, quality))))

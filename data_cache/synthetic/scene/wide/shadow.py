@@ -9,7 +9,7 @@ from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.geometry.mesh import Mesh
 from data_cache.synthetic.geometry.rasterise import NOTHING, planes, rasterise
 from data_cache.synthetic.scene.light import Light
-from data_cache.synthetic.scene.wide.panorama import Panorama
+from data_cache.synthetic.scene.wide.place.panorama import Panorama
 
 CELLS = 224  # of a shadow map along its longer side
 BIAS_M = 0.04  # by which a surface must lie behind the shadow map to be in shadow
@@ -99,13 +99,14 @@ def map_dimmed_ground(mesh: Mesh) -> DimmedGround:
 
 @dataclass(frozen=True)
 class Environment:
-    """What the vehicle mirrors and how it shades itself (the protocol of `shade_vehicle`)."""
+    """What the vehicle mirrors, and how it shades itself and the ground (the protocol of `shade_vehicle`)."""
 
     panorama: Panorama
-    sun: SunMap | None  # None if there is no sun to speak of
+    sun: SunMap | None  # None if the sun is too weak to cast a visible shadow
+    ground: DimmedGround
 
     def arriving(self, direction: Floats) -> Floats:
-        """Return the light (3, N) from unit directions (3, N)."""
+        """Return the light (3, ...) from unit directions (3, ...)."""
         return self.panorama.arriving(direction)
 
     def exposure(self, points: Floats, normals: Floats) -> tuple[Floats, Floats]:
@@ -114,7 +115,12 @@ class Environment:
         sky = np.clip(low + (1 - low) / full * points[2], low, 1)
         return np.ones_like(sky) if self.sun is None else self.sun.lit(points + np.float32(OFFSET_M) * normals), sky
 
+    def on_ground(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Return the shares (H, W) of sun and sky that reach the ground at (x, y)."""
+        return np.ones_like(x) if self.sun is None else 1 - self.sun.falls_on(x, y), 1 - self.ground.falls_on(x, y)
 
-def has_sun(light: Light) -> bool:
-    """Whether the sun is strong enough to cast a visible shadow."""
-    return float(light.sun_colour.mean()) > 0.15 * float((light.horizon + light.zenith).mean())
+
+def surround(mesh: Mesh, panorama: Panorama, light: Light) -> Environment:
+    """Return the environment of a vehicle with this surface."""
+    has_sun = float(light.sun_colour.mean()) > 0.15 * float((light.horizon + light.zenith).mean())
+    return Environment(panorama, map_sun(mesh, light.sun[:, 0]) if has_sun else None, map_dimmed_ground(mesh))

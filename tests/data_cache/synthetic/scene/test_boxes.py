@@ -1,10 +1,11 @@
 """Part boxes, compared with a loop over every pixel."""
 
 import numpy as np
+import pytest
 
 from data_cache.synthetic.geometry.camera import look_at
-from data_cache.synthetic.geometry.mesh import Mesh, box
-from data_cache.synthetic.scene.boxes import part_extents, unoccluded_areas, visible_boxes
+from data_cache.synthetic.geometry.mesh import Mesh, box, join_solids
+from data_cache.synthetic.scene.boxes import part_extents, silhouette_areas, unoccluded_areas, visible_boxes
 from data_cache.synthetic.vehicle.canvas import Part
 
 
@@ -41,3 +42,12 @@ def test_unoccluded_area_of_a_face_seen_head_on() -> None:
     outline = np.array([[0.5, -1, -0.5], [0.5, 1, -0.5], [0.5, 1, 0.5], [0.5, -1, 0.5]])
     areas = unoccluded_areas([Part(0), Part(1, outline)], [built], camera)
     np.testing.assert_allclose(areas[1:], [20000, 20000], rtol=1e-6)
+
+
+def test_pieces_of_a_part_that_cover_each_other_count_once() -> None:
+    """A 2 m x 1 m face at 10 m with a smaller one 10 cm before it, hidden by nothing."""
+    camera = look_at(np.array([10.5, 0.0, 0.0]), np.zeros(3), 100.0)
+    solid = join_solids([box((0, 0, 0), (1, 2, 1)), box((0.55, 0, 0), (0.1, 1, 0.5))])
+    mesh = Mesh(solid.corners, solid.normals, np.zeros((24, 3, 2)), np.full(24, 1, np.uint8))
+    assert unoccluded_areas([Part(0)], [mesh], camera)[1] > 240
+    assert silhouette_areas([Part(0)], [mesh], camera)[1] == pytest.approx(200, rel=0.06)

@@ -9,6 +9,7 @@ import numpy as np
 from data_cache.synthetic.geometry.arrays import Booleans, Bytes, Floats
 from data_cache.synthetic.geometry.gbuffer import TO_LINEAR
 from data_cache.synthetic.scene.wide.noise import noise_patch
+from data_cache.synthetic.scene.wide.place.textures import Colour, leaves, random_colour, scale_colours
 
 TEXEL_M = 0.04
 COLUMNS, ROWS = 768, 224  # 30.7 m, which repeats, by 9 m
@@ -26,7 +27,6 @@ WORDS = (
     "OPEN",
     "SALE",
 )
-Colour = tuple[float, float, float]
 Painter = Callable[[Bytes, Bytes, np.random.Generator], None]
 
 
@@ -62,8 +62,7 @@ def sample_wall(v: float, rng: np.random.Generator) -> Wall:
 
 
 def _tint(rng: np.random.Generator, low: float, high: float, spread: float = 0.12) -> Colour:
-    red, green, blue = np.clip(rng.uniform(low, high) * rng.uniform(1 - spread, 1 + spread, 3), 4, 250)
-    return float(red), float(green), float(blue)
+    return random_colour(rng, low, high, spread)
 
 
 def _fill(picture: Bytes, left: int, top: int, wide: int, tall: int, colour: Colour) -> None:
@@ -73,7 +72,7 @@ def _fill(picture: Bytes, left: int, top: int, wide: int, tall: int, colour: Col
 def _weather_stains(picture: Bytes, strength: float, rng: np.random.Generator) -> None:
     """Darken and lighten the wall in blotches."""
     factor = np.exp(strength * noise_patch(1.1, picture.shape[:2], rng.uniform(0.6, 2.0), rng))
-    cv2.multiply(picture, cv2.merge([cv2.convertScaleAbs(factor, alpha=128)] * 3), picture, 1 / 128)
+    scale_colours(picture, factor)
 
 
 def _paint_house_fronts(picture: Bytes, opacity: Bytes, rng: np.random.Generator) -> None:
@@ -147,8 +146,8 @@ def _paint_plain(picture: Bytes, opacity: Bytes, rng: np.random.Generator) -> No
 def _paint_hedge(picture: Bytes, opacity: Bytes, rng: np.random.Generator) -> None:
     """Draw leaves with an uneven upper edge."""
     shape = picture.shape[:2]
-    leaves = np.exp(0.45 * noise_patch(0.6, shape, 1.0, rng)) * np.exp(0.25 * noise_patch(1.2, shape, 1.5, rng))
-    picture[:] = np.clip(np.array([58, 78, 40]) * rng.uniform(0.6, 1.5) * leaves[..., None], 2, 220)
+    picture[:] = leaves(shape, rng)
+    _weather_stains(picture, 0.25, rng)
     edge = 0.12 + 0.06 * noise_patch(1.2, (1, COLUMNS), 0.6, rng)[0]
     opacity[:] = 255 * (np.arange(shape[0])[:, None] > edge[None] * shape[0])
 
@@ -157,14 +156,13 @@ def _paint_trees(picture: Bytes, opacity: Bytes, rng: np.random.Generator) -> No
     """Draw trunks with crowns that have gaps."""
     tall = len(picture)
     column = int(rng.integers(20, 120))
-    leaves = np.exp(0.5 * noise_patch(0.6, picture.shape[:2], 1.0, rng))[..., None]
-    picture[:] = np.clip(np.array([60, 82, 42]) * rng.uniform(0.6, 1.4) * leaves, 2, 200)
+    picture[:] = leaves(picture.shape[:2], rng)
     while column < COLUMNS:
         for _ in range(26):
             spot = (column + round(rng.normal(0, 34)), round(tall * 0.3 + rng.normal(0, 0.15 * tall)))
             cv2.circle(opacity, spot, int(rng.integers(6, 26)), 255, cv2.FILLED)
         trunk = np.array([(column - 5, tall), (column - 3, tall // 4), (column + 3, tall // 4), (column + 5, tall)])
-        cv2.fillPoly(picture, [trunk[[0, 1, 2, 3]]], _tint(rng, 50, 90))
+        cv2.fillPoly(picture, [trunk], _tint(rng, 50, 90))
         cv2.fillPoly(opacity, [trunk], 255)
         column += int(rng.integers(70, 260))
     _paint_low_strip(picture, opacity, rng)

@@ -9,6 +9,7 @@ import numpy as np
 from data_cache.synthetic.geometry.arrays import Bytes, Floats
 from data_cache.synthetic.geometry.gbuffer import TO_LINEAR
 from data_cache.synthetic.scene.wide.noise import noise_at, noise_patch
+from data_cache.synthetic.scene.wide.place.textures import scale_colours
 
 TEXEL_M = 0.03
 LENGTH_M, WIDTH_M = 30.72, 15.36  # of the tile, which repeats along the road only
@@ -69,12 +70,6 @@ def sample_ground(kerb_at: float, rng: np.random.Generator) -> Ground:
     return Ground((tile, quarter, sixteenth), start, grain * rng.uniform(0.4, 1.4), phase)
 
 
-def _scale(tile: Bytes, *factors: Floats) -> None:
-    """Multiply the tile by one factor (R, C) for all colours or one for each; in bytes, which is fast."""
-    quantised = [cv2.convertScaleAbs(factor, alpha=128) for factor in factors]
-    cv2.multiply(tile, cv2.merge(quantised * (3 // len(quantised))), tile, 1 / 128)
-
-
 def _noise(falloff: float, tile: Bytes, scale: float, rng: np.random.Generator) -> Floats:
     """Return noise (R, C) for a tile, sampled at half its resolution."""
     rows, columns = tile.shape[:2]
@@ -119,7 +114,7 @@ def _paint_patches(tile: Bytes, rng: np.random.Generator) -> None:
         axes = (int(rng.integers(1, 9)), int(rng.integers(1, 6)))
         cv2.ellipse(stains, _point(_spot(rng) / 4), axes, 0, 0, 360, rng.uniform(0.1, 0.5), cv2.FILLED)
     stains = cv2.resize(cv2.blur(stains, (4, 4)), (COLUMNS, ROWS))
-    _scale(tile, 1 - stains)
+    scale_colours(tile, 1 - stains)
 
 
 def _point(position: Floats) -> tuple[int, int]:
@@ -130,7 +125,7 @@ def _paint_tracks(tile: Bytes, rng: np.random.Generator) -> None:
     """Darken or lighten the tracks of wheels along the road, and draw seams between its lanes."""
     across = np.arange(ROWS) * TEXEL_M - WIDTH_M / 2
     factor = 1 - rng.uniform(-0.08, 0.16) * np.cos(across * 2 * np.pi / rng.uniform(1.5, 1.9))
-    _scale(tile, np.repeat(factor[:, None], COLUMNS, axis=1).astype(np.float32))
+    scale_colours(tile, np.repeat(factor[:, None], COLUMNS, axis=1).astype(np.float32))
     for _ in range(int(rng.integers(0, 3))):
         row = int(rng.integers(ROWS))
         cv2.line(tile, (0, row), (COLUMNS, row), _shaded(tile, row, 0, rng.uniform(0.5, 0.85)), int(rng.integers(1, 4)))
@@ -196,14 +191,14 @@ def _paint_slabs(tile: Bytes, rng: np.random.Generator) -> None:
     whole = cv2.resize(shade, None, fx=pitch[0], fy=pitch[1], interpolation=cv2.INTER_NEAREST)[:rows, :columns].copy()
     whole[:: pitch[1]] *= 0.72
     whole[:, :: pitch[0]] *= 0.72
-    _scale(tile, whole)
+    scale_colours(tile, whole)
 
 
 def _paint_clumps(tile: Bytes, rng: np.random.Generator) -> None:
     """Vary brightness and tint in clumps, as of grass, leaves, gravel or snow."""
     clumps = np.exp(rng.uniform(0.1, 0.3) * _noise(0.7, tile, rng.uniform(0.8, 2.0), rng))
     tint = 1 + 0.035 * _noise(1.3, tile, 1.0, rng)
-    _scale(tile, clumps * tint, clumps, clumps * (2 - tint))
+    scale_colours(tile, clumps * tint, clumps, clumps * (2 - tint))
 
 
 def _paint_covers(tile: Bytes, rng: np.random.Generator) -> None:
@@ -227,8 +222,9 @@ def _paint_beyond_kerb(tile: Bytes, kerb: float, rng: np.random.Generator) -> No
     stone = float(rng.uniform(110, 215))
     tile[row : row + _texels(0.16)] = stone
     if rng.random() < 0.2:  # painted in two colours
+        dark = (40, 40, 42) if rng.random() < 0.8 else (190, 40, 40)
         for start in range(0, COLUMNS, 66):
-            tile[row : row + _texels(0.16), start : start + 33] = (40, 40, 42) if rng.random() < 0.99 else (190, 40, 40)
+            tile[row : row + _texels(0.16), start : start + 33] = dark
     tile[row - _texels(0.08) : row] = tile[row - _texels(0.08) : row] // 2
 
 

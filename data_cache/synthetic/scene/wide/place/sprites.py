@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data_cache.synthetic.design.individuals import PLATE_LETTERS
 from data_cache.synthetic.geometry.arrays import Bytes
-from data_cache.synthetic.scene.wide.noise import noise_patch
+from data_cache.synthetic.scene.wide.place.textures import Colour, leaves, random_colour
 
-PLATE_LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ0123456789"
-Colour = tuple[float, float, float]
 BLACK: Colour = (0.0, 0.0, 0.0)
 
 
@@ -23,9 +22,14 @@ class Sprite:
     height: float  # metres
 
     @property
+    def aspect(self) -> float:
+        """Width as a multiple of the height."""
+        return self.colour.shape[1] / self.colour.shape[0]
+
+    @property
     def width(self) -> float:
         """Width in metres."""
-        return self.height * self.colour.shape[1] / self.colour.shape[0]
+        return self.height * self.aspect
 
 
 class Board:
@@ -65,8 +69,7 @@ class Board:
 
 
 def _colour(rng: np.random.Generator, low: float = 15, high: float = 235, spread: float = 0.5) -> Colour:
-    red, green, blue = np.clip(rng.uniform(low, high) * rng.uniform(1 - spread, 1 + spread, 3), 5, 250)
-    return float(red), float(green), float(blue)
+    return random_colour(rng, low, high, spread)
 
 
 def _scaled(colour: Colour, factor: float) -> Colour:
@@ -231,15 +234,13 @@ def paint_sign(rng: np.random.Generator) -> Sprite:
 def paint_tree(rng: np.random.Generator) -> Sprite:
     """Paint a trunk and a crown of leaves with gaps."""
     board = Board(150, 210)
-    leaves = np.exp(0.5 * noise_patch(0.6, board.opacity.shape, 1.0, rng))[..., None]
     board.limb([(0.5, 1.0), (0.5 + rng.normal(0, 0.03), 0.4)], rng.uniform(0.05, 0.1), BLACK)
     trunk = board.opacity > 0
     for _ in range(40):
         board.ellipse(
             0.5 + rng.normal(0, 0.2), 0.28 + rng.normal(0, 0.12), rng.uniform(0.03, 0.11), rng.uniform(0.03, 0.11)
         )
-    green = np.array([62, 86, 42]) * rng.uniform(0.6, 1.4) * rng.uniform(0.85, 1.15, 3)
-    board.colour[:] = np.clip(green * leaves, 2, 230)
+    board.colour[:] = leaves(board.opacity.shape, rng)
     board.colour[trunk] = _colour(rng, 40, 90, 0.15)
     return board.finished(rng.uniform(2.5, 8.0))
 
@@ -249,8 +250,7 @@ def paint_bush(rng: np.random.Generator) -> Sprite:
     board = Board(120, 70)
     for _ in range(26):
         board.ellipse(rng.uniform(0.2, 0.8), rng.uniform(0.4, 0.95), rng.uniform(0.05, 0.16), rng.uniform(0.05, 0.16))
-    leaves = np.exp(0.5 * noise_patch(0.6, board.opacity.shape, 1.0, rng))[..., None]
-    board.colour[:] = np.clip(np.array([58, 84, 40]) * rng.uniform(0.6, 1.5) * leaves, 2, 230)
+    board.colour[:] = leaves(board.opacity.shape, rng)
     return board.finished(rng.uniform(0.5, 1.4))
 
 
