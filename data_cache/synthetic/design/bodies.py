@@ -17,7 +17,7 @@ Form = Literal["car", "van", "truck", "bus"]
 
 @dataclass(frozen=True)
 class Cargo:
-    """The load space behind the cab of a truck; `kind` is one of wide_bodies.CARGO_KINDS."""
+    """The load space behind the cab of a truck; `kind` is one of CARGO_KINDS in wide/bodies.py."""
 
     kind: str
     first: float  # s of its front and its rear end

@@ -13,7 +13,7 @@ from data_cache.synthetic.design.styles import (
     sample_wheel_style,
 )
 from data_cache.synthetic.design.traits import Design, Variety, Vehicle
-from data_cache.synthetic.design.wide import sample_wide_design, sample_wide_individual
+from data_cache.synthetic.design.wide.sampling import sample_wide_design, sample_wide_individual
 from data_cache.synthetic.geometry.atlas import Colour
 
 COLOURS: dict[str, Colour] = {

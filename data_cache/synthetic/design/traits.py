@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from data_cache.synthetic.design.bodies import BodyModel
-from data_cache.synthetic.design.details import Details
 from data_cache.synthetic.design.styles import GlassStyle, LampStyle, PlateStyle, RoofStyle, WheelStyle
+from data_cache.synthetic.design.wide.details import Details
 from data_cache.synthetic.geometry.atlas import Colour
 
 # fleets: the vehicles of the published data set; wide: more bodies and details, to train a part detector with

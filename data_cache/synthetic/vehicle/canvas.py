@@ -8,8 +8,8 @@ import numpy as np
 
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.design.bodies import NOSE_LIFT
-from data_cache.synthetic.design.details import Details, WideLamps
 from data_cache.synthetic.design.traits import Sticker, Vehicle
+from data_cache.synthetic.design.wide.details import Details, WideLamps
 from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, View, new_atlas, rectangle
 from data_cache.synthetic.geometry.mesh import Mesh, Solid

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_cache.synthetic.design.bodies import Cargo
-from data_cache.synthetic.design.details import Details
+from data_cache.synthetic.design.wide.details import Details
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, ellipse, rectangle, shrunk
 from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
 from data_cache.synthetic.vehicle.plates import paint_plate

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_cache.synthetic.design.details import WideLamps
-from data_cache.synthetic.design.lamp_shapes import HEAD_SHAPES, TAIL_SHAPES, WideLampShape
+from data_cache.synthetic.design.wide.details import WideLamps
+from data_cache.synthetic.design.wide.lamp_shapes import HEAD_SHAPES, TAIL_SHAPES, WideLampShape
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, rectangle, shrunk
 from data_cache.synthetic.vehicle.canvas import Canvas, darker, lamps_of
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_cache.synthetic.design.lamp_shapes import TAIL_SHAPES
-from data_cache.synthetic.design.wide_bodies import is_upright
+from data_cache.synthetic.design.wide.bodies import is_upright
+from data_cache.synthetic.design.wide.lamp_shapes import TAIL_SHAPES
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, rectangle, shrunk
 from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
 from data_cache.synthetic.vehicle.plates import paint_plate

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from data_cache.synthetic.design.details import RimStyle
+from data_cache.synthetic.design.wide.details import RimStyle
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse
 from data_cache.synthetic.vehicle.canvas import darker
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from data_cache.synthetic.design.bodies import BodyModel
-from data_cache.synthetic.design.colours import bright, grey, second_colour
-from data_cache.synthetic.design.details import (
+from data_cache.synthetic.design.wide.bodies import is_upright
+from data_cache.synthetic.design.wide.colours import bright, grey, second_colour
+from data_cache.synthetic.design.wide.details import (
     HANDLES,
     HEAD_OPTICS,
     LOGO_SHAPES,
@@ -17,8 +18,7 @@ from data_cache.synthetic.design.details import (
     SideStyle,
     WideLamps,
 )
-from data_cache.synthetic.design.lamp_shapes import BUS_TAILS, CAR_HEADS, CAR_TAILS, HEAVY_HEADS, UPRIGHT_TAILS
-from data_cache.synthetic.design.wide_bodies import is_upright
+from data_cache.synthetic.design.wide.lamp_shapes import BUS_TAILS, CAR_HEADS, CAR_TAILS, HEAVY_HEADS, UPRIGHT_TAILS
 from data_cache.synthetic.geometry.atlas import Colour
 
 HEAD_HOUSINGS: tuple[Colour, ...] = ((150, 154, 158), (112, 116, 120), (64, 67, 71), (34, 36, 39), (196, 199, 202))

@@ -6,7 +6,7 @@ import pytest
 from data_cache.parts.names import PART_NAMES
 from data_cache.synthetic.design.sampling import sample_vehicles
 from data_cache.synthetic.design.traits import Vehicle
-from data_cache.synthetic.design.wide_bodies import CARGO_SHARES, WIDE_BODIES
+from data_cache.synthetic.design.wide.bodies import CARGO_SHARES, WIDE_BODIES
 from data_cache.synthetic.vehicle.model import Model, build_model
 from data_cache.synthetic.vehicle.shell import loft
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from data_cache.synthetic.design.bodies import BodyModel
-from data_cache.synthetic.design.colours import colour_name, sample_paint
-from data_cache.synthetic.design.detail_sampling import sample_details
 from data_cache.synthetic.design.individuals import sample_individual
 from data_cache.synthetic.design.styles import (
     GlassStyle,
@@ -16,7 +14,9 @@ from data_cache.synthetic.design.styles import (
     sample_wheel_style,
 )
 from data_cache.synthetic.design.traits import WIDE_PLATES, Design, Individual
-from data_cache.synthetic.design.wide_bodies import CARGO_KINDS, CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
+from data_cache.synthetic.design.wide.bodies import CARGO_KINDS, CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
+from data_cache.synthetic.design.wide.colours import colour_name, sample_paint
+from data_cache.synthetic.design.wide.detail_sampling import sample_details
 
 
 def sample_wide_design(rng: np.random.Generator) -> Design:

@@ -139,12 +139,12 @@ WIDE_BODIES: dict[str, BodyModel] = {
     body.name: body for body in (*BODIES.values(), *_CARS, *_VANS, *_CABS, _SEMI, *_BUSES)
 }
 WIDE_BODIES["minibus"] = replace(WIDE_BODIES["minibus"], form="van")
-# share of the fleets, and the ranges of the factors on length, width and height
+# share of the fleets
 WIDE_SHARES: dict[str, float] = {
     "sedan": 0.12, "hatchback": 0.09, "suv": 0.11, "van": 0.06, "pickup": 0.05, "minibus": 0.04, "estate": 0.05,
     "compact saloon": 0.05, "city hatchback": 0.05, "coupe": 0.03, "crossover": 0.06, "off-roader": 0.03,
     "panel van": 0.03, "small panel van": 0.02, "light truck": 0.06, "truck": 0.04, "heavy truck": 0.02,
-    "articulated truck": 0.02,    "tractor": 0.02, "city bus": 0.02, "coach": 0.02, "midibus": 0.01,
+    "articulated truck": 0.02, "tractor": 0.02, "city bus": 0.02, "coach": 0.02, "midibus": 0.01,
 }  # fmt: skip
 CARGO_SHARES: dict[str, dict[str, float]] = {
     "light truck": {"box": 0.42, "tarpaulin": 0.28, "stake": 0.20, "dump": 0.10},

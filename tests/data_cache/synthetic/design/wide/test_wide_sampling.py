@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from data_cache.synthetic.design.details import (
+from data_cache.synthetic.design.sampling import MIN_DIFFERENCES, sample_vehicles
+from data_cache.synthetic.design.traits import Vehicle
+from data_cache.synthetic.design.wide.bodies import CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
+from data_cache.synthetic.design.wide.details import (
     FOG_LAMPS,
     GRILLES,
     HANDLES,
@@ -13,10 +16,7 @@ from data_cache.synthetic.design.details import (
     TAIL_BARS,
     TAIL_FILLS,
 )
-from data_cache.synthetic.design.lamp_shapes import HEAD_SHAPES, TAIL_SHAPES
-from data_cache.synthetic.design.sampling import MIN_DIFFERENCES, sample_vehicles
-from data_cache.synthetic.design.traits import Vehicle
-from data_cache.synthetic.design.wide_bodies import CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
+from data_cache.synthetic.design.wide.lamp_shapes import HEAD_SHAPES, TAIL_SHAPES
 
 VEHICLES = sample_vehicles(1200, 2, seed=3, variety="wide")
 DETAILS = [vehicle.design.details for vehicle in VEHICLES if vehicle.design.details is not None]
