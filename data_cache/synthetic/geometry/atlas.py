@@ -183,6 +183,11 @@ def rectangle(centre: Point, size: Point, lean: float = 0.0) -> list[Point]:
     return [(centre[0] + cosine * a - sine * b, centre[1] + sine * a + cosine * b) for a, b in corners]
 
 
+def band(half: float, low: float, high: float) -> list[Point]:
+    """Return the outline of a rectangle of half-width `half` about u = 0, between two heights."""
+    return [(-half, low), (half, low), (half, high), (-half, high)]
+
+
 def shrunk(points: Sequence[Point], across: float, up: float) -> list[Point]:
     """Return the outline scaled about the mean of its corners."""
     middle = np.mean(points, axis=0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from data_cache.synthetic.design.bodies import NOSE_LIFT
 from data_cache.synthetic.design.traits import Sticker, Vehicle
 from data_cache.synthetic.design.wide.details import Details, WideLamps
 from data_cache.synthetic.geometry.arrays import Floats
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, View, new_atlas, rectangle
+from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, View, new_atlas, rectangle, shrunk
 from data_cache.synthetic.geometry.mesh import Mesh, Solid
 
 BLACK: Colour = (22, 22, 24)
+PLASTIC: Colour = (46, 47, 50)  # of unpainted bumpers
 CHROME: Colour = (205, 208, 212)
 TEXEL_M = 0.006  # of the front and rear skins, in metres
 SIDE_TEXEL_M = 0.008
@@ -118,6 +120,20 @@ def lamps_of(canvas: Canvas) -> WideLamps:
 def sticker_outline(sticker: Sticker) -> list[Point]:
     """Return the corners of a sticker relative to its centre, in metres."""
     return rectangle((0.0, 0.0), (sticker.width, sticker.height), sticker.lean)
+
+
+class Surface(Protocol):
+    """What polygons are painted on: a skin or a side."""
+
+    def polygon(self, points: Sequence[Point], colour: Colour, material: Material | None = None) -> None:
+        """Fill a polygon."""
+
+
+def paint_sticker(surface: Surface, sticker: Sticker, centre: Point, print_share: Point, scale: float = 1.0) -> None:
+    """Paint a sticker on the body, with a darker print that takes `print_share` of its width and height."""
+    outline = [(centre[0] + scale * a, centre[1] + scale * b) for a, b in sticker_outline(sticker)]
+    surface.polygon(outline, sticker.colour, Material.MATTE)
+    surface.polygon(shrunk(outline, *print_share), darker(sticker.colour, 0.5), Material.MATTE)
 
 
 def darker(colour: Colour, factor: float) -> Colour:

@@ -3,12 +3,13 @@
 import numpy as np
 
 from data_cache.synthetic.geometry.atlas import Colour, Material
-from data_cache.synthetic.geometry.mesh import Mesh, bar, box, ellipsoid, join_solids
+from data_cache.synthetic.geometry.mesh import Mesh, Solid, bar, box, ellipsoid, join_solids
 from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.wheels import build_wheels
 
 DARK: Colour = (30, 30, 33)
 HOUSING: Colour = (32, 32, 34)  # of black mirrors, and of every mirror's stalk
+MIRROR_GLASS: Colour = (120, 132, 140)
 
 
 def build_fittings(canvas: Canvas) -> list[Mesh]:
@@ -99,16 +100,25 @@ def _mirrors(canvas: Canvas) -> list[Mesh]:
     material = Material.MATTE if canvas.design.black_mirrors else Material.PAINT
     meshes = []
     for side in (1, -1):
-        part = canvas.add_part("back mirror")
         y = side * (float(body.half_width_at(s)) + 0.09)
         x = body.ahead(s)
         housing = ellipsoid((x, y, z), (0.075, 0.125 * scale, 0.085 * scale), power=0.7, segments=14)
         stalk = bar((x, y - side * 0.16, z - 0.06), (x, y, z - 0.05), 0.05)
         glass = box((x - 0.07, y, z), (0.02, 0.20 * scale, 0.125 * scale))
-        meshes.append(canvas.flat(housing, colour, material, part))
-        meshes.append(canvas.flat(stalk, HOUSING, Material.MATTE, part))
-        meshes.append(canvas.flat(glass, (120, 132, 140), Material.METAL, part))
+        meshes += mirror_meshes(canvas, housing, stalk, glass, (colour, material))
     return meshes
+
+
+def mirror_meshes(
+    canvas: Canvas, housing: Solid, arms: Solid, glass: Solid, finish: tuple[Colour, Material]
+) -> list[Mesh]:
+    """Return one outside mirror as one part; `finish` is the colour and material of its housing."""
+    part = canvas.add_part("back mirror")
+    return [
+        canvas.flat(housing, *finish, part),
+        canvas.flat(arms, HOUSING, Material.MATTE, part),
+        canvas.flat(glass, MIRROR_GLASS, Material.METAL, part),
+    ]
 
 
 def build_chassis(canvas: Canvas) -> Mesh:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from data_cache.synthetic.design.traits import Sticker
-from data_cache.synthetic.geometry.atlas import Material, Point, Skin, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline
+from data_cache.synthetic.geometry.atlas import Material, Point, Skin, band, shrunk
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, PLASTIC, Canvas, darker, sticker_outline
 from data_cache.synthetic.vehicle.lamps import paint_fog_lamp, paint_head_lamp
 from data_cache.synthetic.vehicle.plates import paint_logo, paint_plate
 
@@ -30,7 +30,7 @@ def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     half = canvas.body.width / 2
     low, high = canvas.nose_height(-0.3), canvas.nose_height(0.5)
     if canvas.design.low_bumper:
-        skin.polygon([(-half, low), (half, low), (half, high), (-half, high)], (46, 47, 50), Material.MATTE)
+        skin.polygon(band(half, low, high), PLASTIC, Material.MATTE)
     bottom, middle, top = (canvas.nose_height(share) for share in (0.03, 0.14, 0.24))
     intake = [(-0.62 * half, bottom), (0.62 * half, bottom), (0.50 * half, top), (-0.50 * half, top)]
     skin.polygon(intake, BLACK, Material.MATTE)

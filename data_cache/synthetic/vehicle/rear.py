@@ -3,8 +3,8 @@
 import numpy as np
 
 from data_cache.synthetic.design.styles import PLATE_SIZES
-from data_cache.synthetic.geometry.atlas import Colour, Material, Skin, mirrored, rectangle, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline
+from data_cache.synthetic.geometry.atlas import Colour, Material, Skin, band, mirrored, rectangle
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, paint_sticker
 from data_cache.synthetic.vehicle.lamps import paint_tail_lamp
 from data_cache.synthetic.vehicle.plates import paint_logo, paint_plate
 
@@ -74,7 +74,7 @@ def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     half = canvas.body.width / 2
     edge, low = canvas.tail_height(0.40), canvas.tail_height(-0.25)
     if canvas.design.low_bumper:
-        skin.polygon([(-half, low), (half, low), (half, edge), (-half, edge)], (48, 49, 52), Material.MATTE)
+        skin.polygon(band(half, low, edge), (48, 49, 52), Material.MATTE)
     inset = canvas.tail_height(0.1)
     skin.polygon(
         [(-0.7 * half, low), (0.7 * half, low), (0.62 * half, inset), (-0.62 * half, inset)], BLACK, Material.MATTE
@@ -94,9 +94,13 @@ def _paint_trim(canvas: Canvas, skin: Skin) -> None:
         z = canvas.tail_height(0.80)
         skin.polygon(rectangle((0.0, z), (0.62 * half, 0.035)), CHROME, Material.METAL)
     skin.text("ABCDEFGHJKLMNPR"[canvas.design.wheels.rim :][:4], (0.30 * half, canvas.tail_height(0.84)), 0.04, CHROME)
+    paint_rear_stickers(canvas, skin)
+
+
+def paint_rear_stickers(canvas: Canvas, skin: Skin) -> None:
+    """Paint the stickers on lid and rear window."""
+    half = canvas.body.width / 2
     low, high = canvas.tail_height(0.48), canvas.tail_height(1.25)
     for sticker in canvas.individual.rear_stickers:
         centre = ((sticker.across * 1.3 - 0.65) * half, low + sticker.up * (high - low))
-        outline = [(centre[0] + a, centre[1] + b) for a, b in sticker_outline(sticker)]
-        skin.polygon(outline, sticker.colour, Material.MATTE)
-        skin.polygon(shrunk(outline, 0.6, 0.4), darker(sticker.colour, 0.5), Material.MATTE)
+        paint_sticker(skin, sticker, centre, (0.6, 0.4))

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Floats
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, rectangle, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, sticker_outline
+from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, PLASTIC, Canvas, darker, paint_sticker
 from data_cache.synthetic.vehicle.lamps import cover_colours, head_lamp, tail_lamp
 from data_cache.synthetic.vehicle.shell import ARCH_GAP
 
@@ -103,7 +103,7 @@ class Side:
         if self.canvas.design.low_bumper:
             for s0, s1 in ((0.0, 0.42), (length - 0.42, length)):
                 top = sill + 0.30
-                self.polygon([(s0, 0), (s1, 0), (s1, top), (s0, top)], (46, 47, 50), Material.MATTE)
+                self.polygon([(s0, 0), (s1, 0), (s1, top), (s0, top)], PLASTIC, Material.MATTE)
         self._paint_arches()
 
     def _paint_arches(self) -> None:
@@ -156,9 +156,7 @@ class Side:
         low, high = self.body.sill + 0.3, float(self.body.belt_at(self.body.length / 2)) - 0.12
         for sticker in self.canvas.individual.side_stickers:
             s, z = 0.9 + sticker.across * (self.body.length - 1.8), low + sticker.up * (high - low)
-            outline = [(s + a, z + b) for a, b in sticker_outline(sticker)]
-            self.polygon(outline, sticker.colour, Material.MATTE)
-            self.polygon(shrunk(outline, 0.7, 0.35), darker(sticker.colour, 0.5), Material.MATTE)
+            paint_sticker(self, sticker, (s, z), (0.7, 0.35))
 
 
 def paint_top(canvas: Canvas) -> None:

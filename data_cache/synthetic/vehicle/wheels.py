@@ -72,7 +72,7 @@ def build_wheels(canvas: Canvas) -> list[Mesh]:
         paint_wheel(skin, canvas.individual.rim, style)
     else:
         style = replace(style, tyre=canvas.design.details.rim.tyre)
-        paint_rim(skin, canvas.design.details.rim)
+        paint_rim(canvas)
     radius = body.wheel_radius
     meshes = []
     for axle in (*body.axles, *body.more_axles):

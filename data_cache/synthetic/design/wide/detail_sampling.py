@@ -6,11 +6,14 @@ from data_cache.synthetic.design.bodies import BodyModel
 from data_cache.synthetic.design.wide.bodies import is_upright
 from data_cache.synthetic.design.wide.colours import bright, grey, second_colour
 from data_cache.synthetic.design.wide.details import (
+    ADVERT_SHAPES,
     HANDLES,
     HEAD_OPTICS,
     LOGO_SHAPES,
-    LUGGAGE,
     TAIL_FILLS,
+    Advert,
+    BusStyle,
+    CargoStyle,
     Details,
     FrontStyle,
     RearStyle,
@@ -22,6 +25,10 @@ from data_cache.synthetic.design.wide.lamp_shapes import BUS_TAILS, CAR_HEADS, C
 from data_cache.synthetic.geometry.atlas import Colour
 
 HEAD_HOUSINGS: tuple[Colour, ...] = ((150, 154, 158), (112, 116, 120), (64, 67, 71), (34, 36, 39), (196, 199, 202))
+TARPAULINS: tuple[Colour, ...] = (
+    (70, 82, 74), (60, 78, 112), (96, 98, 100), (44, 46, 50), (120, 60, 50), (150, 150, 146),
+)  # fmt: skip
+LOADS: tuple[Colour, ...] = ((150, 128, 92), (92, 84, 76), (176, 168, 150), (84, 92, 60), (128, 92, 62))
 LETTERS = "ABCDEFGHIKLMNOPRSTUVXZ"
 
 
@@ -40,12 +47,13 @@ def sample_details(body: BodyModel, paint: Colour, rng: np.random.Generator) -> 
         logo_tone=grey(rng, 150, 230) if rng.random() < 0.75 else grey(rng, 15, 60),
         roof=second_colour(rng) if body.form == "car" and rng.random() < 0.16 else None,
         taxi=bright(rng) if body.form == "car" and body.bed is None and rng.random() < 0.07 else None,
-        luggage=LUGGAGE[int(rng.integers(len(LUGGAGE)))],
+        luggage=_choice(rng, {"none": 0.5, "bags": 0.17, "ladder": 0.17, "boards": 0.16}),
         sun_strip=second_colour(rng) if rng.random() < (0.3 if heavy else 0.12) else None,
         dirt=float(rng.beta(1.2, 2.5)),
         dirt_tone=(int(rng.integers(105, 150)), int(rng.integers(95, 130)), int(rng.integers(75, 110))),
-        cargo_paint=_cargo_paint(paint, rng),
-        worn=rng.random() < 0.5,
+        dirt_seed=_seed(rng),
+        cargo=_cargo(paint, rng),
+        bus=_bus(rng),
     )
 
 
@@ -55,10 +63,39 @@ def _choice(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
-def _cargo_paint(paint: Colour, rng: np.random.Generator) -> Colour:
-    if rng.random() < 0.45:
-        return grey(rng, 165, 235)
-    return paint if rng.random() < 0.4 else bright(rng)
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**32))
+
+
+def _cargo(paint: Colour, rng: np.random.Generator) -> CargoStyle:
+    return CargoStyle(
+        paint=grey(rng, 165, 235) if rng.random() < 0.45 else paint if rng.random() < 0.4 else bright(rng),
+        tarpaulin=TARPAULINS[int(rng.integers(len(TARPAULINS)))],
+        arch=0.05 if rng.random() < 0.55 else 0.27,
+        load=LOADS[int(rng.integers(len(LOADS)))] if rng.random() < 0.5 else None,
+        posts=rng.uniform(0.25, 0.65),
+        rods=2 if rng.random() < 0.5 else 4,
+        high_gate=rng.random() < 0.5,
+        codes=rng.random() < 0.25,
+        tape=rng.random() < 0.5,
+        painted_frame=rng.random() < 0.3,
+        white_flaps=rng.random() < 0.15,
+        plate_across=float(rng.choice((0.0, 0.0, -0.25, 0.25))),
+        lamp_height=rng.uniform(0.12, 0.17),
+        cab_roof=_choice(rng, {"plain": 0.34, "deflector": 0.33, "lamps": 0.33}),
+        seed=_seed(rng),
+    )
+
+
+def _bus(rng: np.random.Generator) -> BusStyle:
+    return BusStyle(
+        hanging_mirrors=rng.random() < 0.5,
+        display=f"{int(rng.integers(1, 130))} {_word(rng, 3, 9)}",
+        display_ink=(236, 150, 40) if rng.random() < 0.5 else (226, 228, 230),
+        unit_at=rng.uniform(0.28, 0.6),
+        unit_height=rng.uniform(0.17, 0.26),
+        painted_unit=rng.random() < 0.5,
+    )
 
 
 def _word(rng: np.random.Generator, low: int, high: int) -> str:
@@ -129,12 +166,16 @@ def _rear(body: BodyModel, rng: np.random.Generator) -> RearStyle:
         exhausts=int(rng.choice((0, 1, 2, 4), p=(0.45, 0.25, 0.22, 0.08))) if body.form == "car" else 0,
         reflectors=_choice(rng, {"none": 0.25, "corner": 0.35, "strip": 0.25, "upright": 0.15}),
         diffuser=rng.random() < 0.5,
+        brake_lamp=rng.random() < 0.5,
+        windows=body.form != "van" or body.name == "minibus" or rng.random() < 0.5,
+        window_rim=rng.uniform(0.06, 0.14),
+        window_power=int(rng.choice((6, 8, 10, 12))),
+        wiper=int(rng.choice((-1, 0, 1), p=(0.3, 0.3, 0.4))),
         guard=grey(rng, 140, 200) if body.form == "car" and rng.random() < 0.2 else None,
         trim=grey(rng, 180, 225) if rng.random() < 0.3 else grey(rng, 16, 40) if rng.random() < 0.2 else None,
         letterings=tuple(letterings),
         wide_lettering=_word(rng, 4, 8) if rng.random() < 0.15 else "",
         plate_level=level,
-        bars=int(rng.integers(1, 5)),
     )
 
 
@@ -165,9 +206,12 @@ def _rim(body: BodyModel, rng: np.random.Generator) -> RimStyle:
     )
 
 
+def _advert(rng: np.random.Generator) -> Advert:
+    return Advert(_word(rng, 4, 10), grey(rng, 220, 245), bright(rng), str(rng.choice(ADVERT_SHAPES)))
+
+
 def _side(body: BodyModel, rng: np.random.Generator) -> SideStyle:
     commercial = body.form != "car"
-    advert = (bright(rng), grey(rng, 220, 245), _word(rng, 4, 10)) if rng.random() < 0.5 * commercial else None
     black = (
         rng.random() < 0.75
         if body.form == "truck" or (body.form == "bus" and rng.random() < 0.9)
@@ -181,7 +225,7 @@ def _side(body: BodyModel, rng: np.random.Generator) -> SideStyle:
         if rng.random() < (0.4 if commercial else 0.06)
         else None,
         lower=second_colour(rng) if rng.random() < (0.2 if commercial else 0.04) else None,
-        advert=advert,
+        advert=_advert(rng) if commercial and rng.random() < 0.5 else None,
         dark_pillars=rng.random() < 0.7,
         window_trim=grey(rng, 18, 30) if rng.random() < 0.65 else grey(rng, 180, 215),
     )

@@ -12,7 +12,9 @@ GRILLES = ("bars", "mesh", "slats", "closed", "frame", "honeycomb")
 RIM_KINDS = ("spokes", "split", "turbine", "steel", "cap", "disc", "truck")
 MIRRORS = ("painted", "black", "chrome", "two-tone")
 LOGO_SHAPES = ("round", "oval", "wide", "shield", "diamond", "star")
-LUGGAGE = ("bags", "ladder", "boards")
+LUGGAGE = ("none", "bags", "ladder", "boards")
+CAB_ROOFS = ("plain", "deflector", "lamps")
+ADVERT_SHAPES = ("letters", "board", "disc")
 HANDLES = ("painted", "chrome", "black", "flush")
 
 
@@ -58,13 +60,17 @@ class RearStyle:
 
     exhausts: int
     reflectors: str  # "none", "corner", "strip" or "upright"
-    diffuser: bool
+    diffuser: bool  # of a bus: a black tail
+    brake_lamp: bool  # the third one, above the rear window
+    windows: bool  # of a panel van: in the rear doors
+    window_rim: float  # width of the black rim of the rear window, as a share of it
+    window_power: int  # squareness of the rear window's corners
+    wiper: int  # 1 points right, -1 left, 0 none
     guard: Colour | None
     trim: Colour | None  # strip above the plate
     letterings: tuple[tuple[str, float, float, float], ...]  # text, across and up as shares, height in metres
     wide_lettering: str  # spaced letters across the lid
     plate_level: float  # share of the tail's height
-    bars: int  # doors of a van or truck: lock rods
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,49 @@ class RimStyle:
 
 
 @dataclass(frozen=True)
+class Advert:
+    """Lettering on the load space or the side of a commercial vehicle."""
+
+    text: str
+    ink: Colour
+    ground: Colour
+    shape: str  # one of ADVERT_SHAPES: on a board or beside a disc of the ground's colour, or letters only
+
+
+@dataclass(frozen=True)
+class CargoStyle:
+    """The load space of a truck, and what is on its cab's roof."""
+
+    paint: Colour
+    tarpaulin: Colour
+    arch: float  # height of a tarpaulin's arched roof in metres
+    load: Colour | None  # what an open bed carries
+    posts: float  # metres by which the posts of an open bed are above its walls
+    rods: int  # lock rods of a box, 2 or 4
+    high_gate: bool  # the metal gate below a tarpaulin reaches almost up to the roof
+    codes: bool  # small letters and labels on the doors
+    tape: bool  # reflective, along the sides
+    painted_frame: bool  # the frame of a bare chassis and the rear beam have the load space's colour
+    white_flaps: bool  # behind the wheels
+    plate_across: float  # of the rear plate, as a share of the half-width
+    lamp_height: float  # of the tail lamps in metres
+    cab_roof: str  # one of CAB_ROOFS
+    seed: int  # of the crates and the small letters
+
+
+@dataclass(frozen=True)
+class BusStyle:
+    """Roof, mirrors and destination display of a bus."""
+
+    hanging_mirrors: bool  # before the windshield, not beside it
+    display: str
+    display_ink: Colour
+    unit_at: float  # share of the length at which the air conditioner is
+    unit_height: float  # metres
+    painted_unit: bool
+
+
+@dataclass(frozen=True)
 class SideStyle:
     """Mirrors, handles, stripes and lettering of the sides."""
 
@@ -92,7 +141,7 @@ class SideStyle:
     handles: str  # one of HANDLES
     stripe: tuple[Colour, float, float] | None  # colour, height as a share between sill and belt, width in metres
     lower: Colour | None  # second colour of the lower body
-    advert: tuple[Colour, Colour, str] | None  # ground, ink, text
+    advert: Advert | None
     dark_pillars: bool
     window_trim: Colour
 
@@ -111,9 +160,10 @@ class Details:
     logo_tone: Colour
     roof: Colour | None  # second colour
     taxi: Colour | None
-    luggage: str  # one of LUGGAGE
+    luggage: str  # one of LUGGAGE, on the carrier if the vehicle has one
     sun_strip: Colour | None
     dirt: float  # 0 clean … 1
     dirt_tone: Colour
-    cargo_paint: Colour
-    worn: bool  # the load space is old
+    dirt_seed: int  # of the patches
+    cargo: CargoStyle
+    bus: BusStyle

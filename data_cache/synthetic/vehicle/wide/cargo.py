@@ -9,15 +9,6 @@ from data_cache.synthetic.vehicle.canvas import Canvas, darker, details_of
 from data_cache.synthetic.vehicle.wide.skinned import extruded, skinned
 
 FRAME: Colour = (38, 38, 40)
-TARPAULINS: tuple[Colour, ...] = (
-    (70, 82, 74),
-    (60, 78, 112),
-    (96, 98, 100),
-    (44, 46, 50),
-    (120, 60, 50),
-    (150, 150, 146),
-)
-LOADS: tuple[Colour, ...] = ((150, 128, 92), (92, 84, 76), (176, 168, 150), (84, 92, 60), (128, 92, 62))
 BAR_HEIGHT = 0.22  # metres, of the beam that carries lamps and plate
 
 
@@ -39,12 +30,7 @@ def beam_height(canvas: Canvas, cargo: Cargo) -> float:
 
 def plate_across(canvas: Canvas, cargo: Cargo) -> float:
     """Return the u of the middle of the rear plate."""
-    return (0.0, 0.0, -0.25, 0.25)[details_of(canvas).rear.bars - 1] * cargo.width / 2
-
-
-def tarpaulin_colour(canvas: Canvas) -> Colour:
-    """Return the colour of a truck's tarpaulin."""
-    return TARPAULINS[sum(details_of(canvas).cargo_paint) % len(TARPAULINS)]
+    return details_of(canvas).cargo.plate_across * cargo.width / 2
 
 
 def _span(canvas: Canvas, first: float, last: float, low: float, high: float, width: float, y: float = 0.0) -> Solid:
@@ -54,25 +40,25 @@ def _span(canvas: Canvas, first: float, last: float, low: float, high: float, wi
 
 
 def _box(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
-    colour = details_of(canvas).cargo_paint
+    colour = details_of(canvas).cargo.paint
     walls = _span(canvas, cargo.first, cargo.last, cargo.floor, cargo.top, cargo.width)
     return [skinned(canvas, walls, darker(colour, 0.97))]
 
 
 def _tarpaulin(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return the covered bed: upright sides and an arched or flat roof."""
-    half, rise = cargo.width / 2, 0.05 + 0.22 * (details_of(canvas).dirt > 0.3)
+    style = details_of(canvas).cargo
+    half, rise = cargo.width / 2, style.arch
     angle = np.linspace(0, np.pi, 9)
     arch = np.column_stack([half * np.cos(angle), cargo.top - rise + rise * np.sin(angle)])
     profile = np.concatenate([[[-half, cargo.floor], [half, cargo.floor]], arch])
     rear, front = canvas.body.ahead(cargo.last), canvas.body.ahead(cargo.first)
-    return [skinned(canvas, extruded(profile, rear, front), tarpaulin_colour(canvas), Material.MATTE)]
+    return [skinned(canvas, extruded(profile, rear, front), style.tarpaulin, Material.MATTE)]
 
 
 def _dump(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return an open body with ribs, filled to a random level."""
-    details, paint = details_of(canvas), details_of(canvas).cargo_paint
-    top = cargo.top
+    style, top = details_of(canvas).cargo, cargo.top
     meshes = _open_walls(canvas, cargo, top, 0.08)
     ribs = [
         _span(canvas, float(s), float(s) + 0.09, cargo.floor, top, 0.06, side * (cargo.width / 2 + 0.03))
@@ -80,22 +66,21 @@ def _dump(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
         for side in (1, -1)
     ]
     rims = [_span(canvas, cargo.first, cargo.last, top - 0.10, top, 0.07, s * cargo.width / 2) for s in (1, -1)]
-    meshes.append(canvas.flat(join_solids([*ribs, *rims]), darker(paint, 0.85), Material.PAINT))
-    if details.worn:
+    meshes.append(canvas.flat(join_solids([*ribs, *rims]), darker(style.paint, 0.85), Material.PAINT))
+    if style.load is not None:
         middle = canvas.body.ahead((cargo.first + cargo.last) / 2)
         radii = (0.46 * (cargo.last - cargo.first), 0.44 * cargo.width, 0.25)
         mound = ellipsoid((middle, 0.0, top - 0.12), radii, power=0.8, segments=16)
-        meshes.append(canvas.flat(mound, LOADS[sum(paint) % len(LOADS)], Material.MATTE))
+        meshes.append(canvas.flat(mound, style.load, Material.MATTE))
     shield = _span(canvas, cargo.first - 0.25, cargo.first + 0.1, top - 0.08, top + 0.02, cargo.width)
-    return [*meshes, canvas.flat(shield, paint, Material.PAINT)]
+    return [*meshes, canvas.flat(shield, style.paint, Material.PAINT)]
 
 
 def _stake(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return an open bed with low walls, posts and rails, and some load."""
-    details = details_of(canvas)
-    top = cargo.top
+    style, top = details_of(canvas).cargo, cargo.top
     meshes = _open_walls(canvas, cargo, top, 0.05)
-    upper = top + 0.25 + 0.5 * details.dirt
+    upper = top + style.posts
     posts = [
         _span(canvas, float(s), float(s) + 0.06, cargo.floor, upper, 0.05, side * (cargo.width / 2 - 0.03))
         for s in np.linspace(cargo.first + 0.02, cargo.last - 0.08, 4)
@@ -107,35 +92,27 @@ def _stake(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
         for z in (upper, upper - 0.22)
     ]
     rack = _span(canvas, cargo.first, cargo.first + 0.06, cargo.floor, canvas.body.height + 0.05, cargo.width - 0.1)
-    meshes.append(canvas.flat(join_solids([*posts, *rails, rack]), darker(details.cargo_paint, 0.7), Material.METAL))
-    if details.worn:
-        meshes += _load(canvas, cargo)
+    meshes.append(canvas.flat(join_solids([*posts, *rails, rack]), darker(style.paint, 0.7), Material.METAL))
+    if style.load is not None:
+        meshes += _load(canvas, cargo, style.load)
     return meshes
 
 
-def _load(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
-    """Return crates and sacks on an open bed."""
-    rng = np.random.default_rng(sum(details_of(canvas).cargo_paint))
+def _load(canvas: Canvas, cargo: Cargo, colour: Colour) -> list[Mesh]:
+    """Return crates of different heights and shades on an open bed."""
+    rng = np.random.default_rng(details_of(canvas).cargo.seed)
     meshes = []
     for s in np.arange(cargo.first + 0.3, cargo.last - 0.9, 0.85):
         for y in (-0.25, 0.25):
-            height = float(rng.uniform(0.4, 1.2))
-            crate = _span(
-                canvas,
-                float(s),
-                float(s) + 0.78,
-                cargo.floor,
-                cargo.floor + height,
-                0.46 * cargo.width,
-                y * cargo.width,
-            )
-            meshes.append(canvas.flat(crate, LOADS[int(rng.integers(len(LOADS)))], Material.MATTE))
+            first, top = float(s), cargo.floor + rng.uniform(0.4, 1.2)
+            crate = _span(canvas, first, first + 0.78, cargo.floor, top, 0.46 * cargo.width, y * cargo.width)
+            meshes.append(canvas.flat(crate, darker(colour, rng.uniform(0.6, 1.3)), Material.MATTE))
     return meshes
 
 
 def _open_walls(canvas: Canvas, cargo: Cargo, top: float, thick: float) -> list[Mesh]:
     """Return floor and four walls of an open bed."""
-    colour, half = details_of(canvas).cargo_paint, cargo.width / 2
+    colour, half = details_of(canvas).cargo.paint, cargo.width / 2
     sides = [
         _span(canvas, cargo.first, cargo.last, cargo.floor, top, thick, side * (half - thick / 2)) for side in (1, -1)
     ]
@@ -153,7 +130,8 @@ def _open_walls(canvas: Canvas, cargo: Cargo, top: float, thick: float) -> list[
 
 def _bare(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     """Return the skeleton of an empty container chassis."""
-    colour = details_of(canvas).cargo_paint if details_of(canvas).worn else FRAME
+    style = details_of(canvas).cargo
+    colour = style.paint if style.painted_frame else FRAME
     high = cargo.floor
     beams = [_span(canvas, cargo.first, cargo.last, high - 0.28, high, 0.14, y) for y in (-0.45, 0.45)]
     crossing = [
@@ -169,7 +147,7 @@ def _frame(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
     high, radius = cargo.floor - 0.02, body.wheel_radius
     solids = [_span(canvas, body.length - 0.6, cargo.last - 0.15, high - 0.30, high, 0.22, y) for y in (-0.42, 0.42)]
     solids.append(_span(canvas, cargo.first, cargo.last - 0.05, high - 0.08, high, cargo.width - 0.12))
-    rear = [s for s in (body.axles[1], *body.more_axles)]
+    rear = [body.axles[1], *body.more_axles]
     for s in rear:
         solids.append(_span(canvas, s - 0.12, s + 0.12, radius - 0.12, radius + 0.12, 0.75 * body.width))
     flaps = []
@@ -184,7 +162,7 @@ def _frame(canvas: Canvas, cargo: Cargo) -> list[Mesh]:
         x, end = body.ahead(first + 0.75), body.ahead(last)
         for z in (0.45, 0.72):
             guards += [bar((x, side * y, z), (end, side * y, z), 0.06) for side in (1, -1)]
-    flap_tone = (210, 210, 206) if details_of(canvas).front.count == 3 else (20, 20, 21)
+    flap_tone = (210, 210, 206) if details_of(canvas).cargo.white_flaps else (20, 20, 21)
     meshes = [
         canvas.flat(join_solids(solids), colour, Material.MATTE),
         canvas.flat(join_solids(flaps), flap_tone, Material.MATTE),

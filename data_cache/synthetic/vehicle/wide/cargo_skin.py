@@ -3,12 +3,11 @@
 import numpy as np
 
 from data_cache.synthetic.design.bodies import Cargo
-from data_cache.synthetic.design.wide.details import Details
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, ellipse, rectangle, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
+from data_cache.synthetic.geometry.atlas import Colour, Material, band, ellipse, rectangle
+from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, paint_sticker
 from data_cache.synthetic.vehicle.plates import paint_plate
 from data_cache.synthetic.vehicle.sides import Side
-from data_cache.synthetic.vehicle.wide.cargo import FRAME, beam_height, plate_across, tarpaulin_colour
+from data_cache.synthetic.vehicle.wide.cargo import FRAME, beam_height, plate_across
 from data_cache.synthetic.vehicle.wide.lamps import AMBER, CLEAR, paint_lamp_part
 
 TAPE: tuple[Colour, Colour] = ((190, 30, 34), (226, 226, 222))
@@ -33,12 +32,13 @@ def paint_cargo(canvas: Canvas) -> None:
 
 
 def _wall_colour(canvas: Canvas, cargo: Cargo) -> Colour:
-    return tarpaulin_colour(canvas) if cargo.kind == "tarpaulin" else details_of(canvas).cargo_paint
+    style = details_of(canvas).cargo
+    return style.tarpaulin if cargo.kind == "tarpaulin" else style.paint
 
 
 def _paint_walls(canvas: Canvas, cargo: Cargo) -> None:
     """Paint both sides: corrugations, folds or planks, the advert, the tape and the lower rail."""
-    details, colour = details_of(canvas), _wall_colour(canvas, cargo)
+    style, colour = details_of(canvas).cargo, _wall_colour(canvas, cargo)
     material = Material.MATTE if cargo.kind == "tarpaulin" else Material.PAINT
     top, dark = cargo.top, darker(colour, 0.72)
     for name, sign in (("left", 1), ("right", -1)):
@@ -52,25 +52,25 @@ def _paint_walls(canvas: Canvas, cargo: Cargo) -> None:
         if cargo.kind == "tarpaulin":  # low metal walls below the cover
             low = cargo.floor + 0.5
             corners = [(first, cargo.floor), (last, cargo.floor), (last, low), (first, low)]
-            side.polygon(corners, details.cargo_paint, Material.PAINT)
-        _paint_side_text(side, cargo, details, top)
-        side.line([(first, cargo.floor + 0.05), (last, cargo.floor + 0.05)], darker(details.cargo_paint, 0.6), 0.09)
-        if details.front.count % 2:
+            side.polygon(corners, style.paint, Material.PAINT)
+        _paint_side_text(side, cargo)
+        side.line([(first, cargo.floor + 0.05), (last, cargo.floor + 0.05)], darker(style.paint, 0.6), 0.09)
+        if style.tape:
             _paint_tape(side, cargo)
 
 
-def _paint_side_text(side: Side, cargo: Cargo, details: Details, top: float) -> None:
-    advert, tall = details.side.advert, top - cargo.floor
+def _paint_side_text(side: Side, cargo: Cargo) -> None:
+    advert, tall = details_of(side.canvas).side.advert, cargo.top - cargo.floor
     if advert is None:
         return
-    ground, ink, text = advert
     middle, length = (cargo.first + cargo.last) / 2, cargo.last - cargo.first
     centre = (middle, cargo.floor + (0.55 if cargo.kind != "tarpaulin" else 0.6) * tall)
-    if len(text) % 3 == 0:
-        side.polygon(rectangle(centre, (0.7 * length, 0.5 * tall)), ground, Material.PAINT)
-    elif len(text) % 3 == 1:
-        side.polygon(ellipse((cargo.last - 0.8, centre[1]), (0.5, 0.3 * tall)), ground, Material.PAINT)
-    side.lettering(text, centre, (0.55 * length, min(0.9, 0.3 * tall)), ink if len(text) % 3 == 0 else ground)
+    if advert.shape == "board":
+        side.polygon(rectangle(centre, (0.7 * length, 0.5 * tall)), advert.ground, Material.PAINT)
+    elif advert.shape == "disc":
+        side.polygon(ellipse((cargo.last - 0.8, centre[1]), (0.5, 0.3 * tall)), advert.ground, Material.PAINT)
+    ink = advert.ink if advert.shape == "board" else advert.ground
+    side.lettering(advert.text, centre, (0.55 * length, min(0.9, 0.3 * tall)), ink)
 
 
 def _paint_tape(side: Side, cargo: Cargo) -> None:
@@ -82,15 +82,15 @@ def _paint_tape(side: Side, cargo: Cargo) -> None:
 
 def _paint_doors(canvas: Canvas, cargo: Cargo) -> None:
     """Paint the rear end above the floor: two doors with lock rods, a tailgate or a flap of canvas."""
-    skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
+    skin, style, half = canvas.skin("rear"), details_of(canvas).cargo, cargo.width / 2
     colour, top = _wall_colour(canvas, cargo), cargo.top
     skin.fill(colour, Material.MATTE if cargo.kind == "tarpaulin" else Material.PAINT)
     dark, light = darker(colour, 0.6), darker(colour, 1.15)
     if cargo.kind in ("box", "container"):
-        frame = [(-half, cargo.floor), (half, cargo.floor), (half, top), (-half, top)]
+        frame = band(half, cargo.floor, top)
         skin.line([*frame, frame[0]], dark, 0.10, Material.METAL)
         skin.line([(0.0, cargo.floor), (0.0, top)], darker(colour, 0.35), 0.03)
-        shares = (-0.62, -0.22, 0.22, 0.62) if details.rear.bars > 2 else (-0.16, 0.16)
+        shares = (-0.62, -0.22, 0.22, 0.62) if style.rods == 4 else (-0.16, 0.16)
         rod = (196, 198, 200) if sum(colour) < 420 else (112, 114, 116)
         for share in shares:
             skin.line([(share * half, cargo.floor + 0.03), (share * half, top - 0.03)], rod, 0.030, Material.METAL)
@@ -100,10 +100,10 @@ def _paint_doors(canvas: Canvas, cargo: Cargo) -> None:
             for z in np.linspace(cargo.floor + 0.2, top - 0.2, 4):
                 skin.polygon(rectangle((side * 0.93 * half, float(z)), (0.16, 0.05)), light, Material.METAL)
     elif cargo.kind == "tarpaulin":
-        gate = cargo.floor + (0.5 if details.rear.bars < 3 else 0.92 * (top - cargo.floor))
-        corners = [(-0.97 * half, cargo.floor), (0.97 * half, cargo.floor), (0.97 * half, gate), (-0.97 * half, gate)]
-        skin.polygon(corners, details.cargo_paint, Material.PAINT)
-        skin.line([(0.0, cargo.floor), (0.0, gate)], darker(details.cargo_paint, 0.5), 0.02)
+        gate = cargo.floor + (0.92 * (top - cargo.floor) if style.high_gate else 0.5)
+        corners = band(0.97 * half, cargo.floor, gate)
+        skin.polygon(corners, style.paint, Material.PAINT)
+        skin.line([(0.0, cargo.floor), (0.0, gate)], darker(style.paint, 0.5), 0.02)
         for share in (-0.5, 0.5):
             skin.line([(share * half, gate), (share * half, top)], dark, 0.02)
     else:
@@ -119,24 +119,21 @@ def _paint_rear_text(canvas: Canvas, cargo: Cargo, top: float) -> None:
     tone = (30, 32, 36) if sum(_wall_colour(canvas, cargo)) > 380 else (226, 226, 224)
     for text, across, up, height in details.rear.letterings:
         skin.lettering(text, (across * half, cargo.floor + up * tall), (0.75, 2.6 * height), tone)
-    if cargo.kind == "container" or details.rear.bars == 4:
+    if cargo.kind == "container" or details.cargo.codes:
         _paint_codes(canvas, cargo, tone)
     if details.side.advert is not None and tall > 1:
-        ground, ink, text = details.side.advert
-        centre = (0.0, cargo.floor + 0.72 * tall)
-        skin.polygon(rectangle(centre, (1.3 * half, 0.22 * tall)), ground, Material.PAINT)
-        skin.lettering(text, centre, (1.1 * half, 0.14 * tall), ink)
+        advert, centre = details.side.advert, (0.0, cargo.floor + 0.72 * tall)
+        skin.polygon(rectangle(centre, (1.3 * half, 0.22 * tall)), advert.ground, Material.PAINT)
+        skin.lettering(advert.text, centre, (1.1 * half, 0.14 * tall), advert.ink)
     for sticker in canvas.individual.rear_stickers:
         spot = ((1.5 * sticker.across - 0.75) * half, cargo.floor + (0.15 + 0.7 * sticker.up) * tall)
-        outline: list[Point] = [(spot[0] + 2 * a, spot[1] + 2 * b) for a, b in sticker_outline(sticker)]
-        skin.polygon(outline, sticker.colour, Material.MATTE)
-        skin.polygon(shrunk(outline, 0.6, 0.4), darker(sticker.colour, 0.5), Material.MATTE)
+        paint_sticker(skin, sticker, spot, (0.6, 0.4), scale=2.0)
 
 
 def _paint_codes(canvas: Canvas, cargo: Cargo, tone: Colour) -> None:
     """Paint the lines of small letters and the labels on the doors of a container."""
     skin, half, tall = canvas.skin("rear"), cargo.width / 2, cargo.top - cargo.floor
-    rng = np.random.default_rng(sum(details_of(canvas).cargo_paint))
+    rng = np.random.default_rng(details_of(canvas).cargo.seed)
     for row in range(int(rng.integers(4, 9))):
         text = "".join(chr(65 + int(letter)) for letter in rng.integers(0, 26, int(rng.integers(4, 9))))
         spot = (0.45 * half, cargo.floor + (0.92 - 0.075 * row) * tall)
@@ -150,8 +147,8 @@ def _paint_beam(canvas: Canvas, cargo: Cargo) -> None:
     """Paint the beam below the floor: its colour, tape, both lamps and the plate."""
     skin, details, half = canvas.skin("rear"), details_of(canvas), cargo.width / 2
     middle = beam_height(canvas, cargo)
-    colour = darker(details.cargo_paint, 0.8) if details.rear.bars == 1 else FRAME
-    skin.polygon([(-2, 0), (2, 0), (2, cargo.floor - 0.01), (-2, cargo.floor - 0.01)], colour, Material.MATTE)
+    colour = darker(details.cargo.paint, 0.8) if details.cargo.painted_frame else FRAME
+    skin.polygon(band(2, 0, cargo.floor - 0.01), colour, Material.MATTE)
     if details.rear.reflectors == "strip":
         for index, u in enumerate(np.arange(-0.5 * half, 0.5 * half, 0.2)):
             stripe = rectangle((float(u), middle + 0.06), (0.18, 0.05))
@@ -164,7 +161,7 @@ def _paint_beam(canvas: Canvas, cargo: Cargo) -> None:
 def _paint_block(canvas: Canvas, cargo: Cargo, side: int, middle: float) -> None:
     """Paint a tail lamp: a dark housing with sections side by side, or separate round lenses."""
     lamps, half = details_of(canvas).lamps, cargo.width / 2
-    wide, tall = 0.26 + 0.09 * half, 0.12 + 0.05 * (lamps.red[0] % 3) / 2
+    wide, tall = 0.26 + 0.09 * half, details_of(canvas).cargo.lamp_height
     centre = (side * (0.90 * half - wide / 2), middle)
     cover = rectangle(centre, (wide, tall))
     paint_lamp_part(

@@ -5,14 +5,18 @@ import numpy as np
 from data_cache.synthetic.geometry.atlas import Colour, Material
 from data_cache.synthetic.geometry.mesh import Mesh, bar, box, ellipsoid, join_solids
 from data_cache.synthetic.vehicle.canvas import Canvas, darker, details_of
-from data_cache.synthetic.vehicle.fittings import build_carrier, build_chassis, build_roof_equipment
+from data_cache.synthetic.vehicle.fittings import (
+    HOUSING,
+    build_carrier,
+    build_chassis,
+    build_roof_equipment,
+    mirror_meshes,
+)
 from data_cache.synthetic.vehicle.wheels import build_wheels
 from data_cache.synthetic.vehicle.wide.cargo import build_cargo
 
-HOUSING: Colour = (30, 30, 32)
-MIRROR_GLASS: Colour = (120, 132, 140)
 UNIT: Colour = (198, 201, 203)
-LOADS: tuple[Colour, ...] = ((60, 52, 44), (38, 60, 110), (128, 34, 36), (86, 92, 60), (150, 140, 120), (32, 33, 36))
+BAGS: tuple[Colour, ...] = ((60, 52, 44), (38, 60, 110), (128, 34, 36), (86, 92, 60), (150, 140, 120), (32, 33, 36))
 
 
 def build_fittings(canvas: Canvas) -> list[Mesh]:
@@ -31,7 +35,7 @@ def _mirrors(canvas: Canvas) -> list[Mesh]:
     s = body.windows[0] + 0.18
     z = float(body.belt_at(s)) + 0.10 * scale
     radii = (0.075, 0.115 * scale, (0.13 if body.form == "van" else 0.082) * scale)
-    colours: dict[str, tuple[Colour, Material]] = {
+    finishes: dict[str, tuple[Colour, Material]] = {
         "painted": (canvas.design.paint, Material.PAINT),
         "black": (HOUSING, Material.MATTE),
         "chrome": ((200, 203, 207), Material.METAL),
@@ -39,18 +43,14 @@ def _mirrors(canvas: Canvas) -> list[Mesh]:
     }
     meshes = []
     for side in (1, -1):
-        part = canvas.add_part("back mirror")
         x, y = body.ahead(s), side * (float(body.half_width_at(s)) + 0.085)
         housing = ellipsoid((x, y, z), radii, power=0.66, segments=14)
         stalk = bar((x, y - side * 0.16, z - 0.6 * radii[2]), (x, y, z - 0.5 * radii[2]), 0.05)
         glass = box((x - 0.068, y, z), (0.02, 1.6 * radii[1], 1.45 * radii[2]))
-        colour, material = colours[style.mirror]
-        meshes.append(canvas.flat(housing, colour, material, part))
-        meshes.append(canvas.flat(stalk, HOUSING, Material.MATTE, part))
-        meshes.append(canvas.flat(glass, MIRROR_GLASS, Material.METAL, part))
+        meshes += mirror_meshes(canvas, housing, stalk, glass, finishes[style.mirror])
         if style.mirror == "two-tone":
             lower = ellipsoid((x - 0.005, y, z - 0.45 * radii[2]), (0.078, 1.02 * radii[1], 0.6 * radii[2]), power=0.6)
-            meshes.append(canvas.flat(lower, HOUSING, Material.MATTE, part))
+            meshes.append(canvas.flat(lower, HOUSING, Material.MATTE, len(canvas.parts)))
     return meshes
 
 
@@ -59,14 +59,13 @@ def _arm_mirrors(canvas: Canvas) -> list[Mesh]:
     body, style = canvas.body, details_of(canvas).side
     scale = style.mirror_scale * (0.8 if body.width < 2.1 else 1.0)
     tall, wide = 0.42 * scale, 0.22 * scale
-    hanging = body.form == "bus" and style.handles in ("painted", "flush")
+    hanging = body.form == "bus" and details_of(canvas).bus.hanging_mirrors
     s = -0.28 if hanging else body.windshield[0] + (0.28 if body.name == "tractor" else 0.10)
     middle = (body.windshield[0] + body.windshield[1]) / 2
     z = float(body.top_at(middle)) - (0.05 if hanging else 0.10)
-    shade, material = (HOUSING, Material.MATTE) if style.mirror == "black" else (canvas.design.paint, Material.PAINT)
+    finish = (HOUSING, Material.MATTE) if style.mirror == "black" else (canvas.design.paint, Material.PAINT)
     meshes = []
     for side in (1, -1):
-        part = canvas.add_part("back mirror")
         edge = side * float(body.half_width_at(0.3))
         y = edge + side * (0.02 if hanging else wide / 2 + 0.14)
         x = body.ahead(s)
@@ -77,9 +76,7 @@ def _arm_mirrors(canvas: Canvas) -> list[Mesh]:
             arms.append(bar(low_root, (x, y, z - 0.42 * tall), 0.035))
         housing = ellipsoid((x, y, z), (0.07, wide / 2, tall / 2), power=0.45, segments=12)
         glass = box((x - 0.062, y, z + 0.03), (0.02, 0.84 * wide, 0.74 * tall))
-        meshes.append(canvas.flat(housing, shade, material, part))
-        meshes.append(canvas.flat(join_solids(arms), HOUSING, Material.MATTE, part))
-        meshes.append(canvas.flat(glass, MIRROR_GLASS, Material.METAL, part))
+        meshes += mirror_meshes(canvas, housing, join_solids(arms), glass, finish)
     return meshes
 
 
@@ -87,7 +84,7 @@ def _car_roof(canvas: Canvas) -> list[Mesh]:
     """Return carrier with its load, antenna or spoiler, and a taxi sign."""
     meshes = [*build_carrier(canvas), *build_roof_equipment(canvas)]
     individual, details, body = canvas.individual, details_of(canvas), canvas.body
-    if individual.carrier in ("basket", "bars") and details.worn:
+    if individual.carrier in ("basket", "bars") and details.luggage != "none":
         meshes += _luggage(canvas, len(canvas.parts))
     if details.taxi is not None and individual.carrier in ("none", "rails"):
         s = 0.7 * body.windshield[1] + 0.3 * body.rear_glass[0]
@@ -107,11 +104,11 @@ def _luggage(canvas: Canvas, part: int) -> list[Mesh]:
     half = 0.62 * float(body.edge_at((first + last) / 2))
     front, rear = body.ahead(first), body.ahead(last)
     if kind == "bags":
-        shares, shade = ((0.15, -0.4), (0.4, 0.45), (0.72, -0.1)), sum(canvas.design.paint)
+        shares = ((0.15, -0.4), (0.4, 0.45), (0.72, -0.1))
         return [
             canvas.flat(
                 ellipsoid((front + a * (rear - front), b * half, level + 0.13), (0.30, 0.26, 0.15), power=0.6),
-                LOADS[(shade + index) % len(LOADS)],
+                BAGS[(sum(canvas.design.paint) + index) % len(BAGS)],
                 Material.MATTE,
                 part,
             )
@@ -130,8 +127,8 @@ def _cab_roof(canvas: Canvas) -> list[Mesh]:
     body, details = canvas.body, details_of(canvas)
     middle = (body.windshield[1] + body.length) / 2
     top = float(body.top_at(middle))
-    kind = details.luggage
-    if kind == "bags" and body.cargo is not None and body.cargo.kind in ("box", "container", "tarpaulin"):
+    kind = details.cargo.cab_roof
+    if kind == "deflector" and body.cargo is not None and body.cargo.kind in ("box", "container", "tarpaulin"):
         rise = 0.8 * max(0.1, body.cargo.top - body.height)
         deflector = box((0, 0, 0), (0.06, 0.86 * body.width, 1.35 * rise)).tilted(-0.75)
         return [
@@ -139,7 +136,7 @@ def _cab_roof(canvas: Canvas) -> list[Mesh]:
                 deflector.moved((body.ahead(middle), 0.0, top + 0.4 * rise)), canvas.design.paint, Material.PAINT
             )
         ]
-    if kind == "ladder":
+    if kind == "lamps":
         s = body.windshield[1] + 0.2
         lamps = [
             box((body.ahead(s), y, float(body.top_at(s)) + 0.02), (0.08, 0.11, 0.05)) for y in (-0.6, -0.2, 0.2, 0.6)
@@ -150,10 +147,9 @@ def _cab_roof(canvas: Canvas) -> list[Mesh]:
 
 def _bus_roof(canvas: Canvas) -> list[Mesh]:
     """Return air conditioner, hatches and a fairing on the roof of a bus."""
-    body, details = canvas.body, details_of(canvas)
-    shade = UNIT if details.worn else darker(canvas.design.paint, 0.9)
-    at = 0.28 + 0.4 * details.dirt
-    length, width, tall = 0.24 * body.length, 0.62 * body.width, 0.16 + 0.12 * details.rim.dirt
+    body, style = canvas.body, details_of(canvas).bus
+    shade = darker(canvas.design.paint, 0.9) if style.painted_unit else UNIT
+    length, width, tall, at = 0.24 * body.length, 0.62 * body.width, style.unit_height, style.unit_at
 
     def on_roof(share: float, up: float) -> tuple[float, float, float]:
         s = share * body.length

@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, rectangle, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of
+from data_cache.synthetic.geometry.atlas import Material, Point, Skin, band, rectangle, shrunk
+from data_cache.synthetic.vehicle.canvas import BLACK, PLASTIC, Canvas, darker, details_of
 from data_cache.synthetic.vehicle.front import paint_glass_stickers, paint_windshield
 from data_cache.synthetic.vehicle.plates import paint_plate
 from data_cache.synthetic.vehicle.wide.badges import paint_badge
 from data_cache.synthetic.vehicle.wide.lamps import paint_fog_lamps, paint_head_lamp
-
-PLASTIC: Colour = (44, 45, 48)
 
 
 def paint_front(canvas: Canvas) -> dict[str, tuple[int, int]]:
@@ -45,10 +43,10 @@ def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     style, half = details_of(canvas).front, canvas.body.width / 2
     low, seam = canvas.nose_height(-0.4), canvas.nose_height(0.48)
     if canvas.design.low_bumper:
-        skin.polygon([(-half, low), (half, low), (half, seam), (-half, seam)], PLASTIC, Material.MATTE)
+        skin.polygon(band(half, low, seam), PLASTIC, Material.MATTE)
     elif details_of(canvas).side.lower is not None or canvas.design.cladding:
         edge = canvas.nose_height(0.10)
-        skin.polygon([(-half, low), (half, low), (half, edge), (-half, edge)], PLASTIC, Material.MATTE)
+        skin.polygon(band(half, low, edge), PLASTIC, Material.MATTE)
     bottom, top = canvas.nose_height(0.02), canvas.nose_height(0.23)
     wide = style.intake * half
     skin.polygon([(-wide, bottom), (wide, bottom), (0.88 * wide, top), (-0.88 * wide, top)], BLACK, Material.MATTE)
@@ -123,19 +121,11 @@ def _paint_bus_panel(canvas: Canvas, skin: Skin) -> None:
 
 def _paint_display(canvas: Canvas, skin: Skin) -> None:
     """Paint the destination display above the windshield of a bus."""
-    details, body = details_of(canvas), canvas.body
+    style, body = details_of(canvas).bus, canvas.body
     z = float(body.top_at(body.windshield[1])) + 0.10
     centre, size = (0.0, z), (1.1 * body.width / 2, 0.17)
     skin.polygon(rectangle(centre, size), (16, 17, 19), Material.PAINT)
-    ink = (236, 150, 40) if details.worn else (226, 228, 230)
-    skin.lettering(
-        f"{details.rim.count}{details.front.count} {details.rear.letterings[0][0]}"
-        if details.rear.letterings
-        else "12",
-        centre,
-        (0.8 * size[0], 0.7 * size[1]),
-        ink,
-    )
+    skin.lettering(style.display, centre, (0.8 * size[0], 0.7 * size[1]), style.display_ink)
 
 
 def _paint_sun_strip(canvas: Canvas, skin: Skin) -> None:

@@ -3,9 +3,10 @@
 from data_cache.synthetic.vehicle.canvas import Canvas
 from data_cache.synthetic.vehicle.sides import paint_damages
 from data_cache.synthetic.vehicle.wide.cargo_skin import paint_cargo
+from data_cache.synthetic.vehicle.wide.dirt import paint_dirt
 from data_cache.synthetic.vehicle.wide.front import paint_front
 from data_cache.synthetic.vehicle.wide.rear import paint_rear
-from data_cache.synthetic.vehicle.wide.sides import paint_dirt, paint_roof, paint_sides
+from data_cache.synthetic.vehicle.wide.sides import paint_roof, paint_sides
 
 
 def paint_wide(canvas: Canvas) -> None:

@@ -4,14 +4,22 @@ import numpy as np
 
 from data_cache.synthetic.design.wide.bodies import is_upright
 from data_cache.synthetic.design.wide.lamp_shapes import TAIL_SHAPES
-from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse, mirrored, rectangle, shrunk
-from data_cache.synthetic.vehicle.canvas import BLACK, Canvas, darker, details_of, sticker_outline
+from data_cache.synthetic.geometry.atlas import (
+    Colour,
+    Material,
+    Point,
+    Skin,
+    band,
+    ellipse,
+    mirrored,
+    rectangle,
+)
+from data_cache.synthetic.vehicle.canvas import BLACK, PLASTIC, Canvas, darker, details_of
 from data_cache.synthetic.vehicle.plates import paint_plate
-from data_cache.synthetic.vehicle.rear import paint_heating
+from data_cache.synthetic.vehicle.rear import paint_heating, paint_rear_stickers
 from data_cache.synthetic.vehicle.wide.badges import paint_badge
 from data_cache.synthetic.vehicle.wide.lamps import paint_tail_lamp
 
-PLASTIC: Colour = (46, 47, 50)
 REFLECTOR: Colour = (158, 18, 22)
 REFLECTORS: dict[str, tuple[float, float, float, float]] = {  # share across, share up, width and height in metres
     "corner": (0.72, 0.16, 0.14, 0.032),
@@ -24,7 +32,7 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     """Paint the rear skin (u = -y); return the part numbers (cover, light) of the tail lamps by their corner."""
     skin, body, style = canvas.skin("rear"), canvas.body, details_of(canvas).rear
     skin.fill(canvas.design.paint, Material.PAINT)
-    if body.form != "van" or style.bars % 2:  # half of the panel vans have no rear windows
+    if style.windows:
         _paint_window(canvas, skin)
     _paint_bumper(canvas, skin)
     if body.form == "bus":
@@ -37,7 +45,7 @@ def paint_rear(canvas: Canvas) -> dict[str, tuple[int, int]]:
     paint_plate(canvas, "rear", body.length, (0.0, canvas.tail_height(level)))
     _paint_trim(canvas, skin, level)
     _paint_letters(canvas, skin)
-    if body.form != "bus" and style.diffuser:
+    if body.form != "bus" and style.brake_lamp:
         _paint_third_brake_lamp(canvas, skin)
     return lamps
 
@@ -46,31 +54,28 @@ def _paint_window(canvas: Canvas, skin: Skin) -> None:
     """Paint the rear window with rounded corners and a black rim, its heating and wiper."""
     body, style = canvas.body, details_of(canvas).rear
     first, last = body.rear_glass
-    sharpness = 4 + 2 * style.bars
-    rim = 0.05 + 0.02 * style.bars
     for inset, colour, material in (
         (0.0, BLACK, Material.PAINT),
-        (rim, canvas.design.glass.rear, Material.GLASS_SIDE),
+        (style.window_rim, canvas.design.glass.rear, Material.GLASS_SIDE),
     ):
         right: list[Point] = []
         for share in np.linspace(-1, 1, 13):
             s = first + (0.5 + (0.5 - inset) * float(share)) * (last - first)
-            half = (0.94 - 0.7 * inset) * (1 - 0.12 * abs(float(share)) ** sharpness) * float(body.edge_at(s))
+            half = (0.94 - 0.7 * inset) * (1 - 0.12 * abs(float(share)) ** style.window_power) * float(body.edge_at(s))
             right.append((half, float(body.top_at(s)) - 0.01))
         skin.polygon(right + mirrored(right)[::-1], colour, material)
     if canvas.design.glass.heated:
         paint_heating(canvas, skin)
-    if body.form == "car" and is_upright(body) and body.bed is None and style.bars > 1:
+    if body.form == "car" and is_upright(body) and body.bed is None and style.wiper:
         low = float(body.top_at(last)) + 0.07
-        side = 1 if style.bars % 2 else -1
-        skin.line([(0.0, low), (side * 0.34, low + 0.03)], BLACK, 0.018, Material.MATTE)
+        skin.line([(0.0, low), (style.wiper * 0.34, low + 0.03)], BLACK, 0.018, Material.MATTE)
 
 
 def _paint_bumper(canvas: Canvas, skin: Skin) -> None:
     """Paint bumper, diffuser, skid plate, exhausts and reflectors."""
     style, half = details_of(canvas).rear, canvas.body.width / 2
     low, edge = canvas.tail_height(-0.35), canvas.tail_height(0.38)
-    whole = [(-half, low), (half, low), (half, edge), (-half, edge)]
+    whole = band(half, low, edge)
     if canvas.design.low_bumper:
         skin.polygon(whole, PLASTIC, Material.MATTE)
     elif canvas.design.cladding or style.diffuser:
@@ -169,13 +174,7 @@ def _paint_letters(canvas: Canvas, skin: Skin) -> None:
         letters = " ".join(style.wide_lettering)
         skin.lettering(letters, (0.0, canvas.tail_height(0.76)), (0.9 * half, 0.045), tone)
     if canvas.body.form == "bus" and details.side.advert is not None:
-        ground, ink, text = details.side.advert
-        centre = (0.0, canvas.tail_height(0.42))
-        skin.polygon(rectangle(centre, (1.1 * half, 0.16)), ground, Material.PAINT)
-        skin.lettering(text, centre, (0.9 * half, 0.11), ink)
-    low, high = canvas.tail_height(0.48), canvas.tail_height(1.25)
-    for sticker in canvas.individual.rear_stickers:
-        centre = ((sticker.across * 1.3 - 0.65) * half, low + sticker.up * (high - low))
-        outline: list[Point] = [(centre[0] + a, centre[1] + b) for a, b in sticker_outline(sticker)]
-        skin.polygon(outline, sticker.colour, Material.MATTE)
-        skin.polygon(shrunk(outline, 0.6, 0.4), darker(sticker.colour, 0.5), Material.MATTE)
+        advert, centre = details.side.advert, (0.0, canvas.tail_height(0.42))
+        skin.polygon(rectangle(centre, (1.1 * half, 0.16)), advert.ground, Material.PAINT)
+        skin.lettering(advert.text, centre, (0.9 * half, 0.11), advert.ink)
+    paint_rear_stickers(canvas, skin)

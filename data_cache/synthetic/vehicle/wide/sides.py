@@ -1,14 +1,11 @@
-"""The left, right and top skins of the variety `wide`, and the dirt on all skins."""
+"""The left, right and top skins of the variety `wide`."""
 
-import cv2
 import numpy as np
 
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, rectangle
 from data_cache.synthetic.vehicle.canvas import BLACK, CHROME, Canvas, darker, details_of
 from data_cache.synthetic.vehicle.sides import Side, paint_top
 from data_cache.synthetic.vehicle.wide.lamps import cover_colours, head_lamp, tail_lamp
-
-DIRT_HEIGHT = 0.95  # metres above the road up to which a vehicle is dirty
 
 
 def paint_sides(canvas: Canvas, lamps: dict[str, tuple[int, int]]) -> None:
@@ -39,21 +36,6 @@ def paint_roof(canvas: Canvas) -> None:
     first, last = body.windshield[1] - 0.05, body.rear_glass[0] + 0.05
     roof = rectangle((body.ahead((first + last) / 2), 0.0), (last - first, 1.1 * body.width))
     canvas.skin("top").polygon(roof, colour, Material.PAINT)
-
-
-def paint_dirt(canvas: Canvas) -> None:
-    """Blend dust into the lower parts of all upright skins, in irregular patches."""
-    details = details_of(canvas)
-    rng = np.random.default_rng(int(1e6 * details.dirt))
-    for name in ("front", "rear", "left", "right"):
-        skin = canvas.skin(name)
-        view = skin.view
-        height = view.top - (np.arange(view.rows) + 0.5) * view.texel
-        share = np.clip(1 - height / DIRT_HEIGHT, 0, 1) ** 1.4 * details.dirt
-        coarse = rng.uniform(0.4, 1.0, (8, 24)).astype(np.float32)
-        patches = cv2.resize(coarse, (skin.colour.shape[1], view.rows), interpolation=cv2.INTER_CUBIC)
-        blend = (0.85 * share[:, None] * patches)[..., None]
-        skin.colour[:] = (skin.colour * (1 - blend) + np.array(details.dirt_tone) * blend).astype(np.uint8)
 
 
 def _paint_colours(side: Side) -> None:
@@ -126,7 +108,6 @@ def _paint_advert(side: Side) -> None:
     body, advert = side.body, details_of(side.canvas).side.advert
     if advert is None or body.form == "car":
         return
-    ground, ink, text = advert
     first, last = max(body.axles[0] + 0.9, 2.3), body.axles[1] - 0.6
     belt = float(body.belt_at((first + last) / 2))
     windowless = body.windows[1] < first + 0.3
@@ -134,8 +115,7 @@ def _paint_advert(side: Side) -> None:
     if last - first < 0.5 or high - low < 0.15:
         return
     centre = ((first + last) / 2, (low + high) / 2)
-    if len(text) % 2:
-        side.polygon(rectangle(centre, (last - first, 0.8 * (high - low))), ground, Material.PAINT)
-        side.lettering(text, centre, (0.8 * (last - first), 0.4 * (high - low)), ink)
-    else:
-        side.lettering(text, centre, (0.8 * (last - first), 0.4 * (high - low)), ground)
+    if advert.shape != "letters":
+        side.polygon(rectangle(centre, (last - first, 0.8 * (high - low))), advert.ground, Material.PAINT)
+    ink = advert.ground if advert.shape == "letters" else advert.ink
+    side.lettering(advert.text, centre, (0.8 * (last - first), 0.4 * (high - low)), ink)

@@ -1,18 +1,18 @@
 """The faces of the wheels of the variety `wide`; u and v are shares of the wheel's radius."""
 
-import cv2
 import numpy as np
 
 from data_cache.synthetic.design.wide.details import RimStyle
 from data_cache.synthetic.geometry.atlas import Colour, Material, Point, Skin, ellipse
-from data_cache.synthetic.vehicle.canvas import darker
+from data_cache.synthetic.vehicle.canvas import Canvas, darker, details_of
+from data_cache.synthetic.vehicle.wide.dirt import paint_dust
 
 HOLE: Colour = (16, 16, 17)
-DUST: Colour = (118, 108, 92)
 
 
-def paint_rim(skin: Skin, style: RimStyle) -> None:
-    """Paint tyre, rim and dust."""
+def paint_rim(canvas: Canvas) -> None:
+    """Paint tyre, rim and dust on the skin of the wheels."""
+    skin, style = canvas.skin("wheel"), details_of(canvas).rim
     skin.fill(style.tyre, Material.MATTE)
     reach = style.share
     edge = 0.90 * reach
@@ -27,7 +27,7 @@ def paint_rim(skin: Skin, style: RimStyle) -> None:
     if style.kind != "truck":
         _disc(skin, style.hub, style.tone, Material.METAL)
         _disc(skin, 0.55 * style.hub, darker(style.tone, 0.6), Material.METAL)
-    _paint_dust(skin, style)
+    paint_dust(canvas)
 
 
 def _disc(skin: Skin, radius: float, colour: Colour, material: Material, centre: Point = (0.0, 0.0)) -> None:
@@ -68,13 +68,3 @@ def _paint_plate(skin: Skin, style: RimStyle, edge: float) -> None:
             _disc(skin, 0.03, style.tone, material, (0.38 * edge * np.cos(angle), 0.38 * edge * np.sin(angle)))
         _disc(skin, 0.26 * edge, darker(style.tone, 0.9), material)
         _disc(skin, 0.17 * edge, darker(style.tone, 0.4), material)
-
-
-def _paint_dust(skin: Skin, style: RimStyle) -> None:
-    """Blend dust over the whole face, in patches."""
-    rng = np.random.default_rng(int(1e6 * style.dirt))
-    rows, columns = skin.view.rows, skin.view.columns
-    coarse = rng.uniform(0.2, 1.0, (6, 6)).astype(np.float32)
-    blend = 0.7 * style.dirt * cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC)[..., None]
-    face = skin.colour[:rows, :columns]
-    face[:] = np.clip(face * (1 - blend) + np.array(DUST) * blend, 0, 255).astype(np.uint8)
