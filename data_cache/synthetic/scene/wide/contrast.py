@@ -55,14 +55,14 @@ def _window(box: PartBox, shape: tuple[int, ...]) -> tuple[slice, slice]:
 
 
 def outside_contrast(covered: Booleans, value: Floats) -> float:
-    """Return how much a part stands out: by its own pattern or by its difference from what is around it.
+    """Return how much a part stands out: by its own pattern, or by its mean from a quarter of what is around it.
 
     `covered` (H, W) is where the part is visible, `value` (H, W, 3) are the display values of a window around it.
     """
     if covered.all() or not covered.any():
         return range_of_display(value) if covered.any() else 0.0
-    difference = np.abs(value[covered].mean(axis=0) - value[~covered].mean(axis=0)).max()
-    return max(range_of_display(value[covered]), float(difference))
+    difference = np.abs(value[~covered] - value[covered].mean(axis=0)).max(axis=1)
+    return max(range_of_display(value[covered]), float(np.percentile(difference, 75)))
 
 
 def range_of_display(value: Floats) -> float:
