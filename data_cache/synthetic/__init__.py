@@ -5,9 +5,10 @@ Each subpackage imports only those above it:
 - geometry: meshes, texture atlas, cameras, rasterisation; knows nothing about vehicles
 - design: samples what a vehicle looks like; a fleet shares its Design, each vehicle has its own Individual traits
 - vehicle: builds the Model of a vehicle (meshes, painted textures, numbered parts)
-- scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes);
-  scene/wide does so for the variety "wide", with any viewpoint, place, weather and camera
+- scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes)
 - dataset: plans the shots, renders them in parallel and writes them in the layout of a benchmark
+
+design, vehicle and scene have a folder `wide` for the variety of that name; docs/architecture.md shows both side by side.
 
 `sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every fleet, vehicle and
 picture has its own random stream, so the bytes do not depend on the number of workers. Raise RENDERER_VERSION if the

@@ -11,11 +11,8 @@ EYE_LEVEL, LOW = 0.38, 0.17  # shares of the pictures from EYE_HEIGHT and from L
 EYE_HEIGHT = (0.9, 1.9)  # metres above the road
 LOW_ELEVATION, HIGH_ELEVATION = (3.0, 15.0), (12.0, 40.0)  # degrees above the horizon
 FRONT, REAR, SPREAD = 0.25, 0.15, 0.6  # shares of the pictures about front and rear, within about SPREAD radians
-GAP = (
-    2.8,
-    36.0,
-)  # metres from the camera to the vehicle's nearest corner along the road, at least NEAREST of its visible width
-NEAREST = 0.5
+GAP = (2.8, 36.0)  # metres from the camera to the vehicle's nearest corner along the road
+NEAREST = 0.5  # the least gap, as a share of the vehicle's visible width
 WIDTHS = (0.45, 3.0)  # width of a picture, as a share of the requested size
 MOST_HEIGHT = 3.4  # of a picture, in requested sizes
 SMALLEST = 24  # pixels
@@ -35,21 +32,34 @@ class Crop:
     height: int
 
 
+def edges_around(camera: Camera, points: Floats, shares: Floats) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom around the picture of `points` (N, 3), in pixels.
+
+    `shares` (4,) are the margins at the left, right, top and bottom, as shares of the extent; negative ones cut it off.
+    """
+    screen, _ = camera.project(points)
+    low, high = screen.min(axis=0), screen.max(axis=0)
+    margin = shares * (high - low).repeat(2)
+    return low[0] - margin[0], low[1] - margin[2], high[0] + margin[1], high[1] + margin[3]
+
+
+def crop_at(camera: Camera, edges: tuple[float, float, float, float], zoom: float) -> Crop:
+    """Return the crop at these edges (left, top, right, bottom), magnified by `zoom`."""
+    left, top, right, bottom = edges
+    size = (max(SMALLEST, round((right - left) * zoom)), max(SMALLEST, round((bottom - top) * zoom)))
+    return Crop(replace(camera, focal_px=camera.focal_px * zoom, centre_px=(-left * zoom, -top * zoom)), *size)
+
+
 def sample_crop(points: Floats, image_size: int, rng: np.random.Generator) -> Crop:
     """Sample a viewpoint of the vehicle that fills `points` (N, 3), and a crop around it; see WIDTHS for its size."""
     camera = _sample_camera(points, rng)
-    screen, _ = camera.project(points)
-    low, high = screen.min(axis=0), screen.max(axis=0)
     shares = rng.uniform(*MARGINS[int(rng.choice(len(MARGINS), p=MARGIN_SHARES))], 4)  # left, right, top, bottom
     if rng.random() < TRUNCATED:
         shares[rng.integers(4)] = -rng.uniform(*TRUNCATION)
-    margin = shares * (high - low).repeat(2)
-    left, right = low[0] - margin[0], high[0] + margin[1]
-    top, bottom = low[1] - margin[2], high[1] + margin[3]
+    left, top, right, bottom = edges = edges_around(camera, points, shares)
     width = image_size * np.exp(rng.uniform(*np.log(WIDTHS)))
     zoom = float(min(width / (right - left), MOST_HEIGHT * image_size / (bottom - top)))
-    size = (max(SMALLEST, round((right - left) * zoom)), max(SMALLEST, round((bottom - top) * zoom)))
-    return Crop(replace(camera, focal_px=camera.focal_px * zoom, centre_px=(-left * zoom, -top * zoom)), *size)
+    return crop_at(camera, edges, zoom)
 
 
 def _sample_camera(points: Floats, rng: np.random.Generator) -> Camera:

@@ -8,6 +8,7 @@ from data_cache.synthetic.geometry.arrays import Floats
 
 DUSK = 0.07  # share of the pictures with little light and lamps on
 LAMPS_ON = (0.30, 0.10, 0.10, 0.10)  # share of the other pictures with brake, head, left and right signal lamps on
+LAMPS_ON_AT_DUSK = (0.9, 0.8, 0.10, 0.10)
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,14 @@ def sample_light(rng: np.random.Generator, exposure: float) -> Light:
         cabin=rng.uniform(0.40, 0.85),
         reflection=float(np.exp(rng.normal(-0.1, 0.3))),
         glass_reflection=float(np.exp(rng.uniform(-0.3, 1.2))),
-        lamps=_sample_lamps(rng, dusk),
+        lamps=sample_lamps(LAMPS_ON_AT_DUSK if dusk else LAMPS_ON, rng),
         skyline=rng.uniform(0, 2 * np.pi, 3),
     )
 
 
-def _sample_lamps(rng: np.random.Generator, dusk: bool) -> tuple[float, float, float, float]:
-    """Sample the brightness of brake, head, left and right signal lamps; 0 is off."""
-    shares = (0.9, 0.8, *LAMPS_ON[2:]) if dusk else LAMPS_ON
-    brake, head, left, right = (rng.uniform(0.3, 1.0) if rng.random() < share else 0.0 for share in shares)
+def sample_lamps(
+    shares: tuple[float, float, float, float], rng: np.random.Generator, power: float = 1.0
+) -> tuple[float, float, float, float]:
+    """Sample the brightness of brake, head, left and right signal lamps, given the shares that are on; 0 is off."""
+    brake, head, left, right = (power * rng.uniform(0.3, 1.0) if rng.random() < share else 0.0 for share in shares)
     return brake, head, left, right

@@ -1,12 +1,13 @@
 """Render one picture: sample the pose, the light and the surroundings, shade the vehicle and find its part boxes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Bytes, Floats
-from data_cache.synthetic.geometry.camera import SENSOR_WIDTH_PX, Camera, RoadCamera, look_at
+from data_cache.synthetic.geometry.camera import SENSOR_WIDTH_PX, RoadCamera, look_at
+from data_cache.synthetic.geometry.viewpoint import Crop, crop_at, edges_around
 from data_cache.synthetic.scene.boxes import PartBox, unoccluded_areas, visible_boxes
 from data_cache.synthetic.scene.camera_effects import apply_camera_effects, encode_jpeg, sample_camera_effects
 from data_cache.synthetic.scene.light import sample_light
@@ -37,7 +38,8 @@ class Picture:
 
 def render(model: Model, road_camera: RoadCamera, image_size: int, rng: np.random.Generator) -> Picture:
     """Render `model` from a pose within the range of `road_camera`, cropped to about `image_size` pixels width."""
-    camera, width, height = _sample_crop(model, road_camera, image_size, rng)
+    crop = _sample_crop(model, road_camera, image_size, rng)
+    camera, width, height = crop.camera, crop.width, crop.height
     supersampled = camera.magnified(SUPERSAMPLING)
     light = sample_light(rng, road_camera.exposure)
     surroundings = sample_surroundings(rng)
@@ -64,10 +66,8 @@ def downsample(picture: Floats, width: int, height: int) -> Floats:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _sample_crop(
-    model: Model, road_camera: RoadCamera, image_size: int, rng: np.random.Generator
-) -> tuple[Camera, int, int]:
-    """Sample a pose; return the camera that sees the crop around the vehicle, and the crop's width and height."""
+def _sample_crop(model: Model, road_camera: RoadCamera, image_size: int, rng: np.random.Generator) -> Crop:
+    """Sample a pose and return the crop around the vehicle."""
     azimuth = np.radians(rng.uniform(*road_camera.azimuth))
     elevation = np.radians(max(6.0, rng.uniform(*road_camera.elevation) + rng.uniform(*ELEVATION_JITTER)))
     farther = np.exp(rng.uniform(-0.1, 0.8))  # with a proportionally longer lens, which flattens the perspective
@@ -76,15 +76,10 @@ def _sample_crop(
     target = np.array([rng.normal(0, 0.3), rng.normal(0, 0.2), rng.uniform(0.4, 0.9)])
     focal = road_camera.focal_px * farther * image_size / SENSOR_WIDTH_PX * FRAME_WIDTHS
     camera = look_at(target + distance * toward, target, focal, roll=rng.normal(0, 0.025))
-    screen, _ = camera.project(model.outside.corners[:, 0])
-    low, high = screen.min(axis=0), screen.max(axis=0)
     shares = rng.uniform(-0.02, 0.14, 4)  # of the vehicle's extent, left, right, top and bottom
     if rng.random() < TRUNCATED:
         shares[rng.integers(4)] = -rng.uniform(*TRUNCATION)
-    margin = shares * (high - low).repeat(2)
-    left, right = low[0] - margin[0], high[0] + margin[1]
-    top, bottom = low[1] - margin[2], high[1] + margin[3]
+    left, _, right, _ = edges = edges_around(camera, model.outside.corners[:, 0], shares)
     share = ((right - left) / image_size) ** (1 - WIDTH_EQUALISATION) * np.exp(rng.normal(0, ZOOM_SPREAD))
     zoom = float(np.clip(share, MIN_WIDTH, MAX_WIDTH)) * image_size / (right - left)
-    width, height = max(24, round((right - left) * zoom)), max(24, round((bottom - top) * zoom))
-    return replace(camera, focal_px=focal * zoom, centre_px=(-left * zoom, -top * zoom)), width, height
+    return crop_at(camera, edges, zoom)

@@ -227,5 +227,4 @@ def _side(body: BodyModel, rng: np.random.Generator) -> SideStyle:
         lower=second_colour(rng) if rng.random() < (0.2 if commercial else 0.04) else None,
         advert=_advert(rng) if commercial and rng.random() < 0.5 else None,
         dark_pillars=rng.random() < 0.7,
-        window_trim=grey(rng, 18, 30) if rng.random() < 0.65 else grey(rng, 180, 215),
     )

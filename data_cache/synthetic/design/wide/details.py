@@ -143,7 +143,6 @@ class SideStyle:
     lower: Colour | None  # second colour of the lower body
     advert: Advert | None
     dark_pillars: bool
-    window_trim: Colour
 
 
 @dataclass(frozen=True)

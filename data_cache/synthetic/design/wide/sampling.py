@@ -31,7 +31,7 @@ def sample_wide_design(rng: np.random.Generator) -> Design:
         body=body,
         colour=colour_name(paint),
         paint=paint,
-        grille=0,
+        grille=0,  # not used; Details has its own front and lamps
         logo=int(rng.integers(5)),
         lamps=sample_lamp_style(rng),
         wheels=sample_wheel_style(rng),

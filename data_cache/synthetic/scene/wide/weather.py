@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_cache.synthetic.geometry.arrays import Floats
-from data_cache.synthetic.scene.light import Light
+from data_cache.synthetic.scene.light import Light, sample_lamps
 
 STREET_LAMPS = ((1.0, 0.62, 0.26), (1.0, 0.78, 0.5), (0.88, 0.96, 1.0), (0.82, 1.0, 0.88), (1.0, 1.0, 0.95))
 EDGE_LIGHT = (1.0, 0.72, 0.48)  # colour of a sun near the horizon
@@ -68,17 +68,9 @@ def _light(
         cabin=0.6,
         reflection=float(np.exp(rng.normal(0.4, 0.4))),
         glass_reflection=float(np.exp(rng.uniform(0.0, 1.4))),
-        lamps=_lamps((0.25, 0.1, 0.06, 0.06), 1.0, rng),
+        lamps=sample_lamps((0.25, 0.1, 0.06, 0.06), rng),
         skyline=np.zeros(3),
     )
-
-
-def _lamps(
-    shares: tuple[float, float, float, float], power: float, rng: np.random.Generator
-) -> tuple[float, float, float, float]:
-    """Sample the brightness of brake, head, left and right signal lamps, given the shares that are on."""
-    brake, head, left, right = (power * rng.uniform(0.3, 1.0) if rng.random() < share else 0.0 for share in shares)
-    return brake, head, left, right
 
 
 def _weather(kind: str, light: Light, **changed: float | Floats) -> Weather:
@@ -126,7 +118,7 @@ def _dusk(kind: str, camera_azimuth: float, rng: np.random.Generator) -> Weather
         sky * (warm * np.array([1.5, 1.05, 0.75]) + (1 - warm) * np.array([1.0, 1.0, 1.1])),
         rng,
     )
-    light = replace(light, lamps=_lamps((0.5, 0.75, 0.1, 0.1), rng.uniform(0.6, 2.5), rng))
+    light = replace(light, lamps=sample_lamps((0.5, 0.75, 0.1, 0.1), rng, rng.uniform(0.6, 2.5)))
     return _weather(kind, light, clouds=rng.uniform(0.1, 0.9), fog=rng.uniform(0, 0.003))
 
 
@@ -141,7 +133,7 @@ def _night(kind: str, camera_azimuth: float, rng: np.random.Generator) -> Weathe
         glow * rng.uniform(1.0, 3.0) * lamp,
         rng,
     )
-    light = replace(light, lamps=_lamps((0.85, 0.8, 0.1, 0.1), rng.uniform(1.0, 6.0), rng))
+    light = replace(light, lamps=sample_lamps((0.85, 0.8, 0.1, 0.1), rng, rng.uniform(1.0, 6.0)))
     return _weather(kind, light, clouds=rng.uniform(0, 1), wet=rng.uniform(0.3, 1) * (rng.random() < 0.25))
 
 
@@ -155,7 +147,9 @@ def _infrared(kind: str, camera_azimuth: float, rng: np.random.Generator) -> Wea
         rng.uniform(0.01, 0.08) * np.ones(3),
         rng,
     )
-    return _weather(kind, replace(light, lamps=_lamps((0.5, 0.7, 0.05, 0.05), rng.uniform(0.5, 4), rng)), clouds=0.5)
+    return _weather(
+        kind, replace(light, lamps=sample_lamps((0.5, 0.7, 0.05, 0.05), rng, rng.uniform(0.5, 4))), clouds=0.5
+    )
 
 
 def _rain(kind: str, camera_azimuth: float, rng: np.random.Generator) -> Weather:
@@ -168,7 +162,7 @@ def _rain(kind: str, camera_azimuth: float, rng: np.random.Generator) -> Weather
         zenith=dim * light.zenith,
         horizon=dim * light.horizon,
         ground=0.6 * dim * light.ground,
-        lamps=_lamps((0.6, 0.5, 0.08, 0.08), rng.uniform(0.6, 2.0), rng),
+        lamps=sample_lamps((0.6, 0.5, 0.08, 0.08), rng, rng.uniform(0.6, 2.0)),
     )
     return replace(
         weather,

@@ -26,7 +26,7 @@ def test_occluders_are_before_the_vehicle_and_things_behind_it(places: list[Plac
     along = (BUS - eye) @ toward
     for found, before in (("occluders", True), ("things", False)):
         away = [(position - eye) @ toward for place in places for _, position in getattr(place, found)]
-        assert len(away) >= 4
+        assert len(away) >= 3
         assert 0 < max(away) < along.min() if before else min(away) > along.max()
 
 

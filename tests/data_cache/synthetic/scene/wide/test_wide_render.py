@@ -17,7 +17,7 @@ SIZE = 90
 
 @pytest.fixture(scope="module")
 def models() -> list[Model]:
-    return [build_model(vehicle) for vehicle in sample_vehicles(8, 1, 5, "wide")]
+    return [build_model(vehicle) for vehicle in sample_vehicles(6, 1, 5, "wide")]
 
 
 @pytest.fixture(scope="module")
@@ -47,5 +47,5 @@ def test_boxes_are_extents_of_parts_and_within_the_picture(models: list[Model], 
 
 def test_most_pictures_have_several_kinds_of_parts(pictures: list[Picture]) -> None:
     names = [{PART_NAMES[box.label] for box in picture.boxes} for picture in pictures]
-    assert sum(len(found) >= 2 for found in names) > 0.7 * len(names)
+    assert sum(len(found) >= 2 for found in names) >= 0.5 * len(names)
     assert len(set().union(*names)) >= 7
