@@ -8,7 +8,8 @@ Each subpackage imports only those above it:
 - scene: renders one Picture of a Model (pose, light, surroundings, occluders, camera effects, part boxes)
 - dataset: plans the shots, renders them in parallel and writes them in the layout of a benchmark
 
-design, vehicle and scene have a folder `wide` for the variety of that name; docs/architecture.md shows both side by side.
+design, vehicle and scene have a folder `wide` for the variety of that name; docs/architecture.md compares the
+two.
 
 `sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every fleet, vehicle and
 picture has its own random stream, so the bytes do not depend on the number of workers. Raise RENDERER_VERSION if the

@@ -176,24 +176,13 @@ def _paint_car_end(rng: np.random.Generator) -> Sprite:
     paint = _colour(rng, 20, 235, 0.25)
     for x in (0.06, 0.78):
         board.rectangle(x, 0.75, x + 0.16, 1.0, (24, 24, 26))
-    board.polygon(
-        [
-            (0.02, 0.86),
-            (0.02, 0.45),
-            (0.14, 0.38),
-            (0.22, 0.04),
-            (0.78, 0.04),
-            (0.86, 0.38),
-            (0.98, 0.45),
-            (0.98, 0.86),
-        ],
-        paint,
-    )
+    left = [(0.02, 0.86), (0.02, 0.45), (0.14, 0.38), (0.22, 0.04)]
+    board.polygon([*left, *((1 - x, y) for x, y in reversed(left))], paint)
     board.polygon([(0.17, 0.38), (0.25, 0.08), (0.75, 0.08), (0.83, 0.38)], _colour(rng, 20, 90, 0.1))
     board.rectangle(0.05, 0.74, 0.95, 0.88, _scaled(paint, 0.45))
     lamp: Colour = (165, 22, 22) if rear else (226, 226, 218)
-    for left in (0.05, 0.75):
-        board.rectangle(left, 0.48, left + 0.2, 0.6, lamp)
+    for x in (0.05, 0.75):
+        board.rectangle(x, 0.48, x + 0.2, 0.6, lamp)
     board.rectangle(0.38, 0.66, 0.62, 0.73, (228, 226, 216))
     return board.finished(height)
 

@@ -6,11 +6,14 @@ from data_cache.synthetic.design.sampling import MIN_DIFFERENCES, sample_vehicle
 from data_cache.synthetic.design.traits import Vehicle
 from data_cache.synthetic.design.wide.bodies import CARGO_SHARES, WIDE_BODIES, WIDE_SHARES
 from data_cache.synthetic.design.wide.details import (
+    ADVERT_SHAPES,
+    CAB_ROOFS,
     FOG_LAMPS,
     GRILLES,
     HANDLES,
     HEAD_OPTICS,
     LOGO_SHAPES,
+    LUGGAGE,
     MIRRORS,
     RIM_KINDS,
     TAIL_BARS,
@@ -48,6 +51,9 @@ def test_every_body_and_detail_occurs() -> None:
     assert {details.side.mirror for details in DETAILS} == set(MIRRORS)
     assert {details.side.handles for details in DETAILS} == set(HANDLES)
     assert {details.logo for details in DETAILS} == set(LOGO_SHAPES)
+    assert {details.luggage for details in DETAILS} == set(LUGGAGE)
+    assert {details.cargo.cab_roof for details in DETAILS} == set(CAB_ROOFS)
+    assert {details.side.advert.shape for details in DETAILS if details.side.advert} == set(ADVERT_SHAPES)
 
 
 def test_colours_are_continuous_and_tints_reach_from_clear_to_black() -> None:
