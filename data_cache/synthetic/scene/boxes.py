@@ -61,6 +61,13 @@ def part_extents(layers: Sequence[Bytes]) -> list[tuple[int, tuple[int, int], tu
     return sorted(extents)
 
 
+def whole_parts(surface: Bytes, parts: Sequence[Part]) -> tuple[Bytes, Bytes]:
+    """Return two layers instead of one: parts with their pieces (see Part.within), and the pieces alone."""
+    numbers = np.arange(len(parts) + 1, dtype=np.uint8)
+    within = np.array([0, *(part.within for part in parts)], dtype=np.uint8)
+    return np.where(within > 0, within, numbers)[surface], np.where(within > 0, numbers, 0).astype(np.uint8)[surface]
+
+
 def unoccluded_areas(parts: Sequence[Part], meshes: Sequence[Mesh], camera: Camera) -> Floats:
     """Return (P + 1,): the projected area in pixels of each part number if nothing hid it; entry 0 is unused.
 

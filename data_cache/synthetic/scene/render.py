@@ -27,13 +27,13 @@ ELEVATION_JITTER = (-5.0, 2.0)  # degrees beyond the road camera's range
 
 @dataclass(frozen=True)
 class Picture:
-    """A rendered picture; `layers` are the supersampled part numbers of the exterior and behind the windshield."""
+    """A rendered picture; `layers` are supersampled part numbers, the last one of what is behind the windshield."""
 
     jpeg: bytes
     width: int
     height: int
     boxes: tuple[PartBox, ...]
-    layers: tuple[Bytes, Bytes]
+    layers: tuple[Bytes, ...]
 
 
 def render(model: Model, road_camera: RoadCamera, image_size: int, rng: np.random.Generator) -> Picture:

@@ -29,6 +29,7 @@ class Part:
 
     label: int  # index into PART_NAMES
     outline: Floats | None = None
+    within: int = 0  # number of the part of which it is a piece, as a light of its cover; set for the variety wide only
 
     @cached_property
     def area(self) -> float:
@@ -58,10 +59,10 @@ class Canvas:
         """Return a skin: front, rear, left, right, top or wheel."""
         return self.atlas.skins[name]
 
-    def add_part(self, name: str, outline: Sequence[Sequence[float]] | None = None) -> int:
-        """Register a part and return its number."""
+    def add_part(self, name: str, outline: Sequence[Sequence[float]] | None = None, within: int = 0) -> int:
+        """Register a part, a piece of part number `within` if that is given, and return its number."""
         extent = None if outline is None else np.asarray(outline, dtype=np.float64)
-        self.parts.append(Part(PART_NAMES.index(name), extent))
+        self.parts.append(Part(PART_NAMES.index(name), extent, within))
         return len(self.parts)
 
     def paint_part(

@@ -21,7 +21,7 @@ def is_resolved(box: PartBox, spot_px: float) -> bool:
 
 def distinct_boxes(
     boxes: Sequence[tuple[int, PartBox]],
-    layers: tuple[Bytes, Bytes],
+    layers: Sequence[Bytes],
     light: Floats,
     behind: Floats,
     develop: Callable[[Floats], Floats],
@@ -29,18 +29,18 @@ def distinct_boxes(
 ) -> list[PartBox]:
     """Return the boxes of the parts that stand out, given each box with its part number.
 
-    `layers` (H, W) are the part numbers of the outermost surface and behind the windshield, `light` (H, W, 3) is the
-    light on the sensor and `behind` the share of it that comes through glass. `develop` turns light into display
+    `layers` (H, W) are the part numbers, the last of them behind the windshield, `light` (H, W, 3) is the light on the
+    sensor and `behind` the share of it that comes through glass. `develop` turns light into display
     values, to which noise of standard deviation `noise` will be added.
     """
     kept = []
     for number, box in boxes:
         window = _window(box, light.shape[:2])
-        outside, inside = (layer[window] == number for layer in layers)
-        if inside.any():
-            contrast, least = cabin_contrast(inside, light[window], behind[window], develop), BEHIND_GLASS
+        covered = [layer[window] == number for layer in layers]
+        if covered[-1].any():
+            contrast, least = cabin_contrast(covered[-1], light[window], behind[window], develop), BEHIND_GLASS
         else:
-            contrast, least = outside_contrast(outside, develop(light[window])), ANYWHERE
+            contrast, least = outside_contrast(np.any(covered, axis=0), develop(light[window])), ANYWHERE
         if contrast >= max(least, NOISE_FACTOR * noise):
             kept.append(box)
     return kept

@@ -8,7 +8,7 @@ import numpy as np
 from data_cache.synthetic.geometry.arrays import Booleans, Bytes, Floats
 from data_cache.synthetic.geometry.camera import Camera
 from data_cache.synthetic.geometry.viewpoint import sample_crop
-from data_cache.synthetic.scene.boxes import numbered_boxes, silhouette_areas
+from data_cache.synthetic.scene.boxes import numbered_boxes, silhouette_areas, whole_parts
 from data_cache.synthetic.scene.camera_effects import encode_jpeg
 from data_cache.synthetic.scene.render import SUPERSAMPLING, Picture, downsample
 from data_cache.synthetic.scene.shading import shade_vehicle
@@ -70,14 +70,15 @@ def render_wide(model: Model, image_size: int, rng: np.random.Generator) -> Pict
     for quality in chip.earlier_qualities:
         picture = sensor.compressed(picture, quality)
 
-    layers = tuple(lens.cast_layer(layer, glass, SUPERSAMPLING) for layer in (scene.surface, scene.through))
+    surface, through = (lens.cast_layer(layer, glass, SUPERSAMPLING) for layer in (scene.surface, scene.through))
+    layers = (*whole_parts(surface, model.parts), through)
     areas = silhouette_areas(model.parts, (model.outside, model.inside), camera.magnified(SUPERSAMPLING))
     spot_px = max(chip.reduction, 2 * glass.defocus)
     found = numbered_boxes(layers, model.parts, areas, SUPERSAMPLING)
     resolved = [(number, box) for number, box in found if is_resolved(box, spot_px)]
-    surface, through = (layer[::SUPERSAMPLING, ::SUPERSAMPLING] for layer in layers)
-    boxes = distinct_boxes(resolved, (surface, through), light, behind, develop, chip.noise)
-    return Picture(encode_jpeg(picture, chip.quality), crop.width, crop.height, tuple(boxes), (layers[0], layers[1]))
+    shrunk = [layer[::SUPERSAMPLING, ::SUPERSAMPLING] for layer in layers]
+    boxes = distinct_boxes(resolved, shrunk, light, behind, develop, chip.noise)
+    return Picture(encode_jpeg(picture, chip.quality), crop.width, crop.height, tuple(boxes), layers)
 
 
 def _compose(

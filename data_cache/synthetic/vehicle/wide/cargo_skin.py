@@ -163,10 +163,9 @@ def _paint_block(canvas: Canvas, cargo: Cargo, side: int, middle: float) -> None
     lamps, half = details_of(canvas).lamps, cargo.width / 2
     wide, tall = 0.26 + 0.09 * half, details_of(canvas).cargo.lamp_height
     centre = (side * (0.90 * half - wide / 2), middle)
-    cover = rectangle(centre, (wide, tall))
-    paint_lamp_part(
-        canvas, "light cover", "rear", [cover], darker(lamps.red, 0.3) if lamps.smoked else BLACK, Material.LENS
-    )
+    housing = rectangle(centre, (wide, tall))
+    shade = darker(lamps.red, 0.3) if lamps.smoked else BLACK
+    cover = paint_lamp_part(canvas, "light cover", "rear", [housing], shade, Material.LENS)
     sections = SECTIONS.get(lamps.fill, PLAIN)
     pitch = 0.92 * wide / len(sections)
     spots = [(centre[0] + side * (0.46 * wide - (index + 0.5) * pitch), middle) for index in range(len(sections))]
@@ -175,7 +174,7 @@ def _paint_block(canvas: Canvas, cargo: Cargo, side: int, middle: float) -> None
         panes = [ellipse(spot, (radius, radius), 16) for spot in spots]
     else:
         panes = [rectangle(spot, (0.96 * pitch, 0.78 * tall)) for spot in spots]
-    paint_lamp_part(canvas, "car light", "rear", panes, lamps.red, Material.TAIL)
+    paint_lamp_part(canvas, "car light", "rear", panes, lamps.red, Material.TAIL, cover)
     for pane, (tone, material) in zip(panes, sections, strict=True):
         lit = Material.SIGNAL_RIGHT if material == Material.SIGNAL_LEFT and side == 1 else material
         canvas.skin("rear").polygon(pane, tone or lamps.red, lit)

@@ -52,13 +52,19 @@ def _place(shape: WideLampShape, canvas: Canvas, low: float, high: float) -> tup
 
 
 def paint_lamp_part(
-    canvas: Canvas, name: str, end: str, lights: Sequence[Outline], colour: Colour, material: Material
+    canvas: Canvas,
+    name: str,
+    end: str,
+    lights: Sequence[Outline],
+    colour: Colour,
+    material: Material,
+    within: int = 0,
 ) -> int:
-    """Paint several outlines (u, z) on an end as one part; return its number."""
+    """Paint several outlines (u, z) on an end as one part, a piece of part `within` if given; return its number."""
     sign, s = (1, 0.05) if end == "front" else (-1, canvas.body.full_length - 0.05)
     # closed loops in a row: the area of this polygon is the sum of their areas
     loops = [(canvas.body.ahead(s), sign * u, z) for light in lights for u, z in [*light, light[0]]]
-    part = canvas.add_part(name, loops)
+    part = canvas.add_part(name, loops, within)
     for light in lights:
         canvas.skin(end).polygon(light, colour, material, part)
     return part
@@ -83,7 +89,7 @@ def paint_head_lamp(canvas: Canvas, side: int) -> tuple[int, int]:
     cover = paint_lamp_part(canvas, "light cover", "front", [outline], lamps.housing, Material.LENS)
     dark = lamps.optics in ("projectors", "dots", "strip")
     ground = darker(lamps.housing, 0.85) if dark else darker(lamps.housing, 1.5)
-    light = paint_lamp_part(canvas, "car light", "front", lights, ground, Material.LENS)
+    light = paint_lamp_part(canvas, "car light", "front", lights, ground, Material.LENS, cover)
     for area in lights:
         _paint_optics(skin, lamps.optics, area, single=len(lights) == 1)
     if lamps.daylight:
@@ -141,8 +147,8 @@ def paint_fog_lamps(canvas: Canvas) -> None:
         spot = (side * across * canvas.body.width / 2, canvas.nose_height(share))
         canvas.skin("front").polygon(rectangle(spot, (2.9 * wide, 2.6 * tall)), (26, 27, 29), Material.MATTE)
         ring, light = ellipse(spot, (wide, tall), 24, power), ellipse(spot, (0.7 * wide, 0.66 * tall), 24, power)
-        paint_lamp_part(canvas, "light cover", "front", [ring], (92, 95, 98), Material.LENS)
-        paint_lamp_part(canvas, "car light", "front", [light], (214, 216, 216), Material.LENS)
+        cover = paint_lamp_part(canvas, "light cover", "front", [ring], (92, 95, 98), Material.LENS)
+        paint_lamp_part(canvas, "car light", "front", [light], (214, 216, 216), Material.LENS, cover)
 
 
 def paint_tail_lamp(canvas: Canvas, side: int) -> tuple[int, int]:
@@ -158,7 +164,7 @@ def paint_tail_areas(canvas: Canvas, outline: Outline, lights: list[Outline], si
     lamps = lamps_of(canvas)
     red = darker(lamps.red, 0.55) if lamps.smoked else lamps.red
     cover = paint_lamp_part(canvas, "light cover", "rear", [outline], cover_colours(canvas)[1], Material.LENS)
-    light = paint_lamp_part(canvas, "car light", "rear", lights, red, Material.TAIL)
+    light = paint_lamp_part(canvas, "car light", "rear", lights, red, Material.TAIL, cover)
     signal = Material.SIGNAL_RIGHT if side == 1 else Material.SIGNAL_LEFT
     for area in lights:
         _paint_fill(canvas.skin("rear"), lamps, area, signal)

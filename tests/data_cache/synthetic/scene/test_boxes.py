@@ -5,7 +5,13 @@ import pytest
 
 from data_cache.synthetic.geometry.camera import look_at
 from data_cache.synthetic.geometry.mesh import Mesh, box, join_solids
-from data_cache.synthetic.scene.boxes import part_extents, silhouette_areas, unoccluded_areas, visible_boxes
+from data_cache.synthetic.scene.boxes import (
+    part_extents,
+    silhouette_areas,
+    unoccluded_areas,
+    visible_boxes,
+    whole_parts,
+)
 from data_cache.synthetic.vehicle.canvas import Part
 
 
@@ -51,3 +57,10 @@ def test_pieces_of_a_part_that_cover_each_other_count_once() -> None:
     mesh = Mesh(solid.corners, solid.normals, np.zeros((24, 3, 2)), np.full(24, 1, np.uint8))
     assert unoccluded_areas([Part(0)], [mesh], camera)[1] > 240
     assert silhouette_areas([Part(0)], [mesh], camera)[1] == pytest.approx(200, rel=0.06)
+
+
+def test_a_part_is_seen_where_its_pieces_are() -> None:
+    surface = np.array([[0, 1, 2, 3], [3, 3, 2, 1]], np.uint8)
+    whole, pieces = whole_parts(surface, [Part(0), Part(1, within=1), Part(2)])
+    assert whole.tolist() == [[0, 1, 1, 3], [3, 3, 1, 1]]
+    assert pieces.tolist() == [[0, 0, 2, 0], [0, 0, 2, 0]]

@@ -89,7 +89,7 @@ def test_every_lamp_has_cover_and_light(models: dict[str, Model]) -> None:
         for number, label in enumerate(labels):
             if label == COVER:
                 cover, light = model.parts[number].outline, model.parts[number + 1].outline
-                assert labels[number + 1] == LIGHT
+                assert labels[number + 1] == LIGHT and model.parts[number + 1].within == number + 1
                 assert cover is not None and light is not None
                 assert (light.min(axis=0) >= cover.min(axis=0) - 1e-6).all()
                 assert (light.max(axis=0) <= cover.max(axis=0) + 1e-6).all()
