@@ -42,7 +42,8 @@ class Wall:
 
     def albedo(self, u: Floats, z: Floats) -> tuple[Floats, Booleans]:
         """Return the albedo (H, W, 3) at (u, z), and whether the wall is solid there."""
-        column = np.mod(u - self.start, COLUMNS * TEXEL_M) / TEXEL_M
+        rightwards = u if self.v > 0 else -u  # as seen from the road
+        column = np.mod(rightwards - self.start, COLUMNS * TEXEL_M) / TEXEL_M
         row = (self.height - z) / TEXEL_M
         at = (column.astype(np.float32), row.astype(np.float32))
         colour = cv2.remap(self.colour, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)

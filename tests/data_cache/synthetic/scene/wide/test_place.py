@@ -9,6 +9,7 @@ from data_cache.synthetic.geometry.camera import look_at
 from data_cache.synthetic.scene.wide.place.place import Place, sample_place
 from data_cache.synthetic.scene.wide.place.sprites import Board
 from data_cache.synthetic.scene.wide.place.standing import paint_sprite
+from data_cache.synthetic.scene.wide.place.walls import sample_wall
 from data_cache.synthetic.scene.wide.weather import KINDS, sample_weather
 
 BUS = np.array([(x, y) for x in (-6.0, 6.0) for y in (-1.25, 1.25)])
@@ -55,3 +56,13 @@ def test_every_weather_occurs_and_is_never_black() -> None:
         assert np.isclose(np.linalg.norm(light.sun), 1)
         assert 0 < float((light.sun_colour + light.zenith).mean()) < 4
         assert (light.horizon > 0).all() and weather.fog < 0.1
+
+
+@pytest.mark.parametrize(("v", "right"), [(5.0, 1.0), (-5.0, -1.0)])
+def test_the_letters_on_a_wall_can_be_read_from_the_road(v: float, right: float) -> None:
+    wall = sample_wall(v, np.random.default_rng(1))
+    picture = np.zeros_like(wall.colour)
+    picture[:, :100] = 255
+    wall = replace(wall, start=0.0, height=3.0, colour=picture)
+    u, z = right * np.array([[2.0, 6.0]], np.float32), np.full((1, 2), 1.0, np.float32)
+    assert wall.albedo(u, z)[0][0, :, 0].tolist() == [1, 0]
