@@ -12,13 +12,14 @@ design, vehicle and scene have a folder `wide` for the variety of that name; doc
 two.
 
 `sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every fleet, vehicle and
-picture has its own random stream, so the bytes do not depend on the number of workers. Raise RENDERER_VERSION if the
+picture has its own random stream, so the bytes do not depend on the number of workers. Raise its number in
+RENDERER_VERSIONS if the
 same settings no longer give the same bytes.
 """
 
 from data_cache.synthetic.dataset.layouts import LAYOUTS
 from data_cache.synthetic.dataset.preview import write_preview
-from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSION, SyntheticSettings
+from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSIONS, SyntheticSettings
 from data_cache.synthetic.dataset.writing import write_synthetic
 
-__all__ = ["FIXED", "LAYOUTS", "RENDERER_VERSION", "SyntheticSettings", "write_preview", "write_synthetic"]
+__all__ = ["FIXED", "LAYOUTS", "RENDERER_VERSIONS", "SyntheticSettings", "write_preview", "write_synthetic"]

@@ -9,7 +9,8 @@ from data_cache.base.files import read_json
 from data_cache.datasets.csv_file import RENDERING_FILE, is_rendered
 from data_cache.synthetic.design.traits import Variety
 
-RENDERER_VERSION = 2  # raise it whenever the same settings give different pictures or boxes
+# raise a number whenever the same settings of that variety give different pictures or boxes
+RENDERER_VERSIONS: dict[Variety, int] = {"fleets": 2, "wide": 3}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class SyntheticSettings:
         The variety "fleets" is left out, as it was before there were others.
         """
         settings = {name: value for name, value in asdict(self).items() if (name, value) != ("variety", "fleets")}
-        return {"renderer_version": RENDERER_VERSION, **settings}
+        return {"renderer_version": RENDERER_VERSIONS[self.variety], **settings}
 
 
 FIXED = {"fleets480": SyntheticSettings(vehicles=480, seed=1)}  # never change the settings behind a name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from data_cache.base.errors import UserError
-from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSION, SyntheticSettings, describe_rendering
+from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSIONS, SyntheticSettings, describe_rendering
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_values_out_of_range(changed: dict[str, Any], message: str) -> None:
 def test_description_of_a_rendered_set(tmp_path: Path, settings: SyntheticSettings, description: str) -> None:
     assert describe_rendering(tmp_path) is None
     (tmp_path / "synthetic.json").write_text(json.dumps({"settings": settings.to_dict()}))
-    assert settings.to_dict()["renderer_version"] == RENDERER_VERSION == 2
+    assert settings.to_dict()["renderer_version"] == RENDERER_VERSIONS["fleets"] == 2
+    wide = replace(settings, variety="wide").to_dict()
+    assert wide["renderer_version"] == RENDERER_VERSIONS["wide"] and wide["variety"] == "wide"
     assert describe_rendering(tmp_path) == description
 
 
@@ -52,4 +54,5 @@ def test_sets_rendered_before_there_were_varieties_are_still_known() -> None:
         "fleet_size": 3, "image_size": 200, "seed": 1, "train_share": 0.7,
     }  # fmt: skip
     assert FIXED["fleets480"].to_dict() == recorded
-    assert replace(FIXED["fleets480"], variety="wide").to_dict() == {**recorded, "variety": "wide"}
+    changed = {"variety": "wide", "renderer_version": RENDERER_VERSIONS["wide"]}
+    assert replace(FIXED["fleets480"], variety="wide").to_dict() == recorded | changed

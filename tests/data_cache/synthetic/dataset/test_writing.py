@@ -61,7 +61,7 @@ def test_boxes_of_fleets_are_those_of_this_renderer_version(written: Path) -> No
         for part in ("train", "test")
         for annotation in json.loads((written / f"parts_{part}.json").read_text())["annotations"]
     )
-    assert hashlib.sha256(boxes.encode()).hexdigest()[:16] == "c80f9f23219f6131", "raise RENDERER_VERSION"
+    assert hashlib.sha256(boxes.encode()).hexdigest()[:16] == "c80f9f23219f6131", "raise RENDERER_VERSIONS"
 
 
 def test_csv_and_part_boxes_match_the_images(written: Path) -> None:
