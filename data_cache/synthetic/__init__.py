@@ -12,9 +12,8 @@ design, vehicle and scene have a folder `wide` for the variety of that name; doc
 two.
 
 `sample_*` draws random values, `paint_*` fills textures or pictures, `build_*` makes meshes. Every fleet, vehicle and
-picture has its own random stream, so the bytes do not depend on the number of workers. Raise its number in
-RENDERER_VERSIONS if the
-same settings no longer give the same bytes.
+picture has its own random stream, so the bytes do not depend on the number of workers. Raise a variety's number in
+RENDERER_VERSIONS if the same settings no longer give the same bytes.
 """
 
 from data_cache.synthetic.dataset.layouts import LAYOUTS

@@ -20,7 +20,6 @@ from helpers.paths import ROOT
 from helpers.places.detect import shipping, toy_workspace
 from helpers.toy.annotations import TINY
 
-
 LEAST_AP50, LEAST_SHARE_OF_LIMIT = 0.5, 0.8  # of MEASURED on the pictures below
 
 
