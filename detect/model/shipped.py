@@ -7,7 +7,7 @@ from data_cache.base.files import sha256_of_file
 
 NAME = "shipped"  # in options
 PATH = Path(__file__).parents[1] / "weights" / "detector.safetensors"
-SHA256 = "c4023d789bcc0ee444816c527fa17557ac0d7d5e9aa23e5bcc2ab7ccb5120d17"
+SHA256 = "d29bb30eba7fad33e6bc0c81ac33e5ae6371f681dc9754577184ec472a0b6132"
 
 
 def weights() -> Path:
