@@ -159,13 +159,13 @@ PRESETS: dict[str, DetectorRecipe] = {
 }
 PRESETS["demo"] = PRESETS[DEFAULT_RECIPE].model_copy(
     update={
-        "epochs": 3,
+        "epochs": 2,
         "learning_rate": 3e-4,
         "trunk_weights": None,  # it starts from the shipped detector
+        "frozen_stages": 4,  # which knows vehicles; training is twice as fast
         "zoom_out": 0.0,
         "zoom_in": 0.3,
         "colour_jitter": 0.2,
-        "degrade": 0.0,  # three epochs are too few to benefit
-        "validate_every": 3,
+        "degrade": 0.0,  # two epochs are too few to benefit
     }
 )
