@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 from helpers.places.detect import shipping, toy_workspace
 from helpers.toy.annotations import TINY
 
-LEAST_AP50, LEAST_SHARE_OF_LIMIT = 0.5, 0.8  # of MEASURED on the pictures below
+LEAST_AP50, LEAST_SHARE_OF_LIMIT = 0.75, 0.85  # measured on two x86-64 cores with AMX: 0.822 and 0.914
 
 
 @pytest.fixture
