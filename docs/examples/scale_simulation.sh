@@ -8,7 +8,7 @@ processes=${2:-4}
 python=${PYTHON:-python}
 cd "$(dirname "$0")/../.."
 
-detect=(cli.py detect --data-root "$root" --runs "$root/runs" --recipe demo --device cpu --workers 0 --shard-size 16)
+detect=(cli.py detect --data-root "$root" --runs "$root/runs" --detector demo --device cpu --workers 0 --shard-size 16)
 
 # images, a detector trained for one epoch (its quality does not matter here), and a list of five copies of each image
 $python cli.py synth --data-root "$root" --vehicles 10 --cameras-per-vehicle 2 --images-per-camera 2 --image-size 64

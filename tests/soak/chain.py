@@ -43,14 +43,15 @@ def run_command(arguments: Sequence[str]) -> None:
 def commands(place: Path) -> Steps:
     """Return synth → parts train → detect → train → features → evaluate, all below `place`."""
     data = ["--data-root", str(place / "data")]
-    where = [*data, "--dataset", "synthetic", "--runs", str(place / "runs"), "--recipe", "demo", "--device", "cpu"]
+    where = [*data, "--dataset", "synthetic", "--runs", str(place / "runs"), "--device", "cpu"]
+    recipe = ["--recipe", "demo"]
     return {
         "synth": ["synth", *data, *RENDERED.split()],
-        "parts train": ["parts", "train", *where, *_set(DETECTOR)],
-        "detect": ["detect", *where, "--batch-size", "4"],
-        "train": ["train", *where, *_set(NETWORK)],
-        "features": ["features", *where],
-        "evaluate": ["evaluate", *where],
+        "parts train": ["parts", "train", *where, *recipe, *_set(DETECTOR)],
+        "detect": ["detect", *where, "--detector", "demo", "--batch-size", "4"],
+        "train": ["train", *where, *recipe, *_set(NETWORK)],
+        "features": ["features", *where, *recipe],
+        "evaluate": ["evaluate", *where, *recipe],
     }
 
 

@@ -73,7 +73,7 @@ def test_tables_show_the_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     assert "12 true parts in 1 images" in text and "Images show 12.0 parts" in text
     assert [row for row in rows if row[0] == "8"] == [["8", "0.667", "0.500", "0.750", "0.500", "0.750"]]
     assert [row[0] for row in rows if row[0].isdigit()] == [str(top_d) for top_d in TABLE_TOP_D]
-    assert [row for row in rows if row[0] == PART_NAMES[3]] == [[PART_NAMES[3], "0.505", "0.505", "12"]]
+    assert [row for row in rows if row[0] == PART_NAMES[3]] == [[PART_NAMES[3], "0.505", "0.505", "0.500", "12"]]
     assert [row[1:] for row in rows if row[0] in ("AP50", "AP75")] == [["0.505", "12"]] * 2
     assert [row[1:] for row in rows if row[0].startswith("AP medium")] == [["0.505", "12"]]
     assert not any(row[0].startswith(("AP small", "AP large")) for row in rows)

@@ -62,7 +62,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["pt2", pytest.param("onnx", marks=needs_onnx)])
 def program(request: pytest.FixtureRequest, weights: Path) -> Program:
-    exported = export_detector(weights, request.param)
+    exported = export_detector(weights, request.param, weights.parent)
     assert exported.weights_sha256 == sha256_of_file(weights)
     (path,) = exported.files
     assert path == weights.parent / "export" / f"detector.{request.param}"
@@ -117,5 +117,5 @@ def test_a_program_that_differs_is_not_written(weights: Path, monkeypatch: pytes
     monkeypatch.setattr(export, "BOX_TOLERANCE", -1.0)
     before = sorted(path.name for path in weights.parent.glob("export/*"))
     with pytest.raises(UserError, match=r"detector\.pt2: not written, .* only 0% of its boxes"):
-        export_detector(weights, "pt2")
+        export_detector(weights, "pt2", weights.parent)
     assert sorted(path.name for path in weights.parent.glob("export/*")) == before
