@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.parts.cache import STATUS_FAILED, PartBoxes
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
 
 
 def selected_slots(labels: NDArray[np.int8], top_d: int, per_label: int | None = None) -> NDArray[np.intp]:
@@ -40,7 +40,14 @@ def select_parts(parts: PartBoxes, top_d: int, per_label: int | None) -> PartBox
     """
     if per_label is None:
         return parts
-    slots = selected_slots(parts.labels, top_d, per_label)
+    return boxes_in_slots(parts, selected_slots(parts.labels, top_d, per_label))
+
+
+def boxes_in_slots(parts: PartBoxes, slots: NDArray[np.intp]) -> PartBoxes:
+    """Return a cache of the boxes in `slots` (N, D) of each image, which end with -1 where there are fewer.
+
+    The status of an image that loses all its boxes changes to that of one without parts.
+    """
     present = slots >= 0
     boxes = np.take_along_axis(parts.boxes, slots[..., None], axis=1)
     return replace(
@@ -48,6 +55,7 @@ def select_parts(parts: PartBoxes, top_d: int, per_label: int | None) -> PartBox
         boxes=np.where(present[..., None], boxes, np.float32(0)),
         scores=np.where(present, np.take_along_axis(parts.scores, slots, axis=1), np.float32(0)),
         labels=np.where(present, np.take_along_axis(parts.labels, slots, axis=1), np.int8(-1)),
+        status=np.where((parts.status == STATUS_FOUND) & ~present.any(axis=1), STATUS_EMPTY, parts.status),
     )
 
 

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
+from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import PART_NAMES
-from data_cache.parts.selection import selected_slots
+from data_cache.parts.selection import boxes_in_slots, selected_slots
 from detect.annotations.images import AnnotatedImage
 from detect.evaluation.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
 
@@ -112,15 +112,7 @@ def without_unannotated(images: Sequence[AnnotatedImage], detected: PartBoxes) -
     if (kept | (detected.labels < 0)).all():
         return detected
     order = np.argsort(~kept, axis=1, kind="stable")
-    kept = np.take_along_axis(kept, order, axis=1)
-    boxes = np.take_along_axis(detected.boxes, order[..., None], axis=1)
-    return replace(
-        detected,
-        boxes=np.where(kept[..., None], boxes, np.float32(0)),
-        scores=np.where(kept, np.take_along_axis(detected.scores, order, axis=1), np.float32(0)),
-        labels=np.where(kept, np.take_along_axis(detected.labels, order, axis=1), np.int8(-1)),
-        status=np.where((detected.status == STATUS_FOUND) & ~kept.any(axis=1), STATUS_EMPTY, detected.status),
-    )
+    return boxes_in_slots(detected, np.where(np.take_along_axis(kept, order, axis=1), order, -1))
 
 
 def recall_by_top_d(
