@@ -52,10 +52,16 @@ def size_faults(images: Sequence[AnnotatedImage], image_root: Path) -> list[str]
 
 
 def matching(images: tuple[AnnotatedImage, ...], pattern: str | None) -> tuple[AnnotatedImage, ...]:
-    """Return the images whose whole name matches the shell pattern, or all without one. Raises UserError if none."""
-    chosen = tuple(image for image in images if pattern is None or fnmatchcase(image.name, pattern))
+    """Return the images whose name matches, see `matching_names`."""
+    chosen = set(matching_names([image.name for image in images], pattern))
+    return tuple(image for image in images if image.name in chosen)
+
+
+def matching_names(names: Sequence[str], pattern: str | None) -> list[str]:
+    """Return the names that the shell pattern matches as a whole, or all, sorted. Raises UserError if there is none."""
+    chosen = sorted(name for name in set(names) if pattern is None or fnmatchcase(name, pattern))
     if not chosen:
-        raise UserError(f"no name of {len(images)} images matches --names '{pattern}'")
+        raise UserError(f"no name of {len(names)} images matches --names '{pattern}'; the first is {min(names)}")
     return chosen
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -18,7 +17,7 @@ from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import PART_NAMES
 from data_cache.parts.shards import plan_shards
 from detect.annotations.images import AnnotatedImage
-from detect.annotations.reading import read_annotations
+from detect.annotations.reading import matching_names, read_annotations
 from detect.evaluation.metrics import NOT_FOUND, finding_ranks
 from detect.extraction.job import list_images
 from detect.extraction.run import detect_batches
@@ -56,9 +55,7 @@ def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None
 
     The pattern is a shell pattern for the whole name, such as `test/*_c01_*`. Raises UserError if no name matches.
     """
-    matching = sorted(name for name in set(names) if pattern is None or fnmatchcase(name, pattern))
-    if not matching:
-        raise UserError(f"no name of {len(names)} images matches --names '{pattern}'; the first is {min(names)}")
+    matching = matching_names(names, pattern)
     count = min(count, len(matching))
     if seed is None:
         return [matching[index * len(matching) // count] for index in range(count)]
