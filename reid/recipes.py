@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from data_cache.base.config import Recipe
+from data_cache.parts.selection import BoxChoice, First
 
 Attention = Literal["parts", "equal", "grid", "none"]
 
@@ -23,7 +24,11 @@ class ReidRecipe(Recipe):
         None,
         ge=1,
         le=64,
-        description="most boxes of a label among the D, the best of each first; null: the D most confident",
+        description="most boxes of a label among the D, the best of each first; null: any number",
+    )
+    parts_first: First = Field(
+        "confident",
+        description="boxes that go before others; varying: of parts in which vehicles of one model differ",
     )
     temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
     triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
@@ -61,9 +66,15 @@ class ReidRecipe(Recipe):
 
     @model_serializer(mode="wrap")
     def _without_new_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out an option of version 0.3 if it is null: files and hashes of older recipes stay as they were."""
+        """Leave out options of version 0.3 that are not used: files and hashes of older recipes stay as they were."""
         values: dict[str, Any] = dump(self)
-        return {name: value for name, value in values.items() if name != "parts_per_label" or value is not None}
+        unused = {"parts_per_label": None, "parts_first": "confident"}
+        return {name: value for name, value in values.items() if name not in unused or value != unused[name]}
+
+    @property
+    def box_choice(self) -> BoxChoice:
+        """The choice of the D boxes that the network reads."""
+        return BoxChoice(self.parts, self.parts_per_label, self.parts_first)
 
     @property
     def uses_parts(self) -> bool:

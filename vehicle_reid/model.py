@@ -167,7 +167,7 @@ class VehicleReID:
             images = images.readable(errors, skip=skip_unreadable)
         if parts is None or not len(images):
             return Entries.empty(self.recipe.features, self.top_d)
-        parts = select_parts(parts, self.top_d, self.recipe.parts_per_label)
+        parts = select_parts(parts, self.recipe.box_choice)
         checkpoint = str(self.fingerprint["checkpoint"])
         features, attention = compute_features(self.network, self.recipe, checkpoint, images, parts, work, self.device)
         rows = parts.rows(images.names)

@@ -142,7 +142,7 @@ def recipe_text(recipe: Recipe, name: str) -> str:
     lines = [f"# {name}. Edit and pass as --recipe FILE.yaml."]
     values = recipe.model_dump(mode="json")
     for option in schema:
-        value = values.get(option)  # a recipe may leave out options that are null
+        value = values.get(option, schema[option].get("default"))  # a recipe may leave out options that are not used
         comment = "; ".join(filter(None, [schema[option].get("description", ""), _allowed(schema[option])]))
         lines.append(f"{option}: {json.dumps(value)}" + (f"  # {comment}" if comment else ""))
     return "\n".join(lines) + "\n"

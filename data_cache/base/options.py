@@ -51,6 +51,19 @@ seed_option = click.option(
 recipe_seed_option = click.option(
     "--seed", type=click.IntRange(0), default=None, help="Seed of all randomness; default: the recipe's."
 )
+per_label_option = click.option(
+    "--per-label",
+    type=click.IntRange(1),
+    default=None,
+    help="At most so many boxes of a label, the best of each label first, as parts_per_label in stage two.",
+)
+first_option = click.option(
+    "--first",
+    type=click.Choice(["confident", "varying"]),
+    default="confident",
+    show_default=True,
+    help="Boxes that go before others, as parts_first in stage two; varying: of parts that differ within a model.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_cache.base.options import FILE, FOLDER, data_root_option, json_option, runs_option
+from data_cache.base.options import (
+    FILE,
+    FOLDER,
+    data_root_option,
+    first_option,
+    json_option,
+    per_label_option,
+    runs_option,
+)
 from data_cache.parts.names import CACHE_FILE
 
 if TYPE_CHECKING:
     from data_cache.parts.export import Kind
+    from data_cache.parts.selection import First
 
 log = logging.getLogger(__name__)
 
@@ -56,29 +65,31 @@ def cache_verify(paths: tuple[Path, ...], dataset: str | None, data_root: Path, 
 @cache.command("stats")
 @click.argument("path", type=FILE, metavar="FILE")
 @click.option("--output", type=FOLDER, default=None, help="Folder for stats.json and stats.png.")
-@click.option(
-    "--per-label",
-    type=click.IntRange(1),
-    default=None,
-    help="Also show the share of images of which the network would read each part: with the --top most confident "
-    "boxes, and with at most so many of a label.",
-)
-@click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="D, for --per-label.")
+@per_label_option
+@first_option
+@click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="D, for --per-label and --first.")
 @json_option
-def cache_stats(path: Path, output: Path | None, per_label: int | None, top: int, as_json: bool) -> None:
+def cache_stats(
+    path: Path, output: Path | None, per_label: int | None, first: "First", top: int, as_json: bool
+) -> None:
     """Show statistics of a part cache: images, parts, scores and sizes.
+
+    With --per-label or --first also the share of images of which the network would read each part: by the --top most
+    confident boxes, and by those that the options choose.
 
     \b
     Examples:
       python cli.py cache stats runs/veri/parts.h5
-      python cli.py cache stats runs/veri/parts.h5 --per-label 2
+      python cli.py cache stats runs/veri/parts.h5 --first varying
       python cli.py cache stats runs/veri/parts.h5 --output runs/veri/parts
     """
     from data_cache.base.progress import print_tables
     from data_cache.parts.cache import read_parts
+    from data_cache.parts.selection import BoxChoice
     from data_cache.parts.statistics import cache_statistics, statistics_table, write_statistics
 
-    statistics = cache_statistics(read_parts(path), top_d=top, per_label=per_label)
+    choice = BoxChoice(top, per_label, first)
+    statistics = cache_statistics(read_parts(path), None if choice.is_by_confidence else choice)
     if as_json:
         click.echo(json.dumps(statistics.to_dict()))
     else:

@@ -19,4 +19,16 @@ PART_NAMES: tuple[str, ...] = (
     "wind-shield glass",
 )
 
+VARYING_PARTS: tuple[str, ...] = (  # in these, vehicles of one model and colour differ
+    "annual service signs",
+    "carrier",
+    "car topwindow",
+    "entry license",
+    "hanging",
+    "lay ornament",
+    "newer sign",
+    "tissuebox",
+    "safe belt",
+)
+
 CACHE_FILE = "parts.h5"  # the part cache of a data set, in RUNS/DATASET

@@ -1,46 +1,67 @@
-"""Which D of an image's K boxes the network reads: the most confident, or the most confident of varied labels.
+"""Which D of an image's K boxes the network reads: the most confident, or boxes of more kinds of parts.
 
 Scores of different labels are not comparable: where a detector is sure of wheels, its D most confident boxes may be
 wheels and lamps alone, and the one sticker that tells two vehicles apart is left out.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+from data_cache.parts.names import VARYING_PARTS
+
+First = Literal["confident", "varying"]
+LEAST_SCORE = 0.3  # of a varying part that goes before more confident boxes; below it, half and more are wrong
 
 
-def selected_slots(labels: NDArray[np.int8], top_d: int, per_label: int | None = None) -> NDArray[np.intp]:
+@dataclass(frozen=True)
+class BoxChoice:
+    """How `top_d` boxes of an image are chosen; by default the most confident, as in the paper.
+
+    With `first="varying"` the best box of each of VARYING_PARTS goes before all others, if its score is LEAST_SCORE or
+    more. With `per_label` at most so many boxes of a label are chosen, and the best of each label goes before a second.
+    """
+
+    top_d: int = 8
+    per_label: int | None = None
+    first: First = "confident"
+
+    @property
+    def is_by_confidence(self) -> bool:
+        """Whether the chosen boxes are the first D of the part cache."""
+        return self.per_label is None and self.first == "confident"
+
+
+def selected_slots(parts: PartBoxes, choice: BoxChoice) -> NDArray[np.intp]:
     """Return the slots of the chosen boxes of each image, (N, D), ascending, with -1 behind the last one.
 
-    `labels` (N, K) are those of a part cache: the most confident box first, -1 in empty slots. D is `top_d`, or K if
-    that is less. With `per_label` at most so many boxes of a label are chosen, the best of each label first.
-
-    >>> selected_slots(np.array([[3, 3, 3, 5, -1]]), 3), selected_slots(np.array([[3, 3, 3, 5, -1]]), 3, per_label=2)
-    (array([[0, 1, 2]]), array([[0, 1, 3]]))
+    D is `choice.top_d`, or the number of slots if that is less.
     """
-    slots = labels.shape[1]
+    labels, slots = parts.labels, parts.labels.shape[1]
     better = np.zeros(labels.shape, np.intp)  # boxes of the same label in the image that are more confident
-    if per_label is not None:
-        for slot in range(slots):
-            better[:, slot] = (labels[:, :slot] == labels[:, slot : slot + 1]).sum(axis=1)
-    allowed = (labels >= 0) & (better < (slots if per_label is None else per_label))
-    turn = np.where(allowed, np.minimum(better, 1), 2)  # the best of each label, the others, the rest
-    chosen = np.argsort(turn, axis=1, kind="stable")[:, :top_d]
+    for slot in range(slots):
+        better[:, slot] = (labels[:, :slot] == labels[:, slot : slot + 1]).sum(axis=1)
+    allowed = (labels >= 0) & (better < (choice.per_label or slots))
+    turn = np.where(allowed, 1, 3)
+    if choice.per_label is not None:
+        turn += allowed & (better > 0)
+    if choice.first == "varying":
+        varying = [label for label, name in enumerate(parts.part_names) if name in VARYING_PARTS]
+        turn[np.isin(labels, varying) & (better == 0) & (parts.scores >= LEAST_SCORE)] = 0
+    chosen = np.argsort(turn, axis=1, kind="stable")[:, : choice.top_d]
     chosen = np.sort(np.where(np.take_along_axis(allowed, chosen, axis=1), chosen, slots), axis=1)
     return np.where(chosen < slots, chosen, -1)
 
 
-def select_parts(parts: PartBoxes, top_d: int, per_label: int | None) -> PartBoxes:
-    """Return a cache of the boxes that `selected_slots` chooses, the most confident first.
+def select_parts(parts: PartBoxes, choice: BoxChoice) -> PartBoxes:
+    """Return a cache of the chosen boxes, the most confident first.
 
-    Without `per_label` it is `parts` as they are: the most confident boxes are the first D.
+    By confidence it is `parts` as they are: the most confident boxes are the first D.
     """
-    if per_label is None:
-        return parts
-    return boxes_in_slots(parts, selected_slots(parts.labels, top_d, per_label))
+    return parts if choice.is_by_confidence else boxes_in_slots(parts, selected_slots(parts, choice))
 
 
 def boxes_in_slots(parts: PartBoxes, slots: NDArray[np.intp]) -> PartBoxes:
@@ -59,14 +80,13 @@ def boxes_in_slots(parts: PartBoxes, slots: NDArray[np.intp]) -> PartBoxes:
     )
 
 
-def label_coverage(parts: PartBoxes, top_d: int, per_label: int | None = None) -> dict[str, float]:
+def label_coverage(parts: PartBoxes, choice: BoxChoice) -> dict[str, float]:
     """Return by part name the share of images with a box of that label among the chosen ones.
 
     Images that failed do not count.
     """
-    slots = selected_slots(parts.labels, top_d, per_label)
-    labels = np.where(slots >= 0, np.take_along_axis(parts.labels, slots, axis=1), -1)
-    labels = labels[parts.status != STATUS_FAILED]
+    chosen = boxes_in_slots(parts, selected_slots(parts, choice))
+    labels = chosen.labels[parts.status != STATUS_FAILED]
     return {
         name: float((labels == label).any(axis=1).sum() / max(len(labels), 1))
         for label, name in enumerate(parts.part_names)

@@ -13,7 +13,7 @@ from data_cache.base.errors import printable
 from data_cache.base.files import write_json
 from data_cache.images.plots import COLOURS, figure_written_to
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
-from data_cache.parts.selection import label_coverage
+from data_cache.parts.selection import BoxChoice, First, label_coverage
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,11 +43,12 @@ class PartSummary:
 class Coverage:
     """By part the share of images with one of its boxes among the `top_d` that the network reads.
 
-    `confident` reads the most confident, `varied` at most `per_label` of a label; see `data_cache.parts.selection`.
+    `confident` reads the most confident, `varied` those of a `BoxChoice`.
     """
 
     top_d: int
-    per_label: int
+    per_label: int | None
+    first: First
     confident: dict[str, float]
     varied: dict[str, float]
 
@@ -79,10 +80,10 @@ class CacheStatistics:
         return {name: value for name, value in asdict(self).items() if name != "coverage" or value is not None}
 
 
-def cache_statistics(parts: PartBoxes, *, top_d: int = 8, per_label: int | None = None) -> CacheStatistics:
+def cache_statistics(parts: PartBoxes, choice: BoxChoice | None = None) -> CacheStatistics:
     """Return the statistics of a cache; means and shares are over images that did not fail.
 
-    With `per_label` they have the coverage by `top_d` boxes.
+    With `choice` they have the coverage by its boxes, and by as many of the most confident.
     """
     read = parts.status != STATUS_FAILED
     present = parts.labels >= 0
@@ -90,9 +91,9 @@ def cache_statistics(parts: PartBoxes, *, top_d: int = 8, per_label: int | None 
     histogram, _ = np.histogram(parts.scores[present], bins=SCORE_BINS, range=(0, 1))
     summaries = [_part_summary(parts, label, int(read.sum())) for label in range(len(parts.part_names))]
     coverage = None
-    if per_label is not None:
-        confident, varied = label_coverage(parts, top_d), label_coverage(parts, top_d, per_label)
-        coverage = Coverage(top_d, per_label, confident, varied)
+    if choice is not None:
+        confident, varied = label_coverage(parts, BoxChoice(choice.top_d)), label_coverage(parts, choice)
+        coverage = Coverage(**asdict(choice), confident=confident, varied=varied)
     return CacheStatistics(
         **parts.counts(),
         failures=_failure_counts(parts.names, parts.failure),
@@ -146,7 +147,7 @@ def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
     table = Table(title=escape(title), caption=escape("\n".join(_totals(statistics))), caption_justify="left")
     table.add_column("part")
     coverage = statistics.coverage
-    ways = [] if coverage is None else [f"% top {coverage.top_d}", f"% {coverage.per_label} per label"]
+    ways = [] if coverage is None else [f"% of top {coverage.top_d}", "% of chosen"]
     for heading in ("boxes", "images", "% of images", *ways, "median score", "median % of area"):
         table.add_column(heading, justify="right")
     for part in statistics.parts:

@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,20 +13,19 @@ from data_cache.base.options import (
     data_root_option,
     dataset_option,
     device_option,
+    first_option,
     json_option,
+    per_label_option,
     runs_option,
     workers_option,
 )
 from detect.commands.options import annotated_options, choose_annotations, detector_option
 
+if TYPE_CHECKING:
+    from data_cache.parts.selection import First
+
 log = logging.getLogger(__name__)
 
-per_label_option = click.option(
-    "--per-label",
-    type=click.IntRange(1),
-    default=None,
-    help="At most so many boxes of a label, the best of each label first, as with parts_per_label in stage two.",
-)
 names_option = click.option(
     "--names", "pattern", default=None, help="Only images whose whole name matches, e.g. '*_cam1.jpg'."
 )
@@ -39,6 +39,7 @@ names_option = click.option(
 @annotated_options("parts_test.json")
 @names_option
 @per_label_option
+@first_option
 @click.option(
     "--output",
     type=FOLDER,
@@ -57,6 +58,7 @@ def parts_eval(
     images: Path | None,
     pattern: str | None,
     per_label: int | None,
+    first: "First",
     output: Path | None,
     device: str,
     workers: int,
@@ -70,12 +72,14 @@ def parts_eval(
     \b
     Examples:
       python cli.py parts eval --dataset synthetic --detector demo
-      python cli.py parts eval --dataset synthetic --names '*_c04_*' --per-label 2
+      python cli.py parts eval --dataset synthetic --names '*_c04_*' --first varying
       python cli.py parts eval --annotations parts.json --images photos --detector shipped --output quality
     """
     from data_cache.base.devices import choose_device
+    from data_cache.parts.selection import BoxChoice
     from detect.annotations.reading import matching, read_annotations
     from detect.evaluation.evaluate import evaluate_detector
+    from detect.evaluation.metrics import REPORTED_D
     from detect.evaluation.report import show_metrics, write_quality
     from detect.model.detector import load_detector
     from detect.training.runs import chosen_detector, results_folder
@@ -84,7 +88,8 @@ def parts_eval(
     file, root = choose_annotations(dataset, data_root, annotations, images, "parts_test.json")
     used = chosen_detector(runs, detector)
     annotated = matching(read_annotations(file, root), pattern)
-    metrics = evaluate_detector(load_detector(used, device), annotated, root, workers=workers, per_label=per_label)
+    choice = BoxChoice(REPORTED_D, per_label, first)
+    metrics = evaluate_detector(load_detector(used, device), annotated, root, workers=workers, choice=choice)
     if as_json:
         click.echo(json.dumps(metrics.to_dict()))
     else:
@@ -108,6 +113,7 @@ def parts_eval(
 @click.option("--top", type=click.IntRange(1), default=8, show_default=True, help="Most confident boxes per image.")
 @click.option("--worst", is_flag=True, help="The annotated images with the smallest share of parts found, worst first.")
 @per_label_option
+@first_option
 @click.option(
     "--minimum-score", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Lowest score of a box."
 )
@@ -128,6 +134,7 @@ def parts_preview(
     top: int,
     worst: bool,
     per_label: int | None,
+    first: "First",
     minimum_score: float,
     device: str,
     workers: int,
@@ -139,12 +146,12 @@ def parts_preview(
       python cli.py parts preview --dataset synthetic --detector demo
       python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --names 'image_query/*' --seed 1
       python cli.py parts preview --annotations data/synthetic/parts_test.json --detector mine.safetensors --worst
-      python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --per-label 2
+      python cli.py parts preview --dataset veri --cache runs/veri/parts.h5 --first varying
       python cli.py parts preview --images photos --count 48 --minimum-score 0.3 --output photos.png
     """
     from data_cache.base.devices import choose_device
     from data_cache.parts.cache import read_parts
-    from data_cache.parts.selection import select_parts
+    from data_cache.parts.selection import BoxChoice, select_parts
     from detect.evaluation.preview import choose_names, detect_images, find_images, worst_names, write_preview
     from detect.training.runs import chosen_detector
 
@@ -162,7 +169,7 @@ def parts_preview(
         used = chosen_detector(runs, detector)
         title = f"detector {used}"
         detected = detect_images(chosen, source.root, used, device=device, workers=workers)
-    detected = select_parts(detected, top, per_label)
+    detected = select_parts(detected, BoxChoice(top, per_label, first))
     if worst:
         truth = {name: source.truth[name] for name in chosen}
         chosen = worst_names(detected, truth, top=top, count=count)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from data_cache.base.errors import UserError
 from data_cache.base.progress import track
+from data_cache.parts.selection import BoxChoice
 from data_cache.parts.shards import plan_shards
 from detect.annotations.images import AnnotatedImage
-from detect.evaluation.metrics import DetectorMetrics, measure
+from detect.evaluation.metrics import MOST_CONFIDENT, DetectorMetrics, measure
 from detect.evaluation.precision_recall import MAX_DETECTIONS
 from detect.extraction.run import detect_batches
 from detect.model.detector import Detector
@@ -20,9 +21,9 @@ def evaluate_detector(
     image_root: Path,
     *,
     workers: int,
-    per_label: int | None = None,
+    choice: BoxChoice = MOST_CONFIDENT,
 ) -> DetectorMetrics:
-    """Return the metrics of `detector` on `images`, which are sorted by name; for `per_label` see `measure`.
+    """Return the metrics of `detector` on `images`, which are sorted by name; for `choice` see `measure`.
 
     Raises UserError for an image that cannot be read, or whose size is not the annotated one.
     """
@@ -31,7 +32,7 @@ def evaluate_detector(
     batches = track(loader, "measuring the detector (batches)", len(plan))
     # COCO's AP is over up to 100 boxes per image, more than the part cache keeps
     detector = detector.with_top_k(MAX_DETECTIONS)
-    return measure(images, detect_batches(detector, _require_annotated_size(batches, images)), per_label=per_label)
+    return measure(images, detect_batches(detector, _require_annotated_size(batches, images)), choice=choice)
 
 
 def _require_annotated_size(batches: Iterable[ReadBatch], images: Sequence[AnnotatedImage]) -> Iterator[ReadBatch]:

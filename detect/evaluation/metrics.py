@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import PART_NAMES
-from data_cache.parts.selection import boxes_in_slots, selected_slots
+from data_cache.parts.selection import BoxChoice, boxes_in_slots, selected_slots
 from detect.annotations.images import AnnotatedImage
 from detect.evaluation.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
 
 TOP_D = range(1, 17)  # up to the number of boxes in a part cache
 REPORTED_D = 8  # as in the paper
+MOST_CONFIDENT = BoxChoice(REPORTED_D)
 RECALL_IOU = 0.5
 NOT_FOUND = int(np.iinfo(np.int64).max)  # the rank of a part that no box finds
 
@@ -71,13 +72,15 @@ class DetectorMetrics:
         return fields | {"recall_by_depth": [asdict(each) for each in self.recall_by_depth]}
 
 
-def measure(images: Sequence[AnnotatedImage], detected: PartBoxes, *, per_label: int | None = None) -> DetectorMetrics:
+def measure(
+    images: Sequence[AnnotatedImage], detected: PartBoxes, *, choice: BoxChoice = MOST_CONFIDENT
+) -> DetectorMetrics:
     """Return the metrics of the parts `detected` in `images`, one row per image in the same order.
 
-    Detections with a label that is not annotated in their image are not counted: they may be right. `per_label` changes
-    `recall_by_part` only: it is that of the boxes which `selected_slots` chooses.
+    Detections with a label that is not annotated in their image are not counted: they may be right. `choice` changes
+    `recall_by_part` only: it is that of the chosen boxes.
     """
-    read = recall_of_read_boxes(images, detected, per_label)
+    read = recall_of_read_boxes(images, detected, choice)
     detected = without_unannotated(images, detected)
     curves = precision_recall(images, detected)
     recalls = recall_by_top_d(images, detected, curves.labels)
@@ -138,17 +141,17 @@ def recall_by_top_d(
 
 
 def recall_of_read_boxes(
-    images: Sequence[AnnotatedImage], detected: PartBoxes, per_label: int | None = None
+    images: Sequence[AnnotatedImage], detected: PartBoxes, choice: BoxChoice = MOST_CONFIDENT
 ) -> dict[int, float]:
     """Return for each label the share of its true parts that the boxes read by the network find, with any label.
 
-    These are REPORTED_D of the boxes that the part cache keeps, chosen by `selected_slots`.
+    They are chosen among those that the part cache keeps.
     """
-    cached = detected.labels[:, : max(TOP_D)]
-    slots = selected_slots(cached, REPORTED_D, per_label)
+    cached = boxes_in_slots(detected, selected_slots(detected, BoxChoice(max(TOP_D))))
+    read = boxes_in_slots(cached, selected_slots(cached, choice))
     found: dict[int, list[bool]] = {}
-    for image, boxes, read in zip(images, detected.boxes, slots, strict=True):
-        ranks = finding_ranks(image, boxes[read[read >= 0]])
+    for image, boxes, labels in zip(images, read.boxes, read.labels, strict=True):
+        ranks = finding_ranks(image, boxes[labels >= 0])
         for label, rank in zip(image.labels.tolist(), ranks.tolist(), strict=True):
             found.setdefault(label, []).append(rank != NOT_FOUND)
     return {label: sum(each) / len(each) for label, each in found.items()}

@@ -37,8 +37,7 @@ def export_detector(weights: Path, kind: str, folder: Path) -> Exported:
         write_half_precision(weights, path)
         log.info(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256_of_file(path)}")
         return Exported((path,), sha256_of_file(weights))
-    detector = load_detector(weights, "cpu")
-    detector.dtype = torch.float32
+    detector = load_detector(weights, "cpu", torch.float32)
     metadata, example = describe(weights, detector.recipe), random_inputs(detector.recipe, 2)
     module = ExportedDetector(detector)
     comparison = write_program(path, module, example, metadata, lambda run: compare(path, run, detector))

@@ -64,8 +64,8 @@ class Workspace:
         if run.boxes in TRUE_BOXES:
             if run.boxes not in self._boxes:
                 self._boxes[run.boxes] = TRUE_BOXES[run.boxes](self.dataset)
-            return select_parts(self._boxes[run.boxes], recipe.parts, recipe.parts_per_label)
-        key = recipe.uses_parts if recipe.parts_per_label is None else (recipe.parts, recipe.parts_per_label)
+            return select_parts(self._boxes[run.boxes], recipe.box_choice)
+        key = recipe.uses_parts if recipe.box_choice.is_by_confidence else recipe.box_choice
         if key not in self._boxes:
             self._boxes[key] = part_cache(self.dataset, recipe, self.runs, self.parts_file)
         boxes = self._boxes[key]

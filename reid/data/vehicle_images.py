@@ -3,7 +3,7 @@
 An image's boxes go from parts.h5 to the network's masks in five steps:
 
     part_cache       parts.h5 in memory, `PartBoxes`: boxes (N, K, 4) in pixels, the most confident first; with
-                     `parts_per_label` of the recipe only D of them, chosen by data_cache/parts/selection.py
+                     `parts_per_label` or `parts_first` only D of them, chosen by data_cache/parts/selection.py
     part_arrays      the top D boxes of the wanted images, (N, D, 4) in [0, 1] of the image, and which are present
     VehicleImages    an item: the resized image with its boxes, flipped together by augmentation
     Batch            items stacked, (B, D, 4); `Batch.inputs` moves them to the device
@@ -99,14 +99,14 @@ class VehicleImages(TorchDataset[Item]):
 def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
     """Return the part cache at `path`, by default the data set's own; an empty one if the recipe uses no parts.
 
-    With `parts_per_label` it is reduced to the boxes that the recipe chooses.
+    With `parts_per_label` or `parts_first` it is reduced to the boxes that the recipe chooses.
     """
     if not recipe.uses_parts:
         return empty_cache(dataset.names())
     path = path or parts_path(runs, dataset.name)
     parts = read_parts(path)
     require_dataset(parts, dataset, path)
-    return select_parts(parts, recipe.parts, recipe.parts_per_label)
+    return select_parts(parts, recipe.box_choice)
 
 
 def vehicle_images(

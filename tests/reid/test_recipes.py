@@ -6,6 +6,7 @@ import pytest
 
 from data_cache.base.config import resolve_recipe
 from data_cache.base.errors import UserError
+from data_cache.parts.selection import BoxChoice
 from reid.recipes import PRESETS, ReidRecipe
 
 
@@ -54,8 +55,11 @@ def test_presets_are_the_papers_settings_with_a_small_version_each() -> None:
         assert ReidRecipe(**json.loads(json.dumps(small.model_dump(mode="json")))) == small
 
 
-def test_an_option_of_a_later_version_leaves_dumps_as_they_were_while_it_is_null() -> None:
+def test_an_option_of_a_later_version_leaves_dumps_as_they_were_while_it_is_not_used() -> None:
     assert "parts_per_label" not in PRESETS["pgan"].model_dump(mode="json")
     varied = resolve_recipe(ReidRecipe, PRESETS, "pgan", ["parts_per_label=2"])
     assert varied.model_dump(mode="json") == {**PRESETS["pgan"].model_dump(mode="json"), "parts_per_label": 2}
     assert ReidRecipe.model_validate(varied.model_dump()) == varied
+    assert varied.box_choice == BoxChoice(8, 2, "confident") and not varied.box_choice.is_by_confidence
+    first = resolve_recipe(ReidRecipe, PRESETS, "pgan", ["parts_first=varying"])
+    assert first.model_dump(mode="json") == {**PRESETS["pgan"].model_dump(mode="json"), "parts_first": "varying"}

@@ -27,7 +27,8 @@ def test_every_option_is_listed_with_its_allowed_values() -> None:
     assert "holdout: 0.1" in lines[-3] and lines[-3].endswith("; at least 0, less than 0.5")
     assert 'schedule: "halving"  # the paper halves every 20 epochs; halving, cosine' in lines
     options = [line.partition(":")[0] for line in lines[1:]]
-    assert set(options) == {*PRESETS["baseline"].model_dump(mode="json"), "parts_per_label"}  # null, not dumped
+    unused = {"parts_per_label", "parts_first"}  # not dumped
+    assert set(options) == {*PRESETS["baseline"].model_dump(mode="json"), *unused}
     assert options.index("parts_per_label") == options.index("parts") + 1
 
 

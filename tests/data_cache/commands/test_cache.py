@@ -94,7 +94,8 @@ def test_stats_as_table_json_and_files(run: Run, make_parts: MakeParts) -> None:
     assert result.stderr.split() == ["out/stats.json", "out/stats.png"]
     found = json.loads(run("stats", "parts.h5", "--per-label", "1", "--top", "2", "--json").stdout)
     assert found.pop("coverage")["top_d"] == 2 and found == json.loads(result.stdout)
-    assert "% 1 per label" in run("stats", "parts.h5", "--per-label", "1").stdout
+    for option in (["--per-label", "1"], ["--first", "varying"]):
+        assert "% of chosen" in run("stats", "parts.h5", *option).stdout
     assert "absent.h5: no such part cache" in error(run("stats", "absent.h5"))
 
 

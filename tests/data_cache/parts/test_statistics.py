@@ -14,7 +14,7 @@ from rich.console import Console
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache
 from data_cache.parts.names import PART_NAMES
 from data_cache.parts.packing import FlatBoxes, ImageEntry, pack_boxes
-from data_cache.parts.selection import label_coverage
+from data_cache.parts.selection import BoxChoice, label_coverage
 from data_cache.parts.statistics import CacheStatistics, cache_statistics, statistics_table, write_statistics
 from helpers.parts import MakeParts
 
@@ -60,10 +60,10 @@ def test_statistics_equal_a_loop(make_parts: MakeParts, count: int, slots: int, 
 
 def test_coverage_is_shown_only_if_asked_for(make_parts: MakeParts) -> None:
     parts = make_parts(40, 8, seed=2)
-    plain_text, found = shown(cache_statistics(parts)), cache_statistics(parts, top_d=3, per_label=1)
-    assert "per label" not in plain_text and "coverage" not in cache_statistics(parts).to_dict()
-    assert "% top 3" in shown(found) and "% 1 per label" in shown(found)
-    assert found.coverage is not None and found.to_dict()["coverage"]["varied"] == label_coverage(parts, 3, 1)
+    plain_text, found = shown(cache_statistics(parts)), cache_statistics(parts, BoxChoice(3, 1))
+    assert "chosen" not in plain_text and "coverage" not in cache_statistics(parts).to_dict()
+    assert "% of top 3" in shown(found) and "% of chosen" in shown(found)
+    assert found.to_dict()["coverage"]["varied"] == label_coverage(parts, BoxChoice(3, 1))
     assert found.to_dict()["parts"] == cache_statistics(parts).to_dict()["parts"]
 
 

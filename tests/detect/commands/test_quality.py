@@ -99,9 +99,14 @@ def test_preview_of_varied_boxes_has_fewer_of_a_label(workspace: Path, tmp_path:
     cache = tmp_path / "parts.h5"
     detect_toy(workspace / "data", cache, weights=str(".." / weights))
     sheets = []
-    for name, more in (("all.png", []), ("varied.png", ["--per-label", "1"]), ("many.png", ["--per-label", "16"])):
+    for name, more in (
+        ("all.png", []),
+        ("varied.png", ["--per-label", "1"]),
+        ("many.png", ["--per-label", "16"]),
+        ("first.png", ["--first", "varying"]),
+    ):
         words = ["--cache", str(cache), "--output", str(tmp_path / name), "--top", "16", *more]
         run(workspace, "preview", *words)
         sheets.append(load_image(tmp_path / name))
-    assert (sheets[0] == sheets[2]).all()  # as many as there are
+    assert (sheets[0] == sheets[2]).all() and (sheets[0] == sheets[3]).all()  # as many as there are
     assert sheets[0].shape != sheets[1].shape or (sheets[0] != sheets[1]).any()

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data_cache.parts.names import PART_NAMES
+from data_cache.parts.selection import BoxChoice
 from detect.annotations.images import ALL_LABELS, AnnotatedImage
 from detect.evaluation.metrics import NOT_FOUND, REPORTED_D, TOP_D, box_iou, finding_ranks, measure, recall_by_top_d
 from helpers.toy.detections import NOTHING, annotated_image, detections, max_matching, perfect, random_case
@@ -66,7 +67,7 @@ def test_recall_by_part_is_that_of_the_boxes_which_the_network_reads() -> None:
     logo_last = ([*wheels, [0, 0, 40, 22]], [14] * 9 + [1], [0.9 - 0.05 * i for i in range(10)])
     detected = detections([image], [logo_last])
     assert measure([image], detected).recall_by_part == pytest.approx({"logo": 0, "wheel": 8 / 9})
-    varied = measure([image], detected, per_label=3)
+    varied = measure([image], detected, choice=BoxChoice(8, 3))
     assert varied.recall_by_part == pytest.approx({"logo": 1, "wheel": 3 / 9})
     assert replace(varied, recall_by_part={}) == replace(measure([image], detected), recall_by_part={})
 

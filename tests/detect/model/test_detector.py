@@ -1,14 +1,11 @@
 """The detector: its parts are those of a naive computation from the network's output, however images are batched."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 
-from detect.model.detector import Detector, fold_batch_norm, inference_dtype
+from detect.model.detector import Detector
 from detect.model.ssd import IMAGENET_MEAN, IMAGENET_STD, build_network
-from detect.recipes import PRESETS
 from helpers.naive.parts import naive_parts, unpack
 from helpers.toy.annotations import TINY
 
@@ -68,56 +65,8 @@ def test_the_input_is_normalised_by_channel(detector: Detector, pixels: torch.Te
     np.testing.assert_allclose(inputs.permute(0, 2, 3, 1), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ssdlite320_mobilenetv2", "ssd320_mobilenetv2", "ssd320_resnet18"])
-def test_folding_batch_norms_only_rounds_and_does_not_change_the_network(name: str) -> None:
-    torch.manual_seed(1)
-    network = build_network(PRESETS[name])
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            torch.nn.init.uniform_(module.running_var, 0.5, 2)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    network.train()
-    before = copy.deepcopy(network.state_dict())
-    folded = fold_batch_norm(network)
-    assert network.training and not folded.training
-    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    inputs = torch.randn(1, 3, 96, 96)
-    network.eval()
-    with torch.no_grad():
-        for one, other in zip(*(net.bbox_head(net.extract_feat(inputs)) for net in (network, folded)), strict=True):
-            for plain, fast in zip(one, other, strict=True):
-                torch.testing.assert_close(fast, plain, atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "dtype"),
-    [
-        ({}, torch.float32),
-        ({"avx2": True}, torch.float32),
-        ({"avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": True}, torch.bfloat16),
-    ],
-)
-def test_a_cpu_computes_in_bfloat16_if_it_can(
-    capabilities: dict[str, bool], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert inference_dtype("cpu") is dtype
-
-
-@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
-def test_a_gpu_computes_in_bfloat16_if_it_can(
-    supported: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-    assert inference_dtype("cuda") is dtype
-
-
-def test_with_dtype_float32_nothing_is_computed_in_less(
-    detector: Detector, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(detector, "dtype", torch.float32)
-    logits, deltas = detector.forward(detector.normalise(pixels[:2]))
+def test_with_dtype_float32_nothing_is_computed_in_less(pixels: torch.Tensor) -> None:
+    exact = Detector(build_network(TINY), TINY, "cpu", torch.float32)
+    logits, deltas = exact.forward(exact.normalise(pixels[:2]))
     assert all(level.dtype == torch.float32 for level in (*logits, *deltas))
+    assert all(parameter.dtype == torch.float32 for parameter in exact.network.parameters())

@@ -70,9 +70,7 @@ def program(request: pytest.FixtureRequest, weights: Path) -> Program:
 
 
 def float32_detector(weights: Path) -> Detector:
-    detector = load_detector(weights, "cpu")
-    detector.dtype = torch.float32
-    return detector
+    return load_detector(weights, "cpu", torch.float32)
 
 
 def run_detector(detector: Detector, inputs: Inputs) -> PartBatch:

@@ -74,7 +74,7 @@ def test_half_precision_is_read_by_every_reader_and_finds_the_same_parts(tmp_pat
     half = tmp_path / "half.safetensors"
     write_half_precision(whole, half)
     assert half.stat().st_size < 0.6 * whole.stat().st_size
-    first, second = load_detector(whole, "cpu"), load_detector(half, "cpu")
+    first, second = load_detector(whole, "cpu", torch.float32), load_detector(half, "cpu", torch.float32)
     assert first.recipe == second.recipe
     assert {value.dtype for value in second.network.state_dict().values()} <= {torch.float32, torch.int64}
     pixels = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
