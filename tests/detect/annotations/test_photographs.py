@@ -1,4 +1,4 @@
-"""The annotations of photographs in docs/examples, and the script that puts annotated sets together."""
+"""The annotations of photographs in docs/examples, and the scripts that make training sets."""
 
 import json
 import runpy
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from data_cache.parts.names import PART_NAMES
+from detect.annotations.images import ALL_LABELS
 from detect.annotations.reading import read_annotations
 from helpers.paths import ROOT
 from helpers.toy.annotations import changed, toy_set
@@ -70,6 +72,38 @@ def test_sets_are_put_together_with_copies_and_what_each_annotates(
         source = first.parent if image.name.startswith("0") else second.parent
         assert (target / image.name).read_bytes() == (source / original.name).read_bytes()
     assert {image.vehicle for image in mixed} == {"0 0", "0 1", "1 0"}
+
+
+def test_pseudo_labels_leave_open_what_the_detector_is_unsure_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scored(image: int, part: str, score: float) -> dict[str, Any]:
+        label = PART_NAMES.index(part) + 1
+        return {"id": 1, "image_id": image, "category_id": label, "bbox": [1, 2, 30, 40], "score": score}
+
+    boxes = [
+        scored(1, "wheel", 0.9),
+        scored(1, "wheel", 0.6),
+        scored(1, "logo", 0.59),
+        scored(1, "plate", 0.1),
+        scored(2, "wheel", 0.95),
+        scored(2, "wheel", 0.15),
+    ]
+    found = {
+        "images": [{"id": each, "file_name": f"{each}.png", "width": 60, "height": 50} for each in (1, 2)],
+        "annotations": [box | {"id": number} for number, box in enumerate(boxes, start=1)],
+        "categories": [{"id": label, "name": name} for label, name in enumerate(PART_NAMES, start=1)],
+    }
+    (tmp_path / "found.json").write_text(json.dumps(found), encoding="utf-8")
+    for image in (1, 2):
+        Image.new("RGB", (60, 50)).save(tmp_path / f"{image}.png")
+    target = tmp_path / "pseudo.json"
+    monkeypatch.setattr(sys, "argv", ["pseudo_labels.py", str(tmp_path / "found.json"), str(target)])
+    runpy.run_path(str(EXAMPLES / "pseudo_labels.py"), run_name="__main__")
+    first, second = read_annotations(target, tmp_path)
+    assert [PART_NAMES[label] for label in first.labels] == ["wheel", "wheel"] and not len(second.labels)
+    assert {PART_NAMES[label] for label in ALL_LABELS - first.annotated} == {"logo"}
+    assert {PART_NAMES[label] for label in ALL_LABELS - second.annotated} == {"wheel"}
 
 
 def test_wrong_usage_prints_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
