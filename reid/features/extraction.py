@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -23,6 +22,7 @@ from reid.data.vehicle_images import Batch, VehicleImages, collate, read_batches
 from reid.distributed import first_rank_first, own_rank, rank_count, wait_for_all
 from reid.features.blocks import BATCHES, Block, FeatureBlocks, cut
 from reid.features.file import Features, read_features, require_names_fit, write_features
+from reid.model.checkpoint import Network
 from reid.recipes import ReidRecipe
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class FeatureSource:
         return vehicle_images(self.dataset, self.parts, self.names, top_d=recipe.parts, size=recipe.image_size)
 
 
-def cached_features(path: Path, network: nn.Module, source: FeatureSource, compute: Compute) -> Features:
+def cached_features(path: Path, network: Network, source: FeatureSource, compute: Compute) -> Features:
     """Return the features in `path` if they are of `source`, else extract and write them.
 
     A stopped extraction leaves its finished blocks in PATH.blocks, and the next call resumes from them. Processes of
@@ -106,7 +106,7 @@ def current_features(path: Path, provenance: Mapping[str, Any]) -> Features | No
 
 
 def extract_features(
-    network: nn.Module, images: VehicleImages, *, device: str, workers: int, blocks: FeatureBlocks | None = None
+    network: Network, images: VehicleImages, *, device: str, workers: int, blocks: FeatureBlocks | None = None
 ) -> Block:
     """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order.
 
@@ -133,7 +133,7 @@ def extract_features(
 
 
 def _extract_blocks(
-    network: nn.Module, images: VehicleImages, missing: Sequence[range], *, device: str, workers: int
+    network: Network, images: VehicleImages, missing: Sequence[range], *, device: str, workers: int
 ) -> Iterator[tuple[range, Block]]:
     """Yield the missing blocks, each with its rows; no batch crosses the end of a block."""
     if not missing:  # an empty loader would still start its workers
@@ -158,11 +158,11 @@ def _extract_blocks(
             collected = []
 
 
-def embed_batch(network: nn.Module, batch: Batch, device: str) -> Block:
+def embed_batch(network: Network, batch: Batch, device: str) -> Block:
     """Return the L2-normalised features and the attention of a batch."""
     with torch.inference_mode(), autocast(device):
-        output = network(*batch.inputs(device))
-    return functional.normalize(output.feature.float()).cpu().numpy(), output.attention.float().cpu().numpy()
+        feature, attention = network.embed(*batch.inputs(device))
+    return functional.normalize(feature.float()).cpu().numpy(), attention.float().cpu().numpy()
 
 
 def _concatenated(blocks: Sequence[Block]) -> Block:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.tensors import load_tensors
 from reid.model.backbones import Backbone, build_backbone, weight_differences
-from reid.model.pgan import PGAN, PGANOutput, global_average_pool
+from reid.model.pgan import PGAN, global_average_pool
 from reid.recipes import ReidRecipe
 
 log = logging.getLogger(__name__)
@@ -99,20 +99,23 @@ def network_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 class PooledBackbone(nn.Module):
-    """The pooled backbone map as the feature, which is what pretraining alone gives; same interface as `PGAN`."""
+    """The pooled backbone map as the feature, which is what pretraining alone gives; embeds images as `PGAN` does."""
 
     def __init__(self, backbone: Backbone) -> None:
         """Keep the backbone."""
         super().__init__()
         self.trunk = backbone  # its name enters the weights' hash in feature files
 
-    def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> PGANOutput:
-        """images (B, 3, H, W) -> feature (B, C); the boxes are ignored."""
+    def embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """images (B, 3, H, W) -> feature (B, C), attention (B, D); the boxes are ignored."""
         pooled = global_average_pool(self.trunk(images))
-        return PGANOutput(pooled, pooled, None, None, pooled, present.new_zeros(present.shape, dtype=torch.float32))
+        return pooled, present.new_zeros(present.shape, dtype=torch.float32)
 
 
-def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, PGAN | PooledBackbone]:
+Network = PGAN | PooledBackbone
+
+
+def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, Network]:
     """Return the networks before training: the whole network, and its pooled backbone under the name "trunk"."""
     network = build_network(recipe, vehicles).eval()
     return {"untrained": network, "trunk": PooledBackbone(network.trunk).eval()}

@@ -212,13 +212,22 @@ class PGAN(nn.Module):
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> PGANOutput:
         """images (B, 3, H, W) normalised, boxes (B, D, 4) xyxy in [0, 1], present (B, D) bool."""
         global_map, part_map, weights = self.maps(images, boxes, present)  # Fg, Fp, w
-        if part_map is None:
-            fusion, global_, part = self.refine_fusion(global_map), None, None
-        else:
-            fusion = self.refine_fusion(torch.cat([global_map, part_map], dim=1))  # Ff = concat(Fg, Fp)
+        fusion, global_, part = self._fusion(global_map, part_map), None, None
+        if part_map is not None:
             global_, part = self.refine_global(global_map), self.refine_part(part_map)
         feature = self.neck(fusion)
         return PGANOutput(self.classifier(feature), fusion, global_, part, feature, weights)
+
+    def embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `feature` and `attention` of the output of `forward`, without what only the losses need."""
+        global_map, part_map, weights = self.maps(images, boxes, present)
+        return self.neck(self._fusion(global_map, part_map)), weights
+
+    def _fusion(self, global_map: Tensor, part_map: Tensor | None) -> Tensor:
+        """Return the refined fusion vector of Ff = concat(Fg, Fp); of Fg for the baseline."""
+        both = global_map if part_map is None else torch.cat([global_map, part_map], dim=1)
+        fusion: Tensor = self.refine_fusion(both)
+        return fusion
 
     def maps(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return Fg and Fp, (B, C, h, w), and the attention as in `PGANOutput`; Fp is None for the baseline."""

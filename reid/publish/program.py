@@ -42,8 +42,8 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return feature (B, 2C') and attention, see `OUTPUTS`, for the inputs of `program_metadata`."""
-        output = self.network(normalised(images.permute(0, 3, 1, 2)), boxes, present)
-        return functional.normalize(output.feature), output.attention
+        feature, attention = self.network.embed(normalised(images.permute(0, 3, 1, 2)), boxes, present)
+        return functional.normalize(feature), attention
 
 
 def export_program(checkpoint: Checkpoint, kind: str) -> Exported:
@@ -119,8 +119,7 @@ def run_in_pytorch(network: PGAN, inputs: Mapping[str, Tensor]) -> list[Tensor]:
     """Return feature (B, 2C'), not normalised, and attention of the network in float32."""
     images, boxes, present = inputs.values()
     with torch.inference_mode():
-        output = network(normalised(images.permute(0, 3, 1, 2)), boxes, present)
-    return [output.feature, output.attention]
+        return list(network.embed(normalised(images.permute(0, 3, 1, 2)), boxes, present))
 
 
 def agreement(outputs: list[Tensor], expected: list[Tensor]) -> tuple[float, float]:

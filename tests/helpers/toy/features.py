@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
 
 from data_cache.base.devices import Compute
 from helpers.toy.vehicles import TINY, Toy
@@ -13,6 +12,7 @@ from reid.features import extraction
 from reid.features.extraction import FeatureSource, cached_features
 from reid.features.file import Features
 from reid.model.checkpoint import build_network
+from reid.model.pgan import PGAN
 
 # 16 images in batches of 3, two batches per block
 BLOCKS = ("00000000.safetensors", "00000006.safetensors", "00000012.safetensors")
@@ -33,7 +33,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "BATCHES", 2)
 
 
-def make_network() -> nn.Module:
+def make_network() -> PGAN:
     """Return the same network every time."""
     return build_network(TINY, 8, pretrained=False)
 
@@ -96,7 +96,7 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows by the size of every batch that the network gets from now on."""
     embed, sizes = extraction.embed_batch, []
 
-    def counted(network: nn.Module, batch: Any, device: str) -> Any:
+    def counted(network: PGAN, batch: Any, device: str) -> Any:
         sizes.append(len(batch.index))
         return embed(network, batch, device)
 

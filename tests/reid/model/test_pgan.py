@@ -52,6 +52,8 @@ def test_forward_is_section_3_of_the_paper(attention: Attention, seed: int) -> N
     with torch.no_grad():
         global_maps = network.trunk(images).numpy()
         output = network(images, boxes, PRESENT)
+        embedded = network.embed(images, boxes, PRESENT)
+    assert torch.equal(embedded[0], output.feature) and torch.equal(embedded[1], output.attention)
     for image in range(4):
         present = PRESENT[image].numpy()
         expected = literal_output(network, global_maps[image], boxes[image].double().numpy(), present)
