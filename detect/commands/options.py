@@ -19,6 +19,8 @@ def detector_option(
     """Return the option `--detector`, which `detect.training.runs.chosen_detector` resolves."""
     return click.option(
         "--detector",
+        "--weights",  # as in version 0.2
+        "detector",
         default=None,
         metavar="NAME|FILE",
         help="Part detector: the name of one trained in RUNS/detector, a weights file (.safetensors), or shipped, the "
