@@ -9,6 +9,7 @@ import math
 import os
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,16 @@ from typing import Any, BinaryIO, NoReturn
 from data_cache.base.errors import UserError
 
 log = logging.getLogger(__name__)
+
+SYSTEM_NAMES = (
+    "__MACOSX",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "Thumbs.db",
+    "desktop.ini",
+)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -206,19 +217,31 @@ def sha256_of_names(names: object) -> str:
     return sha256_of_bytes(json.dumps(names, ensure_ascii=False).encode())
 
 
-def files_below(folder: Path, suffixes: Collection[str]) -> list[str]:
-    """Return the sorted names of all files below `folder` with one of the (lower-case) suffixes.
+def files_below(folder: Path, suffixes: Collection[str], other: Counter[str] | None = None) -> list[str]:
+    """Return the sorted names of the files below `folder` with one of the (lower-case) suffixes.
 
-    Links to folders are not followed; a message says so. Raises UserError for a folder that cannot be read.
+    The suffixes of files that have another are counted in `other`. Files and folders that are hidden, or that systems
+    and tools leave behind (SYSTEM_NAMES), are passed over. Links to folders are not followed; a message says so. Raises
+    UserError for a folder that cannot be read.
     """
     names = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if _is_visible(name)]
         for name in folders:
             link = Path(parent, name)
             if link.is_symlink():
                 log.info(f"{link}: links to folders are not followed; name that folder instead, or copy it here")
-        names += [Path(parent, name) for name in files if Path(name).suffix.lower() in suffixes]
+        for name in filter(_is_visible, files):
+            suffix = Path(name).suffix.lower()
+            if suffix in suffixes:
+                names.append(Path(parent, name))
+            elif other is not None:
+                other[suffix] += 1
     return sorted(path.relative_to(folder).as_posix() for path in names)
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name not in SYSTEM_NAMES
 
 
 def _refuse(error: OSError) -> None:

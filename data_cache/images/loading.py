@@ -1,12 +1,19 @@
-"""The image loader that both stages share, so that cached boxes refer to the same pixels everywhere."""
+"""The image loader that both stages share, so that cached boxes refer to the same pixels everywhere.
 
+Images are turned as their EXIF orientation says, and sizes are those of the turned image.
+"""
+
+import functools
 import io
+import logging
 import stat
 import struct
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +22,29 @@ from PIL import Image, UnidentifiedImageError
 from data_cache.base.errors import UserError
 from data_cache.base.files import files_below
 
-FORMATS = ("JPEG", "PNG")
-SUFFIXES = (".jpg", ".jpeg", ".png")
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+HEIF = "HEIF"  # read if the extra `heic` is installed
+KINDS = "JPEG, PNG, WebP or BMP"
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
+HEIF_SUFFIXES = (".heic", ".heif")
+HEIF_REMEDY = "for HEIC install pip install 'pgan-vehicle-reid[heic]'"
 MAX_PIXELS = 50_000_000
-ORIENTATION, SIDES_SWAPPED = 0x0112, (5, 6, 7, 8)  # of EXIF 2.3
+ORIENTATION = 0x0112  # EXIF 2.3
+TURNS = {  # by orientation; the last four swap width and height
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDES_SWAPPED = (5, 6, 7, 8)
+PNG_SIGNATURE, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+BROKEN = (OSError, ValueError, SyntaxError, IndexError, struct.error)  # the last three: broken PNG chunks
 
 
 class ImageError(UserError):
@@ -41,77 +67,127 @@ def path_inside(root: Path, name: str) -> Path:
 
 
 def images_below(folder: Path) -> list[str]:
-    """Return the sorted names of the JPEG and PNG files below `folder`, chosen by suffix.
+    """Return the sorted names of the images below `folder`, chosen by suffix.
 
-    Links to folders are skipped with a message. Raises UserError if there is no image, a folder cannot be read, or a
-    name is not UTF-8.
+    Hidden and system files are passed over, and so are links to folders and files of other kinds, with a message.
+    Raises UserError if there is no image, a folder cannot be read, or a name is not UTF-8.
     """
-    names = files_below(folder, SUFFIXES)
+    suffixes = SUFFIXES + (HEIF_SUFFIXES if _reads_heif() else ())
+    other: Counter[str] = Counter()
+    names = files_below(folder, suffixes, other)
+    kinds = sorted(other.items(), key=lambda item: (-item[1], item[0]))
+    passed_over = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in kinds)
+    hint = f"; {HEIF_REMEDY}" if {*other} & {*HEIF_SUFFIXES} else ""
     if not names:
-        raise UserError(f"{folder}: contains no images ({', '.join(SUFFIXES)}); choose another folder")
+        found = f", only {passed_over}{hint}" if passed_over else ""
+        raise UserError(f"{folder}: contains no images ({', '.join(suffixes)}){found}; choose another folder")
+    if passed_over:
+        log.info(f"{folder}: {len(names):,} images; passed over {passed_over}{hint}")
     undecodable = [name for name in names if name.encode(errors="replace").decode() != name]
     if undecodable:
         raise UserError(f"{folder}: the file name {undecodable[0]!a} is not UTF-8; rename the file")
     return names
 
 
-def load_image(path: Path) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG to RGB, (H, W, 3) uint8, oriented as stored (EXIF rotation is not applied).
+def load_image(path: Path, *, turned: bool = True) -> NDArray[np.uint8]:
+    """Decode an image file to RGB, (H, W, 3) uint8, turned as its EXIF orientation says unless `turned` is false.
 
     Raises ImageError if the file is missing, not regular, in another format, truncated, or over 50 megapixels.
     """
-    with _opened(path, path) as image:
-        return _rgb(image)
+    return _with_image(path, path, lambda image: _rgb(image, orientation(image) if turned else 1))
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode the bytes of a JPEG or PNG file like `load_image`; errors call it `name`."""
-    with _opened(io.BytesIO(data), name) as image:
-        return _rgb(image)
+    """Decode the bytes of an image file like `load_image`; errors call it `name`."""
+    return _with_image(data, name, lambda image: _rgb(image, orientation(image)))
 
 
 def rgb_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Return the pixels of a Pillow image, converted like `load_image`: RGB, (H, W, 3) uint8, not rotated.
+    """Return the pixels of a Pillow image, converted like `load_image`: RGB, (H, W, 3) uint8, turned.
 
-    Raises ImageError if it is damaged, over 50 megapixels, or of a mode that no JPEG or PNG has (F).
+    Raises ImageError if it is damaged, over 50 megapixels, or of a mode that no image file here has (F).
     """
     with _image_errors(name):
         if image.mode == "F":
             raise ImageError(f"{name}: has floating-point pixels; convert it to 8 bits per channel")
         _require_size(image, name)
-        return _rgb(image)
+        return _rgb(image, orientation(image))
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) from the header, without decoding: a hundred times faster than `load_image`.
+def image_size(path: Path, *, turned: bool = True) -> tuple[int, int]:
+    """Return (width, height) of the image that `load_image` returns, from the header: a hundred times faster.
 
     Damage after the header goes unnoticed. Raises ImageError like `load_image`.
     """
-    with _opened(path, path) as image:
-        width, height = image.size
-        return width, height
+    width, height, value = _with_image(path, path, lambda image: (*image.size, orientation(image)))
+    return (height, width) if turned and value in SIDES_SWAPPED else (width, height)
 
 
-def exif_swaps_sides(path: Path) -> bool:
-    """Return whether an image's EXIF orientation, which the loader ignores, swaps width and height.
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8, of a Pillow image; 1, as stored, if there is none or it is damaged.
 
-    Raises ImageError like `load_image`.
+    Only EXIF data before the pixels of a file count, so that the header is enough.
     """
-    with _opened(path, path) as image:
-        return image.getexif().get(ORIENTATION) in SIDES_SWAPPED
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif") or b"")
+        found = exif.get(ORIENTATION)
+    except BROKEN:
+        return 1
+    return found if found in TURNS else 1
+
+
+def _with_image(source: Path | bytes, name: object, use: Callable[[Image.Image], Result]) -> Result:
+    """Return `use(image)` of an opened file or its bytes. Raises ImageError with `name`."""
+    with _image_errors(name):
+        try:
+            with _opened(source, name) as image:
+                return use(image)
+        except ValueError:  # Pillow refuses long texts and profiles, without which the pixels are the same
+            data = source.read_bytes() if isinstance(source, Path) else source
+            plain = without_texts(data)
+            if plain == data:
+                raise
+            with _opened(plain, name) as image:
+                return use(image)
+
+
+def without_texts(data: bytes) -> bytes:
+    """Return the bytes of a PNG without its texts and colour profile; of another or a cut file, the bytes as given."""
+    if not data.startswith(PNG_SIGNATURE):
+        return data
+    kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while start + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        stop = start + 12 + length  # length, kind and checksum are 12 bytes
+        if kind not in PNG_TEXTS:
+            kept.append(data[start:stop])
+        start = stop
+    return b"".join(kept) + data[start:]
+
+
+@functools.cache
+def _reads_heif() -> bool:
+    """Return whether HEIC can be read, after telling Pillow how."""
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 @contextmanager
-def _opened(source: Path | io.BytesIO, name: object) -> Iterator[Image.Image]:
-    with _image_errors(name):
-        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
-            raise ImageError(f"{name}: not a regular file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is stricter
-            image = Image.open(source, formats=FORMATS)
-        with image:
-            _require_size(image, name)
-            yield image
+def _opened(source: Path | bytes, name: object) -> Iterator[Image.Image]:
+    if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+        raise ImageError(f"{name}: not a regular file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged EXIF data, and of sizes: our limit is stricter
+        formats = (*FORMATS, HEIF) if _reads_heif() else FORMATS
+        image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=formats)
+    with image:
+        _require_size(image, name)
+        yield image
 
 
 @contextmanager
@@ -122,10 +198,11 @@ def _image_errors(name: object) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not a JPEG or PNG image") from error
+        is_heif = PurePosixPath(str(name)).suffix.lower() in HEIF_SUFFIXES and not _reads_heif()
+        raise ImageError(f"{name}: not a {KINDS} image{f'; {HEIF_REMEDY}' if is_heif else ''}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels") from error
-    except (OSError, ValueError, SyntaxError, IndexError, struct.error) as error:  # last three: broken PNG chunks
+    except BROKEN as error:
         raise ImageError(f"{name}: damaged image ({error})") from error
 
 
@@ -134,7 +211,10 @@ def _require_size(image: Image.Image, name: object) -> None:
         raise ImageError(f"{name}: {image.width} x {image.height} is over {MAX_PIXELS // 10**6} megapixels")
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _rgb(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):  # 16-bit grey: keep the high byte; Pillow's own conversion clips to white
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return np.asarray(image.convert("RGB"))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # the same colours; Pillow warns of a direct conversion
+    image = image.convert("RGB")
+    return np.asarray(image.transpose(TURNS[orientation]) if orientation in TURNS else image)

@@ -18,6 +18,7 @@ from data_cache.base.files import path_exists, read_regular, sha256_of_bytes, wr
 SCHEMA = 1
 SEAL = "part cache, sha256 of what follows: "
 SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
+TURNED = {"orientation": "EXIF"}  # in the fingerprint of a cache whose images were turned before boxes were found
 STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
 TYPES = {"image_size": "int32", "boxes": "float32", "scores": "float32", "labels": "int8", "status": "uint8"}
 ARRAYS = tuple(TYPES)
@@ -31,7 +32,7 @@ MIN_TEXT_LIMIT = 2**24  # bytes of text that are always accepted
 class PartBoxes:
     """Part boxes of N images, at most K per image, the most confident first.
 
-    names (N,) sorted and unique; image_size (N, 2) int32 width and height as stored; boxes (N, K, 4) float32 xyxy in
+    names (N,) sorted and unique; image_size (N, 2) int32 width and height; boxes (N, K, 4) float32 xyxy in
     pixels, inside the image; scores (N, K) float32 descending; labels (N, K) int8 into `part_names`; empty slots hold
     0, 0 and -1. status (N,) uint8: 0 parts found, 1 none found, 2 failed, with the reason in `failure` (N,).
     """
@@ -89,6 +90,11 @@ class PartBoxes:
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names)}
+
+    @property
+    def turned(self) -> bool:
+        """Whether boxes refer to images turned as EXIF says; to images as stored in caches made before version 0.3."""
+        return self.labels.shape[1] == 0 or TURNED.items() <= self.fingerprint.items()
 
     @property
     def remedy(self) -> str:

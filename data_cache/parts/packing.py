@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import printable
 from data_cache.base.files import sha256_of_names
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, TURNED, PartBoxes, read_parts, write_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.shards import output_lock
 
@@ -100,7 +100,7 @@ def pack_boxes(
         status=status,
         failure=tuple(entry.failure for entry in entries),
         part_names=part_names,
-        fingerprint={**fingerprint, "names_sha256": sha256_of_names(list(names)), "top_k": top_k},
+        fingerprint={**fingerprint, **TURNED, "names_sha256": sha256_of_names(list(names)), "top_k": top_k},
     )
 
 

@@ -118,7 +118,7 @@ def compare(parts: PartBoxes, dataset: Dataset) -> Comparison:
     for row in track(rows, "comparing sizes", len(rows)):
         name = parts.names[row]
         try:
-            if image_size(dataset.path(name)) != tuple(parts.image_size[row].tolist()):
+            if image_size(dataset.path(name), turned=parts.turned) != tuple(parts.image_size[row].tolist()):
                 changed.append(name)
         except ImageError:
             unreadable.append(name)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.errors import RecordFault, printable, short_repr
-from data_cache.images.loading import ImageError, exif_swaps_sides, path_inside
+from data_cache.images.loading import ImageError, image_size, path_inside
 from data_cache.parts.names import PART_NAMES
 
 EDGE_TOLERANCE = 1.0  # pixels by which a box may extend beyond its image; it is clipped
@@ -99,6 +99,6 @@ def size_fault(path: Path, stored: tuple[int, int], annotated: tuple[int, int]) 
     """
     if stored == annotated:
         return None
-    swapped = stored == annotated[::-1] and exif_swaps_sides(path)
-    remedy = "; its EXIF rotation is not applied here: rotate the image itself and remove the tag" if swapped else ""
-    return f"{stored[0]} x {stored[1]} as stored, annotated as {annotated[0]} x {annotated[1]}{remedy}"
+    unturned = image_size(path, turned=False) == annotated
+    remedy = "; it was annotated without its EXIF rotation, which is applied here: annotate it again, or remove the tag"
+    return f"{stored[0]} x {stored[1]} pixels, annotated as {annotated[0]} x {annotated[1]}{remedy if unturned else ''}"

@@ -43,5 +43,5 @@ def _require_annotated_size(batches: Iterable[ReadBatch], images: Sequence[Annot
                 raise UserError(failure)
             if (width, height) != annotated[name]:
                 size = "{} x {}".format(*annotated[name])
-                raise UserError(f"{name}: {width} x {height} as stored, annotated as {size}; correct the annotations")
+                raise UserError(f"{name}: {width} x {height} pixels, annotated as {size}; correct the annotations")
         yield batch

@@ -155,7 +155,7 @@ def _load(parts: PartBoxes, row: int, root: Path) -> tuple[NDArray[np.uint8] | N
     if parts.failure[row]:
         return None, parts.failure[row]
     try:
-        image = load_image(path_inside(root, parts.names[row]))
+        image = load_image(path_inside(root, parts.names[row]), turned=parts.turned)
     except ImageError as error:
         return None, str(error)
     size, cached = image.shape[1::-1], tuple(parts.image_size[row].tolist())

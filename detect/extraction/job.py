@@ -9,7 +9,7 @@ from typing import Any
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names
 from data_cache.base.tensors import read_metadata
-from data_cache.parts.cache import PartBoxes, read_parts
+from data_cache.parts.cache import TURNED, PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.shards import plan_shards, shard_is_finished, shard_path
 from data_cache.parts.source_files import files_replaced, run_fingerprint
@@ -136,6 +136,7 @@ def detector_fingerprint(
         "score_threshold": recipe.score_threshold,
         "nms_iou": recipe.nms_iou,
         "top_k": recipe.top_k,
+        **TURNED,
         "versions": {package: version(package) for package in PACKAGES},
     }
 

@@ -39,7 +39,7 @@ class PartSamples(Dataset[dict[str, Any]]):
         image = load_image(path_inside(self.root, record.name))
         if image.shape[:2] != (record.height, record.width):
             raise UserError(
-                f"{record.name}: {image.shape[1]} x {image.shape[0]} as stored, annotated as "
+                f"{record.name}: {image.shape[1]} x {image.shape[0]} pixels, annotated as "
                 f"{record.width} x {record.height}; correct the annotations"
             )
         pixels, boxes, visible = augment(image, record.boxes, self.recipe, random)

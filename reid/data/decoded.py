@@ -23,18 +23,20 @@ from reid.data.vehicle_images import RESAMPLING, ResizedFiles, image_paths, read
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # raise it if the file format, `load_image` or the resizing changes: old files are then made again
+FORMAT = 2  # raise it if the file format, `load_image` or the resizing changes: old files are then made again
 
 
-def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers: int) -> PixelFile:
+def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers: int, turned: bool = True) -> PixelFile:
     """Return the decoded images of the train split, held-out vehicles included, from the file at `path`.
+
+    `turned` is that of `load_image`.
 
     If the file is missing, damaged or out of date, it is made again; a message says why. Raises UserError if an image
     cannot be read, if the disk is too small, or if another run is making the file.
     """
     names = sorted(dataset.table["name"][dataset.table["split"] == "train"])
     paths = image_paths(dataset, names)
-    made_from = describe(dataset.name, names, paths, size)
+    made_from = describe(dataset.name, names, paths, size, turned=turned)
     if path_exists(path):
         try:
             return open_pixels(path, made_from, threads=max(1, workers))
@@ -45,7 +47,9 @@ def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers:
     return open_pixels(path, made_from, threads=max(1, workers))
 
 
-def describe(dataset: str, names: Sequence[str], paths: Sequence[Path], size: int) -> dict[str, Any]:
+def describe(
+    dataset: str, names: Sequence[str], paths: Sequence[Path], size: int, *, turned: bool = True
+) -> dict[str, Any]:
     """Return what determines the pixels: the image files, the decoder, and the size.
 
     A file is identified by its size and modification time, because hashing would read the whole data set at every
@@ -57,6 +61,7 @@ def describe(dataset: str, names: Sequence[str], paths: Sequence[Path], size: in
         "format": FORMAT,
         "dataset": dataset,
         "size": size,
+        "turned": turned,
         "resampling": RESAMPLING.name.lower(),
         "decoder": f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}",
         "images": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in zip(names, stats, strict=True)},
@@ -75,7 +80,7 @@ def make_decoded(path: Path, paths: Sequence[Path], made_from: Mapping[str, Any]
     remove_temporary_files(path)
     with replacing(path) as temporary, worker_death_as_user_error():
         _require_space(path, shape, start)
-        writer = _PieceWriter(ResizedFiles(paths, made_from["size"]), temporary, start)
+        writer = _PieceWriter(ResizedFiles(paths, made_from["size"], turned=made_from["turned"]), temporary, start)
         loader = DataLoader(writer, batch_size=None, num_workers=workers, worker_init_fn=initialize_worker)
         written = track(read_batches(loader), "decoding images", len(paths), lambda piece: piece[1])
         digests = [digest for digest, _ in written]

@@ -128,9 +128,10 @@ def vehicle_images(
     boxes, present = part_arrays(parts, names, top_d)
     paths, sizes = image_paths(dataset, names), parts.image_size[parts.rows(names)]
     if decoded is None:
-        return VehicleImages(ResizedFiles(paths, size, sizes), boxes, present, augmentation=augmentation, seed=seed)
+        files = ResizedFiles(paths, size, sizes, turned=parts.turned)
+        return VehicleImages(files, boxes, present, augmentation=augmentation, seed=seed)
     for path, expected in zip(paths, sizes, strict=True):
-        require_size(path, image_size(path) if expected.any() else (), expected)
+        require_size(path, image_size(path, turned=parts.turned) if expected.any() else (), expected)
     return VehicleImages(decoded.images(names), boxes, present, augmentation=augmentation, seed=seed)
 
 
@@ -174,16 +175,18 @@ def read_batches(loader: Iterable[Loaded]) -> Iterator[Loaded]:
 class ResizedFiles:
     """Images read from files and resized to a square; a call returns the image of an index.
 
-    `expected` (N, 2) is the width and height that each image must have; 0 stands for any.
+    `expected` (N, 2) is the width and height that each image must have; 0 stands for any. `turned` is that of
+    `load_image`.
     """
 
     paths: Sequence[Path]
     size: int
     expected: NDArray[np.int32] | None = None
+    turned: bool = True
 
     def __call__(self, index: int) -> Pixels:
         """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file or an unexpected size."""
-        image = load_image(self.paths[index])
+        image = load_image(self.paths[index], turned=self.turned)
         if self.expected is not None:
             require_size(self.paths[index], image.shape[1::-1], self.expected[index])
         return resized(image, self.size)

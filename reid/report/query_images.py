@@ -85,7 +85,7 @@ def heatmap_panels(
     name: str, runs: Sequence[EvaluatedRun], heatmaps: Sequence[Mapping[str, Heatmaps]], *, height: int
 ) -> list[list[Panel]]:
     """Return the panels of an image: first the photograph and its part boxes by run, then each run's heatmaps."""
-    photograph, _ = resize_to_height(load_image(runs[0].dataset.path(name)), height)
+    photograph, _ = resize_to_height(load_image(runs[0].dataset.path(name), turned=runs[0].parts.turned), height)
     first = [("photograph", add_frame(photograph, QUERY, height))]
     first += [
         (f"{run.name}: attention in %", image_thumbnail(run, name, QUERY, height=height, show_weights=True))

@@ -67,7 +67,7 @@ def image_thumbnail(
 ) -> Image.Image:
     """Return the thumbnail of an image with its weighted part boxes. Raises UserError if it cannot be drawn."""
     try:
-        pixels = load_image(run.dataset.path(name))
+        pixels = load_image(run.dataset.path(name), turned=run.parts.turned)
         return draw_thumbnail(pixels, weighted_boxes(run, name), frame, height=height, show_weights=show_weights)
     except UserError as error:
         raise UserError(f"{name}: cannot be drawn: {error}") from error
@@ -75,7 +75,7 @@ def image_thumbnail(
 
 def heatmap_thumbnail(run: EvaluatedRun, name: str, heatmap: FloatMap, frame: Colour, *, height: int) -> Image.Image:
     """Return the thumbnail of an image under a heatmap (h, w) in [0, 1]."""
-    picture, _ = resize_to_height(load_image(run.dataset.path(name)), height)
+    picture, _ = resize_to_height(load_image(run.dataset.path(name), turned=run.parts.turned), height)
     return add_frame(overlay(picture, heatmap), frame, height)
 
 

@@ -67,7 +67,9 @@ def train(
                 return folder / BEST
             pixels = None
             if decoded is not None:
-                pixels = decoded_training_images(decoded, dataset, recipe.image_size, workers=workers)
+                pixels = decoded_training_images(
+                    decoded, dataset, recipe.image_size, workers=workers, turned=parts.turned
+                )
             loader = training_loader(recipe, dataset, parts, split, device=device, workers=workers, decoded=pixels)
             holdout = (
                 Holdout(dataset, split.held_out, parts, recipe, device, workers, pixels) if recipe.holdout else None

@@ -26,7 +26,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_every_form_of_an_image_has_the_same_pixels(picture: Path) -> None:
     pixels = load_image(picture)
-    assert pixels.shape == (17, 31, 3)
+    assert pixels.shape == (31, 17, 3)
     for source in (picture, str(picture), picture.read_bytes(), pixels, Image.open(picture)):
         np.testing.assert_array_equal(pixels_of(source, "a"), pixels)
 
@@ -65,7 +65,7 @@ def test_damaged_and_oversized_images_are_refused_in_every_form(picture: Path) -
     for source, reason in (
         (cut, "damaged image"),
         (Image.open(io.BytesIO(cut)), "damaged image"),
-        (b"GIF89a", "not a JPEG or PNG"),
+        (b"GIF89a", "not a JPEG, PNG, WebP or BMP"),
         (large, "over 50 megapixels"),
         (whole.getvalue(), "over 50 megapixels"),
         (Image.new("1", (8000, 8000)), "over 50 megapixels"),

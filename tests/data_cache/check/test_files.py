@@ -71,7 +71,7 @@ def test_only_strict_decodes(root: Path) -> None:
     assert check(root) == VALID
     broken, html = sorted(check(root, strict=True).unreadable, reverse=True)
     assert "train/b.jpg: damaged image" in broken
-    assert "test/d.jpg: not a JPEG or PNG image" in html
+    assert "test/d.jpg: not a JPEG, PNG, WebP or BMP image" in html
 
 
 def test_identical_files_in_training_and_test_are_found(root: Path) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import struct
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -12,8 +14,19 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from data_cache.base.errors import UserError
-from data_cache.images.loading import MAX_PIXELS, ImageError, image_size, images_below, load_image, path_inside
+from data_cache.images.loading import (
+    MAX_PIXELS,
+    ImageError,
+    decode_image,
+    image_size,
+    images_below,
+    load_image,
+    path_inside,
+    rgb_pixels,
+    without_texts,
+)
 from helpers.parts import MakePictures
+from helpers.paths import ROOT
 
 HEIGHT, WIDTH = 24, 32
 
@@ -36,9 +49,9 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def with_orientation() -> Image.Exif:
+def with_orientation(value: int = 6) -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to view"
+    exif[0x0112] = value  # 6: rotate by 90 degrees clockwise to view
     return exif
 
 
@@ -81,11 +94,103 @@ def test_palette_is_applied(tmp_path: Path, options: dict[str, object]) -> None:
     np.testing.assert_array_equal(found, palette[np.asarray(image)])
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_exif_orientation_is_ignored(tmp_path: Path, form: str) -> None:
-    plain = load(tmp_path, encoded(rgb(), form))
-    np.testing.assert_array_equal(load(tmp_path, encoded(rgb(), form, exif=with_orientation())), plain)
-    assert image_size(tmp_path / "image.jpg") == (WIDTH, HEIGHT)
+TURNED = {  # by EXIF 2.3: which side of the scene the first row and the first column of the stored image are
+    1: lambda stored: stored,  # top, left
+    2: lambda stored: stored[:, ::-1],  # top, right
+    3: lambda stored: stored[::-1, ::-1],  # bottom, right
+    4: lambda stored: stored[::-1],  # bottom, left
+    5: lambda stored: stored.swapaxes(0, 1),  # left, top
+    6: lambda stored: stored[::-1].swapaxes(0, 1),  # right, top
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),  # left, bottom
+}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("value", [*TURNED, 0, 9, 65535])
+def test_images_are_turned_as_exif_says(tmp_path: Path, form: str, value: int) -> None:
+    options = {"lossless": True} if form == "WEBP" else {}
+    stored = load(tmp_path, encoded(rgb(), form, **options))
+    expected = TURNED.get(value, TURNED[1])(stored)
+    data = encoded(rgb(), form, exif=with_orientation(value), **options)
+    np.testing.assert_array_equal(load(tmp_path, data), expected)
+    np.testing.assert_array_equal(decode_image(data, "x"), expected)
+    with Image.open(tmp_path / "image.jpg") as image:
+        np.testing.assert_array_equal(rgb_pixels(image, "x"), expected)
+    assert image_size(tmp_path / "image.jpg") == expected.shape[1::-1]
+    np.testing.assert_array_equal(load_image(tmp_path / "image.jpg", turned=False), stored)
+    assert image_size(tmp_path / "image.jpg", turned=False) == (WIDTH, HEIGHT)
+
+
+def test_damaged_exif_data_turn_nothing(tmp_path: Path) -> None:
+    plain = load(tmp_path, encoded(rgb(), "PNG"))
+    whole = with_orientation().tobytes()
+    for exif in (b"Exif\0\0", b"Exif\0\0MM", whole[:12], b"\xff" * 20):
+        data = encoded(rgb(), "PNG", exif=exif)
+        np.testing.assert_array_equal(load(tmp_path, data), plain)
+        assert image_size(tmp_path / "image.jpg") == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("form", ["BMP", "WEBP"])
+def test_other_formats_are_read_exactly(tmp_path: Path, form: str) -> None:
+    options = {"lossless": True} if form == "WEBP" else {}
+    np.testing.assert_array_equal(load(tmp_path, encoded(rgb(), form, **options), "image.x"), pixels())
+    assert image_size(tmp_path / "image.x") == (WIDTH, HEIGHT)
+
+
+def test_heic_is_read_with_its_extra_and_otherwise_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = ROOT / "tests/fixtures/gradient.heic"  # 64 x 48: red 4 x, green 5 y, blue 90, compressed
+    monkeypatch.setattr("data_cache.images.loading._reads_heif", lambda: False)
+    with pytest.raises(ImageError, match=r"gradient\.heic: not a .* image; for HEIC install .*\[heic\]"):
+        load_image(picture)
+    with pytest.raises(UserError, match=r"contains no images .*1 \.heic.*; for HEIC install"):
+        images_below_only(picture)
+    monkeypatch.undo()
+    pytest.importorskip("pi_heif", reason="needs the extra heic")
+    y, x = np.mgrid[:48, :64]
+    expected = np.stack([4 * x, 5 * y, np.full_like(x, 90)], axis=-1)
+    assert np.abs(load_image(picture) - expected).mean() < 4 and image_size(picture) == (64, 48)
+
+
+def images_below_only(picture: Path) -> list[str]:
+    """Call images_below on a folder that holds this picture alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(picture, folder)
+        return images_below(Path(folder))
+
+
+def test_png_with_long_texts_and_profile_is_read(tmp_path: Path) -> None:
+    long = zlib.compress(b"x" * 5_000_000)  # longer than Pillow's limit for one text
+    whole = encoded(rgb(), "PNG")
+    start, end = 33, len(whole) - 12  # after the header, before the end marker
+    for kind, data in {b"iCCP": b"p\0\0" + long, b"zTXt": b"t\0\0" + long, b"iTXt": b"t\0\1\0\0\0" + long}.items():
+        for place in (start, end):
+            found = load(tmp_path, whole[:place] + png_chunk(kind, data) + whole[place:])
+            np.testing.assert_array_equal(found, pixels())
+            assert image_size(tmp_path / "image.jpg") == (WIDTH, HEIGHT)
+    cut = whole[:start] + png_chunk(b"iCCP", b"p\0\0" + long) + whole[start : end - 20]
+    with pytest.raises(ImageError, match="damaged image"):
+        load(tmp_path, cut)
+
+
+def test_texts_are_removed_from_a_png_and_nothing_else() -> None:
+    text, whole = png_chunk(b"tEXt", b"a\0b"), encoded(rgb(), "PNG")
+    jpeg = encoded(rgb(), "JPEG")
+    assert without_texts(jpeg) == jpeg and without_texts(b"") == b""
+    for place in (33, len(whole) - 12):
+        assert without_texts(whole[:place] + text + whole[place:]) == whole
+    for length in range(len(whole)):
+        assert without_texts(whole[:length]) == whole[:length]
+
+
+def test_nothing_is_warned_of(tmp_path: Path) -> None:
+    image = rgb().quantize(16)
+    data = encoded(image, "PNG", transparency=bytes(range(16)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = load(tmp_path, data)
+    palette = np.array(image.getpalette()).reshape(-1, 3)
+    np.testing.assert_array_equal(found, palette[np.asarray(image)])
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("png", "P")])
@@ -122,13 +227,13 @@ def test_truncated_file_is_refused_unless_all_pixels_are_there(tmp_path: Path, f
         b"",
         b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
         b"\0" * 4096,
-        *(encoded(rgb(), form) for form in ("GIF", "BMP", "TIFF", "WEBP")),
+        *(encoded(rgb(), form) for form in ("GIF", "TIFF")),
     ],
 )
 def test_other_formats_are_refused(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(ImageError, match="not a JPEG or PNG"):
+    with pytest.raises(ImageError, match="not a JPEG, PNG, WebP or BMP image"):
         load(tmp_path, data)
-    with pytest.raises(ImageError, match=r"image\.jpg: not a JPEG or PNG"):
+    with pytest.raises(ImageError, match=r"image\.jpg: not a JPEG, PNG, WebP or BMP image"):
         image_size(tmp_path / "image.jpg")
 
 
@@ -223,11 +328,20 @@ def test_root_may_be_a_link(tmp_path: Path) -> None:
     assert path_inside(tmp_path / "link", "sub/ü 1.jpg") == tmp_path / "link" / "sub" / "ü 1.jpg"
 
 
-def test_images_are_found_below_a_folder(tmp_path: Path, make_pictures: MakePictures) -> None:
-    make_pictures(tmp_path, ["b.jpg", "in/a.JPG", "in/c.png"])
-    (tmp_path / "in" / "notes.txt").write_text("")
+def test_images_are_found_below_a_folder(
+    tmp_path: Path, make_pictures: MakePictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["b.jpg", "in/a.JPG", "in/c.png", "in/d.jfif", "in/e.jpe", "in/f.webp", "in/g.bmp"]
+    hidden = ["._b.jpg", ".ipynb_checkpoints/b.jpg", "__MACOSX/in/a.jpg", "in/@eaDir/a.jpg", "Thumbs.db"]
+    for name in (*names, *hidden):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.jpg").mkdir()
-    assert images_below(tmp_path) == ["b.jpg", "in/a.JPG", "in/c.png"]
+    assert images_below(tmp_path) == names and not capsys.readouterr().err
+    for name in ("notes.txt", "in/scan.tif", "in/scan.TIF", "README"):
+        (tmp_path / name).write_text("")
+    assert images_below(tmp_path) == names
+    assert capsys.readouterr().err.strip().endswith(": 7 images; passed over 2 .tif, 1 without a suffix, 1 .txt")
     (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_text("")
     with pytest.raises(UserError, match=r"the file name 'in/\\udcff\.jpg' is not UTF-8") as caught:
         images_below(tmp_path)

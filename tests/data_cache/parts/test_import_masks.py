@@ -117,7 +117,7 @@ def test_missing_or_damaged_file_is_a_failed_row(tmp_path: Path, make_pictures: 
     assert found.failure == (
         "",
         f"{tmp_path / 'm' / 'b.npy'}: cannot be read (No such file or directory)",
-        f"{tmp_path / 'c.jpg'}: not a JPEG or PNG image",
+        f"{tmp_path / 'c.jpg'}: not a JPEG, PNG, WebP or BMP image",
         f"{tmp_path / 'd.jpg'}: no such file",
     )
 

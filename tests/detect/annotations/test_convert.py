@@ -142,7 +142,7 @@ def test_after_a_fault_the_old_output_is_kept(tmp_path: Path) -> None:
     output.write_text("old")
     with pytest.raises(AnnotationFaults, match=r"nothing was written; .*--map") as raised:
         convert_coco(path, tmp_path, output, VAC21)
-    assert len(raised.value.faults) == 3 and "160 x 120 as stored, annotated as 200 x 120" in raised.value.faults[2]
+    assert len(raised.value.faults) == 3 and "160 x 120 pixels, annotated as 200 x 120" in raised.value.faults[2]
     write_voc(tmp_path / "xml/a.xml", "images/0000.png", [("lgo", (1, 1, 5, 5)), ("logo", (1, 1, 5, 999))])
     with pytest.raises(AnnotationFaults, match=r"2 faults: label 'lgo' .1 object.*did you mean 'logo'"):
         convert_voc(tmp_path / "xml", tmp_path, output, VAC21)

@@ -95,18 +95,21 @@ def test_sizes_are_compared_with_the_headers(tmp_path: Path) -> None:
     os.truncate(tmp_path / "images/0003.png", 200)  # the header is intact
     assert len(read_annotations(path, tmp_path)) == 4
     swapped, broken = annotation_faults(path, tmp_path)
-    assert swapped == f"{path}: image 'images/0001.png': 120 x 160 as stored, annotated as 160 x 120"
+    assert swapped == f"{path}: image 'images/0001.png': 120 x 160 pixels, annotated as 160 x 120"
     assert broken.startswith(f"{path}: image 'images/0002.png': {tmp_path}/images/0002.png: ")
 
 
-@pytest.mark.parametrize(("orientation", "swaps"), [(6, True), (3, False)])
-def test_sides_swapped_by_exif_are_reported_with_the_remedy(tmp_path: Path, orientation: int, swaps: bool) -> None:
-    path = toy_set(tmp_path, 1)
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    Image.new("RGB", (120, 160)).save(tmp_path / "images/0000.png", exif=exif)
-    (fault,) = annotation_faults(path, tmp_path)
-    assert "120 x 160 as stored, annotated as 160 x 120" in fault and ("; its EXIF rotation" in fault) == swaps
+def test_images_annotated_without_their_exif_rotation_are_reported_with_the_remedy(tmp_path: Path) -> None:
+    path = toy_set(tmp_path, 4)
+    stored = [((160, 120), 6), ((120, 160), 3), ((120, 160), 6), ((160, 120), 3)]
+    for index, (size, orientation) in enumerate(stored):
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        Image.new("RGB", size).save(tmp_path / f"images/000{index}.png", exif=exif)
+    unturned, other = annotation_faults(path, tmp_path)
+    assert all("120 x 160 pixels, annotated as 160 x 120" in fault for fault in (unturned, other))
+    assert "0000.png" in unturned and "; it was annotated without its EXIF rotation" in unturned
+    assert "0001.png" in other and "EXIF" not in other
 
 
 def test_held_out_vehicles_are_disjoint_and_independent_of_order(tmp_path: Path) -> None:

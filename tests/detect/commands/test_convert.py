@@ -118,7 +118,7 @@ def test_check_prints_one_line_per_fault(tmp_path: Path) -> None:
     faults = result.stdout.splitlines()
     assert result.exit_code == 1 and len(faults) == 4
     assert faults[0].startswith(f"{path}: annotations[0] (id 1): `iscrowd` marks a group")
-    assert all(line.endswith("160 x 120 as stored, annotated as 161 x 120") for line in faults[1:])
+    assert all(line.endswith("160 x 120 pixels, annotated as 161 x 120") for line in faults[1:])
     assert result.stderr == f"Error: {path}: 4 faults; correct them before training\n"
     printed = json.loads(run("check", "--annotations", path, "--json").stdout)
     assert printed == {"annotations": str(path), "faults": faults, "summary": None}

@@ -28,12 +28,12 @@ def test_all_images_are_measured(detector: Detector, tmp_path: Path) -> None:
 def test_an_unreadable_image_is_an_error(detector: Detector, tmp_path: Path) -> None:
     images = read_annotations(toy_set(tmp_path, 2), tmp_path)
     (tmp_path / "images/0001.png").write_text("no image")
-    with pytest.raises(UserError, match=r"0001\.png: not a JPEG or PNG image"):
+    with pytest.raises(UserError, match=r"0001\.png: not a JPEG, PNG, WebP or BMP image"):
         evaluate_detector(detector, images, tmp_path, workers=0)
 
 
 def test_an_image_of_another_size_than_annotated_is_an_error(detector: Detector, tmp_path: Path) -> None:
     first, second = read_annotations(toy_set(tmp_path, 2), tmp_path)
     wrong = [first, replace(second, width=320, height=240)]
-    with pytest.raises(UserError, match=r"images/0001\.png: 160 x 120 as stored, annotated as 320 x 240"):
+    with pytest.raises(UserError, match=r"images/0001\.png: 160 x 120 pixels, annotated as 320 x 240"):
         evaluate_detector(detector, wrong, tmp_path, workers=0)

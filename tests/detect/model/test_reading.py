@@ -25,7 +25,7 @@ def test_batches_follow_the_plan_and_name_failures(root: Path, workers: int) -> 
     assert first.names == ("0.png", "1.png") and second.names == ("2.png",)
     assert (len(first), len(second)) == (2, 1)
     assert first.pixels.shape == (2, 16, 16, 3) and first.sizes.tolist() == [[20, 10], [0, 0]]
-    assert first.failures[0] == "" and "not a JPEG or PNG" in first.failures[1]
+    assert first.failures[0] == "" and "not a JPEG, PNG, WebP or BMP" in first.failures[1]
     assert (first.pixels[1] == 0).all()
     assert first.pixels[0, 15, 0].tolist() == [0, 100, 200] and second.pixels[0, 3, 3].tolist() == [2, 100, 200]
 

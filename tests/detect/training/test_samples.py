@@ -42,7 +42,7 @@ def test_sample_has_the_input_size_and_boxes_inside(samples: PartSamples) -> Non
 
 def test_image_of_another_size_than_annotated_is_refused(tmp_path: Path) -> None:
     path = changed(toy_set(tmp_path, 1), lambda document: document["images"][0].update(width=161))
-    with pytest.raises(UserError, match="160 x 120 as stored, annotated as 161 x 120"):
+    with pytest.raises(UserError, match="160 x 120 pixels, annotated as 161 x 120"):
         PartSamples(read_annotations(path, tmp_path), tmp_path, RECIPE)[0]
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from data_cache.base.files import read_json_lines
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, TURNED, PartBoxes
 from data_cache.parts.names import PART_NAMES
 from reid.model.backbones import BACKBONES, Backbone
 from reid.model.checkpoint import read_checkpoint
@@ -116,7 +116,7 @@ def packed(names: list[str], boxes: list[NDArray[np.float32]]) -> PartBoxes:
         status=np.where((labels < 0).all(axis=1), STATUS_EMPTY, STATUS_FOUND).astype(np.uint8),
         failure=("",) * count,
         part_names=PART_NAMES,
-        fingerprint={"detector": "painted"},
+        fingerprint={"detector": "painted", **TURNED},
     )
 
 

@@ -92,7 +92,8 @@ def test_an_unknown_name_is_refused(toy: Toy, tmp_path: Path) -> None:
         ({"dataset": "veri"}, "dataset = folder, this run needs veri"),
         ({"resampling": "bicubic"}, "resampling = bilinear, this run needs bicubic"),
         ({"decoder": "Pillow 1"}, "decoder = Pillow .*, this run needs Pillow 1"),
-        ({"format": 2}, "format = 1, this run needs 2"),
+        ({"format": 3}, "format = 2, this run needs 3"),
+        ({"turned": False}, "turned = True, this run needs False"),
     ],
 )
 def test_a_file_made_from_something_else_is_refused_with_the_difference(

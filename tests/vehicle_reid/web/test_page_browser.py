@@ -134,7 +134,7 @@ def test_unusable_files_are_reported_and_keep_the_results(toy_run: ToyRun, tab: 
     search_with(tab, path)
     before = match_names(tab)
     for name, data, words in (
-        ("bad.jpg", b"no image", "bad.jpg: not a JPEG or PNG image"),
+        ("bad.jpg", b"no image", "bad.jpg: not a JPEG, PNG, WebP or BMP image"),
         ("<b>cut.png", path.read_bytes()[:900], "<b>cut.png: damaged image"),
         ("huge.jpg", b"x" * (UPLOAD_LIMIT + 50_001), "huge.jpg: this file has 0.3 MB, the limit is 0.2 MB"),
     ):

@@ -88,7 +88,7 @@ def test_names_in_a_gallery_file_never_lead_out_of_its_folder(
         "link.png": "leads out",
         "folder/secret.png": "leads out",
         "a/../../secret.png": "",
-        "text.png": "not a JPEG or PNG",
+        "text.png": "not a JPEG, PNG, WebP or BMP",
         "pipe.png": "not a regular file",
         "loop.png": "",
         "..\\secret.png": "",

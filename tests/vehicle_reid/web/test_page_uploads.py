@@ -12,11 +12,14 @@ from vehicle_reid.web.app import DRAINED
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "this photo: not a JPEG or PNG image"),
-        (b"no image\0" * 99, "this photo: not a JPEG or PNG image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "not a JPEG or PNG image"),
-        (image_file("GIF"), "not a JPEG or PNG image"),
-        (image_file("BMP"), "not a JPEG or PNG image"),
+        (b"", "this photo: not a JPEG, PNG, WebP or BMP image"),
+        (b"no image\0" * 99, "this photo: not a JPEG, PNG, WebP or BMP image"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+            "not a JPEG, PNG, WebP or BMP image",
+        ),
+        (image_file("GIF"), "not a JPEG, PNG, WebP or BMP image"),
+        (image_file("TIFF"), "not a JPEG, PNG, WebP or BMP image"),
         (image_file("JPEG")[:-200], "this photo: damaged image"),
         (image_file("PNG")[:60], "this photo: damaged image"),
         (image_file("PNG", 8000, 7000, "1"), "8000 x 7000 is over 50 megapixels"),
