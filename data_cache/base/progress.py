@@ -3,6 +3,7 @@
 Messages are log records of this project's packages; a library's user sees or silences them by `logging`.
 """
 
+import io
 import logging
 import os
 import sys
@@ -47,7 +48,13 @@ _handler = StandardErrorHandler()
 
 
 def show_messages() -> None:
-    """Show this project's messages on standard error, as the commands do."""
+    """Show this project's messages on standard error, as the commands do.
+
+    What a terminal that is not UTF-8 cannot show is escaped, in messages and in results.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for name in PACKAGES:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

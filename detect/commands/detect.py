@@ -107,6 +107,8 @@ def detect(
     else:
         show_summary(summary)
     failed = summary.statistics.failed
+    if failed == summary.statistics.images:
+        raise UserError(f"none of the {failed:,} images could be read, first {summary.first_failure}")
     if max_failed is not None and failed > max_failed:
         raise UserError(f"{failed} images failed, more than --max-failed {max_failed}; the cache names them")
 

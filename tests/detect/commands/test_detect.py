@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.cache import PartBoxes, read_parts
 from detect.commands.detect import detect
 from detect.training.runs import WEIGHTS
+from helpers.paths import ROOT
 from helpers.places.detect import shipping, toy_workspace
 
 
@@ -55,6 +57,34 @@ def test_max_failed_limits_failures(workspace: Path, tmp_path: Path) -> None:
     assert "3 with parts, 0 without, 1 failed" in text
     assert "failed, 1: no such file" in text and "first failed: images/0000.png (" in text
     assert "4 images; nothing was left to do" in text
+
+
+def test_a_run_that_could_read_no_image_fails(workspace: Path, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"no picture")
+    weights = str(workspace / "runs/detector/demo" / WEIGHTS)
+    arguments = ["--images", str(tmp_path / "photos"), *options(tmp_path, "--detector", weights)[2:]]
+    result = CliRunner().invoke(main, ["detect", *arguments])
+    assert result.exit_code == 1
+    assert "Error: none of the 2 images could be read, first a.jpg (" in result.stderr
+    assert (tmp_path / "runs/photos/parts.h5").exists()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp932"])
+def test_a_terminal_that_cannot_show_a_name_gets_it_escaped(workspace: Path, tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copy(workspace / "data/images/0000.png", tmp_path / "photos/ü日本.png")
+    (tmp_path / "photos/ý日本.png").write_bytes(b"no picture")
+    weights = str(workspace / "runs/detector/demo" / WEIGHTS)
+    arguments = ["--images", "photos", "--runs", "runs", "--detector", weights, "--device", "cpu", "--workers", "0"]
+    command = [sys.executable, str(ROOT / "cli.py"), "detect", *arguments]
+    variables = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode(encoding)
+    assert "first failed: " + "ý日本.png".encode(encoding, "backslashreplace").decode(encoding) in done.stdout.decode(
+        encoding
+    )
 
 
 def test_a_limited_run_writes_a_cache_of_its_own(workspace: Path) -> None:
