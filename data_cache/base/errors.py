@@ -1,9 +1,12 @@
 """UserError, the exception whose message users see, and the failures of libraries that become one."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.queues import Queue
 from types import TracebackType
+from typing import NoReturn
 
 from data_cache.base.signals import silence_loaders
 
@@ -41,7 +44,12 @@ def last_line(error: UserError) -> UserError:
 
 
 def initialize_worker(number: int) -> None:
-    """Initialize a loader worker: its feeder thread prints no traceback if the main process has gone."""
+    """Initialize a loader worker: it ends if it cannot hand over a batch, and then prints no traceback.
+
+    By default the thread that hands batches over would drop the batch, and the main process wait for it for ever: where
+    /dev/shm is too small, for example.
+    """
+    Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
     default = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -51,9 +59,17 @@ def initialize_worker(number: int) -> None:
     sys.excepthook = hook
 
 
+def _end_worker(error: BaseException, batch: object) -> NoReturn:
+    """End a loader worker after an error of the thread that hands batches over; a lost connection says nothing."""
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.stderr.write(f"a batch of images could not be handed over: {printable(error)}\n")
+        sys.stderr.flush()
+    os._exit(1)
+
+
 @contextmanager
 def worker_death_as_user_error() -> Iterator[None]:
-    """Raise UserError if a loader worker was killed.
+    """Raise UserError if a loader worker was killed or could not hand over a batch.
 
     torch reports it from its SIGCHLD handler, wherever the main thread is; a batch in transit fails with a lost
     connection.
@@ -65,8 +81,9 @@ def worker_death_as_user_error() -> Iterator[None]:
             raise
         silence_loaders()
         raise UserError(
-            f"a process that reads images was killed ({str(error).strip()}); if memory is short use fewer --workers; "
-            "finished work is kept, run the command again to resume"
+            f"a process that reads images was killed ({printable(str(error).strip())}); if memory or /dev/shm is short "
+            "use fewer --workers (0 needs no /dev/shm), or start the container with a larger --shm-size; finished work "
+            "is kept, run the command again to resume"
         ) from error
 
 

@@ -6,8 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
-from data_cache.base.errors import UserError, initialize_worker, out_of_memory_as_user_error
+from data_cache.base.errors import (
+    UserError,
+    initialize_worker,
+    out_of_memory_as_user_error,
+    worker_death_as_user_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +25,30 @@ def test_a_worker_prints_every_error_but_a_lost_connection(error: Exception, mon
     initialize_worker(0)
     sys.excepthook(type(error), error, None)
     assert printed == ([] if isinstance(error, ConnectionError | EOFError) else [error])
+
+
+class Unsendable:
+    """An item whose way to the main process fails, as a tensor's does where /dev/shm is full."""
+
+    def __reduce__(self) -> str:
+        raise OSError(28, "No space left on device")
+
+
+class UnsendableItems(Dataset[Unsendable]):
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Unsendable:
+        return Unsendable()
+
+
+def test_a_batch_that_cannot_be_handed_over_ends_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    loader = DataLoader(UnsendableItems(), batch_size=None, num_workers=1, worker_init_fn=initialize_worker, timeout=60)
+    with pytest.raises(UserError, match=r"use fewer --workers .*--shm-size") as raised, worker_death_as_user_error():
+        list(loader)
+    assert "\n" not in str(raised.value)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert lines[0] == "a batch of images could not be handed over: [Errno 28] No space left on device"
 
 
 def allocate_on_a_gpu() -> None:
