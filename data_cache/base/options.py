@@ -64,6 +64,11 @@ first_option = click.option(
     show_default=True,
     help="Boxes that go before others, as parts_first in stage two; varying: of parts that differ within a model.",
 )
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse boxes that leave their image, have no area or mark a crowd.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

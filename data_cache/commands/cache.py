@@ -15,6 +15,7 @@ from data_cache.base.options import (
     json_option,
     per_label_option,
     runs_option,
+    strict_option,
 )
 from data_cache.parts.names import CACHE_FILE
 
@@ -188,6 +189,7 @@ def cache_export(path: Path, output: Path, kind: "Kind", annotations: Path | Non
 @click.option(
     "--top-k", type=click.IntRange(1, 1000), default=16, show_default=True, help="K: maximum number of boxes per image."
 )
+@strict_option
 @json_option
 def cache_import(
     coco: Path | None,
@@ -200,12 +202,14 @@ def cache_import(
     runs: Path,
     output: Path | None,
     top_k: int,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Make a part cache from boxes of another source, for `cli.py train` to use.
 
     From COCO JSON: every image of the file gets a row with its boxes by score; `file_name` is the path below the data
-    set's folder. Boxes without a score, drawn by hand, get 1.
+    set's folder. Boxes without a score, drawn by hand, get 1. Boxes that leave their image are clipped, those without
+    area dropped, and both counted.
 
     From the part masks that PGAN's authors published: a box is the extent of a mask, and the last mask is the most
     confident. Masks have no scores and no labels: every box is a "part", and its score only expresses its rank.
@@ -237,9 +241,9 @@ def cache_import(
         raise click.UsageError("give --dataset or --output, which decide where the part cache is written")
     loaded = None if dataset is None else load_dataset(dataset, data_root)
     if coco is not None:
-        result = import_coco(coco, dataset=loaded, top_k=top_k)
+        result = import_coco(coco, dataset=loaded, top_k=top_k, strict=strict)
     elif coco_results is not None and images_from is not None:
-        result = import_coco_results(coco_results, images_from, dataset=loaded, top_k=top_k)
+        result = import_coco_results(coco_results, images_from, dataset=loaded, top_k=top_k, strict=strict)
     elif masks is not None and loaded is not None:
         result = import_masks(masks, loaded.root, loaded.names(), dataset=loaded.name, top_k=top_k)
     else:

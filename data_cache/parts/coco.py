@@ -1,5 +1,6 @@
 """COCO JSON: reading of single records, shared with the detector's annotations, and of images and categories."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,8 @@ LONGEST_NAME = 1024  # bytes of UTF-8
 LARGEST_SIDE = 2**24  # pixels; float32 cannot represent every larger integer
 MOST_CATEGORIES = 128  # labels in the part cache are int8
 FAULTS_IN_MESSAGE = 3
+WHOLE = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
+NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?([eE][+-]?\d\d?)?", re.ASCII)
 Identifier = int | str
 
 
@@ -49,6 +52,8 @@ def read_index(path: Path, document: Mapping[str, Any]) -> CocoIndex:
     def read_image(record: Any) -> None:
         key = new_identifier(record, images)
         entry = image_entry(record)
+        if not entry.width:
+            raise RecordFault("`width` or `height` is missing or 0")
         require_new(entry.name, names, "file_name")
         images[key] = entry
         names.add(entry.name)
@@ -103,11 +108,30 @@ def required(record: Any, key: str) -> Any:
 
 
 def identifier(record: Any, key: str) -> Identifier:
-    """Return an id, an integer or a string. Raises RecordFault if it is anything else."""
+    """Return an id, an integer or a string. Raises RecordFault if it is anything else.
+
+    Tools differ in how they write a number: 1, 1.0 and "1" are the same id.
+    """
     value = required(record, key)
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    whole = whole_number(value)
+    if whole is not None:
+        return whole
+    if not isinstance(value, str):
         raise RecordFault(f"`{key}` {short_repr(value)} is neither an integer nor a string")
     return value
+
+
+def whole_number(value: Any) -> int | None:
+    """Return 1 for 1, 1.0 and "1"; None for anything that is no whole number, or one written otherwise ("01").
+
+    >>> whole_number("1"), whole_number(1.0), whole_number("01"), whole_number(1.5), whole_number(True)
+    (1, 1, None, None, None)
+    """
+    if isinstance(value, str) and WHOLE.fullmatch(value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def new_identifier(record: Any, known: Collection[Identifier]) -> Identifier:
@@ -124,12 +148,14 @@ def require_new(value: Identifier, known: Collection[Identifier], key: str) -> N
 
 
 def number(value: Any, key: str) -> float:
-    """Return a finite number. Raises RecordFault if the value of `key` is anything else."""
+    """Return a finite number, also one written as text. Raises RecordFault if the value of `key` is anything else."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
     except OverflowError:  # an integer of 400 digits
         pass
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        return float(value)
     raise RecordFault(f"`{key}` {short_repr(value)} is not a number")
 
 
@@ -143,13 +169,20 @@ def corners(record: Any) -> tuple[float, float, float, float]:
 
 
 def image_entry(record: Any) -> ImageEntry:
-    """Return name and size of an image record. Raises RecordFault if one is missing or invalid."""
+    """Return name and size of an image record, 0 x 0 if a side is missing, null or 0, as some tools write.
+
+    Raises RecordFault if the name or the size is invalid.
+    """
     name = _file_name(required(record, "file_name"))
-    for side in ("width", "height"):
-        size = required(record, side)
-        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= LARGEST_SIDE:
-            raise RecordFault(f"`{side}` {short_repr(size)} is not a number of pixels")
-    return ImageEntry(name, record["width"], record["height"])
+    sides = []
+    for key in ("width", "height"):
+        value = record.get(key)
+        side = 0 if value is None else whole_number(value)
+        if side is None or not 0 <= side <= LARGEST_SIDE:
+            raise RecordFault(f"`{key}` {short_repr(value)} is not a number of pixels")
+        sides.append(side)
+    width, height = sides if all(sides) else (0, 0)
+    return ImageEntry(name, width, height)
 
 
 def _file_name(value: Any) -> str:

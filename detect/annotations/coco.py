@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_cache.base.errors import RecordFault, short_repr
+from data_cache.base.errors import RecordFault, printable, short_repr
+from data_cache.images.loading import ImageError, image_size
+from data_cache.parts.box_mending import BoxMending, Corners
 from data_cache.parts.coco import (
     Identifier,
-    corners,
     faults_of,
     identifier,
     image_entry,
@@ -20,24 +21,24 @@ from data_cache.parts.coco import (
 )
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.faults import counted
-from detect.annotations.images import AnnotatedImage, AnnotationReading, Corners, ImageRecord, image_file_exists
+from detect.annotations.images import AnnotatedImage, AnnotationReading, ImageRecord, image_file_exists
 from detect.annotations.part_mapping import PartMapping, normal_form, suggestion
 
 Value = TypeVar("Value")
 
 
-def read_coco(path: Path, image_root: Path, mapping: PartMapping) -> AnnotationReading:
+def read_coco(path: Path, image_root: Path, mapping: PartMapping, *, strict: bool = False) -> AnnotationReading:
     """Read COCO JSON; `mapping` turns category names into parts, and images are looked up below `image_root`.
 
     Images are sorted by name. Categories are matched by name, never by number. The parts annotated in an image are
     those that its optional list `annotated_parts` names, by default those among the file's categories. Annotations
-    whose label is dropped by the mapping are only counted. At most one fault is reported per record; `iscrowd` is one,
-    because it marks a group of objects and the detector learns single parts. Raises UserError if the file is not a COCO
-    document.
+    whose label is dropped by the mapping are only counted, and so are categories without annotations. Boxes are mended
+    as `BoxMending` does, or refused if `strict`. An image without a size has that of its file. At most one fault is
+    reported per record. Raises UserError if the file is not a COCO document.
     """
     document = read_document(path)
     categories, images, annotations = (list_in(path, document, key) for key in ("categories", "images", "annotations"))
-    reader = _Reader(image_root, mapping)
+    reader = _Reader(image_root, mapping, BoxMending(strict=strict))
     faults = [
         *faults_of("categories", categories, reader.read_category),
         *faults_of("images", images, reader.read_image),
@@ -46,7 +47,7 @@ def read_coco(path: Path, image_root: Path, mapping: PartMapping) -> AnnotationR
     faults = [*reader.unknown_labels(), *faults]  # unknown labels first: they often explain the others
     if not reader.parts and not faults:
         faults = [f"no annotated part in {counted(len(images), 'image')}"]
-    return AnnotationReading(reader.annotated_images(), reader.counts, faults=faults)
+    return AnnotationReading(reader.annotated_images(), reader.counts, mended=reader.mending.counts, faults=faults)
 
 
 class _Reader:
@@ -55,8 +56,8 @@ class _Reader:
     Records with a fault stay in `labels` and `images` as None: an annotation is not blamed for its image or category.
     """
 
-    def __init__(self, image_root: Path, mapping: PartMapping) -> None:
-        self.image_root, self.mapping = image_root, mapping
+    def __init__(self, image_root: Path, mapping: PartMapping, mending: BoxMending) -> None:
+        self.image_root, self.mapping, self.mending = image_root, mapping, mending
         self.labels: dict[Identifier, str | None] = {}  # category names by id
         self.images: dict[Identifier, ImageRecord | None] = {}
         self.annotations: set[Identifier] = set()
@@ -83,8 +84,11 @@ class _Reader:
             raise RecordFault(f"{short_repr(entry.name)} is missing below {self.image_root}")
         require_new(entry.name, self.image_names, "file_name")
         self.image_names.add(entry.name)
-        annotated = self._annotated(record)
-        self.images[key] = ImageRecord(entry.name, entry.width, entry.height, _vehicle(record), annotated)
+        try:
+            size = (entry.width, entry.height) if entry.width else image_size(self.image_root / entry.name)
+        except ImageError as error:
+            raise RecordFault(printable(error)) from error
+        self.images[key] = ImageRecord(entry.name, *size, _vehicle(record), self._annotated(record))
 
     def _annotated(self, record: Mapping[str, Any]) -> frozenset[int]:
         names = record.get("annotated_parts")
@@ -103,16 +107,15 @@ class _Reader:
         image = _referenced(record, "image_id", self.images)
         if label is not None and self.mapping.drops(label):
             return
-        if record.get("iscrowd") not in (None, 0):
-            raise RecordFault("`iscrowd` marks a group; draw one box per part, or remove the annotation")
-        box = corners(record)
-        if image is not None:
-            box = image.clipped(box)
-            if label is not None and (part := self.mapping.get(label)) is not None:
-                self.parts[record["image_id"]].append((box, part))
+        if image is None:
+            return
+        box = self.mending.coco_box(record, image.width, image.height)
+        if box is not None and label is not None and (part := self.mapping.get(label)) is not None:
+            self.parts[identifier(record, "image_id")].append((box, part))
 
     def unknown_labels(self) -> list[str]:
-        labels = {key: label for key, label in self.labels.items() if label is not None}
+        used = {label for label, count in self.counts.items() if count}
+        labels = {key: label for key, label in self.labels.items() if label in used}
         unknown = {key: label for key, label in labels.items() if label not in self.mapping}
         if unknown and len(unknown) == len(labels):
             names = ", ".join(map(short_repr, unknown.values()))

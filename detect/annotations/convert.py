@@ -38,6 +38,7 @@ class Conversion:
     written: AnnotationSummary
     difficult: int  # parts marked difficult in VOC files; they are written like the others
     labels: tuple[LabelUse, ...]  # sorted by label
+    mended: dict[str, int]  # boxes by what was done to them, see `BoxMending`
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -52,13 +53,15 @@ def convert_voc(
     *,
     first_pixel: int = 1,
     vehicle_pattern: re.Pattern[str] | None = None,
+    strict: bool = False,
 ) -> Conversion:
     """Write the Pascal VOC files below `folder` as one COCO JSON; see `read_voc_folder`.
 
     The one group of `vehicle_pattern`, searched in image names, is the vehicle. Raises AnnotationFaults with every
     fault; nothing is written then.
     """
-    return _write(read_voc_folder(folder, image_root, mapping, first_pixel), folder, output, mapping, vehicle_pattern)
+    reading = read_voc_folder(folder, image_root, mapping, first_pixel, strict=strict)
+    return _write(reading, folder, output, mapping, vehicle_pattern)
 
 
 def convert_coco(
@@ -68,6 +71,7 @@ def convert_coco(
     mapping: PartMapping,
     *,
     vehicle_pattern: re.Pattern[str] | None = None,
+    strict: bool = False,
 ) -> Conversion:
     """Write a COCO JSON with other labels as one with parts; only boxes, labels and vehicles are kept.
 
@@ -76,7 +80,7 @@ def convert_coco(
     """
     if output.resolve() == path.resolve():
         raise UserError(f"{output}: is also the input; choose another --output")
-    reading = read_coco(path, image_root, mapping)
+    reading = read_coco(path, image_root, mapping, strict=strict)
     reading.faults += size_faults(reading.images, image_root)
     return _write(reading, path, output, mapping, vehicle_pattern)
 
@@ -96,7 +100,7 @@ def _write(
         labels = ", ".join(short_repr(use.label) for use in uses) or "none"
         raise UserError(f"{output}: not written, no label is a part (labels: {labels}); map labels to parts with --map")
     write_json(output, coco_document(images))
-    return Conversion(output, summarise(images), reading.difficult, uses)
+    return Conversion(output, summarise(images), reading.difficult, uses, dict(reading.mended))
 
 
 def _with_vehicles(images: Sequence[AnnotatedImage], pattern: re.Pattern[str] | None) -> Sequence[AnnotatedImage]:

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import RecordFault, printable, short_repr
 from data_cache.images.loading import ImageError, image_size, path_inside
+from data_cache.parts.box_mending import Corners
 from data_cache.parts.names import PART_NAMES
 
-EDGE_TOLERANCE = 1.0  # pixels by which a box may extend beyond its image; it is clipped
-MIN_SIDE = 0.01  # pixels; a clipped box with a shorter side has no area
 ALL_LABELS = frozenset(range(len(PART_NAMES)))
-Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels; 0 is the left or upper edge of the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +43,7 @@ class AnnotationReading:
     images: list[AnnotatedImage] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)  # objects by their label in the files
     difficult: int = 0  # parts marked difficult in VOC files; kept, because a part that is hard to see is no background
+    mended: Counter[str] = field(default_factory=Counter)  # boxes by what was done to them, see `BoxMending`
     faults: list[str] = field(default_factory=list)
 
 
@@ -57,20 +56,6 @@ class ImageRecord:
     height: int
     vehicle: str | None = None
     annotated: frozenset[int] = ALL_LABELS  # see AnnotatedImage
-
-    def clipped(self, corners: Corners) -> Corners:
-        """Return a box clipped to the image.
-
-        Raises RecordFault if the box leaves the image by more than EDGE_TOLERANCE or has no area inside it.
-        """
-        x0, y0, x1, y1 = corners
-        box, image = f"the box from {x0:g}, {y0:g} to {x1:g}, {y1:g}", f"its image of {self.width} x {self.height}"
-        if min(x0, y0) < -EDGE_TOLERANCE or x1 > self.width + EDGE_TOLERANCE or y1 > self.height + EDGE_TOLERANCE:
-            raise RecordFault(f"{box} leaves {image}")
-        x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(self.width)), min(y1, float(self.height))
-        if x1 - x0 < MIN_SIDE or y1 - y0 < MIN_SIDE:
-            raise RecordFault(f"{box} has no area inside {image}")
-        return x0, y0, x1, y1
 
     def with_parts(self, parts: Sequence[tuple[Corners, str]]) -> AnnotatedImage:
         """Return the image with `parts`, (box, part name) each, in their order."""

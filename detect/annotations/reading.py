@@ -1,40 +1,49 @@
 """Annotated parts for training the detector: COCO JSON, checked before training starts."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_cache.base.errors import UserError, printable, short_repr
 from data_cache.base.progress import track
 from data_cache.images.loading import ImageError, image_size
+from data_cache.parts.verification import count_notes
 from detect.annotations.coco import read_coco
 from detect.annotations.faults import AnnotationFaults
-from detect.annotations.images import AnnotatedImage, size_fault
+from detect.annotations.images import AnnotatedImage, AnnotationReading, size_fault
 from detect.annotations.part_mapping import PARTS
+
+log = logging.getLogger(__name__)
 
 
 def read_annotations(path: Path, image_root: Path) -> tuple[AnnotatedImage, ...]:
     """Read COCO JSON, sorted by image name; images are looked up below `image_root`.
 
     Categories are matched by name (see `part_mapping.normal_form`), never by number; any subset of the 16 parts is
-    enough. Boxes that leave their image by at most a pixel are clipped. Image sizes are not compared with the files,
-    see `annotation_faults`. Raises AnnotationFaults if anything is wrong.
+    enough. Boxes are mended as `BoxMending` does, with a message. Image sizes are not compared with the files, see
+    `checked_reading`. Raises AnnotationFaults if anything is wrong.
     """
     reading = read_coco(path, image_root, PARTS)
     if reading.faults:
         listing = f"python cli.py parts check --annotations {path} --images {image_root}"
         raise AnnotationFaults(path, reading.faults, f"`{listing}` lists all, `parts convert` maps other labels")
+    for note in count_notes(reading.mended):
+        log.info(f"{path}: {note}")
     return tuple(reading.images)
 
 
-def annotation_faults(path: Path, image_root: Path) -> list[str]:
-    """Return one line per fault: what `read_annotations` refuses, and images of another size than annotated.
+def checked_reading(path: Path, image_root: Path, *, strict: bool = False) -> AnnotationReading:
+    """Return what `read_annotations` reads; its faults, one line each, include images of another size than annotated.
 
-    Sizes are read from image headers. Raises UserError if `path` is not a COCO document.
+    Sizes are read from image headers. If `strict`, boxes that would be mended are faults. Raises UserError if `path` is
+    not a COCO document.
     """
-    reading = read_coco(path, image_root, PARTS)
-    return [f"{path}: {fault}" for fault in (*reading.faults, *size_faults(reading.images, image_root))]
+    reading = read_coco(path, image_root, PARTS, strict=strict)
+    faults = [f"{path}: {fault}" for fault in (*reading.faults, *size_faults(reading.images, image_root))]
+    return replace(reading, faults=faults)
 
 
 def size_faults(images: Sequence[AnnotatedImage], image_root: Path) -> list[str]:

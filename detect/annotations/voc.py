@@ -12,9 +12,10 @@ from data_cache.base.files import files_below
 from data_cache.base.progress import track
 from data_cache.base.safe_xml import parse_xml
 from data_cache.images.loading import ImageError, image_size
+from data_cache.parts.box_mending import BoxMending, Corners
 from data_cache.parts.coco import LARGEST_SIDE
 from detect.annotations.faults import collecting, counted
-from detect.annotations.images import AnnotationReading, Corners, ImageRecord, image_file_exists, size_fault
+from detect.annotations.images import AnnotationReading, ImageRecord, image_file_exists, size_fault
 from detect.annotations.part_mapping import PartMapping, suggestion
 
 MAX_BYTES = 4 << 20  # a file with a thousand objects has 0.3 MB
@@ -23,11 +24,15 @@ EDGES = ("xmin", "ymin", "xmax", "ymax")
 NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?([eE][+-]?\d\d?)?", re.ASCII)
 
 
-def read_voc_folder(folder: Path, image_root: Path, mapping: PartMapping, first_pixel: int) -> AnnotationReading:
+def read_voc_folder(
+    folder: Path, image_root: Path, mapping: PartMapping, first_pixel: int, *, strict: bool = False
+) -> AnnotationReading:
     """Read every .xml file below `folder`, except hidden ones, in order of name.
 
     With `first_pixel` 1, Pascal VOC's own convention, the first pixel is 1 and a box includes the pixels of both
     corners, so its edges are (xmin - 1, xmax). With 0, the convention of LabelImg and CVAT, they are (xmin, xmax).
+
+    Boxes are mended as `BoxMending` does, or refused if `strict`.
 
     The image is `filename` in the same subfolder of `image_root`, or else in `image_root` itself. A size that differs
     from the image's is a fault. Raises UserError if there is no XML file or a folder cannot be read.
@@ -36,7 +41,7 @@ def read_voc_folder(folder: Path, image_root: Path, mapping: PartMapping, first_
     files = [name for name in names if name.name[0] != "."]
     if not files:
         raise UserError(f"{folder}: contains no .xml file")
-    reader = _FolderReader(image_root, mapping, first_pixel)
+    reader = _FolderReader(image_root, mapping, first_pixel, BoxMending(strict=strict))
     for file in track(files, "reading annotations", len(files)):
         with collecting(reader.reading.faults, printable(file)):
             reader.add(file, read_voc(folder / file))
@@ -67,9 +72,9 @@ class VocFile:
 class _FolderReader:
     """Matches files with images, and keeps what is known from the files so far."""
 
-    def __init__(self, image_root: Path, mapping: PartMapping, first_pixel: int) -> None:
-        self.image_root, self.mapping, self.first_pixel = image_root, mapping, first_pixel
-        self.reading = AnnotationReading()
+    def __init__(self, image_root: Path, mapping: PartMapping, first_pixel: int, mending: BoxMending) -> None:
+        self.image_root, self.mapping, self.first_pixel, self.mending = image_root, mapping, first_pixel, mending
+        self.reading = AnnotationReading(mended=mending.counts)
         self.file_of: dict[str, PurePosixPath] = {}  # by image name
         self.unknown: dict[str, list[str]] = defaultdict(list)  # positions by label
         self.before_first: list[str] = []  # positions of boxes that begin before the first pixel
@@ -89,8 +94,10 @@ class _FolderReader:
                 self.unknown[each.label].append(position)
             elif image is not None and (part := self.mapping.get(each.label)) is not None:
                 with collecting(faults, f"{position} ({short_repr(each.label)})"):
-                    parts.append((self._corners(position, each, image), part))
-                    self.reading.difficult += each.difficult
+                    box = self._corners(position, each, image)
+                    if box is not None:
+                        parts.append((box, part))
+                        self.reading.difficult += each.difficult
         if image is not None:
             self.reading.images.append(image.with_parts(parts))
 
@@ -129,11 +136,12 @@ class _FolderReader:
                     return f"{candidate}{suffix}"
         raise RecordFault(f"image {short_repr(filename)} is missing below {self.image_root}")
 
-    def _corners(self, position: str, each: VocObject, image: ImageRecord) -> Corners:
+    def _corners(self, position: str, each: VocObject, image: ImageRecord) -> Corners | None:
         xmin, ymin, xmax, ymax = each.edges
         if 0 <= min(xmin, ymin) < self.first_pixel:
             self.before_first.append(position)
-        return image.clipped((xmin - self.first_pixel, ymin - self.first_pixel, xmax, ymax))
+        given = (xmin - self.first_pixel, ymin - self.first_pixel, xmax, ymax)
+        return self.mending.box(given, image.width, image.height)
 
 
 def read_voc(path: Path) -> VocFile:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data_cache.base.errors import UserError, printable
-from data_cache.base.options import FILE, FOLDER, json_option
+from data_cache.base.options import FILE, FOLDER, json_option, strict_option
 
 if TYPE_CHECKING:
     from detect.annotations.convert import Conversion
@@ -46,6 +47,7 @@ def _pattern_with_one_group(_: click.Context, parameter: click.Parameter, value:
     default=None,
     help="Regular expression whose group is the vehicle.",
 )
+@strict_option
 @json_option
 def convert(
     voc: Path | None,
@@ -55,6 +57,7 @@ def convert(
     map_file: Path | None,
     first_pixel: int | None,
     vehicle_pattern: re.Pattern[str] | None,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Convert Pascal VOC files, or COCO JSON with other labels, to the annotations that `parts train` reads.
@@ -62,7 +65,8 @@ def convert(
     Labels are compared ignoring case, spaces, underscores and hyphens: Back_Mirror is "back mirror". The labels of
     VAC21 are known; its vehicle styles (car, trunk, tricycle, train, bus) are dropped. --map takes a JSON file with
     other labels, such as {"headlight": "car light", "bumper": null}, which overrides VAC21. Objects marked difficult
-    are kept. If there is any fault, all are listed and nothing is written.
+    are kept. Boxes that leave their image are clipped, those without area dropped, and both counted. If there is any
+    fault, all are listed and nothing is written.
 
     --vehicle-pattern is searched in image paths below --images. With it, all images of a vehicle are either trained on
     or held out.
@@ -81,9 +85,19 @@ def convert(
         mapping = VAC21 if map_file is None else read_mapping(map_file)
         if voc is not None and coco is None:
             first = 1 if first_pixel is None else first_pixel
-            done = convert_voc(voc, images or voc, output, mapping, first_pixel=first, vehicle_pattern=vehicle_pattern)
+            done = convert_voc(
+                voc,
+                images or voc,
+                output,
+                mapping,
+                first_pixel=first,
+                vehicle_pattern=vehicle_pattern,
+                strict=strict,
+            )
         elif coco is not None and voc is None and first_pixel is None:
-            done = convert_coco(coco, images or coco.parent, output, mapping, vehicle_pattern=vehicle_pattern)
+            done = convert_coco(
+                coco, images or coco.parent, output, mapping, vehicle_pattern=vehicle_pattern, strict=strict
+            )
         else:
             raise click.UsageError("give either --voc FOLDER or --coco FILE; --first-pixel needs --voc")
     except AnnotationFaults as error:
@@ -98,8 +112,9 @@ def convert(
 @click.command("check")
 @click.option("--annotations", type=FILE, required=True, help="COCO JSON.")
 @click.option("--images", type=FOLDER, default=None, help="Folder of its images; default: the folder of the JSON.")
+@strict_option
 @json_option
-def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> None:
+def check_annotations(annotations: Path, images: Path | None, strict: bool, as_json: bool) -> None:
     """List all faults of annotations, including wrong image sizes; if there are none, count the parts.
 
     \b
@@ -107,19 +122,20 @@ def check_annotations(annotations: Path, images: Path | None, as_json: bool) -> 
       python cli.py parts check --annotations parts.json --images photos
     """
     from detect.annotations.faults import counted
-    from detect.annotations.reading import annotation_faults, read_annotations
+    from detect.annotations.reading import checked_reading
     from detect.annotations.summary import summarise
 
-    root = images or annotations.parent
-    faults = annotation_faults(annotations, root)
-    summary = None if faults else summarise(read_annotations(annotations, root))
+    reading = checked_reading(annotations, images or annotations.parent, strict=strict)
+    faults, summary = reading.faults, None if reading.faults else summarise(reading.images)
     if as_json:
         counts = None if summary is None else asdict(summary)
-        click.echo(json.dumps({"annotations": str(annotations), "faults": faults, "summary": counts}))
+        found = {"annotations": str(annotations), "faults": faults, "summary": counts, "mended": dict(reading.mended)}
+        click.echo(json.dumps(found))
     elif summary is None:
         click.echo("\n".join(faults))
     else:
         _show_parts(annotations, summary)
+        _show_mended(reading.mended)
     if faults:
         raise UserError(f"{annotations}: {counted(len(faults), 'fault')}; correct them before training")
 
@@ -135,8 +151,16 @@ def _show_conversion(done: "Conversion") -> None:
         table.add_row(escape(printable(use.label)), use.part or "dropped", f"{use.objects:,}")
     print_tables(table)
     _show_counts(done.output, done.written)
+    _show_mended(done.mended)
     if done.difficult:
         click.echo(f"{done.difficult:,} of the parts are marked difficult and were kept")
+
+
+def _show_mended(mended: Mapping[str, int]) -> None:
+    from data_cache.parts.verification import count_notes
+
+    for note in count_notes(mended):
+        click.echo(note)
 
 
 def _show_parts(annotations: Path, summary: "AnnotationSummary") -> None:

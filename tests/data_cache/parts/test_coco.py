@@ -20,9 +20,9 @@ def index(path: Path, **lists: Any) -> Any:
 
 
 def test_images_and_categories_are_read_by_id(tmp_path: Path) -> None:
-    images = [IMAGE, IMAGE | {"id": "7", "file_name": "ü b.png", "date": "unknown"}]
+    images = [IMAGE, IMAGE | {"id": "07", "file_name": "ü b.png", "width": "10", "height": 8.0}]
     found = index(tmp_path / "f.json", images=images, categories=[WHEEL, {"id": 1, "name": "Rad"}])
-    assert dict(found.images) == {7: ImageEntry("in/a.jpg", 10, 8), "7": ImageEntry("ü b.png", 10, 8)}
+    assert dict(found.images) == {7: ImageEntry("in/a.jpg", 10, 8), "07": ImageEntry("ü b.png", 10, 8)}
     assert list(found.categories.items()) == [(3, "wheel"), (1, "Rad")]
 
 
@@ -45,11 +45,12 @@ def test_images_and_categories_are_read_by_id(tmp_path: Path) -> None:
         ("images", {"file_name": "a\nb.jpg"}, "is not a path below"),
         ("images", {"file_name": "\ud800.jpg"}, "is not a path below"),
         ("images", {"file_name": "a" * 2000}, "is not a path below"),
-        ("images", {"width": 0}, "`width` 0 is not a number of pixels"),
+        ("images", {"width": 0}, "`width` or `height` is missing or 0"),
+        ("images", {"id": "7"}, "`id` 7 is given twice"),
         ("images", {"width": True}, "`width` True is not a number of pixels"),
-        ("images", {"height": 8.0}, "`height` 8.0 is not a number of pixels"),
+        ("images", {"height": 8.5}, "`height` 8.5 is not a number of pixels"),
         ("images", {"height": 10**400}, "is not a number of pixels"),
-        ("images", {"height": "8"}, "`height` '8' is not a number of pixels"),
+        ("images", {"height": "8 px"}, "`height` '8 px' is not a number of pixels"),
         ("categories", {"name": "wheel"}, "`name` 'wheel' is given twice"),
         ("categories", {"id": 3}, "`id` 3 is given twice"),
         ("categories", {"name": " "}, "is not a name"),

@@ -14,7 +14,7 @@ from detect.annotations.convert import LabelUse, coco_document, convert_coco, co
 from detect.annotations.faults import AnnotationFaults
 from detect.annotations.images import AnnotatedImage
 from detect.annotations.part_mapping import VAC21, read_mapping
-from detect.annotations.reading import annotation_faults, read_annotations
+from detect.annotations.reading import checked_reading, read_annotations
 from helpers.toy.annotations import changed, toy_set
 from helpers.toy.voc import write_picture, write_voc
 
@@ -42,7 +42,7 @@ def test_round_trip_from_coco_to_voc_and_back(tmp_path: Path, first_pixel: int) 
     done = convert_voc(tmp_path / "xml", tmp_path, output, VAC21, first_pixel=first_pixel, vehicle_pattern=pattern)
     expected = [AnnotatedImage(**{**vars(image), "vehicle": Path(image.name).stem}) for image in images]
     assert_same(expected, read_annotations(output, tmp_path))
-    assert annotation_faults(output, tmp_path) == []
+    assert checked_reading(output, tmp_path).faults == []
     assert done.written.images == 9 and done.written.parts == 36 and done.written.vehicles == 9
     assert sum(use.objects for use in done.labels) == 36 and all(use.label == use.part for use in done.labels)
 
@@ -145,7 +145,7 @@ def test_after_a_fault_the_old_output_is_kept(tmp_path: Path) -> None:
     assert len(raised.value.faults) == 3 and "160 x 120 pixels, annotated as 200 x 120" in raised.value.faults[2]
     write_voc(tmp_path / "xml/a.xml", "images/0000.png", [("lgo", (1, 1, 5, 5)), ("logo", (1, 1, 5, 999))])
     with pytest.raises(AnnotationFaults, match=r"2 faults: label 'lgo' .1 object.*did you mean 'logo'"):
-        convert_voc(tmp_path / "xml", tmp_path, output, VAC21)
+        convert_voc(tmp_path / "xml", tmp_path, output, VAC21, strict=True)
     assert output.read_text() == "old"
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]
 

@@ -13,7 +13,7 @@ from data_cache.base.errors import UserError
 from data_cache.images.loading import ORIENTATION
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.faults import AnnotationFaults
-from detect.annotations.reading import annotation_faults, read_annotations, split_held_out
+from detect.annotations.reading import checked_reading, read_annotations, split_held_out
 from helpers.toy.annotations import changed, toy_set
 
 Document = dict[str, Any]
@@ -26,7 +26,7 @@ def test_boxes_become_corners_and_images_are_sorted(tmp_path: Path) -> None:
     assert [image.name for image in images] == sorted(image["file_name"] for image in document["images"])
     x, y, width, height = document["annotations"][0]["bbox"]
     assert images[0].boxes[0].tolist() == [x, y, x + width, y + height]
-    assert annotation_faults(path, tmp_path) == []
+    assert checked_reading(path, tmp_path).faults == []
 
 
 def test_labels_follow_names_ignoring_numbers_case_and_separators(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_sizes_are_compared_with_the_headers(tmp_path: Path) -> None:
     (tmp_path / "images/0002.png").write_text("<html>not found</html>")
     os.truncate(tmp_path / "images/0003.png", 200)  # the header is intact
     assert len(read_annotations(path, tmp_path)) == 4
-    swapped, broken = annotation_faults(path, tmp_path)
+    swapped, broken = checked_reading(path, tmp_path).faults
     assert swapped == f"{path}: image 'images/0001.png': 120 x 160 pixels, annotated as 160 x 120"
     assert broken.startswith(f"{path}: image 'images/0002.png': {tmp_path}/images/0002.png: ")
 
@@ -106,7 +106,7 @@ def test_images_annotated_without_their_exif_rotation_are_reported_with_the_reme
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
         Image.new("RGB", size).save(tmp_path / f"images/000{index}.png", exif=exif)
-    unturned, other = annotation_faults(path, tmp_path)
+    unturned, other = checked_reading(path, tmp_path).faults
     assert all("120 x 160 pixels, annotated as 160 x 120" in fault for fault in (unturned, other))
     assert "0000.png" in unturned and "; it was annotated without its EXIF rotation" in unturned
     assert "0001.png" in other and "EXIF" not in other

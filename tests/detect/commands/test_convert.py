@@ -114,14 +114,16 @@ def test_check_counts_the_parts_of_a_valid_file(tmp_path: Path) -> None:
 def test_check_prints_one_line_per_fault(tmp_path: Path) -> None:
     path = toy_set(tmp_path, 3)
     path.write_text(path.read_text().replace('"width": 160', '"width": 161').replace('"iscrowd": 0', '"iscrowd": 1', 1))
-    result = run("check", "--annotations", path)
+    result = run("check", "--annotations", path, "--strict")
     faults = result.stdout.splitlines()
     assert result.exit_code == 1 and len(faults) == 4
     assert faults[0].startswith(f"{path}: annotations[0] (id 1): `iscrowd` marks a group")
     assert all(line.endswith("160 x 120 pixels, annotated as 161 x 120") for line in faults[1:])
     assert result.stderr == f"Error: {path}: 4 faults; correct them before training\n"
+    printed = json.loads(run("check", "--annotations", path, "--strict", "--json").stdout)
+    assert printed == {"annotations": str(path), "faults": faults, "summary": None, "mended": {}}
     printed = json.loads(run("check", "--annotations", path, "--json").stdout)
-    assert printed == {"annotations": str(path), "faults": faults, "summary": None}
+    assert printed["faults"] == faults[1:] and printed["mended"] == {"crowds were taken as one part each": 1}
 
 
 def test_missing_file_is_reported_in_one_line(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from data_cache.datasets.problems import list_problems
 from data_cache.parts.import_coco import import_coco, import_coco_results
 from detect.annotations.convert import convert_voc
 from detect.annotations.part_mapping import VAC21, read_mapping
-from detect.annotations.reading import annotation_faults, read_annotations
+from detect.annotations.reading import checked_reading, read_annotations
 from detect.recipes import PRESETS as DETECTORS
 from detect.recipes import DetectorRecipe
 from helpers.toy.lists import VEHICLEID, VERI, VERI_TRACKS, VERIWILD_INFO, VRIC, veriwild
@@ -87,7 +87,7 @@ def imported(folder: Path) -> None:
 
 
 def annotated(folder: Path) -> None:
-    if not annotation_faults(folder / "coco.json", folder):
+    if not checked_reading(folder / "coco.json", folder).faults:
         read_annotations(folder / "coco.json", folder)
 
 
