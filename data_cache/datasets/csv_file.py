@@ -1,6 +1,7 @@
 """Data sets listed in a CSV file: a user's own pictures, and rendered ones."""
 
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from data_cache.base.files import read_json, read_regular
 from data_cache.datasets.dataset import COLUMNS, ParsedLists
 from data_cache.datasets.lists import require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
+
+log = logging.getLogger(__name__)
 
 RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
 
@@ -64,6 +67,10 @@ def read_csv(path: Path) -> pd.DataFrame:
     unnamed = (table[["name", "vehicle_id"]] == "").any(axis=1)
     if unnamed.any():
         raise UserError(f"{path}, line {int(unnamed.argmax()) + 2}: name or vehicle_id is empty")
+    backslashed = table["name"].str.contains("\\", regex=False)
+    if backslashed.any():
+        log.info(f"{path}: backslashes in {int(backslashed.sum()):,} names are read as slashes")
+        table["name"] = table["name"].str.replace("\\", "/", regex=False)
     for line, name in enumerate(table["name"], start=2):
         require_plain_name(name, f"{path}, line {line}")
     camera = pd.to_numeric(table["camera_id"].replace("", "-1"), errors="coerce")

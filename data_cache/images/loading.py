@@ -70,7 +70,7 @@ def images_below(folder: Path) -> list[str]:
     """Return the sorted names of the images below `folder`, chosen by suffix.
 
     Hidden and system files are passed over, and so are links to folders and files of other kinds, with a message.
-    Raises UserError if there is no image, a folder cannot be read, or a name is not UTF-8.
+    Raises UserError if there is no image, a folder cannot be read, or a name is not UTF-8 or contains a backslash.
     """
     suffixes = SUFFIXES + (HEIF_SUFFIXES if _reads_heif() else ())
     other: Counter[str] = Counter()
@@ -83,6 +83,12 @@ def images_below(folder: Path) -> list[str]:
         raise UserError(f"{folder}: contains no images ({', '.join(suffixes)}){found}; choose another folder")
     if passed_over:
         log.info(f"{folder}: {len(names):,} images; passed over {passed_over}{hint}")
+    windows = [name for name in names if "\\" in name]
+    if windows:
+        raise UserError(
+            f"{folder}: {len(windows):,} file names contain backslashes, first {windows[0]}: an archive made on Windows "
+            "was unpacked without its folders; unpack it with another program, such as 7-Zip or bsdtar"
+        )
     undecodable = [name for name in names if name.encode(errors="replace").decode() != name]
     if undecodable:
         raise UserError(f"{folder}: the file name {undecodable[0]!a} is not UTF-8; rename the file")

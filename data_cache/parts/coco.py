@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,9 +54,10 @@ def read_index(path: Path, document: Mapping[str, Any]) -> CocoIndex:
         entry = image_entry(record)
         if not entry.width:
             raise RecordFault("`width` or `height` is missing or 0")
-        require_new(entry.name, names, "file_name")
-        images[key] = entry
-        names.add(entry.name)
+        name = plain_name(entry.name)
+        require_new(name, names, "file_name")
+        images[key] = replace(entry, name=name)
+        names.add(name)
 
     def read_category(record: Any) -> None:
         key = new_identifier(record, categories)
@@ -171,7 +172,7 @@ def corners(record: Any) -> tuple[float, float, float, float]:
 def image_entry(record: Any) -> ImageEntry:
     """Return name and size of an image record, 0 x 0 if a side is missing, null or 0, as some tools write.
 
-    Raises RecordFault if the name or the size is invalid.
+    The name is as given, see `plain_name`. Raises RecordFault if the name or the size is invalid.
     """
     name = _file_name(required(record, "file_name"))
     sides = []
@@ -190,10 +191,16 @@ def _file_name(value: Any) -> str:
         encoded = value.encode() if isinstance(value, str) else b""
     except UnicodeEncodeError:  # half of a surrogate pair
         encoded = b""
-    pure = PurePosixPath(value) if encoded else PurePosixPath()
-    wrong = not 0 < len(encoded) <= LONGEST_NAME or b"\\" in encoded or any(byte < ord(" ") for byte in encoded)
-    if wrong or pure.is_absolute() or ".." in pure.parts:
+    if not 0 < len(encoded) <= LONGEST_NAME or any(byte < ord(" ") for byte in encoded):
         raise RecordFault(f"`file_name` {short_repr(value)} is not a path below the image folder")
+    return str(value)
+
+
+def plain_name(name: str) -> str:
+    """Return a relative path in its shortest form. Raises RecordFault for any other, and for one with backslashes."""
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+        raise RecordFault(f"`file_name` {short_repr(name)} is not a path below the image folder")
     return str(pure)  # ./a.jpg and a.jpg are the same image
 
 

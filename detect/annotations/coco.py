@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from data_cache.base.errors import RecordFault, printable, short_repr
 from data_cache.images.loading import ImageError, image_size
+from data_cache.images.lookup import ImageLookup
 from data_cache.parts.box_mending import BoxMending, Corners
 from data_cache.parts.coco import (
     Identifier,
@@ -21,7 +22,7 @@ from data_cache.parts.coco import (
 )
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.faults import counted
-from detect.annotations.images import AnnotatedImage, AnnotationReading, ImageRecord, image_file_exists
+from detect.annotations.images import AnnotatedImage, AnnotationReading, ImageRecord, find_image
 from detect.annotations.part_mapping import PartMapping, normal_form, suggestion
 
 Value = TypeVar("Value")
@@ -47,7 +48,10 @@ def read_coco(path: Path, image_root: Path, mapping: PartMapping, *, strict: boo
     faults = [*reader.unknown_labels(), *faults]  # unknown labels first: they often explain the others
     if not reader.parts and not faults:
         faults = [f"no annotated part in {counted(len(images), 'image')}"]
-    return AnnotationReading(reader.annotated_images(), reader.counts, mended=reader.mending.counts, faults=faults)
+    notes = reader.lookup.notes()
+    return AnnotationReading(
+        reader.annotated_images(), reader.counts, reader.mending.counts, notes=notes, faults=faults
+    )
 
 
 class _Reader:
@@ -57,7 +61,7 @@ class _Reader:
     """
 
     def __init__(self, image_root: Path, mapping: PartMapping, mending: BoxMending) -> None:
-        self.image_root, self.mapping, self.mending = image_root, mapping, mending
+        self.lookup, self.mapping, self.mending = ImageLookup(image_root), mapping, mending
         self.labels: dict[Identifier, str | None] = {}  # category names by id
         self.images: dict[Identifier, ImageRecord | None] = {}
         self.annotations: set[Identifier] = set()
@@ -80,15 +84,14 @@ class _Reader:
         key = new_identifier(record, self.images)
         self.images[key] = None
         entry = image_entry(record)
-        if not image_file_exists(self.image_root, entry.name):
-            raise RecordFault(f"{short_repr(entry.name)} is missing below {self.image_root}")
-        require_new(entry.name, self.image_names, "file_name")
-        self.image_names.add(entry.name)
+        name = find_image(self.lookup, entry.name)
+        require_new(name, self.image_names, "file_name")
+        self.image_names.add(name)
         try:
-            size = (entry.width, entry.height) if entry.width else image_size(self.image_root / entry.name)
+            size = (entry.width, entry.height) if entry.width else image_size(self.lookup.root / name)
         except ImageError as error:
             raise RecordFault(printable(error)) from error
-        self.images[key] = ImageRecord(entry.name, *size, _vehicle(record), self._annotated(record))
+        self.images[key] = ImageRecord(name, *size, _vehicle(record), self._annotated(record))
 
     def _annotated(self, record: Mapping[str, Any]) -> frozenset[int]:
         names = record.get("annotated_parts")

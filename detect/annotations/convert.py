@@ -9,6 +9,7 @@ from typing import Any
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import write_json
 from data_cache.parts.names import PART_NAMES
+from data_cache.parts.verification import count_notes
 from detect.annotations.coco import read_coco
 from detect.annotations.faults import AnnotationFaults
 from detect.annotations.images import AnnotatedImage, AnnotationReading
@@ -38,7 +39,7 @@ class Conversion:
     written: AnnotationSummary
     difficult: int  # parts marked difficult in VOC files; they are written like the others
     labels: tuple[LabelUse, ...]  # sorted by label
-    mended: dict[str, int]  # boxes by what was done to them, see `BoxMending`
+    notes: tuple[str, ...]  # of boxes that were mended, and images found under another name
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -100,7 +101,9 @@ def _write(
         labels = ", ".join(short_repr(use.label) for use in uses) or "none"
         raise UserError(f"{output}: not written, no label is a part (labels: {labels}); map labels to parts with --map")
     write_json(output, coco_document(images))
-    return Conversion(output, summarise(images), reading.difficult, uses, dict(reading.mended))
+    return Conversion(
+        output, summarise(images), reading.difficult, uses, (*count_notes(reading.mended), *reading.notes)
+    )
 
 
 def _with_vehicles(images: Sequence[AnnotatedImage], pattern: re.Pattern[str] | None) -> Sequence[AnnotatedImage]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.errors import RecordFault, printable, short_repr
-from data_cache.images.loading import ImageError, image_size, path_inside
+from data_cache.images.loading import ImageError, image_size
+from data_cache.images.lookup import ImageLookup
 from data_cache.parts.box_mending import Corners
 from data_cache.parts.names import PART_NAMES
 
@@ -42,8 +43,9 @@ class AnnotationReading:
 
     images: list[AnnotatedImage] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)  # objects by their label in the files
-    difficult: int = 0  # parts marked difficult in VOC files; kept, because a part that is hard to see is no background
     mended: Counter[str] = field(default_factory=Counter)  # boxes by what was done to them, see `BoxMending`
+    difficult: int = 0  # parts marked difficult in VOC files; kept, because a part that is hard to see is no background
+    notes: list[str] = field(default_factory=list)  # of what was read otherwise than written
     faults: list[str] = field(default_factory=list)
 
 
@@ -64,13 +66,13 @@ class ImageRecord:
         return AnnotatedImage(self.name, self.width, self.height, self.vehicle, boxes, labels, self.annotated)
 
 
-def image_file_exists(root: Path, name: str) -> bool:
-    """Return whether `name` is a regular file below `root`.
+def find_image(lookup: ImageLookup, name: str) -> str:
+    """Return the path below the image folder of the image that `name` means; see `ImageLookup.find`.
 
-    Raises RecordFault if the name is absolute, contains `..`, links out of `root` or cannot be looked up.
+    Raises RecordFault if there is none.
     """
     try:
-        return path_inside(root, name).is_file()
+        return lookup.find(name)
     except ImageError as error:
         raise RecordFault(printable(error)) from error
     except OSError as error:  # a name too long, a folder without permission

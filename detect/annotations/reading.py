@@ -30,7 +30,7 @@ def read_annotations(path: Path, image_root: Path) -> tuple[AnnotatedImage, ...]
     if reading.faults:
         listing = f"python cli.py parts check --annotations {path} --images {image_root}"
         raise AnnotationFaults(path, reading.faults, f"`{listing}` lists all, `parts convert` maps other labels")
-    for note in count_notes(reading.mended):
+    for note in (*count_notes(reading.mended), *reading.notes):
         log.info(f"{path}: {note}")
     return tuple(reading.images)
 

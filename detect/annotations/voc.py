@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,14 +13,14 @@ from data_cache.base.files import files_below
 from data_cache.base.progress import track
 from data_cache.base.safe_xml import parse_xml
 from data_cache.images.loading import ImageError, image_size
+from data_cache.images.lookup import ImageLookup
 from data_cache.parts.box_mending import BoxMending, Corners
 from data_cache.parts.coco import LARGEST_SIDE
 from detect.annotations.faults import collecting, counted
-from detect.annotations.images import AnnotationReading, ImageRecord, image_file_exists, size_fault
+from detect.annotations.images import AnnotationReading, ImageRecord, find_image, size_fault
 from detect.annotations.part_mapping import PartMapping, suggestion
 
 MAX_BYTES = 4 << 20  # a file with a thousand objects has 0.3 MB
-SUFFIXES = ("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")  # some tools omit the suffix in `filename`
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?([eE][+-]?\d\d?)?", re.ASCII)
 
@@ -45,6 +46,7 @@ def read_voc_folder(
     for file in track(files, "reading annotations", len(files)):
         with collecting(reader.reading.faults, printable(file)):
             reader.add(file, read_voc(folder / file))
+    reader.reading.notes = reader.lookup.notes()
     reader.reading.faults[:0] = reader.shared_faults()  # first: they often explain the others
     return reader.reading
 
@@ -73,7 +75,8 @@ class _FolderReader:
     """Matches files with images, and keeps what is known from the files so far."""
 
     def __init__(self, image_root: Path, mapping: PartMapping, first_pixel: int, mending: BoxMending) -> None:
-        self.image_root, self.mapping, self.first_pixel, self.mending = image_root, mapping, first_pixel, mending
+        self.lookup, self.mapping = ImageLookup(image_root), mapping
+        self.first_pixel, self.mending = first_pixel, mending
         self.reading = AnnotationReading(mended=mending.counts)
         self.file_of: dict[str, PurePosixPath] = {}  # by image name
         self.unknown: dict[str, list[str]] = defaultdict(list)  # positions by label
@@ -121,8 +124,8 @@ class _FolderReader:
             raise RecordFault(f"image {short_repr(name)} is annotated already by {printable(self.file_of[name])}")
         self.file_of[name] = path
         try:
-            width, height = stored = image_size(self.image_root / name)
-            fault = size_fault(self.image_root / name, stored, file.size or stored)
+            width, height = stored = image_size(self.lookup.root / name)
+            fault = size_fault(self.lookup.root / name, stored, file.size or stored)
         except ImageError as error:
             raise RecordFault(printable(error)) from error
         if fault is not None:
@@ -130,11 +133,15 @@ class _FolderReader:
         return ImageRecord(name, width, height)
 
     def _image_name(self, path: PurePosixPath, filename: str) -> str:
-        for candidate in dict.fromkeys((path.parent / filename, PurePosixPath(filename))):
-            for suffix in SUFFIXES:
-                if image_file_exists(self.image_root, f"{candidate}{suffix}"):
-                    return f"{candidate}{suffix}"
-        raise RecordFault(f"image {short_repr(filename)} is missing below {self.image_root}")
+        """Return the image of a file: `filename` beside it or anywhere, or what is named as the file itself."""
+        relative = not filename.startswith("/") and "\\" not in filename
+        beside = [str(path.parent / filename)] if relative and path.parent.name else []
+        for candidate in (*beside, filename):
+            with suppress(RecordFault):
+                return find_image(self.lookup, candidate)
+        with suppress(RecordFault):  # the image was renamed with its file
+            return find_image(self.lookup, str(path.with_suffix("")))
+        return find_image(self.lookup, filename)  # raises
 
     def _corners(self, position: str, each: VocObject, image: ImageRecord) -> Corners | None:
         xmin, ymin, xmax, ymax = each.edges

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,21 +120,22 @@ def check_annotations(annotations: Path, images: Path | None, strict: bool, as_j
     Example:
       python cli.py parts check --annotations parts.json --images photos
     """
+    from data_cache.parts.verification import count_notes
     from detect.annotations.faults import counted
     from detect.annotations.reading import checked_reading
     from detect.annotations.summary import summarise
 
     reading = checked_reading(annotations, images or annotations.parent, strict=strict)
+    notes = [*count_notes(reading.mended), *reading.notes]
     faults, summary = reading.faults, None if reading.faults else summarise(reading.images)
     if as_json:
         counts = None if summary is None else asdict(summary)
-        found = {"annotations": str(annotations), "faults": faults, "summary": counts, "mended": dict(reading.mended)}
-        click.echo(json.dumps(found))
+        click.echo(json.dumps({"annotations": str(annotations), "faults": faults, "summary": counts, "notes": notes}))
     elif summary is None:
         click.echo("\n".join(faults))
     else:
         _show_parts(annotations, summary)
-        _show_mended(reading.mended)
+        click.echo("\n".join(notes), nl=bool(notes))
     if faults:
         raise UserError(f"{annotations}: {counted(len(faults), 'fault')}; correct them before training")
 
@@ -151,16 +151,9 @@ def _show_conversion(done: "Conversion") -> None:
         table.add_row(escape(printable(use.label)), use.part or "dropped", f"{use.objects:,}")
     print_tables(table)
     _show_counts(done.output, done.written)
-    _show_mended(done.mended)
+    click.echo("\n".join(done.notes), nl=bool(done.notes))
     if done.difficult:
         click.echo(f"{done.difficult:,} of the parts are marked difficult and were kept")
-
-
-def _show_mended(mended: Mapping[str, int]) -> None:
-    from data_cache.parts.verification import count_notes
-
-    for note in count_notes(mended):
-        click.echo(note)
 
 
 def _show_parts(annotations: Path, summary: "AnnotationSummary") -> None:

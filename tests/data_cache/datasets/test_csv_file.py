@@ -71,3 +71,13 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
         read_csv(tmp_path / "t.csv")
     with pytest.raises(UserError, match="cannot be read"):
         read_csv(tmp_path)
+
+
+def test_backslashes_are_read_as_slashes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_text("name,vehicle_id,camera_id,split\nin\\a.jpg,1,1,query\nin/b.jpg,1,2,gallery\n", encoding="utf-8")
+    assert read_csv(path)["name"].tolist() == ["in/a.jpg", "in/b.jpg"]
+    assert "cars.csv: backslashes in 1 names are read as slashes" in capsys.readouterr().err
+    path.write_text("name,vehicle_id,camera_id,split\n..\\a.jpg,1,1,query\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"line 2: '\.\./a\.jpg' is not a relative path"):
+        read_csv(path)

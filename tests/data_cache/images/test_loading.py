@@ -342,6 +342,12 @@ def test_images_are_found_below_a_folder(
         (tmp_path / name).write_text("")
     assert images_below(tmp_path) == names
     assert capsys.readouterr().err.strip().endswith(": 7 images; passed over 2 .tif, 1 without a suffix, 1 .txt")
+    (tmp_path / "in\\a.jpg").write_text("")
+    with pytest.raises(
+        UserError, match=r"1 file names contain backslashes, first in\\a\.jpg: an archive made on Windows"
+    ):
+        images_below(tmp_path)
+    (tmp_path / "in\\a.jpg").unlink()
     (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_text("")
     with pytest.raises(UserError, match=r"the file name 'in/\\udcff\.jpg' is not UTF-8") as caught:
         images_below(tmp_path)

@@ -65,7 +65,7 @@ RECORDS: dict[str, tuple[Change, str]] = {
     ),
     "width is true": (image(4, width=True), "(id 5, file_name 'images/0004.png'): `width` True is not a number of"),
     "width below 0": (image(5, width=-5), "`width` -5 is not a number of pixels"),
-    "absolute name": (image(8, file_name="/etc/passwd"), "`file_name` '/etc/passwd' is not a path below"),
+    "absolute name": (image(8, file_name="/etc/passwd"), "'/etc/passwd' is missing below"),
     "link out of the folder": (image(10, file_name="out.png"), "out.png: leads out of"),
     "missing file": (image(11, file_name="images/x.png"), "'images/x.png' is missing below"),
     "name too long": (image(12, file_name="x" * 300), "cannot be looked up (File name too long)"),

@@ -134,9 +134,9 @@ def test_every_fault_is_reported_with_file_and_object(tmp_path: Path) -> None:
         "01.xml, object 3 ('logo'): the box from 8, 8 to 8, 10 has no area inside its image of 160 x 120",
         "02.xml: image 'a.png' is annotated already by 01.xml",
         "03.xml: image 'b.png' is 160 x 120 pixels, annotated as 120 x 160",
-        f"04.xml: image 'missing.png' is missing below {images}",
+        f"04.xml: 'missing.png' is missing below {images}",
         f"05.xml: {images}/broken.png: not a JPEG, PNG, WebP or BMP image",
-        "06.xml: '/etc/passwd': not a relative path below",
+        "06.xml: '/etc/passwd' is missing below",
         "07.xml: '../images/c.png': not a relative path below",
         f"08.xml: {images}/out.png: leads out of {images}",
         "09.xml, image: <filename> is missing or empty",
@@ -158,3 +158,15 @@ def test_edge_at_0_needs_first_pixel_0(tmp_path: Path) -> None:
     assert any("--first-pixel 0" in fault for fault in read(tmp_path).faults)
     reading = read(tmp_path, first_pixel=0)
     assert reading.faults == [] and reading.images[0].boxes.tolist() == [[0, 0, 160, 120]]
+
+
+def test_images_are_found_under_names_of_another_machine_and_with_their_file(tmp_path: Path) -> None:
+    for name in ("in/a.png", "b.png", "c.png"):
+        write_picture(tmp_path / "images" / name)
+    folder = tmp_path / "xml"
+    write_voc(folder / "1.xml", "C:\\photos\\in\\a.png", [WHEEL])
+    write_voc(folder / "b.xml", "IMG_0001.jpg", [WHEEL])  # renamed with its file
+    write_voc(folder / "3.xml", "/home/me/photos/C.PNG", [WHEEL])
+    reading = read(tmp_path)
+    assert not reading.faults and [image.name for image in reading.images] == ["in/a.png", "c.png", "b.png"]
+    assert reading.notes[0].startswith("3 images are named otherwise, first ")

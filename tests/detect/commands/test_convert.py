@@ -65,7 +65,7 @@ def test_every_fault_of_a_conversion_is_one_line(tmp_path: Path) -> None:
     faults = result.stdout.splitlines()
     assert result.exit_code == 1 and len(faults) == 2 and not (tmp_path / "parts.json").exists()
     assert faults[0].startswith(f"{tmp_path}/xml: label '[red]mirror' (1 object, first a.xml, object 1)")
-    assert faults[1].startswith(f"{tmp_path}/xml: a.xml: image '7_c1.png' is missing below {tmp_path}/xml")
+    assert faults[1].startswith(f"{tmp_path}/xml: a.xml: '7_c1.png' is missing below {tmp_path}/xml")
     assert result.stderr.startswith(f"Error: {tmp_path}/xml: 2 faults: ") and result.stderr.count("\n") == 1
     assert json.loads(run("convert", *where, "--json").stdout) == {"faults": faults}
 
@@ -121,9 +121,9 @@ def test_check_prints_one_line_per_fault(tmp_path: Path) -> None:
     assert all(line.endswith("160 x 120 pixels, annotated as 161 x 120") for line in faults[1:])
     assert result.stderr == f"Error: {path}: 4 faults; correct them before training\n"
     printed = json.loads(run("check", "--annotations", path, "--strict", "--json").stdout)
-    assert printed == {"annotations": str(path), "faults": faults, "summary": None, "mended": {}}
+    assert printed == {"annotations": str(path), "faults": faults, "summary": None, "notes": []}
     printed = json.loads(run("check", "--annotations", path, "--json").stdout)
-    assert printed["faults"] == faults[1:] and printed["mended"] == {"crowds were taken as one part each": 1}
+    assert printed["faults"] == faults[1:] and printed["notes"] == ["1 crowds were taken as one part each"]
 
 
 def test_missing_file_is_reported_in_one_line(tmp_path: Path) -> None:

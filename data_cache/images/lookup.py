@@ -1,0 +1,84 @@
+"""Finding the images that annotations mean, whatever the tool that wrote them did to their names.
+
+Known habits: backslashes, percent escapes, absolute paths of another machine, a folder too many or too few, another
+case, composed and decomposed letters, no suffix.
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from data_cache.base.errors import printable, short_repr
+from data_cache.base.files import files_below
+from data_cache.images.loading import HEIF_SUFFIXES, SUFFIXES, ImageError, path_inside
+
+
+class ImageLookup:
+    """Images below a folder, by the names that annotations give them."""
+
+    def __init__(self, root: Path) -> None:
+        """Look in `root`; its files are listed once a name needs it."""
+        self.root = root
+        self.other_names: dict[str, str] = {}  # of names that were not those of a file: the file that was found
+
+    def find(self, name: str) -> str:
+        """Return the path below the folder of the image that `name` means: that file, or the only one that fits.
+
+        A file fits if its path ends with the name, or the name with its path, compared without case. Raises ImageError
+        if no file fits or several do, if the name contains `..`, and if the file links out of the folder.
+        """
+        if any(".." in PurePosixPath(form.replace("\\", "/")).parts for form in (name, unquote(name))):
+            raise ImageError(f"{short_repr(name)}: not a relative path below {self.root}")
+        if name and "\\" not in name and not name.startswith("/") and path_inside(self.root, name).is_file():
+            return PurePosixPath(name).as_posix()
+        fitting = self._fitting(name) or self._fitting(unquote(name))
+        if len(fitting) != 1:
+            many = f"could be {len(fitting)} files, such as {' and '.join(fitting[:2])}," if fitting else "is missing"
+            raise ImageError(f"{short_repr(name)} {many} below {self.root}")
+        path_inside(self.root, fitting[0])
+        self.other_names[name] = fitting[0]
+        return fitting[0]
+
+    def notes(self) -> list[str]:
+        """Return a line on names that were not those of a file, if there were any."""
+        if not self.other_names:
+            return []
+        given, file = next(iter(self.other_names.items()))
+        count = len(self.other_names)
+        return [f"{count} images are named otherwise, first {printable(given)}: read as {printable(file)}"]
+
+    def _fitting(self, name: str) -> list[str]:
+        wanted = _folded(name.replace("\\", "/"))
+        if not wanted:
+            return []
+        named = self._files[wanted[-1]] or self._files_by_stem[wanted[-1]]
+        shared: dict[str, int] = {}
+        for file in named:
+            parts = _folded(file)
+            length = min(len(parts), len(wanted))
+            if parts[-length:-1] == wanted[-length:-1]:
+                shared[file] = length
+        return [file for file, length in shared.items() if length == max(shared.values())]
+
+    @cached_property
+    def _files(self) -> dict[str, list[str]]:
+        return self._grouped(lambda file: _folded(file)[-1])
+
+    @cached_property
+    def _files_by_stem(self) -> dict[str, list[str]]:
+        return self._grouped(lambda file: PurePosixPath(_folded(file)[-1]).stem)
+
+    def _grouped(self, key: Callable[[str], str]) -> dict[str, list[str]]:
+        grouped: dict[str, list[str]] = defaultdict(list)
+        for file in files_below(self.root, SUFFIXES + HEIF_SUFFIXES):
+            grouped[key(file)].append(file)
+        return grouped
+
+
+def _folded(name: str) -> list[str]:
+    """Return the parts of a path, without case and in one form of Unicode."""
+    parts = unicodedata.normalize("NFC", name).casefold().split("/")
+    return [unicodedata.normalize("NFC", part) for part in parts if part not in ("", ".")]
