@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from data_cache.datasets.protocols import Split, fixed_split
 
 log = logging.getLogger(__name__)
 
+SEPARATORS = (",", ";", "\t", "|")
+CAMERA = re.compile(r"^(?:c|cam|camera)[ _-]?(\d+)$", re.IGNORECASE)
 RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
 
 
@@ -56,9 +59,11 @@ def is_rendered(root: Path) -> bool:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a data set's CSV: name, vehicle_id, camera_id, split, and any other columns.
 
-    Raises UserError, with the line if there is one, for whatever is missing or invalid.
+    Columns are separated by commas, semicolons, tabs or bars. The case of headers and splits does not matter, and
+    neither do blanks around values; a camera may be written c001. Raises UserError, with the line if there is one, for
+    whatever is missing or invalid.
     """
-    table = _parsed(path)
+    table = _in_usual_form(_parsed(path))
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing; needed: {', '.join(COLUMNS)}")
@@ -73,19 +78,39 @@ def read_csv(path: Path) -> pd.DataFrame:
         table["name"] = table["name"].str.replace("\\", "/", regex=False)
     for line, name in enumerate(table["name"], start=2):
         require_plain_name(name, f"{path}, line {line}")
-    camera = pd.to_numeric(table["camera_id"].replace("", "-1"), errors="coerce")
+    numbers = table["camera_id"].str.replace(CAMERA, r"\1", regex=True)
+    camera = pd.to_numeric(numbers.replace("", "-1"), errors="coerce")
     wrong = ~((camera == camera.round()) & (camera.abs() < 2**53))  # also NaN and infinity
     if wrong.any():
         line = int(wrong.argmax()) + 2
-        raise UserError(f"{path}, line {line}: camera_id must be an integer, or empty if unknown")
+        raise UserError(f"{path}, line {line}: camera_id must be an integer, also as in c001, or empty if unknown")
     return table.assign(camera_id=camera.astype("int64"))
+
+
+def _in_usual_form(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with COLUMNS in lower case, and without the blanks that some tools write around values.
+
+    A name keeps its blanks, which are part of some file names, unless its header has blanks too.
+    """
+    headers = [str(header) for header in table.columns]
+    known = {header: header.strip().lower() for header in headers if header.strip().lower() in COLUMNS}
+    for header in headers:
+        if header != header.strip() or known.get(header, "name") != "name":
+            table[header] = table[header].str.strip()
+    table = table.rename(columns={header: known.get(header, header.strip()) for header in headers})
+    if "split" in table:
+        table["split"] = table["split"].str.lower()
+    return table
 
 
 def _parsed(path: Path) -> pd.DataFrame:
     try:
+        data = read_regular(path)
+        header = data.partition(b"\n")[0].decode("utf-8-sig")
+        separator = max(SEPARATORS, key=header.count)  # the first of them, a comma, if there is none
         # index_col=False: if every line ends with a comma, pandas would use the first column as an index
         table = pd.read_csv(
-            io.BytesIO(read_regular(path)), dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            io.BytesIO(data), sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
         )
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; a CSV with the columns {', '.join(COLUMNS)} is needed") from error

@@ -86,8 +86,8 @@ def images_below(folder: Path) -> list[str]:
     windows = [name for name in names if "\\" in name]
     if windows:
         raise UserError(
-            f"{folder}: {len(windows):,} file names contain backslashes, first {windows[0]}: an archive made on Windows "
-            "was unpacked without its folders; unpack it with another program, such as 7-Zip or bsdtar"
+            f"{folder}: {len(windows):,} file names contain backslashes, first {windows[0]}: an archive made on "
+            "Windows was unpacked without its folders; unpack it with another program, such as 7-Zip or bsdtar"
         )
     undecodable = [name for name in names if name.encode(errors="replace").decode() != name]
     if undecodable:

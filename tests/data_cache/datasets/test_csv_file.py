@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from data_cache.base.errors import UserError
@@ -17,6 +18,22 @@ def test_text_is_not_converted(tmp_path: Path) -> None:
     assert table["vehicle_id"].tolist() == ["007", "NA"]
     assert table["camera_id"].tolist() == [1, 2]
     assert table["colour"].tolist() == ["NA", ""]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", ", ", " ; "])
+def test_dialects_of_spreadsheets_change_nothing(tmp_path: Path, separator: str) -> None:
+    plain = "name,vehicle_id,camera_id,split,colour\na.jpg,7,1,train,red\nb c.jpg,2,,query,\nd.jpg,2,12,gallery,blue\n"
+    (tmp_path / "plain.csv").write_text(plain)
+    other = plain.replace("name", "Name").replace("camera_id", "CAMERA_ID").replace("train", "Train")
+    other = other.replace(",1,", ",c001,").replace(",12,", ",Camera 12,").replace(",", separator)
+    (tmp_path / "other.csv").write_text(other)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "plain.csv"), read_csv(tmp_path / "other.csv"))
+
+
+def test_blanks_that_belong_to_a_file_name_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("name,vehicle_id,camera_id,split\n a .jpg , 1, 2 ,train \n")
+    table = read_csv(tmp_path / "t.csv")
+    assert table.loc[0].tolist() == [" a .jpg ", "1", 2, "train"]
 
 
 @pytest.mark.filterwarnings("ignore:Length of header")

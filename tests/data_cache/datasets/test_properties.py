@@ -72,12 +72,16 @@ def test_csv_round_trip(rows: list[tuple[str, str, int | None, str]]) -> None:
         path = Path(folder) / "images.csv"
         path.write_text(text.getvalue(), encoding="utf-8", newline="")
         if any(name in (".", "..") for name, *_ in rows):
-            with pytest.raises(UserError, match=r"not a relative path|write it without \. and //"):
+            with pytest.raises(UserError, match=r"not a relative path|write it without \. and //|is empty"):
+                read_csv(path)
+            return
+        if not all(vehicle.strip() for _, vehicle, *_ in rows):
+            with pytest.raises(UserError, match="name or vehicle_id is empty"):
                 read_csv(path)
             return
         table = read_csv(path)
     assert list(table["name"]) == [name for name, *_ in rows]
-    assert list(table["vehicle_id"]) == [vehicle for _, vehicle, *_ in rows]
+    assert list(table["vehicle_id"]) == [vehicle.strip() for _, vehicle, *_ in rows]
     assert list(table["camera_id"]) == [-1 if camera is None else camera for _, _, camera, _ in rows]
     assert list(table["note"]) == [note for *_, note in rows]
 

@@ -244,7 +244,7 @@ def test_a_folder_without_a_list_gives_the_same_rows(zoo: Zoo, ended: dict[int, 
         np.testing.assert_array_equal(found, wanted, err_msg=values)
 
 
-@pytest.mark.parametrize("name", ["../outside.png", "back\\slash.png", "/etc/hostname", "n" * 300 + ".png", "\a.png"])
+@pytest.mark.parametrize("name", ["../outside.png", "..\\outside.png", "/etc/hostname", "n" * 300 + ".png", "\a.png"])
 def test_a_list_with_names_outside_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     data = data_set(tmp_path / "data", 1, damaged=None)
     write_list(data, ["images/0000.png", name])
