@@ -1,5 +1,6 @@
 """The data sets known by name: their folders, readers and sources."""
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,13 @@ from data_cache.datasets.vric import read_vric
 class Source:
     """A known data set: its folders below the data root, the first preferred, its reader and its authors' page."""
 
-    folders: tuple[str, ...]  # case does not matter
+    folders: tuple[str, ...]  # only letters and digits matter, see `_normal_form`
     read: Callable[[Path], ParsedLists]
     website: str = ""
 
 
 SOURCES = {
-    "veri": Source(("VeRi",), read_veri, "https://github.com/JDAI-CV/VeRidataset"),
+    "veri": Source(("VeRi", "VeRi-776", "VeRi_with_plate"), read_veri, "https://github.com/JDAI-CV/VeRidataset"),
     "vehicleid": Source(
         ("VehicleID_V1.0", "PKU-VehicleID", "VehicleID"),
         read_vehicleid,
@@ -35,6 +36,7 @@ SOURCES = {
     "synthetic": Source(("synthetic",), read_synthetic),
 }
 KNOWN = tuple(SOURCES)
+SIMILAR = 0.75  # difflib similarity of normal forms
 
 
 def load_dataset(name: str, data_root: Path) -> Dataset:
@@ -51,10 +53,12 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
     root = _existing_folder(data_root, source.folders)
     if root is None:
         places = " or ".join(str(data_root / folder) for folder in source.folders)
+        near = _similar_folders(data_root, source.folders)
+        seen = f"; {', '.join(near)} is there: rename it if it is meant" if near else ""
         remedy = "render it: `python cli.py synth`"
         if source.website:
             remedy = f"ask its authors: {source.website}; DATASET=synthetic needs no data of yours"
-        raise UserError(f"data set {name} not found: looked for {places} (in any case); {remedy}")
+        raise UserError(f"data set {name} not found: looked for {places} (in any case){seen}; {remedy}")
     lists = source.read(root)
     rendered = is_rendered(root)
     return Dataset(
@@ -63,13 +67,39 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
 
 
 def _existing_folder(data_root: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the first of these folders that exists, exact case before any other; None if there is none."""
+    """Return the first of these folders that exists, exact spelling before any other; None if there is none."""
+    present = _folders_in(data_root)
+    candidates = [other for name in names for other in (name, *present) if other.lower() == name.lower()]
+    candidates += [other for name in names for other in present if _normal_form(other) == _normal_form(name)]
+    return next((data_root / name for name in candidates if name in present), None)
+
+
+def _similar_folders(data_root: Path, names: tuple[str, ...]) -> list[str]:
+    """Return folders that are named nearly like one of `names`, but no other known data set."""
+    known = {_normal_form(folder) for source in SOURCES.values() for folder in source.folders}
+    wanted = tuple(_normal_form(name) for name in names)
+    others = {folder: _normal_form(folder) for folder in _folders_in(data_root)}
+    return [
+        folder
+        for folder, form in others.items()
+        if form not in known and (form.startswith(wanted) or difflib.get_close_matches(form, wanted, 1, SIMILAR))
+    ]
+
+
+def _folders_in(data_root: Path) -> list[str]:
     try:
-        present = sorted(path.name for path in data_root.iterdir() if path.is_dir()) if data_root.is_dir() else []
+        return sorted(path.name for path in data_root.iterdir() if path.is_dir()) if data_root.is_dir() else []
     except OSError as error:
         raise UserError(f"{data_root}: cannot be read ({error.strerror})") from error
-    candidates = (other for name in names for other in (name, *present) if other.lower() == name.lower())
-    return next((data_root / name for name in candidates if name in present), None)
+
+
+def _normal_form(name: str) -> str:
+    """Return the letters and digits of a folder's name.
+
+    >>> _normal_form("VeRi_with-plate")
+    'veriwithplate'
+    """
+    return "".join(one for one in name.casefold() if one.isalnum())
 
 
 def dataset_label(name: str) -> str:

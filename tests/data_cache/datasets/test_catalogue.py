@@ -61,6 +61,20 @@ def test_first_folder_name_and_exact_case_are_preferred(tmp_path: Path) -> None:
         load_dataset("veri", tmp_path / "a")
 
 
+@pytest.mark.parametrize("folder", ["VeRi_with_plate", "VeRi-776", "veri 776", "VeRi776", "VERI_WITH_PLATE"])
+def test_usual_names_of_the_folder_are_known(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    with pytest.raises(UserError, match=rf"{tmp_path / folder}[/:]"):
+        load_dataset("veri", tmp_path)
+
+
+def test_folders_with_nearly_the_name_are_told(tmp_path: Path) -> None:
+    for folder in ("VeRi-776-images", "VERI-Wild", "photos"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(UserError, match=r"in any case\); VeRi-776-images is there: rename it if it is meant; ask"):
+        load_dataset("veri", tmp_path)
+
+
 def test_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UserError, match=r"unknown data set verri; did you mean veri\?"):
         load_dataset("verri", Path("data"))
