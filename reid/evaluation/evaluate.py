@@ -14,7 +14,7 @@ from data_cache.base.locks import run_lock
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.catalogue import dataset_label
 from data_cache.datasets.dataset import Dataset
-from data_cache.parts.cache import PartBoxes
+from data_cache.parts.cache import TURNED, PartBoxes
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.merging import IMAGE_KEYS
 from data_cache.parts.source_files import run_fingerprint
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 TRAINED, EXTERNAL = "trained", "given"  # rows of metrics.json
 FEATURES, ALL = "features.safetensors", "all"
-NOT_THE_DETECTOR = (*IMAGE_KEYS, "limit", "versions")  # in a part cache's fingerprint
+NOT_THE_DETECTOR = (*IMAGE_KEYS, *TURNED, "limit", "versions")  # in a part cache's fingerprint
 
 
 @dataclass(frozen=True)
