@@ -50,6 +50,10 @@ def list_problems(dataset: Dataset) -> ListProblems:
             warnings.append(f"{split}: {len(queries)} queries have no match and do not count, first {queries[0]}")
         else:
             errors.append(f"{split}: {len(queries)} of {len(trial.query)} queries have no match, first {queries[0]}")
+    images_of = table["vehicle_id"][table["split"] == "train"].value_counts()
+    single = int((images_of == 1).sum())
+    if single:
+        warnings.append(f"train: {single} of {len(images_of)} vehicles have one image, and no match to learn from")
     return ListProblems(tuple(shared), unmatched, tuple(errors), tuple(warnings))
 
 

@@ -39,6 +39,13 @@ class Holdout:
         self.device, self.workers = device, workers
         cameras_of_vehicle = pd.Series(cameras).groupby(labels.vehicle).nunique()
         if len(cameras_of_vehicle) < 2 or cameras_of_vehicle.max() < 2:
+            trained = dataset.table[dataset.table["split"] == "train"]
+            seen_by = trained.groupby("vehicle_id")["camera_id" if (trained["camera_id"] >= 0).all() else "name"]
+            if seen_by.nunique().max() < 2:
+                raise UserError(
+                    f"{dataset.root}: no training vehicle is seen by two cameras, so that nothing can be held out to "
+                    "choose the best epoch; use --set holdout=0, which keeps the last"
+                )
             raise UserError(
                 "two held-out vehicles are needed, one of them seen by two cameras; raise holdout, or set it to 0"
             )

@@ -52,6 +52,12 @@ def test_image_listed_only_for_its_parts_may_show_a_training_vehicle() -> None:
     assert errors([*VALID, ("g.jpg", "1", 7, "test")]) == []
 
 
+def test_training_vehicles_with_one_image_are_a_warning() -> None:
+    problems = list_problems(dataset([*VALID, ("g.jpg", "8", 1, "train"), ("h.jpg", "9", 1, "train")]))
+    vehicles = len({row[1] for row in VALID if row[3] == "train"}) + 2
+    assert problems.warnings == (f"train: 2 of {vehicles} vehicles have one image, and no match to learn from",)
+
+
 @pytest.mark.parametrize("part", ["query", "gallery"])
 def test_empty_query_or_gallery_is_an_error(part: str) -> None:
     assert f"test: no {part} images" in errors([row for row in VALID if row[3] != part])

@@ -45,6 +45,20 @@ def test_the_score_is_that_of_a_plain_loop(toy: Toy, cameras: str) -> None:
     assert found["validation_cmc1"] == pytest.approx(np.mean(firsts))
 
 
+@pytest.mark.parametrize("cameras", ["one", "none"])
+def test_if_nothing_can_be_held_out_the_remedy_works(toy: Toy, tmp_path: Path, cameras: str) -> None:
+    table = toy.dataset.table
+    training = (table["split"] == "train").to_numpy()
+    single = table[~training | ~table["vehicle_id"].where(training).duplicated()]
+    if cameras == "none":
+        single = single.assign(camera_id=-1)
+    lone = toy._replace(dataset=replace(toy.dataset, table=single.reset_index(drop=True), splits={}))
+    with pytest.raises(UserError, match=r"no training vehicle is seen by two cameras.*use --set holdout=0, which"):
+        train_toy(TINY_HOLDOUT, lone, tmp_path / "run")
+    train_toy(TINY_HOLDOUT.model_copy(update={"holdout": 0.0}), lone, tmp_path / "run")
+    assert (tmp_path / "run" / BEST).exists()
+
+
 @pytest.mark.parametrize(("seed", "ties"), [(3, False), (0, True)])
 def test_the_best_checkpoint_is_the_first_epoch_with_the_best_score(
     toy: Toy, tmp_path: Path, seed: int, ties: bool
