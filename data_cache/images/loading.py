@@ -6,6 +6,7 @@ Images are turned as their EXIF orientation says, and sizes are those of the tur
 import functools
 import io
 import logging
+import os
 import stat
 import struct
 import warnings
@@ -31,6 +32,7 @@ KINDS = "JPEG, PNG, WebP or BMP"
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_REMEDY = "for HEIC install pip install 'pgan-vehicle-reid[heic]'"
+LINKS_VARIABLE = "VEHICLE_LINKS"
 MAX_PIXELS = 50_000_000
 ORIENTATION = 0x0112  # EXIF 2.3
 TURNS = {  # by orientation; the last four swap width and height
@@ -52,18 +54,26 @@ class ImageError(UserError):
 
 
 def path_inside(root: Path, name: str) -> Path:
-    """Return `root / name`. Raises ImageError if the name is absolute, contains `..`, or links out of `root`."""
+    """Return `root / name`. Raises ImageError if the name is absolute, contains `..`, or links out of `root`.
+
+    Links may lead to the folders that the environment variable VEHICLE_LINKS names, separated as in PATH.
+    """
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
         raise ImageError(f"{name!r}: not a relative path below {root}")
     path = root / pure
     try:
-        inside = path.resolve().is_relative_to(root.resolve())
+        target = path.resolve()
+        inside = target.is_relative_to(root.resolve()) or any(map(target.is_relative_to, _linked_folders()))
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a symlink loop
         raise ImageError(f"{path}: cannot be resolved ({error})") from error
     if not inside:
-        raise ImageError(f"{path}: leads out of {root}")
+        raise ImageError(f"{path}: leads out of {root}, to {target}; {LINKS_VARIABLE}=FOLDER allows links to a folder")
     return path
+
+
+def _linked_folders() -> list[Path]:
+    return [Path(folder).resolve() for folder in os.environ.get(LINKS_VARIABLE, "").split(os.pathsep) if folder]
 
 
 def images_below(folder: Path) -> list[str]:

@@ -322,6 +322,20 @@ def test_links_must_stay_inside_the_root(tmp_path: Path) -> None:
         path_inside(root, "loop/a.jpg")
 
 
+def test_links_may_lead_to_folders_that_the_user_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("root", "disk/cars", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.jpg").write_bytes(encoded(rgb(), "PNG"))
+    (tmp_path / "root/train").symlink_to(tmp_path / "disk/cars")
+    (tmp_path / "root/b.jpg").symlink_to(tmp_path / "other/a.jpg")
+    monkeypatch.setenv("VEHICLE_LINKS", os.pathsep.join(["", str(tmp_path / "nowhere"), str(tmp_path / "disk")]))
+    assert path_inside(tmp_path / "root", "train/a.jpg") == tmp_path / "root/train/a.jpg"
+    with pytest.raises(ImageError, match=rf"leads out of .*, to {tmp_path}/other/a\.jpg; VEHICLE_LINKS=FOLDER allows"):
+        path_inside(tmp_path / "root", "b.jpg")
+    with pytest.raises(ImageError, match="not a relative path"):
+        path_inside(tmp_path / "root", "../disk/cars/a.jpg")
+
+
 def test_root_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
