@@ -1,6 +1,7 @@
 """COCO JSON: reading of single records, shared with the detector's annotations, and of images and categories."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,9 @@ MOST_CATEGORIES = 128  # labels in the part cache are int8
 FAULTS_IN_MESSAGE = 3
 WHOLE = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?([eE][+-]?\d\d?)?", re.ASCII)
+EDGE_TOLERANCE = 1.0  # pixels by which a box may extend beyond its image without a word; it is clipped
 Identifier = int | str
+Corners = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels; 0 is the left or upper edge of the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +163,59 @@ def number(value: Any, key: str) -> float:
     raise RecordFault(f"`{key}` {short_repr(value)} is not a number")
 
 
-def corners(record: Any) -> tuple[float, float, float, float]:
+def corners(record: Any) -> Corners:
     """Return `bbox` [x, y, width, height] as x0, y0, x1, y1. Raises RecordFault if it is not four numbers."""
     box = required(record, "bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise RecordFault(f"`bbox` {short_repr(box)} is not [x, y, width, height]")
     x, y, width, height = (number(side, "bbox") for side in box)
     return x, y, x + width, y + height
+
+
+class BoxMending:
+    """Brings boxes into their images and counts in `counts`, by what was done, those that needed more than rounding.
+
+    If `strict`, such a box is a RecordFault.
+    """
+
+    def __init__(self, *, strict: bool = False, least_side: float = 0.0) -> None:
+        """Drop boxes whose sides are not longer than `least_side` pixels."""
+        self.strict, self.least_side = strict, least_side
+        self.counts: Counter[str] = Counter()
+
+    def box(self, given: Corners, width: int, height: int) -> Corners | None:
+        """Return the part of a box inside its image; None if that has no area, and the box is dropped."""
+        described = f"the box from {given[0]:g}, {given[1]:g} to {given[2]:g}, {given[3]:g}"
+        image = f"its image of {width} x {height}"
+        (x0, x1), (y0, y1) = sorted(given[::2]), sorted(given[1::2])
+        if (x0, y0, x1, y1) != given:
+            self._count("boxes with swapped corners were put right", f"{described} has swapped corners")
+        over_edge = min(x0, y0) < -EDGE_TOLERANCE or x1 > width + EDGE_TOLERANCE or y1 > height + EDGE_TOLERANCE
+        x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+        if not (x1 - x0 > self.least_side and y1 - y0 > self.least_side):
+            self._count("boxes without area inside their image were dropped", f"{described} has no area inside {image}")
+            return None
+        if over_edge:
+            self._count("boxes were clipped to their image", f"{described} leaves {image}")
+        return x0, y0, x1, y1
+
+    def coco_box(self, record: Any, width: int, height: int) -> Corners | None:
+        """Return the box of a COCO annotation inside its image, None if it is dropped; a crowd's is one like others.
+
+        Raises RecordFault if `bbox` is missing or not four numbers.
+        """
+        if isinstance(record, dict) and record.get("bbox") == []:
+            self._count("annotations with an empty box were dropped", "`bbox` is empty")
+            return None
+        found = self.box(corners(record), width, height)
+        if found is not None and record.get("iscrowd") not in (None, 0):
+            self._count("crowds were taken as one part each", "`iscrowd` marks a group; draw one box per part")
+        return found
+
+    def _count(self, what: str, fault: str) -> None:
+        if self.strict:
+            raise RecordFault(f"{fault}; without --strict it is mended or dropped")
+        self.counts[what] += 1
 
 
 def image_entry(record: Any) -> ImageEntry:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from data_cache.base.errors import RecordFault, UserError, short_repr
 from data_cache.base.files import read_json, sha256_of_file
 from data_cache.datasets.dataset import Dataset
-from data_cache.parts.box_mending import BoxMending
 from data_cache.parts.coco import (
+    BoxMending,
     CocoIndex,
     faults_of,
     identifier,

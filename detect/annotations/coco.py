@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from data_cache.base.errors import RecordFault, printable, short_repr
 from data_cache.images.loading import ImageError, image_size
 from data_cache.images.lookup import ImageLookup
-from data_cache.parts.box_mending import BoxMending, Corners
 from data_cache.parts.coco import (
+    BoxMending,
+    Corners,
     Identifier,
     faults_of,
     identifier,
@@ -22,7 +23,7 @@ from data_cache.parts.coco import (
 )
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.faults import counted
-from detect.annotations.images import AnnotatedImage, AnnotationReading, ImageRecord, find_image
+from detect.annotations.images import LEAST_SIDE, AnnotatedImage, AnnotationReading, ImageRecord, find_image
 from detect.annotations.part_mapping import PartMapping, normal_form, suggestion
 
 Value = TypeVar("Value")
@@ -39,7 +40,7 @@ def read_coco(path: Path, image_root: Path, mapping: PartMapping, *, strict: boo
     """
     document = read_document(path)
     categories, images, annotations = (list_in(path, document, key) for key in ("categories", "images", "annotations"))
-    reader = _Reader(image_root, mapping, BoxMending(strict=strict))
+    reader = _Reader(image_root, mapping, BoxMending(strict=strict, least_side=LEAST_SIDE))
     faults = [
         *faults_of("categories", categories, reader.read_category),
         *faults_of("images", images, reader.read_image),

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from data_cache.base.errors import RecordFault, printable, short_repr
 from data_cache.images.loading import ImageError, image_size
 from data_cache.images.lookup import ImageLookup
-from data_cache.parts.box_mending import Corners
+from data_cache.parts.coco import Corners
 from data_cache.parts.names import PART_NAMES
 
+LEAST_SIDE = 0.01  # pixels; a box with a shorter side teaches nothing
 ALL_LABELS = frozenset(range(len(PART_NAMES)))
 
 

@@ -14,10 +14,9 @@ from data_cache.base.progress import track
 from data_cache.base.safe_xml import parse_xml
 from data_cache.images.loading import ImageError, image_size
 from data_cache.images.lookup import ImageLookup
-from data_cache.parts.box_mending import BoxMending, Corners
-from data_cache.parts.coco import LARGEST_SIDE
+from data_cache.parts.coco import LARGEST_SIDE, BoxMending, Corners
 from detect.annotations.faults import collecting, counted
-from detect.annotations.images import AnnotationReading, ImageRecord, find_image, size_fault
+from detect.annotations.images import LEAST_SIDE, AnnotationReading, ImageRecord, find_image, size_fault
 from detect.annotations.part_mapping import PartMapping, suggestion
 
 MAX_BYTES = 4 << 20  # a file with a thousand objects has 0.3 MB
@@ -42,7 +41,7 @@ def read_voc_folder(
     files = [name for name in names if name.name[0] != "."]
     if not files:
         raise UserError(f"{folder}: contains no .xml file")
-    reader = _FolderReader(image_root, mapping, first_pixel, BoxMending(strict=strict))
+    reader = _FolderReader(image_root, mapping, first_pixel, BoxMending(strict=strict, least_side=LEAST_SIDE))
     for file in track(files, "reading annotations", len(files)):
         with collecting(reader.reading.faults, printable(file)):
             reader.add(file, read_voc(folder / file))

@@ -12,7 +12,7 @@ from PIL import Image
 import data_cache.base.npy
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND
+from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, TURNED
 from data_cache.parts.import_masks import import_masks, mask_boxes
 from data_cache.parts.verification import fingerprint_errors
 from helpers.parts import MakePictures
@@ -87,7 +87,7 @@ def test_scores_express_the_rank_and_the_fingerprint_says_so(tmp_path: Path, mak
     fingerprint = dict(found.parts.fingerprint)
     assert len(fingerprint.pop("masks_sha256")) == 64
     assert fingerprint == {
-        **{"source": "part masks", "grid": 14, "scores": "rank only", "dataset": "set", "top_k": 4},
+        **{"source": "part masks", "grid": 14, "scores": "rank only", "dataset": "set", "top_k": 4, **TURNED},
         "names_sha256": sha256_of_names(names),
     }
     assert fingerprint_errors(found.parts) == []

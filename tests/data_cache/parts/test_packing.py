@@ -99,7 +99,12 @@ def test_packed_cache_round_trips_through_its_file(case: Case) -> None:
         found = read_parts(path)
     names = sorted(entry.name for entry in case[0])
     assert found.names == parts.names == tuple(names)
-    assert found.fingerprint == {"source": "test", "names_sha256": sha256_of_names(names), "top_k": case[2]}
+    assert found.fingerprint == {
+        "source": "test",
+        "orientation": "EXIF",
+        "names_sha256": sha256_of_names(names),
+        "top_k": case[2],
+    }
     assert encode_parts(found) == encode_parts(parts)
 
 

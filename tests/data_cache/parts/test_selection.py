@@ -67,6 +67,7 @@ def cache_of_labels(rows: list[list[int]], seed: int) -> PartBoxes:
         boxes=np.where(labels[..., None] >= 0, boxes, np.float32(0)),
         scores=np.where(labels >= 0, scores, np.float32(0)),
         labels=labels,
+        part_names=PART_NAMES,
         status=np.where((labels >= 0).any(axis=1), STATUS_FOUND, STATUS_EMPTY).astype(np.uint8),
     )
 
