@@ -95,7 +95,7 @@ SMALL = ReidRecipe(
 PRESETS: dict[str, ReidRecipe] = {
     **{name: ReidRecipe(attention=kind) for name, kind in ATTENTIONS.items()},
     **{f"{name}_small": SMALL.model_copy(update={"attention": kind}) for name, kind in ATTENTIONS.items()},
-    "demo": SMALL.model_copy(update={"epochs": 18, "validate_every": 6}),
+    "demo": SMALL.model_copy(update={"epochs": 12, "validate_every": 6}),
 }
 
 
