@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from data_cache.base.errors import UserError
-from data_cache.parts.cache import read_parts
+from data_cache.parts.cache import TURNED, read_parts
 from data_cache.parts.shards import shard_is_finished
 from reid.data.pixel_file import open_pixels
 from reid.features.blocks import FeatureBlocks
@@ -49,7 +49,7 @@ KINDS = {
     "shard": Kind(
         "000000.h5",
         ours.cache_bytes,
-        lambda folder: shard_is_finished(folder / "000000.h5", NAMES, {"detector": "painted"}, folder),
+        lambda folder: shard_is_finished(folder / "000000.h5", NAMES, {"detector": "painted", **TURNED}, folder),
         "this shard is made again",
     ),
     "part cache": Kind(

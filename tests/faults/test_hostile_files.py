@@ -131,5 +131,6 @@ def test_detection_escapes_names_of_pictures(tmp_path: Path) -> None:
     data = data_set(tmp_path / "data", 1, damaged=None)
     words = ["--detector", str(data / "w.safetensors"), "--output", str(tmp_path / "o.h5"), "--device", "cpu"]
     with stand_in():
-        lines = output_of(["detect", "--images", str(tmp_path / "photos"), *words, "--workers", "0"], 0)
+        lines = output_of(["detect", "--images", str(tmp_path / "photos"), *words, "--workers", "0"], 1)
     assert any(r"first failed: \x1b[2J" in line for line in lines)
+    assert any(r"none of the 1 images could be read, first \x1b[2J" in line for line in lines)
