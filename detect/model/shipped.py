@@ -7,7 +7,7 @@ from data_cache.base.files import sha256_of_file
 
 NAME = "shipped"  # in options
 PATH = Path(__file__).parents[1] / "weights" / "detector.safetensors"
-SHA256 = "d29bb30eba7fad33e6bc0c81ac33e5ae6371f681dc9754577184ec472a0b6132"
+SHA256 = "3a2f820923e5b5f87db36082434b37c9471432c06b754568d716b72d05938af6"
 
 
 def weights() -> Path:

@@ -31,7 +31,9 @@ def write_half_precision(source: Path, target: Path) -> None:
     Raises UserError if `source` is no detector, or has a value that float16 does not reach.
     """
     tensors, metadata, _ = load_tensors(source, REMEDY)
-    _recipe(source, metadata)
+    trunk = _recipe(source, metadata).trunk_weights
+    if trunk is not None:  # of a path only the file's name: the written file is for others
+        metadata = {**metadata, "recipe": {**metadata["recipe"], "trunk_weights": Path(trunk).name}}
     halved = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     if broken := non_finite_names(halved):
         raise UserError(f"{source}: {broken[0]} is not finite in float16; {REMEDY}")

@@ -15,7 +15,8 @@ from detect.annotations.reading import read_annotations
 from detect.evaluation.evaluate import evaluate_detector
 from detect.model import shipped
 from detect.model.detector import load_detector
-from detect.model.weights import write_half_precision, write_weights
+from detect.model.ssd import build_network
+from detect.model.weights import read_recipe, write_half_precision, write_weights
 from helpers.paths import ROOT
 from helpers.places.detect import shipping, toy_workspace
 from helpers.toy.annotations import TINY
@@ -80,6 +81,14 @@ def test_half_precision_is_read_by_every_reader_and_finds_the_same_parts(tmp_pat
     pixels = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     found = [detector.detect(pixels, np.array([[96, 96]] * 2)) for detector in (first, second)]
     assert (found[0].scores - found[1].scores).abs().max() < 0.02
+
+
+def test_a_file_for_others_names_no_folder_of_the_machine_that_made_it(tmp_path: Path) -> None:
+    recipe = TINY.model_copy(update={"trunk_weights": "/home/me/weights/mobilenet.pth"})
+    write_weights(tmp_path / "w.safetensors", build_network(recipe), recipe)
+    write_half_precision(tmp_path / "w.safetensors", tmp_path / "half.safetensors")
+    assert read_recipe(tmp_path / "half.safetensors") == recipe.model_copy(update={"trunk_weights": "mobilenet.pth"})
+    assert "/" not in (read_recipe(shipped.weights()).trunk_weights or "")
 
 
 def test_weights_that_float16_does_not_reach_are_refused(tmp_path: Path) -> None:
