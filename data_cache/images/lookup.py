@@ -64,6 +64,10 @@ class ImageLookup:
         return [file for file, length in shared.items() if length == max(shared.values())]
 
     @cached_property
+    def _all_files(self) -> list[str]:
+        return files_below(self.root, SUFFIXES + HEIF_SUFFIXES)
+
+    @cached_property
     def _files(self) -> dict[str, list[str]]:
         return self._grouped(lambda file: _folded(file)[-1])
 
@@ -73,7 +77,7 @@ class ImageLookup:
 
     def _grouped(self, key: Callable[[str], str]) -> dict[str, list[str]]:
         grouped: dict[str, list[str]] = defaultdict(list)
-        for file in files_below(self.root, SUFFIXES + HEIF_SUFFIXES):
+        for file in self._all_files:
             grouped[key(file)].append(file)
         return grouped
 

@@ -9,7 +9,6 @@ from typing import Any
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import write_json
 from data_cache.parts.names import PART_NAMES
-from data_cache.parts.verification import count_notes
 from detect.annotations.coco import read_coco
 from detect.annotations.faults import AnnotationFaults
 from detect.annotations.images import AnnotatedImage, AnnotationReading
@@ -101,9 +100,7 @@ def _write(
         labels = ", ".join(short_repr(use.label) for use in uses) or "none"
         raise UserError(f"{output}: not written, no label is a part (labels: {labels}); map labels to parts with --map")
     write_json(output, coco_document(images))
-    return Conversion(
-        output, summarise(images), reading.difficult, uses, (*count_notes(reading.mended), *reading.notes)
-    )
+    return Conversion(output, summarise(images), reading.difficult, uses, tuple(reading.remarks()))
 
 
 def _with_vehicles(images: Sequence[AnnotatedImage], pattern: re.Pattern[str] | None) -> Sequence[AnnotatedImage]:

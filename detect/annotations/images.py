@@ -13,6 +13,7 @@ from data_cache.images.loading import ImageError, image_size
 from data_cache.images.lookup import ImageLookup
 from data_cache.parts.coco import Corners
 from data_cache.parts.names import PART_NAMES
+from data_cache.parts.verification import count_notes
 
 LEAST_SIDE = 0.01  # pixels; a box with a shorter side teaches nothing
 ALL_LABELS = frozenset(range(len(PART_NAMES)))
@@ -48,6 +49,10 @@ class AnnotationReading:
     difficult: int = 0  # parts marked difficult in VOC files; kept, because a part that is hard to see is no background
     notes: list[str] = field(default_factory=list)  # of what was read otherwise than written
     faults: list[str] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """Return a line for everything that was mended, or read otherwise than written."""
+        return [*count_notes(self.mended), *self.notes]
 
 
 @dataclass(frozen=True)

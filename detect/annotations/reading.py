@@ -10,7 +10,6 @@ from pathlib import Path
 from data_cache.base.errors import UserError, printable, short_repr
 from data_cache.base.progress import track
 from data_cache.images.loading import ImageError, image_size
-from data_cache.parts.verification import count_notes
 from detect.annotations.coco import read_coco
 from detect.annotations.faults import AnnotationFaults
 from detect.annotations.images import AnnotatedImage, AnnotationReading, size_fault
@@ -30,7 +29,7 @@ def read_annotations(path: Path, image_root: Path) -> tuple[AnnotatedImage, ...]
     if reading.faults:
         listing = f"python cli.py parts check --annotations {path} --images {image_root}"
         raise AnnotationFaults(path, reading.faults, f"`{listing}` lists all, `parts convert` maps other labels")
-    for note in (*count_notes(reading.mended), *reading.notes):
+    for note in reading.remarks():
         log.info(f"{path}: {note}")
     return tuple(reading.images)
 

@@ -37,8 +37,7 @@ def read_voc_folder(
     The image is `filename` in the same subfolder of `image_root`, or else in `image_root` itself. A size that differs
     from the image's is a fault. Raises UserError if there is no XML file or a folder cannot be read.
     """
-    names = [PurePosixPath(name) for name in files_below(folder, {".xml"})]
-    files = [name for name in names if name.name[0] != "."]
+    files = [PurePosixPath(name) for name in files_below(folder, {".xml"})]
     if not files:
         raise UserError(f"{folder}: contains no .xml file")
     reader = _FolderReader(image_root, mapping, first_pixel, BoxMending(strict=strict, least_side=LEAST_SIDE))

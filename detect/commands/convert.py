@@ -120,13 +120,12 @@ def check_annotations(annotations: Path, images: Path | None, strict: bool, as_j
     Example:
       python cli.py parts check --annotations parts.json --images photos
     """
-    from data_cache.parts.verification import count_notes
     from detect.annotations.faults import counted
     from detect.annotations.reading import checked_reading
     from detect.annotations.summary import summarise
 
     reading = checked_reading(annotations, images or annotations.parent, strict=strict)
-    notes = [*count_notes(reading.mended), *reading.notes]
+    notes = reading.remarks()
     faults, summary = reading.faults, None if reading.faults else summarise(reading.images)
     if as_json:
         counts = None if summary is None else asdict(summary)
