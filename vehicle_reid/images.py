@@ -1,6 +1,7 @@
 """Images as the API accepts them: paths, bytes, arrays, Pillow images or a folder, each image with a unique name."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ Image = str | Path | bytes | NDArray[np.uint8] | PillowImage.Image
 Cameras = int | Mapping[str, int] | Sequence[int]
 IMAGE_TYPES = (str, Path, bytes, np.ndarray, PillowImage.Image)
 UNKNOWN_CAMERA = -1
+MAX_LOOKED_UP = 1000  # file names: a network disk needs seconds for these, minutes for a large gallery
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,23 @@ def images_of_folder(folder: Path, names: Sequence[str] | None = None) -> NamedI
     sources = tuple(path_inside(folder, name) for name in names)
     unknown = np.full(len(names), UNKNOWN_CAMERA, dtype=np.int64)
     return NamedImages(names, sources, unknown, Folder(folder, folder.resolve().name))
+
+
+def missing_images(folder: Path, names: Sequence[str]) -> tuple[list[str], int]:
+    """Return which names are no files below `folder`, and how many were looked up: `MAX_LOOKED_UP` at most.
+
+    >>> missing_images(Path("/nowhere"), ["a.jpg", "b.jpg"])
+    (['a.jpg', 'b.jpg'], 2)
+    """
+    looked_up = names[:: max(1, math.ceil(len(names) / MAX_LOOKED_UP))]
+    return [name for name in looked_up if not _is_file_in(folder, name)], len(looked_up)
+
+
+def _is_file_in(folder: Path, name: str) -> bool:
+    try:
+        return path_inside(folder, name).is_file()
+    except (ImageError, OSError):  # it leads out of the folder, or the system refuses to look
+        return False
 
 
 def images_of_list(path: Path) -> NamedImages:

@@ -34,12 +34,12 @@ def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> 
 
 
 def command_line(command: str, options: Options) -> str:
-    """Return a command with its options, quoted for a shell.
+    """Return a command, such as "gallery build", with its options, quoted for a shell.
 
     >>> command_line("rank", {"--query": ["a b.jpg", "c.jpg"], "--heatmaps": True, "--top": 5})
     "python cli.py rank --query 'a b.jpg' --query c.jpg --heatmaps --top 5"
     """
-    return shlex.join(["python", "cli.py", command, *_words(options)])
+    return shlex.join(["python", "cli.py", *command.split(), *_words(options)])
 
 
 def _words(options: Options) -> Iterator[str]:

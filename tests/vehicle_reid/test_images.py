@@ -10,7 +10,7 @@ from PIL import Image
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, load_image
 from helpers.parts import MakePictures
-from vehicle_reid.images import images_of_list, named_images, pixels_of
+from vehicle_reid.images import images_of_list, missing_images, named_images, pixels_of
 
 
 @pytest.fixture
@@ -107,6 +107,17 @@ def test_a_list_file_names_images_and_cameras(tmp_path: Path, make_pictures: Mak
         path.write_text(text)
         with pytest.raises(UserError, match=f"{path}.*{words}"):
             images_of_list(path)
+
+
+def test_files_that_are_not_in_a_folder_are_missing(tmp_path: Path) -> None:
+    names = [f"{number:04d}.jpg" for number in range(2500)]
+    for name in names[::2]:
+        (tmp_path / name).touch()
+    outside = "../" + tmp_path.name + "/0000.jpg"
+    assert missing_images(tmp_path, ["0000.jpg", "0001.jpg", outside, ""]) == (["0001.jpg", outside, ""], 4)
+    missing, looked_up = missing_images(tmp_path, names)
+    assert looked_up <= 1000 and missing == [name for name in names[::3] if int(name[:4]) % 2]
+    assert missing_images(tmp_path, []) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,14 @@ import numpy as np
 import torch
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import read_regular, remove, remove_temporary_files, sha256_of_bytes, write_atomically
+from data_cache.base.files import (
+    path_exists,
+    read_regular,
+    remove,
+    remove_temporary_files,
+    sha256_of_bytes,
+    write_atomically,
+)
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
@@ -26,7 +33,7 @@ from vehicle_reid.gallery.search import ExactSearch
 log = logging.getLogger(__name__)
 
 KIND, SCHEMA = "gallery", 1
-REMEDY = "build it again with `python cli.py gallery build`"
+REMEDY = "delete it and build it again with `python cli.py gallery build`"
 SEPARATOR = "\0"  # between names, which contain no control character
 HASH = "[0-9a-f]" * 16  # glob pattern of the hash in an index file's name
 STORED = ("ivf", "ivfpq")  # a flat index is just the features
@@ -57,10 +64,12 @@ def read_gallery(path: Path, model: Fingerprint, device: str) -> tuple[Entries, 
 
     Raises UserError if the gallery is missing, damaged, of another schema, or was made by another model.
     """
+    if not path_exists(path):
+        raise UserError(f"{path}: no such gallery; build it with `python cli.py gallery build`")
     tensors, metadata, _ = load_tensors(path, REMEDY)
     if (metadata.get("kind"), metadata.get("schema")) != (KIND, SCHEMA):
         raise UserError(f"{path}: not a gallery of schema {SCHEMA}; {REMEDY}")
-    remedy = "name the run and the detector that made it, or build it again"
+    remedy = f"name the run and the detector that made it, or {REMEDY}"
     require_fingerprint(metadata.get("model", {}), model, path, remedy)
     try:
         text = tensors["names"].numpy().tobytes().decode()

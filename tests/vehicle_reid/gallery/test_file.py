@@ -83,7 +83,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     save_tensors(path, {"names": tensors["names"]}, metadata)
     with pytest.raises(UserError, match="not a valid gallery"):
         read_gallery(path, MODEL, "cpu")
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="no such gallery"):
         read_gallery(tmp_path / "other", MODEL, "cpu")
 
 
