@@ -1,20 +1,23 @@
-"""The layout of the runs folder.
+"""The layout of the runs folder, and the run that `--run` chooses.
 
 RUNS/DATASET/parts.h5                       part cache of the data set
 RUNS/DATASET/decoded-SIZE.safetensors       decoded training images
-RUNS/DATASET/RECIPE/                        a run: checkpoints, log, results
+RUNS/DATASET/NAME/                          a run: checkpoints, log, results; NAME is the recipe's unless given
 RUNS/DATASET/ablation/                      tables of the ablation
 RUNS/DATASET/ablation/NAME/                 a run of the ablation
 """
 
+import glob
 from pathlib import Path
+from typing import Any
 
-from data_cache.base.config import recipe_label
+from data_cache.base.config import SUFFIXES, recipe_label
 from data_cache.base.errors import UserError
-from data_cache.base.files import sorted_glob
+from data_cache.base.files import path_exists, read_json, sorted_glob
 from data_cache.parts.names import CACHE_FILE
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+COMMAND = "command.json"  # the options of `train` or `import-weights`, as `given_options` returns them
 ABLATION = "ablation"
 
 
@@ -61,20 +64,54 @@ def checkpoint_to_continue(run: Path) -> Path | None:
     return next((path for name in (LAST, PREVIOUS) if (path := run / name).exists()), None)
 
 
-def chosen_run(runs: Path, dataset: str, recipe: str | None) -> Path:
-    """Return the folder of a recipe's run, or of the ablation's run `ablation/NAME`; None is the newest recipe's run.
+def read_command(run: Path) -> dict[str, Any]:
+    """Return the options of the command that made a run, by name; none for a run of `ablate` or an earlier version.
 
-    Raises UserError if there is no such trained run.
+    Raises UserError if the file is damaged.
     """
-    folder = runs / dataset
-    trained = [best.parent for best in sorted(sorted_glob(folder, f"*/{BEST}"), key=lambda best: best.stat().st_mtime)]
-    if recipe is None:
+    path = run / COMMAND
+    if not path_exists(path):
+        return {}
+    options = read_json(path)
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: damaged, it does not list options; delete it")
+    return options
+
+
+def is_path(run: str) -> bool:
+    """Return whether `--run` is the path of a run's folder, not a name: it has a slash, unless it is ablation/NAME.
+
+    >>> is_path("runs/veri/pgan"), is_path("./pgan"), is_path("pgan"), is_path("ablation/grid")
+    (True, True, False, False)
+    """
+    return "/" in run and not run.startswith(f"{ABLATION}/") and Path(run).suffix not in SUFFIXES
+
+
+def trained_runs(runs: Path, dataset: str = "*") -> list[Path]:
+    """Return the folders of the trained runs on a data set, by default on all, without the ablation's; newest last."""
+    found = sorted_glob(runs, f"{dataset}/*/{BEST}")
+    return [best.parent for best in sorted(found, key=lambda best: best.stat().st_mtime)]
+
+
+def chosen_run(runs: Path, dataset: str, run: str | None) -> Path:
+    """Return the folder of a trained run: by its name on a data set, by its path (see `is_path`), or the newest.
+
+    A name is NAME, ablation/NAME, or the YAML file of the recipe that named it. Raises UserError if it is not trained.
+    """
+    if run is not None and is_path(run):
+        if not (Path(run) / BEST).exists():
+            raise UserError(f"{run}: no trained network there (no {BEST}); `python cli.py runs` lists them")
+        return Path(run)
+    trained = trained_runs(runs, glob.escape(dataset))
+    if run is None:
         if not trained:
-            raise UserError(f"{folder}: no trained network; train one with `python cli.py train --dataset {dataset}`")
+            raise UserError(
+                f"{runs / dataset}: no trained network; train one with `python cli.py train --dataset {dataset}`"
+            )
         return trained[-1]
-    trained += [best.parent for best in sorted_glob(folder, f"{ABLATION}/*/{BEST}")]
-    run = folder / recipe if recipe.startswith(f"{ABLATION}/") else run_folder(runs, dataset, recipe)
-    if run not in trained:
-        names = ", ".join(run_name(run) for run in trained) or "none"
-        raise UserError(f"{run}: no trained network there (trained on {dataset}: {names}); train it with `train`")
-    return run
+    trained += [best.parent for best in sorted_glob(runs / dataset / ABLATION, f"*/{BEST}")]
+    folder = runs / dataset / run if run.startswith(f"{ABLATION}/") else run_folder(runs, dataset, run)
+    if folder not in trained:
+        names = ", ".join(run_name(other) for other in trained) or "none"
+        raise UserError(f"{folder}: no trained network there (trained on {dataset}: {names}); train it with `train`")
+    return folder

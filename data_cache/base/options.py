@@ -1,23 +1,32 @@
-"""Command-line options that several commands share."""
+"""Command-line options that several commands share, and the commands that messages name as remedies."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+Options = Mapping[str, Any]  # by name, such as --top; True for a flag, a list for a repeated option
+LOCATION = ("--dataset", "--data-root", "--runs")  # options of most commands: where data and results lie
+OTHER_LOCATION: Mapping[str, tuple[str, ...]] = {
+    "check": ("--dataset", "--data-root"),
+    "detect": ("--dataset", "--data-root", "--images", "--runs"),
+    "doctor": (),
+    "parts check": (),
+    "synth": ("--data-root",),
+}
+
+DEFAULT_DATASET = "vehicleid"
+DATASETS = "veri, vehicleid, vric, veriwild, synthetic; your own images: folder (uses images.csv) or FILE.csv."
 
 dataset_option = click.option(
-    "--dataset",
-    default="vehicleid",
-    envvar="DATASET",
-    show_default=True,
-    show_envvar=True,
-    help="veri, vehicleid, vric, veriwild, synthetic; your own images: folder (uses images.csv) or FILE.csv.",
+    "--dataset", default=DEFAULT_DATASET, envvar="DATASET", show_default=True, show_envvar=True, help=DATASETS
 )
 data_root_option = click.option(
     "--data-root",
@@ -84,3 +93,50 @@ def add_options(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
         return reduce(lambda inner, option: option(inner), reversed(options), command)
 
     return decorated
+
+
+def remedy_command(command: str, options: Options | None = None) -> str:
+    """Return a command with `options`, in backquotes, for a message: it works on the data of the running command.
+
+    Data set, data root and runs folder are those that the user gave the running command, or that it wrote into the
+    parameters of its click context; `options` go before them.
+    """
+    context = click.get_current_context(silent=True)
+    wanted = OTHER_LOCATION.get(command, LOCATION)
+    given = {} if context is None else {name: value for name, value in _given(context) if name in wanted}
+    return f"`{command_line(command, {**given, **(options or {})})}`"
+
+
+def is_given(path: Path) -> bool:
+    """Return whether an option or argument of the running command names this file."""
+    context = click.get_current_context(silent=True)
+    values = [] if context is None else [value for _, value in _given(context)]
+    words = [str(one) for value in values for one in (value if isinstance(value, tuple) else [value])]
+    return str(path) in words
+
+
+def _given(context: click.Context) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of the options and arguments that the user gave, or that are not the defaults."""
+    for option in context.command.params:
+        value = context.params.get(str(option.name))
+        by_default = context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT
+        if value is not None and not (by_default and value == option.get_default(context)):
+            yield option.opts[0], value
+
+
+def command_line(command: str, options: Options, arguments: Sequence[object] = ()) -> str:
+    """Return a command with its options and arguments, quoted for a shell.
+
+    >>> command_line("rank", {"--query": ["a b.jpg", "c.jpg"], "--heatmaps": True, "--top": 5})
+    "python cli.py rank --query 'a b.jpg' --query c.jpg --heatmaps --top 5"
+    """
+    return shlex.join(["python", "cli.py", *command.split(), *_words(options), *map(str, arguments)])
+
+
+def _words(options: Options) -> Iterator[str]:
+    for name, value in options.items():
+        if value is True:
+            yield name
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            yield from (name, str(one))

@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.base.options import (
-    FILE,
-    add_options,
-    data_root_option,
-    dataset_option,
-    device_option,
-    json_option,
-    recipe_option,
-    runs_option,
-    seed_option,
-    workers_option,
-)
-from reid.commands.options import RUN_HELP, given_options, parts_option
+from data_cache.base.options import FILE, add_options, device_option, json_option, seed_option, workers_option
+from reid.commands.options import given_options, parts_option, run_options
 
 if TYPE_CHECKING:
     from data_cache.datasets.dataset import Dataset
@@ -27,10 +16,7 @@ if TYPE_CHECKING:
 
 
 run_and_tests_options = add_options(
-    dataset_option,
-    data_root_option,
-    runs_option,
-    recipe_option(None, RUN_HELP),
+    run_options,
     click.option(
         "--trained-on",
         default=None,
@@ -78,7 +64,7 @@ def evaluate_command(
     dataset: str,
     data_root: Path,
     runs: Path,
-    recipe: str | None,
+    run: str | None,
     trained_on: str | None,
     split: str | None,
     parts_file: Path | None,
@@ -95,7 +81,7 @@ def evaluate_command(
     Examples:
       python cli.py evaluate --split large
       python cli.py evaluate --dataset veri --split all --rerank
-      python cli.py evaluate --dataset synthetic --recipe demo --untrained
+      python cli.py evaluate --run demo --untrained
       python cli.py evaluate --dataset veri --features theirs.npz
       python cli.py evaluate --dataset vric --trained-on veri
     """
@@ -107,10 +93,10 @@ def evaluate_command(
     loaded, compute = load_dataset(dataset, data_root), Compute(choose_device(device), workers)
     splits, scoring, arguments = chosen_splits(loaded, split), Scoring(**scoring_options), given_options()
     if features_file is None:
-        run = find_run(loaded, runs, recipe, trained_on, parts_file)
-        evaluations = evaluate_run(run, splits, scoring, compute, untrained=untrained, arguments=arguments)
+        trained = find_run(loaded, runs, run, trained_on, parts_file)
+        evaluations = evaluate_run(trained, splits, scoring, compute, untrained=untrained, arguments=arguments)
     else:
-        of_a_run = {"--recipe": recipe, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
+        of_a_run = {"--run": run, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
         given = [name for name, value in of_a_run.items() if value]
         if given:
             raise click.UsageError(f"{given[0]} and --features cannot be combined")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from data_cache.base.options import FILE, dataset_option, json_option, runs_option
+from reid.commands.options import folder_name, given_options
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 @click.command("import-weights")
 @click.option("--official", "source", type=FILE, required=True, help="The authors' model_best.pth of the data set.")
 @dataset_option
-@click.option("--name", default="official", show_default=True, help="Name of the run, for --recipe of `evaluate`.")
+@click.option("--name", default="official", show_default=True, callback=folder_name, help="Name of the run.")
 @runs_option
 @click.option(
     "--parts-depth",
@@ -36,19 +37,19 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int
     Examples:
       python cli.py import-weights --official model_best.pth --dataset veri
       python cli.py cache import --masks masks/VeRi --dataset veri
-      python cli.py evaluate --dataset veri --recipe official
+      python cli.py evaluate --dataset veri --run official
     """
+    from data_cache.base.files import write_json
     from data_cache.datasets.catalogue import dataset_label
     from reid.publish.official_import import import_official
     from reid.recipes import PRESETS
-    from reid.runs import run_folder
+    from reid.runs import COMMAND, run_folder
 
-    if Path(name).stem != name or name in ("", ".."):
-        raise click.UsageError(f"--name {name}: use a plain name without dots and slashes")
     if name in PRESETS:
         raise click.UsageError(f"--name {name}: reserved for `train --recipe {name}`; choose another")
     label = dataset_label(dataset)
     imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d)
+    write_json(imported.checkpoint.parent / COMMAND, given_options())
     for remark in imported.official.remarks:
         log.info(f"{source}: {remark}")
     if not imported.written:

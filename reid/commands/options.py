@@ -1,26 +1,35 @@
-"""Options of the commands on trained networks."""
+"""Options of the commands on trained networks: which run, and so which data set."""
 
+import logging
 from collections.abc import Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from data_cache.base.config import recipe_label
+from data_cache.base.errors import UserError
 from data_cache.base.options import (
+    DATASETS,
+    DEFAULT_DATASET,
     FILE,
+    Command,
     add_options,
     data_root_option,
-    dataset_option,
-    recipe_option,
     runs_option,
 )
-from reid.runs import chosen_run
+from data_cache.parts.names import CACHE_FILE
+from reid.runs import ABLATION, chosen_run, dataset_folder, is_path, read_command, trained_runs
 
 if TYPE_CHECKING:
     from reid.report.evaluated_run import EvaluatedRun
 
-RUN_HELP = "Run to use: its recipe, or ablation/NAME; default: the newest run on the data set."
+log = logging.getLogger(__name__)
+
+RUN_HELP = "Run to use: its name (see `runs`), ablation/NAME, or the path of its folder; default: the newest."
+LOCATION = ("dataset", "data_root", "runs")
 
 parts_option = click.option(
     "--parts", "parts_file", type=FILE, default=None, help="Part cache; default: RUNS/DATASET/parts.h5."
@@ -28,13 +37,73 @@ parts_option = click.option(
 split_option = click.option("--split", default=None, help="Test: small, medium, large or test; default: the largest.")
 
 
-# of `evaluated_runs`: the data set, the runs, and the test they were evaluated on
-evaluated_runs_options = add_options(
-    dataset_option,
+run_option = click.option(
+    "--run",
+    "--recipe",  # as in version 0.3: a run is named after its recipe unless `train --name` names it
+    "run",
+    default=None,
+    metavar="NAME|PATH",
+    help=RUN_HELP,
+)
+_location_options = add_options(
+    click.option(
+        "--dataset", default=None, envvar="DATASET", show_envvar=True, help=f"{DATASETS}  [default: the run's]"
+    ),
     data_root_option,
     runs_option,
-    recipe_option(None, RUN_HELP),
-    click.option("--compare", multiple=True, metavar="RUN", help="Another evaluated run to compare; repeatable."),
+    run_option,
+)
+
+
+def folder_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Return the name of a run as given, None if it is not. Raises UsageError if it cannot name a folder in RUNS."""
+    if name is not None and (name != Path(name).name or name in (ABLATION, CACHE_FILE)):
+        raise click.BadParameter(f"{name!r} cannot name a run; use letters, digits, - and _")
+    return name
+
+
+def run_options(command: Command) -> Command:
+    """Add --dataset, --data-root, --runs and --run; what is not given is the run's own, by default the newest run's."""
+
+    @wraps(command)
+    def located(**options: Any) -> Any:
+        location = _location(options)
+        click.get_current_context().params |= location  # for `given_options`
+        return command(**{**options, **location})
+
+    return _location_options(located)  # type: ignore[return-value]
+
+
+def _location(options: dict[str, Any]) -> dict[str, Any]:
+    """Return `dataset`, `data_root` and `runs`, where not given those of the chosen run, or of its training."""
+    given = click.get_current_context().get_parameter_source
+    dataset, data_root, runs, run = (options[name] for name in (*LOCATION, "run"))
+    by_path = run is not None and is_path(run)
+    if by_path and given("runs") is ParameterSource.DEFAULT:
+        runs = dataset_folder(Path(run)).parent
+    if dataset is None and options.get("trained_on") is not None:
+        raise click.UsageError("--trained-on needs --dataset, the data set to score")
+    if dataset is None:
+        folder = Path(run) if by_path else _newest(runs, run)
+        command = {} if folder is None else read_command(folder)
+        dataset = command.get("--dataset") or (DEFAULT_DATASET if folder is None else dataset_folder(folder).name)
+        if given("data_root") is ParameterSource.DEFAULT and "--data-root" in command:
+            data_root = Path(command["--data-root"])
+        if folder is not None and run is None:
+            log.info(f"{folder}: the newest run; choose another with --run")
+    return {"dataset": dataset, "data_root": data_root, "runs": runs}
+
+
+def _newest(runs: Path, run: str | None) -> Path | None:
+    """Return the newest trained run, or the newest of a name, on any data set."""
+    named = [folder for folder in trained_runs(runs) if run is None or folder.name == recipe_label(run)]
+    return named[-1] if named else None
+
+
+# of `evaluated_runs`: the data set, the runs, and the test they were evaluated on
+evaluated_runs_options = add_options(
+    run_options,
+    click.option("--compare", multiple=True, metavar="NAME|PATH", help="Another evaluated run; repeatable."),
     split_option,
     parts_option,
 )
@@ -44,23 +113,30 @@ def evaluated_runs(
     dataset: str,
     data_root: Path,
     runs: Path,
-    recipe: str | None,
+    run: str | None,
     compare: Sequence[str],
     split: str | None,
     parts_file: Path | None,
 ) -> "list[EvaluatedRun]":
-    """Return the run of --recipe, then those of --compare. Raises UserError if one is not evaluated on the test."""
+    """Return the run of --run, then those of --compare.
+
+    Raises UserError if one is not evaluated on the test, or is named twice.
+    """
     from data_cache.datasets.catalogue import load_dataset
     from reid.report.evaluated_run import read_evaluated_run
 
     loaded = load_dataset(dataset, data_root)
-    folders = [chosen_run(runs, loaded.name, name) for name in (recipe, *compare)]
+    folders = [chosen_run(runs, loaded.name, name) for name in (run, *compare)]
+    resolved = [folder.resolve() for folder in folders]
+    twice = [folder for folder in folders if resolved.count(folder.resolve()) > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: compared with itself; name another run by --compare")
     test = split or loaded.default_split()
     return [read_evaluated_run(folder, loaded, test, runs, parts_file) for folder in folders]
 
 
 def given_options() -> dict[str, Any]:
-    """Return the running command's options from the command line and the environment, as plain JSON values.
+    """Return the running command's options as plain JSON values: where data and runs lie, and what else was given.
 
     Without --json. `reid.report.run_commands.command_line` turns them into a command again.
     """
@@ -68,7 +144,8 @@ def given_options() -> dict[str, Any]:
     options: dict[str, Any] = {}
     for option in context.command.params:
         name, value = option.opts[0], context.params[str(option.name)]
-        if name == "--json" or context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT:
+        is_default = context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT
+        if name == "--json" or (is_default and option.name not in LOCATION):
             continue
         if isinstance(value, tuple):
             options[name] = [str(one) for one in value]

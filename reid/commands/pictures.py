@@ -68,8 +68,8 @@ def rank_command(
 
     \b
     Examples:
-      python cli.py rank --dataset synthetic --recipe demo
-      python cli.py rank --dataset veri --recipe pgan --compare grid --hardest 10 --heatmaps
+      python cli.py rank --run demo
+      python cli.py rank --dataset veri --run pgan --compare grid --hardest 10 --heatmaps
     """
     from data_cache.base.devices import choose_device
     from reid.report.query_images import write_ranked_lists
@@ -104,7 +104,7 @@ def heatmaps_command(
 
     \b
     Example:
-      python cli.py heatmaps --dataset veri --recipe pgan --compare grid --hardest 10
+      python cli.py heatmaps --dataset veri --run pgan --compare grid --hardest 10
     """
     from data_cache.base.devices import choose_device
     from reid.report.part_statistics import write_attention_chart

@@ -19,8 +19,8 @@ def report_command(queries: int, top: int, heatmaps: int, device: str, **selecti
 
     \b
     Examples:
-      python cli.py report --dataset synthetic --recipe demo
-      python cli.py report --dataset veri --recipe pgan --compare grid
+      python cli.py report --run demo
+      python cli.py report --dataset veri --run pgan --compare grid
     """
     from data_cache.base.devices import choose_device
     from reid.report.page import write_report

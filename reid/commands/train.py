@@ -15,7 +15,7 @@ from data_cache.base.options import (
     show_recipe_option,
     workers_option,
 )
-from reid.commands.options import parts_option
+from reid.commands.options import folder_name, given_options, parts_option
 
 RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also with _small for a CPU, and demo"
 
@@ -25,6 +25,9 @@ RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also w
 @data_root_option
 @runs_option
 @recipe_option(None, f"{RECIPES}; or a YAML file. Default: pgan on a GPU, pgan_small on a CPU.")
+@click.option(
+    "--name", callback=folder_name, help="Name of the run, its folder in RUNS/DATASET; default: the recipe's name."
+)
 @set_option
 @show_recipe_option
 @parts_option
@@ -35,7 +38,7 @@ RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also w
 @click.option(
     "--deterministic", is_flag=True, help="Make GPU runs reproducible to the bit, but slower; CPU runs always are."
 )
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files, to RUNS/DATASET/RECIPE/tensorboard.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files, to tensorboard in the run's folder.")
 @click.option(
     "--decoded-cache", is_flag=True, help="Keep decoded images in RUNS/DATASET: faster if decoding is the bottleneck."
 )
@@ -44,6 +47,7 @@ def train_command(
     data_root: Path,
     runs: Path,
     recipe: str | None,
+    name: str | None,
     overrides: tuple[str, ...],
     show_recipe: bool,
     parts_file: Path | None,
@@ -63,8 +67,7 @@ def train_command(
     Examples:
       python cli.py train --dataset veri
       python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
-      python cli.py train --dataset veri --set parts_per_label=2 --runs runs/varied --parts runs/veri/parts.h5
-      python cli.py train --dataset veri --set triplets=[fusion,part] --runs runs/two --parts runs/veri/parts.h5
+      python cli.py train --dataset veri --name varied --set parts_per_label=2
       python cli.py train --recipe pgan --show-recipe > mine.yaml
       torchrun --nproc-per-node=4 cli.py train --dataset veriwild --compile
     """
@@ -81,25 +84,26 @@ def train_command(
     keep_freed_memory()
     choose_algorithms(deterministic=deterministic)
     device = choose_device(device)
-    name = recipe or default_recipe(device)
+    recipe = recipe or default_recipe(device)
     options = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if show_recipe:
-        click.echo(recipe_text(resolve_recipe(ReidRecipe, PRESETS, name, options), name), nl=False)
+        click.echo(recipe_text(resolve_recipe(ReidRecipe, PRESETS, recipe, options), recipe), nl=False)
         return
     with joined_ranks(device):
         with first_rank_first():
-            settings = resolve_recipe(ReidRecipe, PRESETS, name, options)
+            settings = resolve_recipe(ReidRecipe, PRESETS, recipe, options)
             loaded = load_dataset(dataset, data_root)
             parts = part_cache(loaded, settings, runs, parts_file)
         best = train(
             settings,
             loaded,
             parts,
-            run_folder(runs, loaded.name, name),
+            run_folder(runs, loaded.name, name or recipe),
             device=device,
             workers=workers,
             compiled=compiled,
             tensorboard=tensorboard,
+            arguments={**given_options(), "--recipe": recipe},
             decoded=decoded_path(runs, loaded.name, settings.image_size) if decoded_cache else None,
         )
     if is_first_rank():

@@ -26,7 +26,7 @@ from reid.features.file import Features
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
 from reid.retrieval.metrics import Scores
 from reid.retrieval.scoring import Scoring
-from reid.runs import BEST, chosen_run
+from reid.runs import BEST, chosen_run, is_path
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +60,19 @@ class TrainedRun:
 
 
 def find_run(
-    dataset: Dataset, runs: Path, recipe: str | None, trained_on: str | None, parts_file: Path | None
+    dataset: Dataset, runs: Path, run: str | None, trained_on: str | None, parts_file: Path | None
 ) -> TrainedRun:
-    """Return a run to evaluate on a data set: that of a recipe, by default the newest.
+    """Return a run to evaluate on a data set, as `chosen_run` finds it.
 
-    With `trained_on` the run is one on that data set: direct transfer, with a results folder of its own. `parts_file`
-    replaces the data set's part cache. Raises UserError if run or part cache is missing, if the checkpoint was trained
-    on a third data set, or if the part cache is from another detector than in training.
+    With `trained_on`, or by the path of a run on another data set, it is direct transfer, with a results folder of its
+    own. `parts_file` replaces the data set's part cache. Raises UserError if run or part cache is missing, if the
+    checkpoint was trained on a third data set, or if the part cache is from another detector than in training.
     """
     source = dataset.name if trained_on is None else dataset_label(trained_on)
-    folder = chosen_run(runs, source, recipe)
+    folder = chosen_run(runs, source, run)
     checkpoint = read_checkpoint(folder / BEST)
+    if trained_on is None and run is not None and is_path(run):
+        source = str(checkpoint.metadata.get("dataset"))
     remedy = f"run `python cli.py train --dataset {source}`"
     require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": source}, checkpoint.path, remedy)
     parts = part_cache(dataset, checkpoint.recipe, runs, parts_file)

@@ -24,7 +24,7 @@ from reid.training.validation import Holdout
 
 log = logging.getLogger(__name__)
 
-REMEDY = "train with a lower learning_rate in another --runs folder, with --parts for the boxes"
+REMEDY = "train with a lower learning_rate and another --name"
 LOWEST_RATE = 0.01  # share of the learning rate at which the warm-up starts and the cosine ends
 HALVING_EPOCHS = 20
 

@@ -86,7 +86,7 @@ def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
 
 def checkpoint_to_resume(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
     """Return the last checkpoint in `folder`, or None. Raises UserError if it is of another recipe or other data."""
-    remedy = f"delete {folder} to train anew, or choose another --runs folder, with --parts for the boxes"
+    remedy = f"delete {folder} to train anew, or give this training another --name"
     path = checkpoint_to_continue(folder)
     if path is None:
         _require_own_best(folder, identity, remedy)

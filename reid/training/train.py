@@ -1,6 +1,7 @@
 """Training of stage two: resumable to the bit, with the best epoch chosen on held-out vehicles."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from reid.data.decoded import decoded_training_images
 from reid.data.loader import TrainingSplit, split_vehicles, training_loader
 from reid.distributed import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
-from reid.runs import BEST, LAST
+from reid.runs import BEST, COMMAND, LAST
 from reid.training.log import CURVES, LOG, require_tensorboard
 from reid.training.loop import run_epochs
 from reid.training.state import checkpoint_to_resume, restore, start_state
@@ -39,11 +40,13 @@ def train(
     compiled: bool = False,
     tensorboard: bool = False,
     decoded: Path | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train on the train split and return the best checkpoint; an interrupted run resumes, a finished one is kept.
 
     Under `torchrun`, inside `joined_ranks`, the processes share every batch and the first one writes. `compiled` uses
     torch.compile, `tensorboard` also writes TensorBoard's files, `decoded` is the path of the decoded images.
+    `arguments`, the options of the command, are kept in the folder, to say how to make it again.
 
     Raises UserError for problems of the data set, a run of another recipe in `folder`, or a loss that is not finite.
     """
@@ -56,7 +59,7 @@ def train(
             identity = _identity(recipe, dataset, parts, split)
             if not own_rank():
                 stack.enter_context(run_lock(folder))
-                remove_temporary_files(*(folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES)))
+                remove_temporary_files(*(folder / name for name in (LAST, BEST, RECIPE, COMMAND, LOG, CURVES)))
             checkpoint = checkpoint_to_resume(folder, identity)
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
                 if not (folder / BEST).exists():
@@ -78,6 +81,8 @@ def train(
         state = start_state(recipe, len(split.vehicle_ids), device, compiled=compiled, resumed=resumed)
         if not own_rank():
             write_json(folder / RECIPE, identity["recipe"])
+            if arguments is not None:
+                write_json(folder / COMMAND, arguments)
         if checkpoint is not None:
             restore(state, checkpoint)
             log.info(f"resuming after epoch {state.epoch} of {recipe.epochs}")

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_cache.base.options import dataset_option, json_option, recipe_option, runs_option
+from data_cache.base.options import json_option
 from detect.commands.options import detector_option
+from reid.commands.options import run_options
 
 if TYPE_CHECKING:
     from data_cache.base.export import Exported
 
 
 @click.command("export")
-@dataset_option
-@runs_option
-@recipe_option(None, "Run to export; default: the newest run on the data set.")
+@run_options
 @click.option(
     "--what",
     type=click.Choice(["network", "detector"]),
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 @detector_option()
 @json_option
 def export_command(
-    dataset: str, runs: Path, recipe: str | None, what: str, kind: str, detector: str | None, as_json: bool
+    dataset: str, runs: Path, run: str | None, what: str, kind: str, detector: str | None, as_json: bool, **_: object
 ) -> None:
     """Export a trained network into the folder `export` of its run.
 
@@ -45,27 +44,27 @@ def export_command(
 
     \b
     Examples:
-      python cli.py export --dataset veri --recipe pgan --format safetensors
-      python cli.py export --dataset veri --recipe pgan --format onnx
+      python cli.py export --dataset veri --run pgan --format safetensors
+      python cli.py export --dataset veri --run pgan --format onnx
       python cli.py export --what detector --detector shipped --format onnx
     """
-    if (recipe if what == "detector" else detector) is not None:
-        raise click.UsageError("--detector chooses the detector of --what detector, --recipe the run of a network")
+    if (run if what == "detector" else detector) is not None:
+        raise click.UsageError("--detector chooses the detector of --what detector, --run that of a network")
     if what == "detector":
         exported = _export_detector(runs, detector, kind)
     else:
-        exported = _export_network(runs, dataset, recipe, kind)
+        exported = _export_network(runs, dataset, run, kind)
     click.echo(json.dumps(exported.to_dict()) if as_json else exported.lines())
 
 
-def _export_network(runs: Path, dataset: str, recipe: str | None, kind: str) -> "Exported":
+def _export_network(runs: Path, dataset: str, run: str | None, kind: str) -> "Exported":
     from data_cache.datasets.catalogue import dataset_label
     from reid.model.checkpoint import read_checkpoint
     from reid.publish.model_card import export_weights
     from reid.publish.program import export_program
     from reid.runs import BEST, chosen_run
 
-    checkpoint = read_checkpoint(chosen_run(runs, dataset_label(dataset), recipe) / BEST)
+    checkpoint = read_checkpoint(chosen_run(runs, dataset_label(dataset), run) / BEST)
     return export_weights(checkpoint) if kind == "safetensors" else export_program(checkpoint, kind)
 
 

@@ -9,15 +9,11 @@ from data_cache.base.options import (
     FILE,
     FOLDER,
     add_options,
-    data_root_option,
-    dataset_option,
     device_option,
-    recipe_option,
-    runs_option,
     workers_option,
 )
 from detect.commands.options import detector_option
-from reid.commands.options import RUN_HELP, parts_option
+from reid.commands.options import parts_option, run_options
 
 if TYPE_CHECKING:
     from vehicle_reid.model import VehicleReID
@@ -25,17 +21,14 @@ if TYPE_CHECKING:
 GALLERY = "gallery.safetensors"
 
 model_options = add_options(
-    dataset_option,
-    runs_option,
+    run_options,
     click.option(
         "--gallery", "path", type=FILE, default=None, help=f"Gallery file; default: {GALLERY} in the run's folder."
     ),
-    recipe_option(None, RUN_HELP),
     detector_option("the run's own, which made its part cache"),
     device_option,
 )
 images_options = add_options(
-    data_root_option,
     click.option("--images", "folder", type=FOLDER, default=None, help="Folder of images."),
     click.option("--list", "listed", type=FILE, default=None, help="File with lines `image` or `image camera`."),
     click.option("--split", default=None, help="Test whose gallery is embedded; default: the largest."),
@@ -52,9 +45,27 @@ def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
     from reid.runs import chosen_run
     from vehicle_reid.model import VehicleReID
 
-    run = chosen_run(options["runs"], dataset_label(options["dataset"]), options.pop("recipe"))
+    run = chosen_run(options["runs"], dataset_label(options["dataset"]), options.pop("run"))
     model = VehicleReID.load(run, detector=options.pop("detector"), device=options.pop("device"))
     return model, options.pop("path") or run / GALLERY
+
+
+def gallery_of_folder(default: Path, folder: Path) -> Path:
+    """Return the gallery file of a folder of images: its own beside the default one, or that if it has these images.
+
+    Its own is gallery-FOLDER-HASH.safetensors with a hash of the path, so that folders of one name never share a file.
+    """
+    from data_cache.base.files import path_exists, sha256_of_bytes
+    from vehicle_reid.gallery.file import read_names
+    from vehicle_reid.images import missing_images
+
+    whole = folder.resolve()
+    digest = sha256_of_bytes(bytes(whole))[:8]
+    own = default.with_name(f"{default.stem}-{whole.name[:40]}-{digest}{default.suffix}")
+    if path_exists(own) or not path_exists(default):
+        return own
+    missing, looked_up = missing_images(folder, read_names(default))  # `gallery build --images` may have made it
+    return default if looked_up and not missing else own
 
 
 def add_arguments(options: dict[str, Any]) -> dict[str, Any]:

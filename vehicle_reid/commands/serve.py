@@ -1,16 +1,15 @@
 """The command `serve`: a web page on this machine to search a gallery in."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.base.options import FOLDER, data_root_option, workers_option
+from data_cache.base.options import FOLDER, workers_option
 from reid.commands.options import parts_option
-from vehicle_reid.commands.gallery import build_gallery
-from vehicle_reid.commands.options import model_options, selected_model
+from vehicle_reid.commands.gallery import build_gallery, require_gallery
+from vehicle_reid.commands.options import gallery_of_folder, model_options, selected_model
 
 if TYPE_CHECKING:
     from vehicle_reid.gallery.gallery import Gallery
@@ -22,9 +21,13 @@ log = logging.getLogger(__name__)
 
 @click.command("serve")
 @model_options
-@data_root_option
 @click.option(
-    "--images", "folder", type=FOLDER, default=None, help="Folder of the gallery's images; default: the data set's."
+    "--images",
+    "folder",
+    type=FOLDER,
+    default=None,
+    help="Folder of the gallery's images; default: the data set's. A missing gallery is built from it, by default in "
+    "the run's folder: gallery-FOLDER-HASH.safetensors.",
 )
 @click.option("--split", default=None, help="Test from which a missing gallery is built; default: the largest.")
 @parts_option
@@ -39,12 +42,13 @@ log = logging.getLogger(__name__)
 def serve_command(folder: Path | None, port: int, max_upload: int, **options: Any) -> None:
     """Open a search page: drop a photo, see its parts with their attention, and the most similar images.
 
-    The page is at 127.0.0.1, for this machine only; press Ctrl-C to stop. If there is no gallery yet, it is built from
-    the test set. Needs `pip install '.[demo]'`.
+    The page is at 127.0.0.1, for this machine only; press Ctrl-C to stop. If there is no gallery yet, it is built
+    first, from the folder of --images or the test set; an interrupted build resumes. Needs `pip install '.[demo]'`.
 
     \b
     Examples:
-      python cli.py serve --dataset synthetic --recipe demo
+      python cli.py serve --run demo
+      python cli.py serve --dataset veri --images photos
       python cli.py serve --dataset veri --gallery photos.safetensors --images photos --port 0
     """
     _require_server_packages()
@@ -55,8 +59,9 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
         from vehicle_reid.web.finder import PHOTO, Finder
         from vehicle_reid.web.page import MEGABYTE, PageInfo
 
-        root, problems = _images_root(options["dataset"], options["data_root"], folder)
-        model, gallery = _load_or_build(options)
+        model, gallery, path = _load_or_build(options, folder)
+        root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
+        problems += _missing_images(path, gallery, root)
         finder = Finder(gallery, root)
         problems += _problems(finder)
         for problem in problems:
@@ -84,39 +89,63 @@ def _require_server_packages() -> None:
         raise UserError(f"{error.name} is not installed, `serve` needs it; pip install '.[demo]'") from error
 
 
-def _load_or_build(options: dict[str, Any]) -> "tuple[VehicleReID, Gallery]":
-    """Return the model and its gallery; the run's own is built if it is missing, one named by --gallery is not."""
+def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[VehicleReID, Gallery, Path]":
+    """Return the model, its gallery and the gallery's file; a missing one is built from the folder or the test set.
+
+    One named by --gallery is only built from a folder: the name may be misspelt.
+    """
     from data_cache.base.files import path_exists
     from vehicle_reid.gallery.gallery import Gallery
 
     named = options["path"] is not None
     model, path = selected_model(options)
-    if named or path_exists(path):
-        return model, Gallery.load(path, model)
-    log.info(f"{path}: no gallery yet, building it from the test set")
-    return model, build_gallery(model, path, {**options, "folder": None, "listed": None, "camera": None})
+    if folder is not None and not named:
+        path = gallery_of_folder(path, folder)
+    if named and folder is None:
+        require_gallery(path)
+    if path_exists(path):
+        return model, Gallery.load(path, model), path
+    log.info(f"{path}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
+    built = build_gallery(model, path, {**options, "folder": folder, "listed": None, "camera": None})
+    return model, built, path
 
 
-def _images_root(dataset: str, data_root: Path, folder: Path | None) -> tuple[Path, list[str]]:
-    """Return the folder that the names of a gallery are relative to, and the problems with it."""
+def _dataset_root(dataset: str, data_root: Path) -> tuple[Path, list[str]]:
+    """Return the folder that the image names of a data set's gallery are relative to, and the problems with it."""
     from data_cache.base.errors import UserError
     from data_cache.datasets.catalogue import load_dataset
 
     try:
-        return folder or load_dataset(dataset, data_root).root, []
+        return load_dataset(dataset, data_root).root, []
     except UserError as error:
         return data_root, [str(error)]
 
 
-def _problems(finder: "Finder") -> Iterator[str]:
-    """Yield what will not work: pictures, probably of another folder, and uploads, if the part detector is missing."""
+def _missing_images(path: Path, gallery: "Gallery", root: Path) -> list[str]:
+    """Return the problem that some images of a gallery are not in a folder. Raises UserError if none of them is."""
+    from data_cache.base.errors import UserError
+    from vehicle_reid.images import missing_images
+
+    missing, looked_up = missing_images(root, gallery.names)
+    remedy = "if they are in another folder, give it with --images FOLDER"
+    if missing and len(missing) == looked_up:
+        raise UserError(f"{path}: its images are not in {root}, first {missing[0]}; {remedy}")
+    if missing:
+        return [f"{len(missing):,} of {looked_up:,} images of the gallery are not in {root}, first {missing[0]}; {remedy}"]
+    return []
+
+
+def _problems(finder: "Finder") -> list[str]:
+    """Return what else will not work: replaced pictures, and uploads, if the part detector is missing."""
     from data_cache.base.errors import UserError
 
+    problems = []
     problem = finder.describe("g0")["problem"] if len(finder.gallery) else None
     if problem is not None:
-        yield f"images of the gallery cannot be shown: {problem}; if they are in another folder, give it with --images"
+        problems.append(f"images of the gallery cannot be shown: {problem}")
     try:
         if finder.model.recipe.uses_parts:
             _ = finder.model.detector
     except UserError as error:
-        yield f"uploaded photos cannot be searched with: {error}"
+        problems.append(f"uploaded photos cannot be searched with: {error}")
+    return problems

@@ -88,7 +88,7 @@ def test_trained_on_without_a_run_is_an_error(place: Place, run: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--recipe", "pgan_small"], ["--untrained"], ["--parts", "parts.h5"], ["--trained-on", "veri"]],
+    [["--run", "pgan_small"], ["--untrained"], ["--parts", "parts.h5"], ["--trained-on", "veri"]],
 )
 def test_external_features_exclude_options_of_a_run(place: Place, tmp_path: Path, options: list[str]) -> None:
     result = place("evaluate", "--features", str(tmp_path / "theirs.npz"), *options)
