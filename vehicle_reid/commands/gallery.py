@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_cache.base.options import FILE, json_option
+from reid.commands.options import given_options
 from vehicle_reid.commands.options import add_arguments, images_options, model_options, selected_model
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def add_command(only_new: bool, as_json: bool, **options: Any) -> None:
     from vehicle_reid.gallery.gallery import Gallery
 
     model, path = selected_model(options)
+    require_gallery(path)
     with gallery_lock(path) as work:
         existing = Gallery.load(path, model)
         arguments = add_arguments(options)
@@ -93,6 +95,7 @@ def remove_command(names: tuple[str, ...], listed: Path | None, as_json: bool, *
         raise click.UsageError("name the images to remove, or give --list")
     listed_names = [] if listed is None else [line for line in list_text(listed).split("\n") if line]
     model, path = selected_model(options)
+    require_gallery(path)
     with gallery_lock(path):
         existing = Gallery.load(path, model)
         existing.remove([*names, *listed_names])
@@ -119,6 +122,7 @@ def search_command(
     from vehicle_reid.gallery.gallery import Gallery
 
     model, path = selected_model(options)
+    require_gallery(path)
     matches = Gallery.load(path, model).search(queries, k, cameras=cameras or None, without_cameras=without)
     _print_matches(matches, as_json)
 
@@ -136,6 +140,26 @@ def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], ind
         built = Gallery.build(model, **add_arguments(options), index=index, work=work)
         built.save(path)
     return built
+
+
+def require_gallery(path: Path) -> None:
+    """Raise UserError, with the command that builds it, if the running command's gallery does not exist."""
+    from data_cache.base.errors import UserError
+    from data_cache.base.files import path_exists
+
+    if not path_exists(path):
+        options = click.get_current_context().params
+        own = "" if options.get("folder") or options.get("listed") else ", or of your own images with --images FOLDER"
+        raise UserError(f"{path}: no such gallery; build it with `{suggested(build_command)}`{own}")
+
+
+def suggested(command: click.Command, **changes: Any) -> str:
+    """Return a command of `gallery` to type, with those of its options that the running command was given."""
+    from data_cache.base.options import command_line
+
+    names = {name for option in command.params for name in option.opts}
+    options = {name: value for name, value in given_options().items() if name in names}
+    return command_line(f"gallery {command.name}", {**options, **changes})
 
 
 def _print_summary(path: Path, gallery: "Gallery", as_json: bool, recall: float | None = None) -> None:

@@ -8,8 +8,8 @@ import click
 
 from data_cache.base.options import FOLDER, workers_option
 from reid.commands.options import parts_option
-from vehicle_reid.commands.gallery import build_gallery, require_gallery
-from vehicle_reid.commands.options import gallery_of_folder, model_options, selected_model
+from vehicle_reid.commands.gallery import add_command, build_gallery, require_gallery, suggested
+from vehicle_reid.commands.options import GALLERY, gallery_of_folder, model_options, selected_model
 
 if TYPE_CHECKING:
     from vehicle_reid.gallery.gallery import Gallery
@@ -104,10 +104,23 @@ def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[Vehic
     if named and folder is None:
         require_gallery(path)
     if path_exists(path):
-        return model, Gallery.load(path, model), path
+        gallery = Gallery.load(path, model)
+        if folder is not None:
+            _tell_new_images(path, gallery, folder)
+        return model, gallery, path
     log.info(f"{path}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
     built = build_gallery(model, path, {**options, "folder": folder, "listed": None, "camera": None})
     return model, built, path
+
+
+def _tell_new_images(path: Path, gallery: "Gallery", folder: Path) -> None:
+    """Log how many images of a folder its gallery lacks; of a data set's own gallery the others are no news."""
+    from vehicle_reid.images import images_of_folder
+
+    new = {*images_of_folder(folder).names} - {*gallery.names} if path.name != GALLERY else ()
+    if new:
+        command = suggested(add_command, **{"--gallery": str(path), "--only-new": True})
+        log.info(f"{folder}: {len(new):,} images are not in the gallery, first {min(new)}; add them with `{command}`")
 
 
 def _dataset_root(dataset: str, data_root: Path) -> tuple[Path, list[str]]:
@@ -127,11 +140,13 @@ def _missing_images(path: Path, gallery: "Gallery", root: Path) -> list[str]:
     from vehicle_reid.images import missing_images
 
     missing, looked_up = missing_images(root, gallery.names)
-    remedy = "if they are in another folder, give it with --images FOLDER"
+    remedy = "if they have moved, give their folder with --images FOLDER, or that of the data sets with --data-root"
     if missing and len(missing) == looked_up:
         raise UserError(f"{path}: its images are not in {root}, first {missing[0]}; {remedy}")
     if missing:
-        return [f"{len(missing):,} of {looked_up:,} images of the gallery are not in {root}, first {missing[0]}; {remedy}"]
+        return [
+            f"{len(missing):,} of {looked_up:,} images of the gallery are not in {root}, first {missing[0]}; {remedy}"
+        ]
     return []
 
 

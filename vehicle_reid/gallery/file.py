@@ -64,19 +64,37 @@ def read_gallery(path: Path, model: Fingerprint, device: str) -> tuple[Entries, 
 
     Raises UserError if the gallery is missing, damaged, of another schema, or was made by another model.
     """
+    tensors, metadata = _read_tensors(path)
+    remedy = f"name the run and the detector that made it, or {REMEDY}"
+    require_fingerprint(metadata.get("model", {}), model, path, remedy)
+    try:
+        entries = Entries(_names(tensors), *(tensors[name].numpy() for name in ARRAYS))
+    except (UserError, LookupError, TypeError, ValueError) as error:  # another program may have written a valid hash
+        raise UserError(f"{path}: not a valid gallery ({error}); {REMEDY}") from error
+    return entries, _read_index(path, entries, metadata["index"], device)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the names of a gallery's images, whichever model made it. Raises UserError as `read_gallery`."""
+    tensors, _ = _read_tensors(path)
+    try:
+        return _names(tensors)
+    except (LookupError, ValueError) as error:
+        raise UserError(f"{path}: not a valid gallery ({error}); {REMEDY}") from error
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if not path_exists(path):
         raise UserError(f"{path}: no such gallery; build it with `python cli.py gallery build`")
     tensors, metadata, _ = load_tensors(path, REMEDY)
     if (metadata.get("kind"), metadata.get("schema")) != (KIND, SCHEMA):
         raise UserError(f"{path}: not a gallery of schema {SCHEMA}; {REMEDY}")
-    remedy = f"name the run and the detector that made it, or {REMEDY}"
-    require_fingerprint(metadata.get("model", {}), model, path, remedy)
-    try:
-        text = tensors["names"].numpy().tobytes().decode()
-        entries = Entries(tuple(text.split(SEPARATOR)) if text else (), *(tensors[name].numpy() for name in ARRAYS))
-    except (UserError, LookupError, TypeError, ValueError) as error:  # another program may have written a valid hash
-        raise UserError(f"{path}: not a valid gallery ({error}); {REMEDY}") from error
-    return entries, _read_index(path, entries, metadata["index"], device)
+    return tensors, metadata
+
+
+def _names(tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    text = tensors["names"].numpy().tobytes().decode()
+    return tuple(text.split(SEPARATOR)) if text else ()
 
 
 def make_index(kind: str, entries: Entries, device: str) -> ExactSearch | FaissSearch:

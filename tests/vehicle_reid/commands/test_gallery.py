@@ -118,7 +118,7 @@ def test_unreadable_images_stop_a_build_or_are_skipped(toy_run: ToyRun, run: Run
 
 def test_wrong_options_are_one_line_errors(toy_run: ToyRun, run: Run, path: Path, tmp_path: Path) -> None:
     query = str(toy_run.photos()[0])
-    assert_error(run("search", query), 1, str(path), "no such file", "gallery build")
+    assert_error(run("search", query), 1, str(path), "no such gallery", "gallery build --dataset folder")
     assert_error(run("build", "--images", str(tmp_path), "--split", "test"), 1, "cannot be combined")
     assert_error(run("build", "--split", "large"), 1, "unknown split of folder large")
     assert_error(run("build", "--recipe", "other"), 1, "other: no trained network")
