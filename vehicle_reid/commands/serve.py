@@ -62,6 +62,8 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
         model, gallery, path = _load_or_build(options, folder)
         root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
         problems += _missing_images(path, gallery, root)
+        if folder is not None:
+            _tell_new_images(path, gallery, folder)
         finder = Finder(gallery, root)
         problems += _problems(finder)
         for problem in problems:
@@ -104,10 +106,7 @@ def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[Vehic
     if named and folder is None:
         require_gallery(path)
     if path_exists(path):
-        gallery = Gallery.load(path, model)
-        if folder is not None:
-            _tell_new_images(path, gallery, folder)
-        return model, gallery, path
+        return model, Gallery.load(path, model), path
     log.info(f"{path}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
     built = build_gallery(model, path, {**options, "folder": folder, "listed": None, "camera": None})
     return model, built, path

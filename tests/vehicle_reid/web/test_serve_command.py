@@ -1,6 +1,7 @@
 """The `serve` command: what it builds, reports and refuses, and how it ends."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,6 +20,7 @@ from helpers.paths import TESTS
 from helpers.places.api import ToyRun
 from helpers.places.reid import assert_error
 from vehicle_reid import Gallery
+from vehicle_reid import model as model_module
 from vehicle_reid.web import server
 from vehicle_reid.web.finder import Finder
 from vehicle_reid.web.page import PageInfo
@@ -91,39 +94,152 @@ def test_a_missing_gallery_is_built_once_from_the_test_set(own_run: ToyRun, show
     assert again.info.upload_limit == 20_000_000
 
 
-def test_images_of_another_gallery_are_read_from_the_given_folder(
-    own_run: ToyRun, show: Callable[..., Shown], tmp_path: Path
+@pytest.fixture
+def photos(own_run: ToyRun, tmp_path: Path) -> Path:
+    """A folder with five of the toy set's pictures."""
+    return copy_of(own_run.photos()[:5], tmp_path / "photos")
+
+
+def copy_of(pictures: list[Path], folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for picture in pictures:
+        shutil.copy(picture, folder)
+    return folder
+
+
+def galleries(run: ToyRun) -> set[str]:
+    return {path.name for path in run.folder.glob("gallery*")}
+
+
+def typed(message: str) -> Result:
+    """Run the command of `gallery` that a message names in backquotes."""
+    words = shlex.split(message.split("`")[1])
+    return CliRunner().invoke(main, words[words.index("gallery") :])
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_missing_gallery_of_a_folder_is_built_once_from_it(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path, named: bool
 ) -> None:
-    photos, path = tmp_path / "photos", tmp_path / "own.safetensors"
-    photos.mkdir()
-    for name in own_run.tested_names()[:5]:
-        shutil.copy(own_run.path(name), photos)
+    path = tmp_path / "own.safetensors"
+    options = ("--images", str(photos), *(("--gallery", str(path)) if named else ()))
+    first = show(*options)
+    if not named:
+        (name,) = galleries(own_run)
+        assert name.startswith("gallery-photos-")
+        path = own_run.folder / name
+    assert f"{path}: no gallery yet, building it from {photos}" in first.result.stderr
+    assert sorted(first.finder.gallery.names) == sorted(one.name for one in photos.iterdir())
+    assert not first.info.problems and first.finder.describe("g4")["problem"] is None
+    before = path.read_bytes()
+    again = show(*options)
+    assert "building" not in again.result.stderr and path.read_bytes() == before
+    assert "not in the gallery" not in again.result.stderr
+
+
+def test_folders_of_one_name_have_a_gallery_each(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path
+) -> None:
+    """Their pictures have the same names, as cameras number them: a shared file would show the wrong ones."""
+    other = tmp_path / "elsewhere" / "photos"
+    other.mkdir(parents=True)
+    for picture, own in zip(sorted(photos.iterdir()), own_run.photos()[5:10], strict=True):
+        shutil.copy(own, other / picture.name)
+    one, two = show("--images", str(photos)).finder.gallery, show("--images", str(other)).finder.gallery
+    assert sorted(one.names) == sorted(two.names) and len(galleries(own_run)) == 2
+    assert not np.allclose(one.entries.features, two.entries.features)
+    assert len(show().finder.gallery) == len(own_run.names("gallery"))  # the test's own gallery is none of them
+
+
+def test_the_runs_gallery_serves_a_folder_that_it_was_built_from(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path
+) -> None:
+    Gallery.build(own_run.model(), photos, cameras=3).save(own_run.folder / "gallery.safetensors")
+    shown = show("--images", str(photos))
+    assert shown.info.cameras == (3,) and galleries(own_run) == {"gallery.safetensors"}
+
+
+def test_an_interrupted_build_resumes(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_module, "compute_features", interrupt)
+        assert invoke(own_run, "--images", str(photos)).exit_code == 1
+    (work,) = galleries(own_run)
+    assert work.endswith(".safetensors.work")
+    monkeypatch.setattr("detect.extraction.run.detect_batches", lambda *_: pytest.fail("parts are detected again"))
+    assert len(show("--images", str(photos)).finder.gallery) == 5
+    assert galleries(own_run) == {work.removesuffix(".work")}
+
+
+def test_new_pictures_in_the_folder_are_told_with_a_command_that_adds_them(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path
+) -> None:
+    show("--images", str(photos))
+    shutil.copy(own_run.photos()[5], photos / "a new.jpg")
+    (line,) = [
+        line for line in show("--images", str(photos)).result.stderr.splitlines() if "not in the gallery" in line
+    ]
+    assert line.startswith(f"{photos}: 1 images are not in the gallery, first a new.jpg; add them with `")
+    result = typed(line)
+    assert result.exit_code == 0, result.output
+    again = show("--images", str(photos))
+    assert len(again.finder.gallery) == 6 and "not in the gallery" not in again.result.stderr
+
+
+def test_images_that_have_moved_are_told_with_the_remedy(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path
+) -> None:
+    path, moved = tmp_path / "own.safetensors", tmp_path / "moved"
     Gallery.build(own_run.model(), photos).save(path)
-    shown = show("--gallery", str(path), "--images", str(photos))
-    assert (shown.info.images, shown.info.cameras, shown.info.problems) == (5, (), ())
-    assert shown.finder.describe("g0")["problem"] is None
-    without_folder = show("--gallery", str(path))
-    (problem,) = without_folder.info.problems
-    assert "cannot be shown" in problem and "no such file" in problem and "--images" in problem
-    assert problem in without_folder.result.stderr
+    result = invoke(own_run, "--gallery", str(path))
+    assert_error(result, 1, f"{path}: its images are not in {own_run.root}, first ", "--images FOLDER")
+    photos.rename(moved)
+    photos.mkdir()
+    assert_error(invoke(own_run, "--gallery", str(path), "--images", str(photos)), 1, f"not in {photos}, first ")
+    assert show("--gallery", str(path), "--images", str(moved)).info.problems == ()
+    lost = sorted(moved.iterdir())[3]
+    lost.unlink()
+    shown = show("--gallery", str(path), "--images", str(moved))
+    (problem,) = shown.info.problems
+    assert problem.startswith(f"1 of 5 images of the gallery are not in {moved}, first {lost.name}; ")
+    assert problem in shown.result.stderr
 
 
-def test_a_missing_data_set_or_detector_is_reported_and_the_search_still_works(
+def test_a_missing_detector_is_reported_and_the_search_still_works(own_run: ToyRun, show: Callable[..., Shown]) -> None:
+    show()
+    shutil.rmtree(own_run.runs / "detector")
+    shown = show()
+    (problem,) = shown.info.problems
+    assert "uploaded photos cannot be searched with" in problem and "--detector" in problem
+    assert problem in shown.result.stderr
+    assert len(shown.finder.matches("g0", 3, None, ())) == 3
+
+
+def test_a_data_set_that_has_moved_is_told_and_its_pictures_are_served_from_the_given_folder(
     own_run: ToyRun, show: Callable[..., Shown], tmp_path: Path
 ) -> None:
     show()
-    shutil.rmtree(own_run.runs / "detector")
-    shown = show(root=tmp_path / "gone")
-    problems = "\n".join(shown.info.problems)
-    assert "images.csv" in problems and "images of the gallery cannot be shown" in problems
-    assert "uploaded photos cannot be searched with" in problems and "--detector" in problems
-    assert all(problem in shown.result.stderr for problem in shown.info.problems)
-    assert len(shown.finder.matches("g0", 3, None, ())) == 3
+    gone = tmp_path / "gone"
+    path = own_run.folder / "gallery.safetensors"
+    assert_error(invoke(own_run, root=gone), 1, f"{path}: its images are not in {gone}", "--images", "--data-root")
+    shown = show("--images", str(own_run.root), root=gone)
+    assert shown.info.problems == () and galleries(own_run) == {path.name}
 
 
 def test_a_mistake_is_a_one_line_error(own_run: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = tmp_path / "no.safetensors"
-    assert_error(invoke(own_run, "--gallery", str(missing)), 1, str(missing), "no such file", "gallery build")
+    result = invoke(own_run, "--gallery", str(missing))
+    assert_error(result, 1, f"{missing}: no such gallery", "or of your own images with --images FOLDER")
+    assert not missing.exists()
+    assert typed(result.stderr).exit_code == 0 and len(Gallery.load(missing, own_run.model()))
+    missing.unlink()
+    assert_error(invoke(own_run, "--gallery", str(missing), "--images", str(tmp_path / "none")), 1, "none")
+    photos, split = str(own_run.root), ("--split", "test")
+    assert_error(invoke(own_run, "--gallery", str(missing), "--images", photos, *split), 1, "cannot be combined")
     assert not missing.exists()
     assert_error(invoke(own_run, "--recipe", "other"), 1, "other: no trained network")
     with server.listen(0) as taken:
