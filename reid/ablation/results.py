@@ -10,7 +10,7 @@ from data_cache.synthetic.dataset.settings import describe_rendering
 from reid.ablation.plan import Plan, Run
 from reid.ablation.tables import Row, Table
 from reid.ablation.workspace import RunState, Workspace
-from reid.evaluation.evaluate import TRAINED
+from reid.evaluation.metrics_file import TRAINED
 from reid.evaluation.score_table import describe_counts
 
 METRIC_NAMES = {"mAP": "mAP", "cmc1": "CMC@1", "cmc5": "CMC@5"}

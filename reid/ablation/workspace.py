@@ -17,8 +17,8 @@ from reid.ablation.plan import Run
 from reid.data.loader import split_vehicles
 from reid.data.sampler import PKSampler
 from reid.data.vehicle_images import part_arrays, part_cache
-from reid.evaluation.evaluate import TRAINED, image_names
-from reid.evaluation.metrics_file import METRICS, read_metrics
+from reid.evaluation.evaluate import image_names
+from reid.evaluation.metrics_file import METRICS, TRAINED, read_metrics
 from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, ablation_folder, checkpoint_to_continue
 from reid.training.log import LOG

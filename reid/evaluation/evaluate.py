@@ -19,7 +19,7 @@ from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.merging import IMAGE_KEYS
 from data_cache.parts.source_files import run_fingerprint
 from reid.data.vehicle_images import part_cache
-from reid.evaluation.metrics_file import METRICS, QUERIES, write_evaluation
+from reid.evaluation.metrics_file import EXTERNAL, METRICS, QUERIES, TRAINED, write_evaluation
 from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features
@@ -30,7 +30,6 @@ from reid.runs import BEST, chosen_run, is_path
 
 log = logging.getLogger(__name__)
 
-TRAINED, EXTERNAL = "trained", "given"  # rows of metrics.json
 FEATURES, ALL = "features.safetensors", "all"
 NOT_THE_DETECTOR = (*IMAGE_KEYS, *TURNED, "limit", "versions")  # in a part cache's fingerprint
 

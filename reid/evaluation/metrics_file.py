@@ -9,11 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field, ValidationError
 
 from data_cache.base.devices import describe_device
-from data_cache.base.errors import UserError
+from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, write_atomically, write_json
 from data_cache.datasets.dataset import Dataset, is_stand_in
 from reid.retrieval.metrics import METRIC_NAMES, Scores
@@ -23,6 +24,9 @@ from reid.retrieval.scoring import ScoredTest, Scoring
 log = logging.getLogger(__name__)
 
 METRICS, QUERIES = "metrics.json", "queries.csv"
+TRAINED, EXTERNAL = "trained", "given"  # rows of metrics.json: a trained network, features of another system
+QUERY_COLUMNS = ("draw", "name", "vehicle_id", "first_hit_rank", "average_precision", "positives")
+SAME = 1e-9  # of means computed from the same numbers
 REMEDY = "run `python cli.py evaluate` again"
 PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
 
@@ -55,6 +59,34 @@ def read_metrics(path: Path) -> dict[str, Any]:
         if wrong:
             raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {REMEDY}")
     return dict(metrics)
+
+
+def plain_row(metrics: Mapping[str, Any], path: Path) -> str:
+    """Return the row of a metrics.json whose scores are those of the system itself. Raises UserError without one."""
+    row = next((row for row in (TRAINED, EXTERNAL) if row in metrics["scores"]), None)
+    if row is None:
+        raise UserError(f"{path}: it has no scores of a trained network or of another system's features; {REMEDY}")
+    return row
+
+
+def read_queries(path: Path, row: str, scores: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the lines of a queries.csv of a row, QUERY_COLUMNS, in the order of the file.
+
+    Raises UserError if the file is missing or damaged, or if its means are not `scores`, those of metrics.json.
+    """
+    kinds = {"draw": int, "first_hit_rank": int, "positives": int, "average_precision": float}
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        lines = table.loc[table["row"] == row, list(QUERY_COLUMNS)].astype(kinds).reset_index(drop=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: missing; {REMEDY}") from error
+    except (OSError, KeyError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(f"{path}: damaged, or of another version ({short_repr(error)}); {REMEDY}") from error
+    matched = lines[lines["positives"] > 0].assign(cmc1=lines["first_hit_rank"] == 1)
+    means = matched.groupby("draw")[["average_precision", "cmc1"]].mean().mean()
+    if not np.allclose(means, (scores["mAP"], scores["cmc1"]), rtol=0, atol=SAME):
+        raise UserError(f"{path}: its results are not those of {METRICS} beside it; {REMEDY}")
+    return lines
 
 
 def write_evaluation(

@@ -15,8 +15,8 @@ from data_cache.base.files import read_json
 from helpers.toy.runs import evaluated, features_in, literal_scores
 from helpers.toy.vehicles import TINY, Toy, toy_set
 from reid.data.vehicle_images import vehicle_images
-from reid.evaluation.evaluate import EXTERNAL, FEATURES, TRAINED, evaluate_external
-from reid.evaluation.metrics_file import METRICS, QUERIES
+from reid.evaluation.evaluate import FEATURES, evaluate_external
+from reid.evaluation.metrics_file import EXTERNAL, METRICS, QUERIES, TRAINED
 from reid.features.extraction import extract_features
 from reid.features.file import read_features
 from reid.model.checkpoint import build_network, read_checkpoint, trained_network
