@@ -126,7 +126,7 @@ def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_j
     if as_json:
         click.echo(json.dumps({"output": str(output), "inputs": len(inputs), "images": images, "parts": parts}))
     else:
-        click.echo(f"{output}: {images} images, {parts} parts from {len(inputs)} caches")
+        click.echo(f"{output}: {images} images, {parts} boxes from {len(inputs)} caches")
 
 
 @cache.command("export")

@@ -18,6 +18,7 @@ from data_cache.base.npy import GRID, MaskError, mask_bytes, read_masks
 from data_cache.base.progress import track
 from data_cache.images.loading import ImageError, image_size, path_inside
 from data_cache.parts.packing import FlatBoxes, ImageEntry, ImportResult, pack_boxes
+from data_cache.parts.selection import RANK_ONLY
 from data_cache.parts.verification import count_line, count_notes
 
 PART_NAME = "part"
@@ -63,7 +64,7 @@ def import_masks(folder: Path, root: Path, names: Sequence[str], *, dataset: str
             "source": "part masks",
             "masks_sha256": digest.hexdigest(),
             "grid": GRID,
-            "scores": "rank only",
+            "scores": RANK_ONLY,
             "dataset": dataset,
         },
     )

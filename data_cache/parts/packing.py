@@ -58,7 +58,7 @@ class ImportResult:
     def line(self, path: Path) -> str:
         """Return the summary as one line."""
         summary = self.to_dict(path)
-        counts = "{images} images, {boxes} parts, {empty} empty, {failed} failed".format_map(summary)
+        counts = "{images} images, {boxes} boxes, {empty} empty, {failed} failed".format_map(summary)
         return f"{path}: {counts}" + (f", first {printable(summary['first_failure'])}" if summary["failed"] else "")
 
 

@@ -15,6 +15,10 @@ from data_cache.parts.names import VARYING_PARTS
 
 First = Literal["confident", "varying"]
 LEAST_SCORE = 0.3  # of a varying part that goes before more confident boxes; below it, half and more are wrong
+# Boxes of this confidence or more are counted as parts found: of the shipped detector's boxes between 0.5 and 0.6, most
+# are right on each of three test sets, of those between 0.4 and 0.5 on rendered vehicles only (docs/results/parts.md)
+USEFUL_CONFIDENCE = 0.5
+RANK_ONLY = "rank only"  # the fingerprint's remark on scores that order boxes and say nothing else
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class BoxChoice:
     def is_by_confidence(self) -> bool:
         """Whether the chosen boxes are the first D of the part cache."""
         return self.per_label is None and self.first == "confident"
+
+
+def useful_boxes(parts: PartBoxes) -> NDArray[np.bool_]:
+    """Return which slots hold a box that counts as a part found, (N, K): its confidence is USEFUL_CONFIDENCE or more.
+
+    A detector's cache also keeps boxes that are probably wrong, for networks that weigh them. If scores are not
+    confidences, as those of imported masks, every box counts.
+    """
+    present = parts.labels >= 0
+    return present if useful_confidence(parts) is None else present & (parts.scores >= USEFUL_CONFIDENCE)
+
+
+def useful_confidence(parts: PartBoxes) -> float | None:
+    """Return the least confidence of the boxes that are counted, None if scores are not confidences."""
+    return None if parts.fingerprint.get("scores") == RANK_ONLY else USEFUL_CONFIDENCE
 
 
 def selected_slots(parts: PartBoxes, choice: BoxChoice) -> NDArray[np.intp]:
@@ -81,12 +100,12 @@ def boxes_in_slots(parts: PartBoxes, slots: NDArray[np.intp]) -> PartBoxes:
 
 
 def label_coverage(parts: PartBoxes, choice: BoxChoice) -> dict[str, float]:
-    """Return by part name the share of images with a box of that label among the chosen ones.
+    """Return by part name the share of images with a useful box of that label among the chosen ones.
 
     Images that failed do not count.
     """
     chosen = boxes_in_slots(parts, selected_slots(parts, choice))
-    labels = chosen.labels[parts.status != STATUS_FAILED]
+    labels = np.where(useful_boxes(chosen), chosen.labels, -1)[parts.status != STATUS_FAILED]
     return {
         name: float((labels == label).any(axis=1).sum() / max(len(labels), 1))
         for label, name in enumerate(parts.part_names)

@@ -1,4 +1,7 @@
-"""Statistics of a part cache: images, parts of each kind, scores and sizes, as a table, JSON and a figure."""
+"""Statistics of a part cache: images, parts of each kind, scores and sizes, as a table, JSON and a figure.
+
+Counted are the useful boxes (`useful_boxes`); the histogram alone is of all.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +14,18 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import printable
 from data_cache.base.files import write_json
+from data_cache.base.options import remedy_command
 from data_cache.images.plots import COLOURS, figure_written_to
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
-from data_cache.parts.selection import BoxChoice, First, label_coverage
+from data_cache.parts.selection import BoxChoice, First, label_coverage, useful_boxes, useful_confidence
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 SCORE_BINS = 20
+# Warn if the best boxes have a lower median confidence. The shipped detector's is 0.95 or more on rendered vehicles and
+# on photographs of cars, trucks and buses, and 0.74 on motorcycles, which it has never seen (docs/results/parts.md).
+LOW_CONFIDENCE = 0.8
 FIGURE_WIDTH, MIN_FIGURE_HEIGHT, BAR_HEIGHT = 14.0, 4.6, 0.26  # inches
 MAX_BARS = 40  # parts in the figure
 MAX_TICKS = 9
@@ -26,7 +33,7 @@ MAX_TICKS = 9
 
 @dataclass(frozen=True)
 class PartSummary:
-    """One part: its boxes, the images that have one and their share, and its median score and area.
+    """One part: its useful boxes, the images that have one and their share, and its median score and area.
 
     `share` is of the images that did not fail, areas are shares of the image's; medians are None without a box.
     """
@@ -41,7 +48,7 @@ class PartSummary:
 
 @dataclass(frozen=True)
 class Coverage:
-    """By part the share of images with one of its boxes among the `top_d` that the network reads.
+    """By part the share of images with one of its useful boxes among the `top_d` that the network reads.
 
     `confident` reads the most confident, `varied` those of a `BoxChoice`.
     """
@@ -57,9 +64,12 @@ class Coverage:
 class CacheStatistics:
     """Statistics of a part cache.
 
-    `failures` counts reasons without file names. `images_by_parts[n]` counts images with n parts, n = 0 ... K, without
-    failed ones. `score_histogram` has 20 equal bins of [0, 1]. `parts` is sorted by number of images. `scores_are` is
-    the fingerprint's remark on scores, if any: "rank only" for imported masks.
+    Boxes of `useful_confidence` or more are counted, all if it is None: then scores are no confidences. `found` and
+    `empty` are images with and without such a box; `boxes_below` counts the other boxes. `failures` counts reasons
+    without file names. `images_by_parts[n]` counts images with n parts, n = 0 ... K, without failed ones.
+    `score_histogram` has 20 equal bins of [0, 1], of all boxes. `median_best` is the median over the images of their
+    best box's confidence, 0 without a box; None if scores are no confidences. `parts` is sorted by number of images.
+    `scores_are` is the fingerprint's remark on scores, if any: "rank only" for imported masks.
     """
 
     images: int
@@ -67,7 +77,10 @@ class CacheStatistics:
     empty: int
     failed: int
     failures: dict[str, int]
+    useful_confidence: float | None
     boxes: int
+    boxes_below: int
+    median_best: float | None
     parts_per_image: float
     images_by_parts: tuple[int, ...]
     score_histogram: tuple[int, ...]
@@ -75,9 +88,15 @@ class CacheStatistics:
     parts: tuple[PartSummary, ...]
     coverage: Coverage | None = None
 
+    @property
+    def warning(self) -> str | None:
+        """A sentence if the best boxes have a low confidence, so that the detector probably does not fit the images."""
+        return low_confidence_warning(self.median_best)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, without `coverage` if there is none."""
-        return {name: value for name, value in asdict(self).items() if name != "coverage" or value is not None}
+        """Return the fields as JSON values, and `warning`; without `coverage` if there is none."""
+        fields = {name: value for name, value in asdict(self).items() if name != "coverage" or value is not None}
+        return {**fields, "warning": self.warning}
 
 
 def cache_statistics(parts: PartBoxes, choice: BoxChoice | None = None) -> CacheStatistics:
@@ -86,18 +105,28 @@ def cache_statistics(parts: PartBoxes, choice: BoxChoice | None = None) -> Cache
     With `choice` they have the coverage by its boxes, and by as many of the most confident.
     """
     read = parts.status != STATUS_FAILED
-    present = parts.labels >= 0
-    images_by_parts = np.bincount(present.sum(axis=1)[read], minlength=parts.labels.shape[1] + 1)
+    present, useful = parts.labels >= 0, useful_boxes(parts)
+    images_by_parts = np.bincount(useful.sum(axis=1)[read], minlength=parts.labels.shape[1] + 1)
     histogram, _ = np.histogram(parts.scores[present], bins=SCORE_BINS, range=(0, 1))
-    summaries = [_part_summary(parts, label, int(read.sum())) for label in range(len(parts.part_names))]
+    summaries = [
+        _part_summary(parts, useful & (parts.labels == label), name, int(read.sum()))
+        for label, name in enumerate(parts.part_names)
+    ]
     coverage = None
     if choice is not None:
         confident, varied = label_coverage(parts, BoxChoice(choice.top_d)), label_coverage(parts, choice)
         coverage = Coverage(**asdict(choice), confident=confident, varied=varied)
     return CacheStatistics(
-        **parts.counts(),
+        images=len(parts.names),
+        found=int(useful.any(axis=1).sum()),
+        empty=int(images_by_parts[0]),
+        failed=int((~read).sum()),
         failures=_failure_counts(parts.names, parts.failure),
-        parts_per_image=float(present.sum() / max(read.sum(), 1)),
+        useful_confidence=useful_confidence(parts),
+        boxes=int(useful.sum()),
+        boxes_below=int((present & ~useful).sum()),
+        median_best=median_best_confidence(parts),
+        parts_per_image=float(useful.sum() / max(read.sum(), 1)),
         images_by_parts=tuple(images_by_parts.tolist()),
         score_histogram=tuple(histogram.tolist()),
         scores_are=parts.fingerprint.get("scores"),
@@ -106,13 +135,32 @@ def cache_statistics(parts: PartBoxes, choice: BoxChoice | None = None) -> Cache
     )
 
 
-def _part_summary(parts: PartBoxes, label: int, images_read: int) -> PartSummary:
-    is_part = parts.labels == label
+def median_best_confidence(parts: PartBoxes) -> float | None:
+    """Return the median confidence of the images' best boxes, 0 for an image without any; failed images do not count.
+
+    None if there is no image or scores are not confidences.
+    """
+    read = parts.status != STATUS_FAILED
+    return None if useful_confidence(parts) is None else _median(parts.scores.max(axis=1, initial=0)[read])
+
+
+def low_confidence_warning(median_best: float | None) -> str | None:
+    """Return a sentence if the best boxes' median confidence is below LOW_CONFIDENCE."""
+    if median_best is None or median_best >= LOW_CONFIDENCE:
+        return None
+    return (
+        f"the best boxes have a median confidence of {median_best:.2f}, below {LOW_CONFIDENCE}: the detector probably "
+        f"was not trained on such images; look at some with {remedy_command('parts preview')}, and adapt it with "
+        f"{remedy_command('parts train')}"
+    )
+
+
+def _part_summary(parts: PartBoxes, is_part: NDArray[np.bool_], name: str, images_read: int) -> PartSummary:
     images = int(is_part.any(axis=1).sum())
     sides = parts.boxes[is_part][:, 2:].astype(np.float64) - parts.boxes[is_part][:, :2]
     image_areas = parts.image_size[np.nonzero(is_part)[0]].astype(np.float64).prod(axis=1)
     return PartSummary(
-        name=parts.part_names[label],
+        name=name,
         boxes=int(is_part.sum()),
         images=images,
         share=images / max(images_read, 1),
@@ -161,14 +209,19 @@ def statistics_table(statistics: CacheStatistics, title: str) -> "Table":
 
 
 def _totals(statistics: CacheStatistics) -> list[str]:
+    least, best = statistics.useful_confidence, statistics.median_best
     by_parts = ", ".join(f"{number}: {images:,}" for number, images in enumerate(statistics.images_by_parts) if images)
+    below = f"counted are boxes of confidence {least} or more; {statistics.boxes_below:,} others are stored too"
     return [
         f"{statistics.images:,} images: {statistics.found:,} with parts, {statistics.empty:,} without, "
         f"{statistics.failed:,} failed",
         f"{statistics.boxes:,} parts, {statistics.parts_per_image:.2f} per image; "
         f"images by number of parts {by_parts or 'none'}",
+        *([] if least is None else [below]),
+        *([] if best is None else [f"median confidence of the images' best boxes: {best:.2f}"]),
         *([f"scores: {printable(statistics.scores_are)}"] if statistics.scores_are else []),
         *(f"failed, {count:,}: {printable(reason)}" for reason, count in statistics.failures.items()),
+        *([f"warning: {statistics.warning}"] if statistics.warning else []),
     ]
 
 
@@ -188,9 +241,13 @@ def _write_figure(statistics: CacheStatistics, path: Path) -> None:
         bin_width = 1 / SCORE_BINS
         edges = [bin_width * number for number in range(SCORE_BINS)]
         scores.bar(edges, statistics.score_histogram, width=0.92 * bin_width, align="edge", color=COLOURS[0])
-        scores.set(title="Scores", xlabel="score", ylabel="parts", xlim=(0, 1))
+        least = statistics.useful_confidence
+        dashed = "" if least is None else f"; counted as parts from {least:g} (dashed)"
+        scores.set(title="Scores of all boxes", xlabel=f"score{dashed}", ylabel="boxes", xlim=(0, 1))
         numbers = range(len(statistics.images_by_parts))
         counts.bar(numbers, statistics.images_by_parts, color=COLOURS[1])
+        if statistics.useful_confidence is not None:
+            scores.axvline(statistics.useful_confidence, color="black", linewidth=1, linestyle="--")
         counts.set(title="Parts found in an image", xlabel="parts", ylabel="images")
         counts.set_xticks(list(numbers)[:: 1 + len(numbers) // MAX_TICKS])
         _plot_shares(parts, statistics.parts)

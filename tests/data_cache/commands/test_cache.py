@@ -65,7 +65,7 @@ def test_verify_checks_every_file_before_it_fails(run: Run, make_parts: MakePart
     assert error(result) == "Error: 2 of 3 part caches are invalid"
     first, second, third = result.stdout.splitlines()
     assert first.startswith("bad.h5: damaged part cache") and third.startswith("absent.h5: no such part cache")
-    assert second == "good.h5: valid; 6 images, 7 parts, 1 empty, 1 failed"
+    assert second == "good.h5: valid; 6 images, 7 boxes, 1 empty, 1 failed"
     assert error(run("verify", "bad.h5")).startswith("Error: bad.h5: damaged part cache")
     assert run("verify", "good.h5", "good.h5").exit_code == 0
     result = run("verify", "good.h5", "absent.h5", "--json")
@@ -86,8 +86,10 @@ def test_verify_compares_with_a_data_set(run: Run) -> None:
 
 
 def test_stats_as_table_json_and_files(run: Run, make_parts: MakeParts) -> None:
-    write_parts(Path("parts.h5"), make_parts())
-    assert "6 images: 4 with parts, 1 without, 1 failed" in run("stats", "parts.h5").stdout
+    parts = make_parts()
+    write_parts(Path("parts.h5"), parts)
+    found = int((parts.scores.max(axis=1) >= 0.5).sum())
+    assert f"6 images: {found} with parts, {5 - found} without, 1 failed" in run("stats", "parts.h5").stdout
     result = run("stats", "parts.h5", "--json", "--output", "out")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == json.loads(Path("out/stats.json").read_text())
@@ -104,7 +106,7 @@ def test_merge_joins_caches_and_overwrites_no_other(run: Run, make_parts: MakePa
     for name, rows in (("one", slice(0, 5)), ("two", slice(5, 8))):
         write_parts(Path(f"{name}.h5"), detected(sliced(whole, rows)))
     result = run("merge", "all.h5", "two.h5", "one.h5")
-    assert result.stdout == f"all.h5: 8 images, {(whole.labels >= 0).sum()} parts from 2 caches\n"
+    assert result.stdout == f"all.h5: 8 images, {(whole.labels >= 0).sum()} boxes from 2 caches\n"
     write_parts(Path("whole.h5"), whole)
     assert Path("all.h5").read_bytes() == Path("whole.h5").read_bytes()
     assert run("merge", "one.h5", "one.h5").exit_code == 0  # the same fingerprint
@@ -174,7 +176,7 @@ def test_failed_export_keeps_the_old_file(run: Run, make_parts: MakeParts) -> No
 def test_import_writes_where_training_reads(run: Run) -> None:
     Path("coco.json").write_text(json.dumps(coco(NAMES)))
     result = run("import", "--coco", "coco.json", "--dataset", "folder", "--runs", "r")
-    assert result.stdout == "r/folder/parts.h5: 4 images, 1 parts, 3 empty, 0 failed\n"
+    assert result.stdout == "r/folder/parts.h5: 4 images, 1 boxes, 3 empty, 0 failed\n"
     assert run("verify", "r/folder/parts.h5", "--dataset", "folder").exit_code == 0
     masks = Path("masks")
     masks.mkdir()
@@ -183,7 +185,7 @@ def test_import_writes_where_training_reads(run: Run) -> None:
     refused = error(run("import", "--masks", "masks", "--dataset", "folder", "--runs", "r"))
     assert "r/folder/parts.h5: made with" in refused and "--output" in refused
     result = run("import", "--masks", "masks", "--dataset", "folder", "--output", "m.h5")
-    assert "4 images, 6 parts, 0 empty, 1 failed, first d.jpg (masks/d.npy: cannot be read" in result.stdout
+    assert "4 images, 6 boxes, 0 empty, 1 failed, first d.jpg (masks/d.npy: cannot be read" in result.stdout
     assert run("import", "--masks", "masks", "--images", "data", "--output", "m2.h5").exit_code == 0
     assert np.array_equal(read_parts(Path("m.h5")).boxes, read_parts(Path("m2.h5")).boxes)
 

@@ -119,7 +119,7 @@ def test_failed_image_has_its_reason() -> None:
         **{"first_failure": "b (b: no such file)", "notes": ["one thing"]},
     }
     assert ImportResult(packed, ()).line(Path("p.h5")) == (
-        "p.h5: 2 images, 1 parts, 0 empty, 1 failed, first b (b: no such file)"
+        "p.h5: 2 images, 1 boxes, 0 empty, 1 failed, first b (b: no such file)"
     )
 
 

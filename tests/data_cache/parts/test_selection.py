@@ -109,7 +109,12 @@ def test_coverage_is_the_share_of_images_that_did_not_fail(make_parts: MakeParts
         found = label_coverage(parts, choice)
         read = [row for row in range(40) if parts.status[row] != STATUS_FAILED]
         for label, name in enumerate(PART_NAMES):
-            rows = [parts.labels[row, row_of(parts, row, choice)] for row in read]
+            slots = [row_of(parts, row, choice) for row in read]
+            rows = [
+                [parts.labels[row, slot] for slot in chosen if parts.scores[row, slot] >= 0.5]
+                for row, chosen in zip(read, slots, strict=True)
+            ]
             assert found[name] == pytest.approx(sum(label in row for row in rows) / len(read))
+    parts = make_parts(400, 8, seed=2)
     varied, confident = label_coverage(parts, BoxChoice(3, 1)), label_coverage(parts, BoxChoice(3))
     assert sum(varied.values()) > sum(confident.values())

@@ -35,13 +35,18 @@ def test_statistics_equal_a_loop(make_parts: MakeParts, count: int, slots: int, 
     parts = make_parts(count, slots, seed)
     found = cache_statistics(parts)
     read = [row for row in range(count) if parts.status[row] != STATUS_FAILED]
-    boxes = [(row, slot) for row in read for slot in range(slots) if parts.labels[row, slot] >= 0]
+    stored = [(row, slot) for row in read for slot in range(slots) if parts.labels[row, slot] >= 0]
+    boxes = [box for box in stored if parts.scores[box] >= 0.5]
+    assert 0 < len(boxes) < len(stored) and found.useful_confidence == 0.5
+    assert found.boxes_below == len(stored) - len(boxes)
+    best = [max((float(score) for score in parts.scores[row]), default=0.0) for row in read]
+    assert found.median_best == pytest.approx(plain.median(best))
     per_image = [sum(1 for row, _ in boxes if row == image) for image in read]
     assert (found.images, found.failed, found.boxes) == (count, 1, len(boxes))
     assert found.found + found.empty == len(read) and found.empty == per_image.count(0)
     assert found.parts_per_image == pytest.approx(sum(per_image) / len(read))
     assert found.images_by_parts == tuple(per_image.count(number) for number in range(slots + 1))
-    bins = [min(int(float(parts.scores[box]) * 20), 19) for box in boxes]
+    bins = [min(int(float(parts.scores[box]) * 20), 19) for box in stored]
     assert found.score_histogram == tuple(bins.count(number) for number in range(20))
     for part in found.parts:
         own = [box for box in boxes if PART_NAMES[parts.labels[box]] == part.name]
@@ -97,11 +102,36 @@ def test_empty_cache_has_statistics() -> None:
 
 
 def test_table_has_every_part_and_the_totals(make_parts: MakeParts) -> None:
-    text = shown(cache_statistics(make_parts(90, 5)))
+    parts = make_parts(90, 5)
+    found = int((parts.scores.max(axis=1) >= 0.5).sum())
+    text = shown(cache_statistics(parts))
     assert all(name in text for name in PART_NAMES)
     assert "a [b] parts.h5" in text
-    assert "90 images: 75 with parts, 14 without, 1 failed" in text
+    assert f"90 images: {found} with parts, {89 - found} without, 1 failed" in text
     assert "scores:" not in text
+
+
+@pytest.mark.parametrize(("score", "counted"), [(0.49, False), (0.5, True)])
+def test_a_box_counts_from_the_useful_confidence_on(score: float, counted: bool) -> None:
+    found = cache_statistics(one_box(score, (0, 0, 1, 1), [ImageEntry("a", 10, 8)]))
+    assert (found.boxes, found.boxes_below, found.found, found.empty) == ((1, 0, 1, 0) if counted else (0, 1, 0, 1))
+    text = shown(found)
+    assert f"{int(counted)} with parts, {int(not counted)} without" in text
+    assert f"counted are boxes of confidence 0.5 or more; {int(not counted)} others are stored too" in text
+
+
+@pytest.mark.parametrize(("scores", "median"), [((0.9, 0.81, 0.1), 0.81), ((0.9, 0.79, 0.1), 0.79)])
+def test_a_low_median_of_the_best_boxes_is_a_warning(scores: tuple[float, ...], median: float) -> None:
+    """One box an image, and one image more that failed and does not count."""
+    images = [ImageEntry(name, 10, 8) for name in "abc"] + [ImageEntry("d", 0, 0, "no such file")]
+    boxes = FlatBoxes(np.arange(3), np.float32([(0, 0, 1, 1)] * 3), np.float32(scores), np.zeros(3, int))
+    parts = pack_boxes(images, boxes, top_k=2, part_names=("wheel",), fingerprint={})
+    found = cache_statistics(parts)
+    assert found.median_best == pytest.approx(median)
+    assert (found.warning is not None) == (median < 0.8) == ("warning: the best boxes" in shown(found))
+    assert found.to_dict()["warning"] == found.warning
+    masks = cache_statistics(replace(parts, fingerprint={"scores": "rank only"}))
+    assert masks.warning is None and masks.boxes == 3 and masks.median_best is masks.useful_confidence is None
 
 
 def test_table_says_if_scores_are_not_confidences(make_parts: MakeParts) -> None:
