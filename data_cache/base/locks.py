@@ -16,20 +16,30 @@ log = logging.getLogger(__name__)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # errors of file systems without locks
 
 
+class Locked(UserError):
+    """Another run is writing to the folder."""
+
+
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold `folder/.lock` while a run writes there; create the folder if needed.
 
-    The file holds host and process id, for the message of a refused run. Raises UserError if another run holds the
-    lock, or if the file cannot be written.
+    The file holds host and process id, for the message of a refused run. Raises Locked if another run holds the lock,
+    unless `wait`, and UserError if the file cannot be written.
     """
     path = folder / ".lock"
     lock = FileLock(path, timeout=0)
     try:
-        _acquire(folder, lock)
+        try:
+            _acquire(folder, lock)
+        except Timeout:
+            if not wait:
+                raise
+            log.info(f"{folder}: waiting for another run ({_owner(path)}), which is writing here")
+            _acquire(folder, lock, seconds=-1)
         path.write_text(f"{socket.gethostname()} {os.getpid()}")
     except Timeout as error:
-        raise UserError(f"{folder}: another run ({_owner(path)}) is writing here; wait for it or stop it") from error
+        raise Locked(f"{folder}: another run ({_owner(path)}) is writing here; wait for it or stop it") from error
     except OSError as error:
         lock.release()
         if error.errno not in NO_LOCKS:
@@ -45,11 +55,12 @@ def run_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(folder: Path, lock: FileLock) -> None:
+def _acquire(folder: Path, lock: FileLock, seconds: float = 0) -> None:
+    """Acquire the lock within `seconds`, -1 for ever. Raises Timeout."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # a run that ended at this moment removed the folder
-            lock.acquire()
+            lock.acquire(timeout=seconds)
             return
 
 

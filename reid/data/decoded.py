@@ -31,20 +31,37 @@ def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers:
 
     `turned` is that of `load_image`.
 
-    If the file is missing, damaged or out of date, it is made again; a message says why. Raises UserError if an image
-    cannot be read, if the disk is too small, or if another run is making the file.
+    If the file is missing, damaged or out of date, it is made again; a message says why. If another run is making it,
+    this one waits. Raises UserError if an image cannot be read, or if the disk is too small.
     """
     names = sorted(dataset.table["name"][dataset.table["split"] == "train"])
     paths = image_paths(dataset, names)
     made_from = describe(dataset.name, names, paths, size, turned=turned)
-    if path_exists(path):
-        try:
-            return open_pixels(path, made_from, threads=max(1, workers))
-        except UserError as error:
-            log.info(str(error))
-    with run_lock(path.parent):
-        make_decoded(path, paths, made_from, workers=workers)
-    return open_pixels(path, made_from, threads=max(1, workers))
+    threads, seen = max(1, workers), _inode(path)
+    pixels = _usable(path, made_from, threads)
+    if pixels is not None:
+        return pixels
+    with run_lock(path.parent, wait=True):
+        if _inode(path) != seen:  # another run has made it meanwhile
+            pixels = _usable(path, made_from, threads)
+        if pixels is None:
+            make_decoded(path, paths, made_from, workers=workers)
+    return open_pixels(path, made_from, threads=threads) if pixels is None else pixels
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path_exists(path) else None
+
+
+def _usable(path: Path, made_from: Mapping[str, Any], threads: int) -> PixelFile | None:
+    """Return the pixel file, None if it is missing, damaged or out of date; a message says why."""
+    if not path_exists(path):
+        return None
+    try:
+        return open_pixels(path, made_from, threads=threads)
+    except UserError as error:
+        log.info(str(error))
+        return None
 
 
 def describe(

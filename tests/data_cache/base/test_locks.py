@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").exists()
         with run_lock(tmp_path):
             assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_waits_goes_on_when_the_other_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, end: signal.Signals
+) -> None:
+    caplog.set_level("INFO")
+    with start(tmp_path) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        threading.Timer(0.5, holder.send_signal, (end,)).start()
+        with run_lock(tmp_path, wait=True):
+            assert holder.wait() == -end
+    assert f"{tmp_path}: waiting for another run" in caplog.text and str(holder.pid) in caplog.text
 
 
 @pytest.mark.parametrize("owner", ["elsewhere.example 17", "", "\0\0\0"])

@@ -1,10 +1,13 @@
 """Decoded images are written completely or not at all, made again if out of date, and do not change a training."""
 
+import logging
 import os
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from helpers.toy.decoded import (
     replace_image,
 )
 from helpers.toy.vehicles import TINY_HOLDOUT, Toy, assert_same_run, train_toy
-from reid.data import pixel_file
+from reid.data import decoded, pixel_file
 from reid.data.pixel_file import REMEDY, open_pixels
 from reid.data.vehicle_images import ResizedFiles
 from reid.runs import BEST
@@ -161,9 +164,21 @@ def test_a_killed_worker_is_one_error(toy: Toy, tmp_path: Path, monkeypatch: pyt
     assert files_in(tmp_path) == []
 
 
-def test_two_runs_do_not_write_it_at_once(toy: Toy, tmp_path: Path) -> None:
-    with run_lock(tmp_path), pytest.raises(UserError, match="another run"):
-        made(toy, tmp_path / "decoded.safetensors")
+def test_two_runs_do_not_write_it_at_once_and_the_second_uses_what_the_first_has_made(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, other = tmp_path / "set" / "decoded.safetensors", tmp_path / "other.safetensors"
+    made(toy, other)
+    caplog.set_level(logging.INFO)
+    with ThreadPoolExecutor(1) as second, monkeypatch.context() as patch:
+        with run_lock(path.parent):
+            patch.setattr(decoded, "make_decoded", lambda *_, **__: pytest.fail("it is made a second time"))
+            found = second.submit(made, toy, path)
+            while "waiting for another run" not in caplog.text:
+                time.sleep(0.01)
+            assert not found.done() and str(os.getpid()) in caplog.text
+            other.rename(path)
+        assert_same_items(images_of(toy, found.result()), images_of(toy, None))
 
 
 @pytest.mark.usefixtures("tiny_network")
