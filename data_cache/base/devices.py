@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
+from data_cache.base.options import remedy_command
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU; use --device cpu, or run `python cli.py doctor`")
+        raise UserError(f"--device cuda: torch finds no GPU; use --device cpu, or run {remedy_command('doctor')}")
     return name
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_cache.base.config import unknown
 from data_cache.base.errors import UserError
+from data_cache.base.options import remedy_command
 from data_cache.datasets.csv_file import is_rendered, read_folder, read_synthetic
 from data_cache.datasets.dataset import Dataset, ParsedLists
 from data_cache.datasets.vehicleid import read_vehicleid
@@ -46,7 +47,7 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
     """
     if name == "folder" or name.endswith(".csv"):
         lists = read_folder(data_root / "images.csv" if name == "folder" else Path(name))
-        return Dataset(dataset_label(name), data_root, lists.table, lists.splits)
+        return Dataset(dataset_label(name), data_root, lists.table, lists.splits, argument=name)
     if name not in SOURCES:
         raise unknown("data set", name, [*SOURCES, "folder", "FILE.csv"])
     source = SOURCES[name]
@@ -55,7 +56,7 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
         places = " or ".join(str(data_root / folder) for folder in source.folders)
         near = _similar_folders(data_root, source.folders)
         seen = f"; {', '.join(near)} is there: rename it if it is meant" if near else ""
-        remedy = "render it: `python cli.py synth`"
+        remedy = f"render it: {remedy_command('synth', {'--data-root': data_root})}"
         if source.website:
             remedy = f"ask its authors: {source.website}; DATASET=synthetic needs no data of yours"
         raise UserError(f"data set {name} not found: looked for {places} (in any case){seen}; {remedy}")

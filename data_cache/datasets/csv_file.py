@@ -10,6 +10,7 @@ import pandas as pd
 
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular
+from data_cache.base.options import remedy_command
 from data_cache.datasets.dataset import COLUMNS, ParsedLists
 from data_cache.datasets.lists import require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
@@ -30,17 +31,17 @@ def read_folder(csv: Path) -> ParsedLists:
 
 def read_synthetic(root: Path) -> ParsedLists:
     """Read the rendered data set: three nested tests, with junk as in VeRi-776."""
-    remedy = f"`python cli.py synth --data-root {root.parent}`"
+    command = remedy_command("synth", {"--data-root": root.parent})
     if not is_rendered(root):
-        raise UserError(f"{root}: no finished synthetic data set; make it with {remedy}")
+        raise UserError(f"{root}: no finished synthetic data set; make it with {command}")
     table = read_csv(root / "images.csv")
     settings = read_json(root / RENDERING_FILE)
     if not isinstance(settings, dict):
-        raise UserError(f"{root / RENDERING_FILE}: damaged; delete {root} and make it again with {remedy}")
+        raise UserError(f"{root / RENDERING_FILE}: damaged; delete {root} and make it again with {command}")
     if settings.get("images", len(table)) != len(table):
         raise UserError(
             f"{root / 'images.csv'}: {len(table)} images of {short_repr(settings['images'])}; "
-            f"delete {root} and make it again with {remedy}"
+            f"delete {root} and make it again with {command}"
         )
     vehicles = np.array(sorted(set(table["vehicle_id"][table["split"] != "train"])))
     sizes = {"small": max(1, len(vehicles) // 3), "medium": max(1, 2 * len(vehicles) // 3), "large": len(vehicles)}

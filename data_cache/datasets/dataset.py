@@ -33,7 +33,7 @@ class Dataset:
     `model`, `time`. `splits` are the tests by name, the default last.
     `released`: the table comes from the authors' lists, whose problems are reported but not refused, because published
     results share them. `rendered`: the images are synthetic, in whatever layout. `repeated`: list entries that name an
-    image again; the table has it once.
+    image again; the table has it once. `argument` is the value of `--dataset` that chose it, by default its name.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Dataset:
     released: bool = False
     rendered: bool = False
     repeated: tuple[str, ...] = ()
+    argument: str = ""
 
     def __post_init__(self) -> None:
         """Raise UserError for duplicate names and unknown splits."""
@@ -52,6 +53,11 @@ class Dataset:
         wrong = sorted(set(self.table["split"]) - set(SPLITS))
         if wrong:
             raise UserError(f"{self.root}: unknown split {wrong[0]!r}; use one of {', '.join(SPLITS)}")
+
+    @property
+    def option(self) -> dict[str, str]:
+        """The option that chooses this data set, for `data_cache.base.options.remedy_command`."""
+        return {"--dataset": self.argument or self.name}
 
     def path(self, name: str) -> Path:
         """Return the path of an image. Raises ImageError if the name points outside the root."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_regular, sha256_of_bytes, write_atomically
+from data_cache.base.options import is_given, remedy_command
 
 SCHEMA = 1
 SEAL = "part cache, sha256 of what follows: "
@@ -98,8 +99,8 @@ class PartBoxes:
 
     @property
     def remedy(self) -> str:
-        """The command that makes the cache again."""
-        return f"run `python cli.py {'cache import' if 'source' in self.fingerprint else 'detect'}` again"
+        """What makes the cache again."""
+        return "import its boxes again" if "source" in self.fingerprint else f"run {remedy_command('detect')} again"
 
     def rows(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return the row of each name, (M,). Raises UserError if the cache lacks a name."""
@@ -167,7 +168,7 @@ def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
 def read_parts(path: Path) -> PartBoxes:
     """Read a whole part cache into memory. Raises UserError if it is missing, damaged or of another schema."""
     if not path_exists(path):
-        raise UserError(f"{path}: no such part cache; make it with `python cli.py detect`")
+        raise UserError(f"{path}: no such part cache; make it with {_detection(path)}")
     try:
         data = read_regular(path)
         if data[:SEAL_SIZE] != _seal(data[SEAL_SIZE:]):
@@ -176,7 +177,7 @@ def read_parts(path: Path) -> PartBoxes:
             schema = int(file.attrs["schema"])
             if schema != SCHEMA:
                 raise UserError(
-                    f"part cache of schema {schema}, this version reads {SCHEMA}; run `python cli.py detect` again"
+                    f"part cache of schema {schema}, this version reads {SCHEMA}; run {_detection(path)} again"
                 )
             return PartBoxes(
                 part_names=tuple(map(str, json.loads(file.attrs["part_names"]))),
@@ -189,8 +190,13 @@ def read_parts(path: Path) -> PartBoxes:
         raise UserError(f"{path}: {error}") from error
     except HDF5_ERRORS as error:
         raise UserError(
-            f"{path}: damaged part cache ({str(error)[:200]}); delete it and run `python cli.py detect` again"
+            f"{path}: damaged part cache ({str(error)[:200]}); delete it and run {_detection(path)} again"
         ) from error
+
+
+def _detection(path: Path) -> str:
+    """Return the command that makes the cache `path`, which is not at its default place if the user named it."""
+    return remedy_command("detect", {"--output": path} if is_given(path) else {})
 
 
 def refuse_part_cache(path: Path, remedy: str) -> None:

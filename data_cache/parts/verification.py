@@ -10,6 +10,7 @@ import numpy as np
 
 from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_names
+from data_cache.base.options import remedy_command
 from data_cache.base.progress import track
 from data_cache.datasets.catalogue import KNOWN
 from data_cache.datasets.dataset import Dataset
@@ -57,7 +58,7 @@ class Verification:
         """Return the result as one line."""
         if self.errors:
             return printable(f"{self.path}: {'; '.join([*self.errors, *self.notes])}")
-        counts = "{images} images, {boxes} parts, {empty} empty, {failed} failed".format_map(self.counts)
+        counts = "{images} images, {boxes} boxes, {empty} empty, {failed} failed".format_map(self.counts)
         return printable("; ".join([f"{self.path}: valid", counts, *self.notes]))
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def require_dataset(parts: PartBoxes, dataset: Dataset, path: Path) -> None:
     """Raise UserError if a cache was made for another known data set; two CSV files may list the same images."""
     made_for = parts.fingerprint.get("dataset")
     if made_for in KNOWN and dataset.name in KNOWN:
-        remedy = f"run `python cli.py detect --dataset {dataset.name}`, or choose another cache with --parts"
+        remedy = f"run {remedy_command('detect', dataset.option)}, or choose another cache with --parts"
         require_fingerprint({"dataset": made_for}, {"dataset": dataset.name}, path, remedy)
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_cache.base.errors import UserError, printable, short_repr
+from data_cache.base.options import remedy_command
 from data_cache.base.progress import track
 from data_cache.images.loading import ImageError, image_size
 from detect.annotations.coco import read_coco
@@ -27,8 +28,8 @@ def read_annotations(path: Path, image_root: Path) -> tuple[AnnotatedImage, ...]
     """
     reading = read_coco(path, image_root, PARTS)
     if reading.faults:
-        listing = f"python cli.py parts check --annotations {path} --images {image_root}"
-        raise AnnotationFaults(path, reading.faults, f"`{listing}` lists all, `parts convert` maps other labels")
+        listing = remedy_command("parts check", {"--annotations": path, "--images": image_root})
+        raise AnnotationFaults(path, reading.faults, f"{listing} lists all, `parts convert` maps other labels")
     for note in reading.remarks():
         log.info(f"{path}: {note}")
     return tuple(reading.images)

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names
+from data_cache.base.options import command_line
 from data_cache.base.tensors import read_metadata
 from data_cache.parts.cache import TURNED, PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
@@ -48,9 +49,10 @@ class DetectionJob:
         parts = read_parts(self.output)
         found = run_fingerprint(parts)
         if found != self.fingerprint == found | {"names_sha256": self.fingerprint["names_sha256"]}:
+            joining = command_line("cache merge", {}, ["all.h5", self.output, "new.h5"])
             raise UserError(
                 f"{self.output}: {_difference(parts.names, self.names)}; choose another file with --output, or delete "
-                "it; to add new images to it, detect them from a folder of their own, then use `cli.py cache merge`"
+                f"it; to add new images to it, detect them from a folder of their own into new.h5, then `{joining}`"
             )
         require_fingerprint(found, self.fingerprint, self.output)
         if files_replaced(parts, self.root):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
+from data_cache.base.options import remedy_command
 from data_cache.base.pretrained import pretrained_state
 from data_cache.base.progress import without_library_messages
 from data_cache.parts.names import PART_NAMES
@@ -49,7 +50,7 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
 
             import detect.model.head  # noqa: F401 - registers the head, and imports the networks of MMDetection
         except ImportError as error:
-            remedy = "install it with `make setup`, see `cli.py doctor`"
+            remedy = f"install it with `make setup`, see {remedy_command('doctor')}"
             raise UserError(f"the detector needs MMDetection ({error}); {remedy}") from error
         with DefaultScope.overwrite_default_scope("mmdet"):
             network: nn.Module = MODELS.build(ConfigDict(network_config(recipe)))

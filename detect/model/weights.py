@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "torchvision", "onedl-mmdetection")  # their versions enter fingerprints
 KIND = "part detector"
-REMEDY = "train a detector with `python cli.py parts train`, or choose another with --detector"
+REMEDY = "choose another with --detector, such as shipped"
 
 
 def write_weights(path: Path, network: "nn.Module", recipe: DetectorRecipe) -> None:

@@ -13,9 +13,10 @@ from data_cache.base.config import recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, remove, remove_temporary_files, sorted_glob
 from data_cache.base.locks import run_lock
+from data_cache.base.options import remedy_command
 from data_cache.parts.fingerprints import require_fingerprint
 from detect.model import shipped
-from detect.recipes import DetectorRecipe
+from detect.recipes import PRESETS, DetectorRecipe
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,19 @@ def chosen_detector(runs: Path, detector: str | None) -> Path:
         return shipped.weights()
     if detector not in trained:
         names = ", ".join(sorted(trained)) or "none"
+        training = f"train it with {remedy_command('parts train', {'--recipe': detector})}, or "
         raise UserError(
-            f"{detector_folder(runs, detector)}: no trained detector (trained in {runs}: {names}); train it with "
-            "`python cli.py parts train`, or choose another with --detector NAME, FILE.safetensors or shipped"
+            f"{detector_folder(runs, detector)}: no trained detector (trained in {runs}: {names}); "
+            f"{training if detector in PRESETS else ''}choose another with --detector NAME, FILE.safetensors or shipped"
         )
     return trained[detector]
+
+
+def detector_argument(runs: Path, weights: Path) -> str:
+    """Return the value of `--detector` that chooses a weights file: shipped, the name of a trained one, or the path."""
+    if weights == shipped.PATH:
+        return shipped.NAME
+    return weights.parent.name if weights == runs / DETECTORS / weights.parent.name / WEIGHTS else str(weights)
 
 
 def results_folder(runs: Path, weights: Path) -> Path:

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json
+from data_cache.base.options import remedy_command
 from data_cache.datasets.csv_file import is_rendered, read_csv
 from data_cache.images.contact_sheet import LINE_HEIGHT, draw_legend, draw_picture, save_png
 from data_cache.images.drawing import DARK, Mark, font, part_colour
@@ -30,7 +31,7 @@ def write_preview(root: Path, target: Path) -> Path:
     Raises UserError if `root` is not a finished synthetic data set.
     """
     if not is_rendered(root):
-        raise UserError(f"{root}: not a finished synthetic data set; create it with `python cli.py synth`")
+        raise UserError(f"{root}: not a finished synthetic data set; create it with {remedy_command('synth')}")
     marks = _read_marks(root / "parts_train.json")
     table = read_csv(root / "images.csv")
     table = table[table["split"] == "train"]

@@ -62,9 +62,12 @@ def test_a_file_is_what_ends_with_safetensors_or_has_a_slash(tmp_path: Path) -> 
 def test_an_unknown_name_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     for name in ("b", "a"):
         trained(tmp_path, name, 1_000)
-    with pytest.raises(UserError, match=r"wide: no trained detector \(trained in .*: a, b\); train it .* or shipped$"):
+    with pytest.raises(
+        UserError, match=r"wide: no trained detector \(trained in .*: a, b\); choose another .* or shipped$"
+    ):
         chosen_detector(tmp_path, "wide")
-    with pytest.raises(UserError, match=r"trained in .*: none\)"):
+    remedy = "train it with `python cli.py parts train --recipe demo`, or choose another"
+    with pytest.raises(UserError, match=rf"trained in .*: none\); {remedy}"):
         chosen_detector(tmp_path / "elsewhere", "demo")
     with pytest.raises(UserError, match=r"cannot be used \(File name too long\)"):
         chosen_detector(tmp_path / ("x" * 300), None)
