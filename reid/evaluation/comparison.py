@@ -99,10 +99,11 @@ def comparison_table(comparison: Comparison) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("percent", caption=escape(comparison.describe()), caption_justify="left")
-    units = "queries better / worse / equal"
-    for heading in (comparison.first, comparison.second, "difference", "95 % interval", "not better", units):
-        table.add_column(escape(heading), justify="right")
+    caption = f"first: {comparison.first}; second: {comparison.second}\n{comparison.describe()}"
+    table = Table("percent", caption=escape(caption), caption_justify="left")
+    headings = ("first", "second", "difference", "95 % interval", "second not better", "better / worse / equal")
+    for heading in headings:
+        table.add_column(heading, justify="right")
     for name, one in comparison.metrics.items():
         table.add_row(
             HEADINGS[name],

@@ -22,11 +22,11 @@ from reid.data.vehicle_images import part_cache
 from reid.evaluation.metrics_file import EXTERNAL, METRICS, QUERIES, TRAINED, write_evaluation
 from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
-from reid.features.file import Features
+from reid.features.file import Features, require_names_fit, write_features
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
 from reid.retrieval.metrics import Scores
 from reid.retrieval.scoring import Scoring
-from reid.runs import BEST, chosen_run, is_path
+from reid.runs import BEST, checkpoint_to_continue, chosen_run, is_path
 
 log = logging.getLogger(__name__)
 
@@ -146,11 +146,18 @@ def evaluate_external(
 ) -> list[Evaluation]:
     """Score another system's feature file on tests, as `evaluate_run` does; the results go into FOLDER/SPLIT.
 
-    Raises UserError if the file cannot be read or lacks an image of the tests.
+    The features of the tests' images are copied there, as a feature file of this system, for `rank` and `report`.
+    Raises UserError if the file cannot be read or lacks an image of the tests, or if a network was trained in `folder`.
     """
+    if (folder / BEST).exists() or checkpoint_to_continue(folder) is not None:
+        raise UserError(f"{folder}: holds a trained network; give the features another name by --name")
     with _locked(folder, splits):
         features = read_external_features(path, image_names(dataset, splits))
-        origin = {"features": dict(features.provenance), **_stored(arguments)}
+        copy = _features_path(folder, splits)
+        require_names_fit(copy, features.names)
+        write_features(copy, features)
+        system = {"name": folder.name, **features.provenance}
+        origin = {"system": system, "features": copy.relative_to(folder).as_posix(), **_stored(arguments)}
         return _score({EXTERNAL: features}, dataset, splits, scoring, folder, origin, device)
 
 
@@ -165,8 +172,12 @@ def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) ->
         if features is not None:
             log.info(f"{shared}: features of all tests are up to date")
             return shared, features
-    path = shared if len(splits) > 1 else run.folder / splits[0] / FEATURES
+    path = _features_path(run.folder, splits)
     return path, cached_features(path, trained_network(run.checkpoint), run.source(splits), compute)
+
+
+def _features_path(folder: Path, splits: Sequence[str]) -> Path:
+    return folder / (ALL if len(splits) > 1 else splits[0]) / FEATURES
 
 
 def image_names(dataset: Dataset, splits: Sequence[str]) -> list[str]:

@@ -157,6 +157,17 @@ def test_external_features_are_scored_under_the_same_protocol(toy: Toy, run: Pat
     (result,) = evaluate_external(theirs, toy.dataset, ["test"], Scoring(), tmp_path / "given", device="cpu")
     assert result.scores == {EXTERNAL: ours.scores[TRAINED]}
     metrics = read_json(tmp_path / "given/test/metrics.json")
-    assert metrics["features"]["file"] == "theirs.npz" and len(metrics["features"]["sha256"]) == 64
+    assert (metrics["system"]["name"], metrics["system"]["file"]) == ("given", "theirs.npz")
+    assert len(metrics["system"]["sha256"]) == 64
     assert "checkpoint" not in metrics and metrics["protocol"] == ours.metrics["protocol"]
-    assert (tmp_path / "given/test/queries.csv").exists()
+    copy = read_features(tmp_path / "given" / metrics["features"])
+    assert copy.names == features.names and copy.attention.shape[1] == 0
+    np.testing.assert_allclose(copy.matrix, features.matrix, atol=1e-6)
+
+
+def test_external_features_never_replace_the_results_of_a_trained_network(toy: Toy, run: Path, tmp_path: Path) -> None:
+    theirs = evaluated(toy, run).folder / FEATURES
+    before = (run / "test" / METRICS).read_bytes()
+    with pytest.raises(UserError, match=r"pgan_small: holds a trained network; .* by --name"):
+        evaluate_external(theirs, toy.dataset, ["test"], Scoring(), run, device="cpu")
+    assert (run / "test" / METRICS).read_bytes() == before
