@@ -1,6 +1,7 @@
 """Fixtures shared by several test files."""
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,14 @@ from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
 # the same examples every time and no clock, so that a test fails on every machine or on none
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started_as_cli() -> Iterator[None]:
+    """Help and messages show commands as after `python cli.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["cli.py"])
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,54 @@
 """UserError, the exception whose message users see, and the failures of libraries that become one."""
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 from data_cache.base.signals import silence_loaders
 
+INSTALLED = "pgan"  # the console script of pyproject.toml
+WRITTEN = re.compile(r"torchrun ([^`\n]*)cli\.py(?= )|(?:python |(?<=`))cli\.py(?= )")
+
 
 class UserError(Exception):
     """A problem with the user's data, files or options; the message is one line with the file and the remedy."""
 
+    def __init__(self, message: object) -> None:
+        super().__init__(with_program_name(str(message)))
+
 
 class RecordFault(ValueError):
     """A problem with one record of a file."""
+
+
+def program_name() -> str:
+    """Return how the user starts the program: `python` and the given path of cli.py, or the installed `pgan`."""
+    script = sys.argv[0] if sys.argv else ""
+    return f"python {shlex.quote(script)}" if Path(script).name == "cli.py" else INSTALLED
+
+
+def with_program_name(text: str) -> str:
+    """Return a message or help in which commands start as the user starts them; this code writes `python cli.py ...`.
+
+    The installed program runs on several GPUs by `torchrun --no-python ... pgan`.
+    """
+    name = program_name()
+
+    def started(match: re.Match[str]) -> str:
+        options = match[1]
+        if options is None:
+            return name
+        runner = "torchrun --no-python" if name == INSTALLED else "torchrun"
+        return f"{runner} {options}{name.removeprefix('python ')}"
+
+    return WRITTEN.sub(started, text)
 
 
 def printable(text: object) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
-from data_cache.base.errors import printable
+from data_cache.base.errors import printable, with_program_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +40,7 @@ class StandardErrorHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         if is_first_rank():
-            sys.stderr.write(printable(record.getMessage()) + "\n")
+            sys.stderr.write(printable(with_program_name(record.getMessage())) + "\n")
             sys.stderr.flush()
 
 
