@@ -1,24 +1,46 @@
-# Each target calls cli.py; see `python cli.py --help`.
-# Variables: DATASET, DATA, RUNS, DETECTOR (of stage one: a trained one, a weights file or shipped), RECIPE (of stage two),
-# SPLIT, PYTHON.
+# Each target calls cli.py; see `python cli.py --help`. `make help` lists the targets and the variables.
 PYTHON ?= python3
 VENV ?= .venv
+TORCH_INDEX ?=
 DATASET ?= vehicleid
 DATA ?= $(or $(VEHICLE_DATA),data)
 RUNS ?= runs
 DETECTOR ?=
 RECIPE ?=
+SET ?=
+NAME ?=
 SPLIT ?=
+
+# What each variable is, for `make help`
+VARIABLES := PYTHON VENV TORCH_INDEX DATASET DATA RUNS DETECTOR RECIPE SET NAME SPLIT
+PYTHON_IS := setup: the Python, 3.11 to 3.13
+VENV_IS := setup: folder of the packages
+TORCH_INDEX_IS := setup: package index for PyTorch without CUDA, see docs/install.md
+DATASET_IS := all stages: data set, as --dataset
+DATA_IS := all stages: folder of the data sets; the environment variable VEHICLE_DATA is its default
+RUNS_IS := all stages: folder for all output
+DETECTOR_IS := detect: a detector by name, a weights file or shipped; default: the one trained last, or shipped
+RECIPE_IS := train: a preset or a YAML file; default: pgan on a GPU, pgan_small on a CPU
+SET_IS := train: changes of the recipe, such as SET="lambda=1 parts=6"
+NAME_IS := train: name of the run, default: the recipe; evaluate, report: the run, default: RECIPE, or the newest
+SPLIT_IS := evaluate, report: small, medium, large, test, track or all; default: the largest
+
 READY := $(VENV)/.ready
 CRASHES := tests/faults/detect/test_crash.py
 PGAN := $(VENV)/bin/python cli.py
 WHERE := --dataset $(DATASET) --data-root $(DATA) --runs $(RUNS)
 DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS)
+RUN = $(addprefix --run ,$(or $(NAME),$(RECIPE)))
 
 .PHONY: help setup demo detect train evaluate report bench test soak lint format
 
-help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+help:  ## List the targets and the variables
+	@echo 'Usage: make TARGET [VARIABLE=VALUE ...]'
+	@echo
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*##/  \1\t/' | expand -t 14
+	@echo
+	@echo 'Variables and their values now:'
+	@$(foreach one,$(VARIABLES),printf '  %-12s%-12s%s\n' '$(one)' '$(or $($(one)),-)' '$($(one)_IS)';)
 
 setup: $(READY)  ## Create .venv with all packages
 
@@ -27,8 +49,9 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "$(PYTHON): the pinned packages need Python 3.11 to 3.13; choose one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(if $(TORCH_INDEX),$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --index-url $(TORCH_INDEX) torch torchvision)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	# MMEngine depends on the OpenCV that needs libGL; both share the folder cv2, so keep the headless one only
+	# MMEngine depends on the OpenCV that needs libGL; both share the folder cv2, so keep the headless one (docs/install.md)
 	$(VENV)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --no-deps opencv-python-headless
 	$(PGAN) doctor
@@ -46,16 +69,16 @@ detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
 ifeq ($(DATASET),synthetic)  # needs no data: render what is missing
 	$(PGAN) synth --data-root $(DATA)
 endif
-	$(PGAN) detect $(WHERE) $(if $(DETECTOR),--detector $(DETECTOR))
+	$(PGAN) detect $(WHERE) $(addprefix --detector ,$(DETECTOR))
 
-train: $(READY)  ## Stage two: train RECIPE on DATASET
-	$(PGAN) train $(WHERE) $(if $(RECIPE),--recipe $(RECIPE))
+train: $(READY)  ## Stage two: train RECIPE, changed by SET, on DATASET as the run NAME
+	$(PGAN) train $(WHERE) $(addprefix --recipe ,$(RECIPE)) $(foreach one,$(SET),--set '$(one)') $(addprefix --name ,$(NAME))
 
-evaluate: $(READY)  ## Score RECIPE, or the newest run, on DATASET
-	$(PGAN) evaluate $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
+evaluate: $(READY)  ## Score the run NAME, or the newest, on DATASET
+	$(PGAN) evaluate $(WHERE) $(RUN) $(addprefix --split ,$(SPLIT))
 
-report: $(READY)  ## Write the HTML report of RECIPE, or of the newest run, on DATASET
-	$(PGAN) report $(WHERE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(SPLIT),--split $(SPLIT))
+report: $(READY)  ## Write the HTML report of the run NAME, or of the newest, on DATASET
+	$(PGAN) report $(WHERE) $(RUN) $(addprefix --split ,$(SPLIT))
 
 bench: $(READY)  ## Speed and memory as ratios
 	KINETO_LOG_LEVEL=5 OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m benchmarks  # as cli.py does

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from data_cache.datasets.dataset import Dataset, is_stand_in
 from reid.retrieval.metrics import METRIC_NAMES, Scores
 from reid.retrieval.reranking import K1, K2, WEIGHT
 from reid.retrieval.scoring import ScoredTest, Scoring
+from reid.runs import METRICS
 
 log = logging.getLogger(__name__)
 
-METRICS, QUERIES = "metrics.json", "queries.csv"
+QUERIES = "queries.csv"
 TRAINED, EXTERNAL = "trained", "given"  # rows of metrics.json: a trained network, features of another system
 QUERY_COLUMNS = ("draw", "name", "vehicle_id", "first_hit_rank", "average_precision", "positives")
 SAME = 1e-9  # of means computed from the same numbers
@@ -145,7 +146,7 @@ def environment(device: str) -> dict[str, Any]:
         "device": describe_device(device),
         "versions": {package: version(package) for package in PACKAGES},
         "commit": commit_of(Path(__file__).parent),
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -1,11 +1,11 @@
 """The detector that ships with the package: the committed file, and what is said of a damaged installation."""
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tomllib
 import torch
 
 from data_cache.base.errors import UserError
