@@ -9,15 +9,14 @@ RUNS/DATASET/ablation/NAME/                 a run of the ablation
 
 import glob
 from pathlib import Path
-from typing import Any
 
 from data_cache.base.config import SUFFIXES, recipe_label
 from data_cache.base.errors import UserError
-from data_cache.base.files import path_exists, read_json, sorted_glob
+from data_cache.base.files import sorted_glob
 from data_cache.parts.names import CACHE_FILE
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
-COMMAND = "command.json"  # the options of `train` or `import-weights`, as `given_options` returns them
+METRICS = "metrics.json"  # in the folder of each test, RUN/SPLIT
 ABLATION = "ablation"
 
 
@@ -64,20 +63,6 @@ def checkpoint_to_continue(run: Path) -> Path | None:
     return next((path for name in (LAST, PREVIOUS) if (path := run / name).exists()), None)
 
 
-def read_command(run: Path) -> dict[str, Any]:
-    """Return the options of the command that made a run, by name; none for a run of `ablate` or an earlier version.
-
-    Raises UserError if the file is damaged.
-    """
-    path = run / COMMAND
-    if not path_exists(path):
-        return {}
-    options = read_json(path)
-    if not isinstance(options, dict):
-        raise UserError(f"{path}: damaged, it does not list options; delete it")
-    return options
-
-
 def is_path(run: str) -> bool:
     """Return whether `--run` is the path of a run's folder, not a name: it has a slash, unless it is ablation/NAME.
 
@@ -93,25 +78,37 @@ def trained_runs(runs: Path, dataset: str = "*") -> list[Path]:
     return [best.parent for best in sorted(found, key=lambda best: best.stat().st_mtime)]
 
 
-def chosen_run(runs: Path, dataset: str, run: str | None) -> Path:
+def scored_folders(runs: Path, dataset: str = "*") -> list[Path]:
+    """Return the folders with scores but no network, newest last: features of another system, and direct transfer."""
+    found = sorted_glob(runs, f"{dataset}/*/*/{METRICS}")
+    newest_last = sorted(found, key=lambda metrics: metrics.stat().st_mtime, reverse=True)
+    folders = list(dict.fromkeys(metrics.parents[1] for metrics in newest_last))[::-1]
+    return [folder for folder in folders if folder.name != ABLATION and not (folder / BEST).exists()]
+
+
+def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = False) -> Path:
     """Return the folder of a trained run: by its name on a data set, by its path (see `is_path`), or the newest.
 
-    A name is NAME, ablation/NAME, or the YAML file of the recipe that named it. Raises UserError if it is not trained.
+    A name is NAME, ablation/NAME, or the YAML file of the recipe that named it. With `scored` it may be one of the
+    `scored_folders` instead, the newest if nothing was trained. Raises UserError if there is none.
     """
     if run is not None and is_path(run):
-        if not (Path(run) / BEST).exists():
+        if not (Path(run) / BEST).exists() and not (scored and sorted_glob(Path(run), f"*/{METRICS}")):
             raise UserError(f"{run}: no trained network there (no {BEST}); `python cli.py runs` lists them")
         return Path(run)
     trained = trained_runs(runs, glob.escape(dataset))
+    others = scored_folders(runs, glob.escape(dataset)) if scored else []
     if run is None:
-        if not trained:
+        if not trained and not others:
             raise UserError(
                 f"{runs / dataset}: no trained network; train one with `python cli.py train --dataset {dataset}`"
             )
-        return trained[-1]
+        return (trained or others)[-1]
     trained += [best.parent for best in sorted_glob(runs / dataset / ABLATION, f"*/{BEST}")]
     folder = runs / dataset / run if run.startswith(f"{ABLATION}/") else run_folder(runs, dataset, run)
-    if folder not in trained:
-        names = ", ".join(run_name(other) for other in trained) or "none"
+    if folder not in (*trained, *others):
+        names = ", ".join(run_name(other) for other in (*trained, *others)) or "none"
+        if scored:
+            raise UserError(f"{folder}: no trained network there, and no scores of features (on {dataset}: {names})")
         raise UserError(f"{folder}: no trained network there (trained on {dataset}: {names}); train it with `train`")
     return folder

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from data_cache.base.errors import UserError, program_name
+from data_cache.base.files import path_exists, read_json
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -19,6 +22,7 @@ OTHER_LOCATION: Mapping[str, tuple[str, ...]] = {
     "detect": ("--dataset", "--data-root", "--images", "--runs"),
     "doctor": (),
     "parts check": (),
+    "parts preview": ("--dataset", "--data-root", "--images", "--runs"),
     "synth": ("--data-root",),
 }
 
@@ -107,6 +111,49 @@ def remedy_command(command: str, options: Options | None = None) -> str:
     return f"`{command_line(command, {**given, **(options or {})})}`"
 
 
+def running_command(resolved: Options | None = None) -> dict[str, Any]:
+    """Return the running command as plain JSON values, complete: {"command": "parts train", "options": {...}}.
+
+    The options are where data and results lie, those that the user gave, and `resolved`: what the command chose itself.
+    `command_line` makes a line of them.
+    """
+    context = click.get_current_context()
+    known = {str(option.opts[0]): option for option in context.command.params if isinstance(option, click.Option)}
+    location = {name: context.params.get(str(known[name].name)) for name in LOCATION if name in known}
+    given = {name: value for name, value in _given(context) if name in known and name != "--json"}
+    options = {**location, **given, **(resolved or {})}
+    program = context.find_root().command_path  # `python cli.py` or `pgan`
+    command = context.command_path.removeprefix(program).strip()
+    return {
+        "command": command or program,
+        "options": {name: _plain(value) for name, value in options.items() if value is not None},
+    }
+
+
+def command_file(made: Path) -> Path:
+    """Return the path of the JSON with the command (see `running_command`) that made a file, or a run's folder."""
+    return made.with_name(f"{made.stem}-command.json") if made.suffix else made / "command.json"
+
+
+def read_command(path: Path) -> dict[str, Any]:
+    """Return a command as `running_command` does; empty if there is none: an earlier version or `ablate` made it.
+
+    Raises UserError if the file is damaged.
+    """
+    if not path_exists(path):
+        return {}
+    command = read_json(path)
+    if not isinstance(command, dict) or not isinstance(command.get("options"), dict):
+        raise UserError(f"{path}: damaged, not a command and its options; delete it")
+    return {"command": str(command.get("command")), **command}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [str(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def is_given(path: Path) -> bool:
     """Return whether an option or argument of the running command names this file."""
     context = click.get_current_context(silent=True)
@@ -130,7 +177,7 @@ def command_line(command: str, options: Options, arguments: Sequence[object] = (
     >>> command_line("rank", {"--query": ["a b.jpg", "c.jpg"], "--heatmaps": True, "--top": 5})
     "python cli.py rank --query 'a b.jpg' --query c.jpg --heatmaps --top 5"
     """
-    return shlex.join(["python", "cli.py", *command.split(), *_words(options), *map(str, arguments)])
+    return f"{program_name()} {shlex.join([*command.split(), *_words(options), *map(str, arguments)])}"
 
 
 def _words(options: Options) -> Iterator[str]:

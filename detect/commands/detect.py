@@ -10,10 +10,12 @@ import click
 from data_cache.base.options import (
     FILE,
     FOLDER,
+    command_file,
     data_root_option,
     dataset_option,
     device_option,
     json_option,
+    running_command,
     runs_option,
     workers_option,
 )
@@ -85,16 +87,16 @@ def detect(
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
     from data_cache.base.errors import UserError
+    from data_cache.base.files import write_json
     from data_cache.base.progress import is_first_rank
     from detect.extraction.job import list_images, prepare_job
     from detect.extraction.run import detect_parts
-    from detect.training.runs import chosen_detector
+    from detect.training.runs import chosen_detector, detector_argument
 
     name, root, names = list_images(dataset, data_root, images)
     output = output or runs / name / (CACHE_FILE if limit is None else f"parts-first-{limit}.h5")
-    job = prepare_job(
-        names, root, chosen_detector(runs, detector), output, dataset=name, limit=limit, shard_size=shard_size
-    )
+    weights = chosen_detector(runs, detector)
+    job = prepare_job(names, root, weights, output, dataset=name, limit=limit, shard_size=shard_size)
     if dry_run:
         if is_first_rank():
             click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))
@@ -102,6 +104,8 @@ def detect(
     summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
     if summary is None:  # the first process of torchrun prints it
         return
+    command = running_command({"--detector": detector_argument(runs, weights)})
+    write_json(command_file(output), {**command, "weights_sha256": job.fingerprint["weights_sha256"]})
     if as_json:
         click.echo(json.dumps(summary.to_dict()))
     else:

@@ -11,6 +11,7 @@ from data_cache.base.options import (
     device_option,
     recipe_option,
     recipe_seed_option,
+    running_command,
     runs_option,
     set_option,
     show_recipe_option,
@@ -80,6 +81,7 @@ def parts_train(
     """
     from data_cache.base.config import recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
+    from detect.model import shipped
     from detect.recipes import DEFAULT_RECIPE, PRESETS, DetectorRecipe
     from detect.training.runs import detector_folder
     from detect.training.start import NONE, chosen_start
@@ -102,7 +104,11 @@ def parts_train(
     folder = detector_folder(runs, name)
     log.info(f"detector {folder.name} on {describe_device(device)}")
     chosen = chosen_start(start if trunk_weights is None else NONE, settings)
-    click.echo(train_detector(settings, file, root, folder, device=device, workers=workers, start=chosen))
+    command = running_command({"--recipe": name, "--start": start or (NONE if chosen is None else shipped.NAME)})
+    weights = train_detector(
+        settings, file, root, folder, device=device, workers=workers, start=chosen, command=command
+    )
+    click.echo(weights)
 
 
 for command in (parts_eval, parts_preview, convert, check_annotations):

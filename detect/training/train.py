@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from data_cache.base.errors import UserError, initialize_worker, last_line, worker_death_as_user_error
 from data_cache.base.files import remove, sha256_of_file, write_json
 from data_cache.base.locks import run_lock
+from data_cache.base.options import command_file
 from detect.annotations.images import ALL_LABELS, AnnotatedImage
 from detect.annotations.reading import read_annotations, split_held_out
 from detect.evaluation.evaluate import evaluate_detector
@@ -47,13 +48,15 @@ def train_detector(
     device: str,
     workers: int,
     start: Path | None = None,
+    command: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train on COCO `annotations` of images below `image_root`; return the weights file in `folder`.
 
-    `start` is the weights file of a detector to go on from; None starts from the backbone weights of the recipe. A
-    finished training is left unchanged, an interrupted one resumes after its last epoch. Raises UserError if the folder
-    has a training from another recipe, other annotations or another start, if the start does not fit the network, if
-    the annotations have faults, or if a worker process was killed.
+    `start` is the weights file of a detector to go on from; None starts from the backbone weights of the recipe.
+    `command` (see `running_command`) is kept in the folder, to say how to make it again. A finished training is left
+    unchanged, an interrupted one resumes after its last epoch. Raises UserError if the folder has a training from
+    another recipe, other annotations or another start, if the start does not fit the network, if the annotations have
+    faults, or if a worker process was killed.
     """
     made_from = {"recipe": recipe.model_dump(mode="json"), "annotations": sha256_of_file(annotations)}
     if start is not None:  # no entry otherwise, so that trainings of older versions stay valid
@@ -77,6 +80,8 @@ def train_detector(
     with worker_death_as_user_error(), run_lock(folder):
         remove_partial_files(folder)
         write_json(folder / RECIPE, made_from)
+        if command is not None:
+            write_json(command_file(folder), command)
         vehicles = "other vehicles" if recipe.held_out else "the same images"
         log.info(f"training on {len(training)} images, measuring on {len(held_out)} ({vehicles})")
         loader = _training_loader(recipe, training, image_root, workers)

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.base.options import FILE, add_options, device_option, json_option, seed_option, workers_option
-from reid.commands.options import given_options, parts_option, run_options
+from data_cache.base.options import (
+    FILE,
+    add_options,
+    device_option,
+    json_option,
+    running_command,
+    seed_option,
+    workers_option,
+)
+from reid.commands.options import folder_name, is_folder_name, parts_option, run_options
 
 if TYPE_CHECKING:
     from data_cache.datasets.dataset import Dataset
@@ -37,7 +45,13 @@ run_and_tests_options = add_options(
     "features_file",
     type=FILE,
     default=None,
-    help="Score this feature file (.npz, .safetensors) instead of a run.",
+    help="Score this feature file (.npz, .safetensors) of another system instead of a run.",
+)
+@click.option(
+    "--name",
+    default=None,
+    callback=folder_name,
+    help="Name of that system: the results go to RUNS/DATASET/NAME; default: the file's name without its ending.",
 )
 @click.option("--draws", type=click.IntRange(1), default=10, show_default=True, help="Random galleries on VehicleID.")
 @click.option(
@@ -69,6 +83,7 @@ def evaluate_command(
     split: str | None,
     parts_file: Path | None,
     features_file: Path | None,
+    name: str | None,
     untrained: bool,
     device: str,
     workers: int,
@@ -82,25 +97,29 @@ def evaluate_command(
       python cli.py evaluate --split large
       python cli.py evaluate --dataset veri --split all --rerank
       python cli.py evaluate --run demo --untrained
-      python cli.py evaluate --dataset veri --features theirs.npz
+      python cli.py evaluate --dataset veri --features theirs.npz --name osnet
       python cli.py evaluate --dataset vric --trained-on veri
     """
     from data_cache.base.devices import Compute, choose_device
     from data_cache.datasets.catalogue import load_dataset
     from reid.evaluation.evaluate import evaluate_external, evaluate_run, find_run
     from reid.retrieval.scoring import Scoring
+    from reid.runs import run_name
 
     loaded, compute = load_dataset(dataset, data_root), Compute(choose_device(device), workers)
-    splits, scoring, arguments = chosen_splits(loaded, split), Scoring(**scoring_options), given_options()
+    splits, scoring, arguments = chosen_splits(loaded, split), Scoring(**scoring_options), running_command()["options"]
     if features_file is None:
+        if name is not None:
+            raise click.UsageError("--name names the features of another system; give them by --features")
         trained = find_run(loaded, runs, run, trained_on, parts_file)
+        arguments.setdefault("--run", run_name(trained.checkpoint.path.parent))
         evaluations = evaluate_run(trained, splits, scoring, compute, untrained=untrained, arguments=arguments)
     else:
         of_a_run = {"--run": run, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
         given = [name for name, value in of_a_run.items() if value]
         if given:
             raise click.UsageError(f"{given[0]} and --features cannot be combined")
-        folder = runs / loaded.name / f"given-{features_file.stem}"
+        folder = runs / loaded.name / (name or features_name(features_file))
         evaluations = evaluate_external(
             features_file, loaded, splits, scoring, folder, device=compute.device, arguments=arguments
         )
@@ -137,6 +156,13 @@ def features_command(
         path, _ = features_of_run(run, splits, compute)
     if is_first_rank():
         click.echo(path)
+
+
+def features_name(path: Path) -> str:
+    """Return the name of another system without --name. Raises UsageError if the file's name cannot be one."""
+    if not is_folder_name(path.stem):
+        raise click.UsageError(f"{path.stem!r} cannot name the results of {path}; name the system by --name")
+    return path.stem
 
 
 def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from data_cache.base.options import FILE, dataset_option, json_option, runs_option
-from reid.commands.options import folder_name, given_options
+from data_cache.base.options import FILE, command_file, dataset_option, json_option, running_command, runs_option
+from reid.commands.options import folder_name
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int
     from data_cache.datasets.catalogue import dataset_label
     from reid.publish.official_import import import_official
     from reid.recipes import PRESETS
-    from reid.runs import COMMAND, run_folder
+    from reid.runs import run_folder
 
     if name in PRESETS:
         raise click.UsageError(f"--name {name}: reserved for `train --recipe {name}`; choose another")
     label = dataset_label(dataset)
     imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d)
-    write_json(imported.checkpoint.parent / COMMAND, given_options())
+    write_json(command_file(imported.checkpoint.parent), running_command())
     for remark in imported.official.remarks:
         log.info(f"{source}: {remark}")
     if not imported.written:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from data_cache.base.config import recipe_label
+from data_cache.base.config import SUFFIXES, recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.options import (
     DATASETS,
@@ -17,11 +17,13 @@ from data_cache.base.options import (
     FILE,
     Command,
     add_options,
+    command_file,
     data_root_option,
+    read_command,
     runs_option,
 )
 from data_cache.parts.names import CACHE_FILE
-from reid.runs import ABLATION, chosen_run, dataset_folder, is_path, read_command, trained_runs
+from reid.runs import ABLATION, chosen_run, dataset_folder, is_path, scored_folders, trained_runs
 
 if TYPE_CHECKING:
     from reid.report.evaluated_run import EvaluatedRun
@@ -45,10 +47,11 @@ run_option = click.option(
     metavar="NAME|PATH",
     help=RUN_HELP,
 )
+dataset_of_run_option = click.option(
+    "--dataset", default=None, envvar="DATASET", show_envvar=True, help=f"{DATASETS}  [default: the run's]"
+)
 _location_options = add_options(
-    click.option(
-        "--dataset", default=None, envvar="DATASET", show_envvar=True, help=f"{DATASETS}  [default: the run's]"
-    ),
+    dataset_of_run_option,
     data_root_option,
     runs_option,
     run_option,
@@ -57,9 +60,21 @@ _location_options = add_options(
 
 def folder_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
     """Return the name of a run as given, None if it is not. Raises UsageError if it cannot name a folder in RUNS."""
-    if name is not None and (name != Path(name).name or name in (ABLATION, CACHE_FILE)):
+    if name is not None and not is_folder_name(name):
         raise click.BadParameter(f"{name!r} cannot name a run; use letters, digits, - and _")
     return name
+
+
+def is_folder_name(name: str) -> bool:
+    """Return whether a run can be named so, and chosen by that name.
+
+    >>> is_folder_name("osnet_x1.0"), is_folder_name(".."), is_folder_name("a/b"), is_folder_name("mine.yaml")
+    (True, False, False, False)
+    """
+    path = Path(name)
+    return (
+        bool(name) and name == path.name != ".." and path.suffix not in SUFFIXES and name not in (ABLATION, CACHE_FILE)
+    )
 
 
 def run_options(command: Command) -> Command:
@@ -68,7 +83,7 @@ def run_options(command: Command) -> Command:
     @wraps(command)
     def located(**options: Any) -> Any:
         location = _location(options)
-        click.get_current_context().params |= location  # for `given_options`
+        click.get_current_context().params |= location  # for `running_command`
         return command(**{**options, **location})
 
     return _location_options(located)  # type: ignore[return-value]
@@ -85,18 +100,27 @@ def _location(options: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--trained-on needs --dataset, the data set to score")
     if dataset is None:
         folder = Path(run) if by_path else _newest(runs, run)
-        command = {} if folder is None else read_command(folder)
-        dataset = command.get("--dataset") or (DEFAULT_DATASET if folder is None else dataset_folder(folder).name)
-        if given("data_root") is ParameterSource.DEFAULT and "--data-root" in command:
-            data_root = Path(command["--data-root"])
+        made_by = {} if folder is None else read_command(command_file(folder)).get("options", {})
+        dataset = made_by.get("--dataset") or (DEFAULT_DATASET if folder is None else dataset_folder(folder).name)
+        if given("data_root") is ParameterSource.DEFAULT and "--data-root" in made_by:
+            data_root = Path(made_by["--data-root"])
         if folder is not None and run is None:
             log.info(f"{folder}: the newest run; choose another with --run")
     return {"dataset": dataset, "data_root": data_root, "runs": runs}
 
 
+def run_location(dataset: str | None, runs: Path, run: str) -> tuple[str, Path]:
+    """Return the label of the data set and the runs folder of a run, where a command that reads no images needs them."""
+    from data_cache.datasets.catalogue import dataset_label
+
+    location = _location({"dataset": dataset, "data_root": None, "runs": runs, "run": run})
+    return dataset_label(location["dataset"]), location["runs"]
+
+
 def _newest(runs: Path, run: str | None) -> Path | None:
-    """Return the newest trained run, or the newest of a name, on any data set."""
-    named = [folder for folder in trained_runs(runs) if run is None or folder.name == recipe_label(run)]
+    """Return the newest trained run, or the newest of a name, on any data set; features of others only without one."""
+    folders = [*scored_folders(runs), *trained_runs(runs)]
+    named = [folder for folder in folders if run is None or folder.name == recipe_label(run)]
     return named[-1] if named else None
 
 
@@ -107,6 +131,16 @@ evaluated_runs_options = add_options(
     split_option,
     parts_option,
 )
+
+
+def scored_runs(runs: Path, dataset: str, names: Sequence[str | None]) -> list[Path]:
+    """Return the folders of runs to compare, by names or paths. Raises UserError if one is missing or named twice."""
+    folders = [chosen_run(runs, dataset, name, scored=True) for name in names]
+    resolved = [folder.resolve() for folder in folders]
+    twice = [folder for folder in folders if resolved.count(folder.resolve()) > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: compared with itself; name another run")
+    return folders
 
 
 def evaluated_runs(
@@ -126,29 +160,6 @@ def evaluated_runs(
     from reid.report.evaluated_run import read_evaluated_run
 
     loaded = load_dataset(dataset, data_root)
-    folders = [chosen_run(runs, loaded.name, name) for name in (run, *compare)]
-    resolved = [folder.resolve() for folder in folders]
-    twice = [folder for folder in folders if resolved.count(folder.resolve()) > 1]
-    if twice:
-        raise UserError(f"{twice[0]}: compared with itself; name another run by --compare")
+    folders = scored_runs(runs, loaded.name, (run, *compare))
     test = split or loaded.default_split()
     return [read_evaluated_run(folder, loaded, test, runs, parts_file) for folder in folders]
-
-
-def given_options() -> dict[str, Any]:
-    """Return the running command's options as plain JSON values: where data and runs lie, and what else was given.
-
-    Without --json. `reid.report.run_commands.command_line` turns them into a command again.
-    """
-    context = click.get_current_context()
-    options: dict[str, Any] = {}
-    for option in context.command.params:
-        name, value = option.opts[0], context.params[str(option.name)]
-        is_default = context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT
-        if name == "--json" or (is_default and option.name not in LOCATION):
-            continue
-        if isinstance(value, tuple):
-            options[name] = [str(one) for one in value]
-        else:
-            options[name] = str(value) if isinstance(value, Path) else value
-    return options

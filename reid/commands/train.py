@@ -10,12 +10,13 @@ from data_cache.base.options import (
     device_option,
     recipe_option,
     recipe_seed_option,
+    running_command,
     runs_option,
     set_option,
     show_recipe_option,
     workers_option,
 )
-from reid.commands.options import folder_name, given_options, parts_option
+from reid.commands.options import folder_name, parts_option
 
 RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also with _small for a CPU, and demo"
 
@@ -103,7 +104,7 @@ def train_command(
             workers=workers,
             compiled=compiled,
             tensorboard=tensorboard,
-            arguments={**given_options(), "--recipe": recipe},
+            command=running_command({"--recipe": recipe}),
             decoded=decoded_path(runs, loaded.name, settings.image_size) if decoded_cache else None,
         )
     if is_first_rank():

@@ -10,6 +10,7 @@ from data_cache.base.devices import describe_device, has_bfloat16
 from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_temporary_files, sha256_of_names, write_json
 from data_cache.base.locks import run_lock
+from data_cache.base.options import command_file
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.problems import list_problems
 from data_cache.parts.cache import PartBoxes
@@ -18,7 +19,7 @@ from reid.data.decoded import decoded_training_images
 from reid.data.loader import TrainingSplit, split_vehicles, training_loader
 from reid.distributed import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
-from reid.runs import BEST, COMMAND, LAST
+from reid.runs import BEST, LAST
 from reid.training.log import CURVES, LOG, require_tensorboard
 from reid.training.loop import run_epochs
 from reid.training.state import checkpoint_to_resume, restore, start_state
@@ -40,13 +41,13 @@ def train(
     compiled: bool = False,
     tensorboard: bool = False,
     decoded: Path | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    command: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train on the train split and return the best checkpoint; an interrupted run resumes, a finished one is kept.
 
     Under `torchrun`, inside `joined_ranks`, the processes share every batch and the first one writes. `compiled` uses
     torch.compile, `tensorboard` also writes TensorBoard's files, `decoded` is the path of the decoded images.
-    `arguments`, the options of the command, are kept in the folder, to say how to make it again.
+    `command` (see `running_command`) is kept in the folder, to say how to make it again.
 
     Raises UserError for problems of the data set, a run of another recipe in `folder`, or a loss that is not finite.
     """
@@ -59,7 +60,8 @@ def train(
             identity = _identity(recipe, dataset, parts, split)
             if not own_rank():
                 stack.enter_context(run_lock(folder))
-                remove_temporary_files(*(folder / name for name in (LAST, BEST, RECIPE, COMMAND, LOG, CURVES)))
+                files = (folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES))
+                remove_temporary_files(*files, command_file(folder))
             checkpoint = checkpoint_to_resume(folder, identity)
             if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
                 if not (folder / BEST).exists():
@@ -81,8 +83,8 @@ def train(
         state = start_state(recipe, len(split.vehicle_ids), device, compiled=compiled, resumed=resumed)
         if not own_rank():
             write_json(folder / RECIPE, identity["recipe"])
-            if arguments is not None:
-                write_json(folder / COMMAND, arguments)
+            if command is not None:
+                write_json(command_file(folder), command)
         if checkpoint is not None:
             restore(state, checkpoint)
             log.info(f"resuming after epoch {state.epoch} of {recipe.epochs}")

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.base.options import FILE, json_option
-from reid.commands.options import given_options
+from data_cache.base.options import FILE, command_line, json_option, running_command
 from vehicle_reid.commands.options import add_arguments, images_options, model_options, selected_model
 
 if TYPE_CHECKING:
@@ -155,10 +154,8 @@ def require_gallery(path: Path) -> None:
 
 def suggested(command: click.Command, **changes: Any) -> str:
     """Return a command of `gallery` to type, with those of its options that the running command was given."""
-    from data_cache.base.options import command_line
-
     names = {name for option in command.params for name in option.opts}
-    options = {name: value for name, value in given_options().items() if name in names}
+    options = {name: value for name, value in running_command()["options"].items() if name in names}
     return command_line(f"gallery {command.name}", {**options, **changes})
 
 

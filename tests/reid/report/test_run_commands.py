@@ -1,38 +1,52 @@
-"""The commands on a page name data set, folders, settings, draws and additional scores of the run."""
+"""The commands on a page are those that were stored, with data set and folders; a run of the ablation has none."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from data_cache.base.files import write_json
+from data_cache.base.options import command_file
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
-from reid.recipes import PRESETS
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.run_commands import reproduction_commands
+from reid.runs import parts_path
+
+LOCATION = "--dataset folder --data-root d --runs"
+SHA256 = "5ha"
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> EvaluatedRun:
-    return with_recipe(make_evaluated_run(tmp_path), "pgan_small")
+    """A run named "first" whose boxes are by the detector "mine", with the commands that made all of it."""
+    made = make_evaluated_run(tmp_path)
+    runs = tmp_path / "runs"
+    folder = runs / "folder" / "first"
+    location = {"--dataset": "folder", "--data-root": "d", "--runs": str(runs)}
+    commands = {
+        command_file(runs / "detector" / "mine"): {"command": "parts train", "options": {"--recipe": "mine.yaml"}},
+        command_file(parts_path(runs, "folder")): {
+            "command": "detect",
+            "options": {**location, "--detector": "mine"},
+            "weights_sha256": SHA256,
+        },
+        command_file(folder): {"command": "train", "options": {**location, "--name": "first", "--set": ["a=1", "b=2"]}},
+    }
+    for path, command in commands.items():
+        write_json(path, command)
+    boxes = replace(made.parts, fingerprint={**made.parts.fingerprint, "weights_sha256": SHA256})
+    arguments = {**location, "--untrained": True, "--ap": "trapezoid"}
+    return with_metrics(replace(made, folder=folder, parts=boxes), arguments=arguments)
 
 
-def with_recipe(run: EvaluatedRun, name: str, **changes: Any) -> EvaluatedRun:
-    """Return the run in runs/folder/NAME, with the recipe pgan_small except for `changes`."""
-    recipe = PRESETS["pgan_small"].model_copy(update=changes).model_dump(mode="json")
-    arguments = {"--dataset": "folder", "--runs": "runs", "--parts": "p.h5", "--untrained": True, "--ap": "trapezoid"}
-    renamed = replace(run, folder=Path("runs") / "folder" / name)
-    return with_metrics(renamed, recipe=recipe, recipe_name=name, arguments=arguments)
-
-
-def test_commands_of_a_preset(run: EvaluatedRun) -> None:
-    location = "--dataset folder --runs runs"
-    assert reproduction_commands(run, [replace(run, folder=Path("runs/folder/grid"))]) == [
-        f"python cli.py detect {location}",
-        f"python cli.py train {location} --parts p.h5 --recipe pgan_small",
-        f"python cli.py evaluate {location} --parts p.h5 --untrained --ap trapezoid --recipe pgan_small --split test",
-        f"python cli.py report {location} --parts p.h5 --recipe pgan_small --split test --compare grid",
+def test_every_step_is_named_with_its_own_options(run: EvaluatedRun, tmp_path: Path) -> None:
+    location = f"{LOCATION} {tmp_path / 'runs'}"
+    assert reproduction_commands(run, [replace(run, folder=run.folder.with_name("grid"))]) == [
+        "python cli.py parts train --recipe mine.yaml",
+        f"python cli.py detect {location} --detector mine",
+        f"python cli.py train {location} --name first --set a=1 --set b=2",
+        f"python cli.py evaluate --run first {location} --untrained --ap trapezoid --split test",
+        f"python cli.py report {location} --run first --split test --compare grid",
     ]
 
 
@@ -41,26 +55,16 @@ def test_a_run_without_stored_arguments_has_no_commands(run: EvaluatedRun) -> No
     assert reproduction_commands(replace(run, metrics=metrics), []) == []
 
 
-def test_changes_of_the_preset_are_set_options(run: EvaluatedRun) -> None:
-    changes = {"triplets": ("fusion", "part"), "trunk_weights": "file.pth"}
-    train = reproduction_commands(with_recipe(run, "pgan_small", **changes), [])[1]
-    words = shlex.split(train)
-    assert words[words.index("pgan_small") + 1 :] == [
-        *("--set", 'trunk_weights="file.pth"'),
-        *("--set", 'triplets=["fusion", "part"]'),
-    ]
-    assert reproduction_commands(with_recipe(run, "wide", **changes), [])[1].endswith("--recipe wide.yaml")
-
-
-def test_imported_weights_are_imported(run: EvaluatedRun) -> None:
-    command = reproduction_commands(with_metrics(run, checkpoint={"source": {}}), [])[1]
-    assert command == (
-        "python cli.py import-weights --official model_best.pth --dataset folder --runs runs --name pgan_small "
-        "--parts-depth 8"
-    )
+def test_boxes_by_another_command_and_runs_without_one_are_said_to_be_unknown(run: EvaluatedRun) -> None:
+    replaced = replace(run, parts=replace(run.parts, fingerprint={"weights_sha256": "other"}))
+    cache = parts_path(run.folder.parents[1], "folder")
+    assert reproduction_commands(replaced, [])[0] == f"# {cache}: made by a command that is not known"
+    command_file(run.folder).unlink()
+    assert reproduction_commands(run, [])[2] == f"# {run.folder}: made by a command that is not known"
 
 
 def test_a_run_of_the_ablation_is_not_trained(run: EvaluatedRun) -> None:
     folder = run.folder.parent / "ablation" / "pgan-seed0"
-    detect, evaluate, _ = reproduction_commands(replace(run, folder=folder), [])
-    assert detect == reproduction_commands(run, [])[0] and "--recipe ablation/pgan-seed0 " in evaluate
+    commands = reproduction_commands(replace(run, folder=folder), [])
+    assert not any(" train " in command for command in commands[1:])
+    assert "--run ablation/pgan-seed0 " in commands[-2]
