@@ -182,7 +182,7 @@ def cache_export(path: Path, output: Path, kind: "Kind", annotations: Path | Non
 @click.option("--images-from", type=FILE, default=None, help="COCO file with the images and categories of the results.")
 @click.option("--masks", type=FOLDER, default=None, help="Part masks of PGAN's authors, .npy: e.g. masks/VeRi.")
 @click.option("--images", type=FOLDER, default=None, help="Images of the masks, if no --dataset lists them.")
-@click.option("--dataset", default=None, help="Data set of the images, as in `cli.py train`.")
+@click.option("--dataset", default=None, help="Data set of the images, as in `train`.")
 @data_root_option
 @runs_option
 @click.option("--output", type=FILE, default=None, help="Part cache to write; default: RUNS/DATASET/parts.h5.")
@@ -205,7 +205,7 @@ def cache_import(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Make a part cache from boxes of another source, for `cli.py train` to use.
+    """Make a part cache from boxes of another source, for `train` to use.
 
     From COCO JSON: every image of the file gets a row with its boxes by score; `file_name` is the path below the data
     set's folder. Boxes without a score, drawn by hand, get 1. Boxes that leave their image are clipped, those without
