@@ -24,6 +24,7 @@ from detect.commands.detect import detect
 from detect.commands.doctor import doctor
 from detect.commands.parts import parts
 from reid.commands.ablate import ablate_command
+from reid.commands.compare import compare_command
 from reid.commands.evaluate import evaluate_command, features_command
 from reid.commands.import_weights import import_weights
 from reid.commands.pictures import heatmaps_command, rank_command
@@ -42,6 +43,7 @@ STAGES: dict[str, tuple[click.Command, ...]] = {
         train_command,
         evaluate_command,
         features_command,
+        compare_command,
         report_command,
         rank_command,
         heatmaps_command,

@@ -132,7 +132,8 @@ def running_command(resolved: Options | None = None) -> dict[str, Any]:
 
 def command_file(made: Path) -> Path:
     """Return the path of the JSON with the command (see `running_command`) that made a file, or a run's folder."""
-    return made.with_name(f"{made.stem}-command.json") if made.suffix else made / "command.json"
+    is_file = made.suffix and not made.is_dir()  # a run may be named wide.v2
+    return made.with_name(f"{made.stem}-command.json") if is_file else made / "command.json"
 
 
 def read_command(path: Path) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.images.plots import COLOURS, figure_written_to
 from data_cache.parts.cache import PartBoxes, read_parts
 from reid.ablation.boxes import TRUE_BOXES
-from reid.evaluation.metrics_file import METRICS, read_metrics
+from reid.evaluation.metrics_file import read_metrics
 from reid.features.file import read_features
-from reid.runs import ablation_folder, parts_path
+from reid.runs import METRICS, ablation_folder, parts_path
 
 DISCRIMINATIVE = (
     *("annual service signs", "car topwindow", "carrier", "entry license", "hanging", "lay ornament"),

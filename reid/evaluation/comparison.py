@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError
-from reid.evaluation.metrics_file import METRICS, QUERIES, REMEDY, plain_row, read_metrics, read_queries
+from data_cache.base.files import path_exists, sorted_glob
+from reid.evaluation.metrics_file import QUERIES, REMEDY, plain_row, read_metrics, read_queries
 from reid.evaluation.score_table import HEADINGS
 from reid.retrieval.paired_bootstrap import LEVEL, Difference, PairedResults, numbered, paired_bootstrap
-from reid.runs import run_name
+from reid.runs import METRICS, run_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,6 +95,23 @@ def compare_evaluations(
     )
 
 
+def common_splits(first: Path, second: Path, split: str | None) -> list[str]:
+    """Return the tests of `--split` to compare two runs on: one, `all`, or by default that with the largest gallery.
+
+    Raises UserError if both were evaluated on no common test.
+    """
+    if split not in (None, "all"):
+        return [str(split)]
+    tests = [{path.parent.name: path for path in sorted_glob(run, f"*/{METRICS}")} for run in (first, second)]
+    common = [name for name in tests[0] if name in tests[1]]
+    if not common:
+        evaluated = [", ".join(names) or "none" for names in tests]
+        raise UserError(f"{first} was evaluated on {evaluated[0]}, {second} on {evaluated[1]}; {REMEDY} on one test")
+    gallery = {name: _plain_scores(tests[0][name])["gallery"] for name in common}
+    by_size = sorted(common, key=lambda name: gallery[name])
+    return by_size if split else by_size[-1:]
+
+
 def comparison_table(comparison: Comparison) -> "Table":
     """Return a table for the terminal with a line for each metric."""
     from rich.markup import escape
@@ -129,9 +147,14 @@ def interval_text(difference: Difference) -> str:
 
 def _metrics_of(folder: Path, split: str) -> dict[str, Any]:
     path = folder / split / METRICS
-    if not path.exists():
+    if not path_exists(path):
         raise UserError(f"{path}: not evaluated on {split}; run `python cli.py evaluate --split {split}` on it first")
     return read_metrics(path)
+
+
+def _plain_scores(path: Path) -> dict[str, Any]:
+    metrics = read_metrics(path)
+    return dict(metrics["scores"][plain_row(metrics, path)])
 
 
 def _require_same_protocol(first: Path, second: Path, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_temporary_files
+from data_cache.base.files import remove_temporary_files, write_json
 from data_cache.base.locks import run_lock
+from data_cache.base.options import command_file
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.catalogue import dataset_label
 from data_cache.datasets.dataset import Dataset
@@ -19,14 +20,14 @@ from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.merging import IMAGE_KEYS
 from data_cache.parts.source_files import run_fingerprint
 from reid.data.vehicle_images import part_cache
-from reid.evaluation.metrics_file import EXTERNAL, METRICS, QUERIES, TRAINED, write_evaluation
+from reid.evaluation.metrics_file import EXTERNAL, QUERIES, TRAINED, write_evaluation
 from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features, require_names_fit, write_features
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
 from reid.retrieval.metrics import Scores
 from reid.retrieval.scoring import Scoring
-from reid.runs import BEST, checkpoint_to_continue, chosen_run, is_path
+from reid.runs import BEST, METRICS, checkpoint_to_continue, chosen_run, is_path
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,9 @@ def evaluate_external(
     with _locked(folder, splits):
         features = read_external_features(path, image_names(dataset, splits))
         copy = _features_path(folder, splits)
+        remove_temporary_files(copy, command_file(folder))
+        if arguments is not None:  # by it the later commands find the data set
+            write_json(command_file(folder), {"command": "evaluate", "options": dict(arguments)})
         require_names_fit(copy, features.names)
         write_features(copy, features)
         system = {"name": folder.name, **features.provenance}

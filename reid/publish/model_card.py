@@ -10,10 +10,11 @@ from data_cache.base.export import FOLDER, Exported
 from data_cache.base.files import remove_temporary_files, sha256_of_file, write_atomically
 from data_cache.base.locks import run_lock
 from data_cache.base.tensors import save_tensors
-from reid.evaluation.metrics_file import METRICS, environment, read_metrics
+from reid.evaluation.metrics_file import environment, read_metrics
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.model.checkpoint import PREFIX, Checkpoint
 from reid.publish.program import NAME
+from reid.runs import METRICS
 
 TEMPLATE = Path(__file__).with_name("model-card.md.jinja")
 WEIGHTS, RECIPE, CARD = f"{NAME}.safetensors", "recipe.yaml", "model-card.md"

@@ -16,13 +16,13 @@ from helpers.toy.runs import evaluated, features_in, literal_scores
 from helpers.toy.vehicles import TINY, Toy, toy_set
 from reid.data.vehicle_images import vehicle_images
 from reid.evaluation.evaluate import FEATURES, evaluate_external
-from reid.evaluation.metrics_file import EXTERNAL, METRICS, QUERIES, TRAINED
+from reid.evaluation.metrics_file import EXTERNAL, QUERIES, TRAINED
 from reid.features.extraction import extract_features
 from reid.features.file import read_features
 from reid.model.checkpoint import build_network, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.retrieval.scoring import EXPANDED, RERANKED, Scoring
-from reid.runs import BEST
+from reid.runs import BEST, METRICS
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
