@@ -5,11 +5,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
+from data_cache.base.locks import Locked
+from reid.ablation.pace import Pace
 from reid.ablation.plan import Plan, Run
 from reid.ablation.results import TableResults, table_results
+from reid.ablation.share import WHOLE, Share
 from reid.ablation.table_files import write_table
 from reid.ablation.workspace import RunState, Workspace
 from reid.evaluation.evaluate import TrainedRun, evaluate_run
@@ -35,6 +39,16 @@ class Ablation:
         return [
             table_results(table, self.plan, self.workspace, self.states, self.command) for table in self.plan.tables
         ]
+
+    def update(self, run: Run) -> bool:
+        """Read again how far a run has come, and return whether it is finished. Raises UserError as `load_ablation`."""
+        self.states[run.folder] = self.workspace.state_of(run)
+        return self.states[run.folder].metrics is not None
+
+    def images_to_see(self, run: Run) -> int:
+        """Return the number of augmented images that the epochs left of a run train on."""
+        epochs = run.recipe.epochs - self.states[run.folder].epochs
+        return self.workspace.training_set(run).images_per_epoch * epochs
 
     def stem(self, table: str) -> Path:
         """Return the path of a table's files without suffix; it names the test unless that is the default."""
@@ -64,25 +78,86 @@ def load_ablation(workspace: Workspace, plan: Plan, command: str) -> Ablation:
     return Ablation(workspace, plan, states, command)
 
 
-def run_ablations(ablations: Sequence[Ablation], compute: Compute, *, decoded_cache: bool) -> None:
-    """Make every unfinished run; write the tables before the first run and after each.
+def number_runs(ablations: Sequence[Ablation], share: Share = WHOLE) -> list[tuple[int, Ablation, Run]]:
+    """Return the runs of a share with their numbers among all runs, from 1."""
+    every = [(ablation, run) for ablation in ablations for run in ablation.plan.runs]
+    return [(number, *step) for number, step in enumerate(every, start=1) if share.takes(number)]
 
-    Raises UserError, naming the run, if one fails. Finished runs are kept, and the next call makes the rest.
+
+def logged_pace(ablations: Sequence[Ablation]) -> Pace:
+    """Return the pace of the finished runs by their logs, without the scoring of held-out vehicles and of the test."""
+    pace = Pace()
+    for _, ablation, run in number_runs(ablations):
+        if ablation.states[run.folder].metrics is not None:
+            images = ablation.workspace.training_set(run).images_per_epoch * run.recipe.epochs
+            pace.add(images, ablation.workspace.training_seconds(run))
+    return pace
+
+
+def run_ablations(
+    ablations: Sequence[Ablation], compute: Compute, *, decoded_cache: bool, share: Share = WHOLE
+) -> bool:
+    """Make every unfinished run of a share, and return whether all runs of all shares are finished.
+
+    The tables are written before the first run and after each; those of a part only when all runs are finished, by the
+    process that finishes last. A run that another process is making is left to it. Raises UserError, naming the run, if
+    one fails. Finished runs are kept, and the next call makes the rest.
     """
-    steps = [(ablation, run) for ablation in ablations for run in ablation.plan.runs]
+    steps, count = number_runs(ablations, share), len(number_runs(ablations))
+    if share.is_whole:
+        _write_tables(ablations)
+    earlier, pace = logged_pace(ablations), Pace()
+    for position, (number, ablation, run) in enumerate(steps):
+        suffix = f" on {ablation.workspace.dataset.name}" if len(ablations) > 1 else ""
+        title = f"run {number} of {count}: {run.title}{suffix}"
+        with _errors_name(title):
+            if ablation.update(run):  # perhaps by another process, since this one has started
+                log.info(f"{title}, finished")
+                continue
+            log.info(title)
+            log.info(_remaining(steps[position:], pace if pace.images else earlier))
+            started, images = monotonic(), ablation.images_to_see(run)
+            try:
+                _train_and_evaluate(ablation.workspace, run, compute, decoded_cache)
+            except Locked:
+                log.info(f"{title}: another process is making it; going on with the next run")
+                continue
+            pace.add(images, monotonic() - started)
+            ablation.update(run)
+        if share.is_whole:
+            ablation.write_tables(run)
+    return _finish(ablations, share)
+
+
+def _remaining(steps: Sequence[tuple[int, Ablation, Run]], pace: Pace) -> str:
+    """Return "2 runs left, 64 images to train on, about 4 min 12 s at the rate so far"."""
+    left = [(ablation, run) for _, ablation, run in steps if ablation.states[run.folder].metrics is None]
+    images = sum(ablation.images_to_see(run) for ablation, run in left)
+    time_left = pace.time_for(images)
+    rate = "" if time_left is None else f", about {time_left} at the rate so far"
+    return f"{len(left)} {'run' if len(left) == 1 else 'runs'} left, {images:,} images to train on{rate}"
+
+
+def _finish(ablations: Sequence[Ablation], share: Share) -> bool:
+    """Return whether all runs are finished, also by other processes; log what is not, and write the tables that are."""
+    steps = number_runs(ablations)
+    unfinished = [number for number, ablation, run in steps if not ablation.update(run)]
+    if share.is_whole or not unfinished:
+        _write_tables(ablations)
+    if unfinished:
+        numbers = ", ".join(map(str, unfinished[:10])) + (", ..." if len(unfinished) > 10 else "")
+        remedy = (
+            "another process is making them; run the same command again for complete tables"
+            if share.is_whole
+            else "the share that finishes last writes the tables, or `ablate` without --only, which makes what is left"
+        )
+        log.info(f"{len(unfinished)} of {len(steps)} runs are not finished ({numbers}): {remedy}")
+    return not unfinished
+
+
+def _write_tables(ablations: Sequence[Ablation]) -> None:
     for ablation in ablations:
         ablation.write_tables()
-    for number, (ablation, run) in enumerate(steps, start=1):
-        suffix = f" on {ablation.workspace.dataset.name}" if len(ablations) > 1 else ""
-        title = f"run {number} of {len(steps)}: {run.title}{suffix}"
-        if ablation.states[run.folder].metrics is not None:
-            log.info(f"{title}, finished")
-            continue
-        log.info(title)
-        with _errors_name(title):
-            _train_and_evaluate(ablation.workspace, run, compute, decoded_cache)
-            ablation.states[run.folder] = ablation.workspace.state_of(run)
-        ablation.write_tables(run)
 
 
 def _train_and_evaluate(workspace: Workspace, run: Run, compute: Compute, decoded_cache: bool) -> None:

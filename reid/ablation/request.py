@@ -8,10 +8,12 @@ from typing import Any
 from data_cache.base.errors import UserError
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
-from reid.ablation.ablation import Ablation, load_ablation
+from reid.ablation.ablation import Ablation, load_ablation, number_runs
 from reid.ablation.boxes import TRUE_BOXES, TRUTH_FILES, BoxKind, has_truth
+from reid.ablation.pace import Pace
 from reid.ablation.paper import MEASURED_ON
 from reid.ablation.plan import Scale, plan_runs
+from reid.ablation.share import WHOLE, Share
 from reid.ablation.tables import Table, select_tables
 from reid.ablation.workspace import Workspace
 from reid.runs import parts_path
@@ -92,10 +94,11 @@ def _tables(dataset: Dataset, tables: Sequence[str], figures: Sequence[str], box
     return [table.without(tuple(TRUE_BOXES), f"No rows on true boxes: {missing}.") for table in selected]
 
 
-def list_runs(ablations: Sequence[Ablation]) -> list[dict[str, Any]]:
-    """Return every run as plain JSON values, with its finished epochs and the images still to train on."""
+def list_runs(ablations: Sequence[Ablation], share: Share = WHOLE) -> list[dict[str, Any]]:
+    """Return every run of a share as plain JSON values, with its finished epochs and the images still to train on."""
     return [
         {
+            "number": number,
             "dataset": ablation.workspace.dataset.name,
             "run": run.name,
             "seed": run.recipe.seed,
@@ -103,19 +106,20 @@ def list_runs(ablations: Sequence[Ablation]) -> list[dict[str, Any]]:
             "epochs": run.recipe.epochs,
             "epochs_done": state.epochs,
             "finished": state.metrics is not None,
-            "images_to_see": ablation.workspace.training_set(run).images_per_epoch * (run.recipe.epochs - state.epochs),
+            "images_to_see": ablation.images_to_see(run),
         }
-        for ablation in ablations
-        for run in ablation.plan.runs
+        for number, ablation, run in number_runs(ablations, share)
         for state in [ablation.states[run.folder]]
     ]
 
 
-def format_runs(runs: Sequence[dict[str, Any]]) -> str:
-    """Return `list_runs` as text, one line per run, and the totals."""
-    lines = [f"{number:3} {_format_run(run)}" for number, run in enumerate(runs, start=1)]
+def format_runs(runs: Sequence[dict[str, Any]], pace: Pace) -> str:
+    """Return `list_runs` as text, one line per run, and the totals; `pace` is that of the finished runs."""
+    lines = [f"{run['number']:3} {_format_run(run)}" for run in runs]
     finished, images = sum(run["finished"] for run in runs), sum(run["images_to_see"] for run in runs)
-    return "\n".join([*lines, f"{len(runs)} runs, {finished} finished; {images:,} images to train on"])
+    time_left = pace.time_for(images) if images else None
+    rate = "" if time_left is None else f", about {time_left} at the rate of the finished runs"
+    return "\n".join([*lines, f"{len(runs)} runs, {finished} finished; {images:,} images to train on{rate}"])
 
 
 def _format_run(run: dict[str, Any]) -> str:

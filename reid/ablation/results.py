@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_cache.synthetic.dataset.settings import describe_rendering
+from reid.ablation.pace import duration
 from reid.ablation.plan import Plan, Run
 from reid.ablation.tables import Row, Table
 from reid.ablation.workspace import RunState, Workspace
@@ -177,19 +178,9 @@ def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: 
         origin["Commit"] = _unique(metrics["commit"] or "unknown" for metrics in every)
         origin["Device"] = _unique(metrics["device"] for metrics in every)
         origin["Versions"] = _unique(", ".join(map(" ".join, metrics["versions"].items())) for metrics in every)
-        origin["Training time"] = f"{_duration(seconds)} for the finished runs"
+        origin["Training time"] = f"{duration(seconds)} for the finished runs"
     return origin
 
 
 def _unique(values: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(values))
-
-
-def _duration(seconds: float) -> str:
-    """Return "3 h 07 min", or "4 min 12 s" below an hour.
-
-    >>> _duration(11_220), _duration(252.4)
-    ('3 h 07 min', '4 min 12 s')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest} s"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_cache.base.files import read_json_lines, sha256_of_names
+from data_cache.base.errors import UserError
+from data_cache.base.files import path_exists, read_json_lines, sha256_of_names
 from data_cache.base.tensors import read_entry, read_metadata
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
@@ -18,9 +19,9 @@ from reid.data.loader import split_vehicles
 from reid.data.sampler import PKSampler
 from reid.data.vehicle_images import part_arrays, part_cache
 from reid.evaluation.evaluate import image_names
-from reid.evaluation.metrics_file import METRICS, TRAINED, read_metrics
+from reid.evaluation.metrics_file import TRAINED, read_metrics
 from reid.retrieval.scoring import Scoring
-from reid.runs import BEST, ablation_folder, checkpoint_to_continue
+from reid.runs import BEST, METRICS, ablation_folder, checkpoint_to_continue
 from reid.training.log import LOG
 
 REMEDY = "use the options it was made with, delete {folder} to train it again, or choose another --runs folder"
@@ -104,7 +105,12 @@ class Workspace:
         checkpoint = checkpoint_to_continue(folder)
         if checkpoint is None:
             return RunState(0)
-        metadata = read_metadata(checkpoint, f"delete {folder}")
+        try:
+            metadata = read_metadata(checkpoint, f"delete {folder}")
+        except UserError:
+            if path_exists(checkpoint):
+                raise
+            return self.state_of(run)  # its training, in another process, is just replacing it
         for expected in self._expected_metadata(run):
             found = {name: metadata.get(name) for name in expected}
             require_fingerprint(found, expected, checkpoint, REMEDY.format(folder=folder))
