@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with numbered boxes in a grid, and beside each picture a legend of its boxes.
+"""Contact sheets: pictures with boxes in a grid, and beside each picture a legend of its boxes.
 
 Part names are in the legend because parts are small and close together: names on the picture would hide them.
 """
@@ -27,6 +27,7 @@ from data_cache.images.drawing import (
 )
 
 LINE_HEIGHT = 16  # pixels
+KEY_SPACE = 32  # pixels from a legend's key to its text, enough for a confidence such as 0.87
 GAP = 10
 TEXT_SIZE = 12
 PICTURE, LEGEND_WIDTH = (340, 270), 176  # pixels of a cell: largest picture, and the legend beside it
@@ -99,7 +100,7 @@ def draw_legend(image: Image.Image, corner: tuple[int, int], marks: Sequence[Mar
     left, top = corner
     for mark in marks:
         draw_key(draw, (left, top + 1), mark)
-        draw.text((left + 24, top), mark.text, fill=mark.text_colour, font=font(TEXT_SIZE))
+        draw.text((left + KEY_SPACE, top), mark.text, fill=mark.text_colour, font=font(TEXT_SIZE))
         top += LINE_HEIGHT
 
 

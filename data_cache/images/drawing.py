@@ -52,28 +52,66 @@ def draw_boxes(picture: Image.Image, marks: Sequence[Mark], scale: float) -> Ima
     return draw_keys(picture, marks, scale)
 
 
-def draw_keys(picture: Image.Image, marks: Sequence[Mark], scale: float) -> Image.Image:
-    """Return a copy of `picture` with the keys alone, above their boxes; the first mark's key is drawn on top."""
+def draw_keys(
+    picture: Image.Image, marks: Sequence[Mark], scale: float, *, only_free: bool = False, size: int = KEY_SIZE
+) -> Image.Image:
+    """Return a copy of `picture` with the keys alone, each above its box, or at another side where keys would overlap.
+
+    If no side is free, the key of the earlier mark is on top; with `only_free` the later one is left out.
+    """
     picture = picture.copy()
     draw = ImageDraw.Draw(picture)
-    for mark in reversed(marks):
-        if mark.key:
-            x0, y0, _, _ = _pixel_edges(mark.box, scale)
-            left = max(0, min(x0, picture.width - _key_width(mark.key)))
-            draw_key(draw, (left, y0 - KEY_HEIGHT if y0 >= KEY_HEIGHT else y0), mark)
+    placed: list[tuple[tuple[int, int], Mark]] = []
+    taken: list[tuple[int, int, int, int]] = []
+    for mark in marks:
+        if not mark.key:
+            continue
+        width, height = _key_width(mark.key, size), _key_height(size)
+        corners = _key_corners(_pixel_edges(mark.box, scale), (width, height), picture.size)
+        areas = [(left, top, left + width, top + height) for left, top in corners]
+        free = [area for area in areas if not any(_overlap(area, other) for other in taken)]
+        if free or not only_free:
+            taken.append((free or areas)[0])
+            placed.append((taken[-1][:2], mark))
+    for corner, mark in reversed(placed):
+        draw_key(draw, corner, mark, size)
     return picture
 
 
-def draw_key(draw: ImageDraw.ImageDraw, corner: tuple[int, int], mark: Mark) -> None:
+def _key_corners(
+    edges: tuple[int, int, int, int], key: tuple[int, int], picture: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """Return the places for a key, its upper left corner, best first: above its box, below, right, left, inside.
+
+    At the upper edge of the picture, where nothing fits above, inside comes first.
+    """
+    (x0, y0, x1, y1), (width, height) = edges, key
+    starts = [x0, x1 + 1 - width]  # from the left edge on, or up to the right edge
+    places = [(x0, y0)] if y0 < height else []
+    places += [(x, y) for y in (y0 - height, y1 + 1) for x in starts]
+    places += [(x, y0) for x in (x1 + 1, x0 - width, x0)]
+    inside = [(max(0, min(x, picture[0] - width)), y) for x, y in places if 0 <= y <= picture[1] - height]
+    return inside or [(max(0, min(x0, picture[0] - width)), y0)]
+
+
+def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def draw_key(draw: ImageDraw.ImageDraw, corner: tuple[int, int], mark: Mark, size: int = KEY_SIZE) -> None:
     """Draw a mark's key with its top left corner at `corner`: filled for a solid box, outlined for a dashed one."""
-    (left, top), width = corner, _key_width(mark.key)
+    (left, top), width, height = corner, _key_width(mark.key, size), _key_height(size)
     ground, ink = (DARK, mark.colour) if mark.dashed else (mark.colour, DARK)
-    draw.rectangle((left, top, left + width - 1, top + KEY_HEIGHT - 1), fill=ground, outline=mark.colour)
-    draw.text((left + width / 2, top + KEY_HEIGHT / 2), mark.key, fill=ink, font=font(KEY_SIZE), anchor="mm")
+    draw.rectangle((left, top, left + width - 1, top + height - 1), fill=ground, outline=mark.colour)
+    draw.text((left + width / 2, top + height / 2), mark.key, fill=ink, font=font(size), anchor="mm")
 
 
-def _key_width(key: str) -> int:
-    return max(9, round(text_width(key, KEY_SIZE)) + 4)
+def _key_width(key: str, size: int = KEY_SIZE) -> int:
+    return max(9, round(text_width(key, size)) + 4)
+
+
+def _key_height(size: int) -> int:
+    return size + KEY_HEIGHT - KEY_SIZE
 
 
 def _pixel_edges(box: Rectangle, scale: float) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ from detect.evaluation.metrics import NOT_FOUND, finding_ranks
 from detect.extraction.job import list_images
 from detect.extraction.run import detect_batches
 
-LEGEND = "Solid, numbered by confidence: detected parts with their score."
+LEGEND = "Solid: detected parts; the number at a box is its confidence."
 TRUE_LEGEND = "Dashed: true parts, with a letter if no box finds them. Red name: no true part of that name (IoU 0.5)."
 BATCH_SIZE = 32  # as in `detect`, so that boxes are equal bit for bit
 WHITE, WRONG = (255, 255, 255), (255, 130, 120)
@@ -128,7 +128,7 @@ def preview_cell(
     truth: AnnotatedImage | None = None,
     annotated: Collection[int] = (),
 ) -> Cell:
-    """Return the cell of the image in a row of `parts`: its boxes numbered by confidence, or the reason of failure.
+    """Return the cell of the image in a row of `parts`: its boxes with their confidence, or the reason of failure.
 
     With `truth`, true parts are dashed, and lettered if no box finds them; a box that finds no true part has its name
     in red, if its label is one of the `annotated` ones.
@@ -172,8 +172,8 @@ def _detected_marks(parts: PartBoxes, row: int, slots: NDArray[np.int64], fine: 
         mark = Mark(
             _rectangle(parts.boxes[row, slot]),
             part_colour(label),
-            key=str(rank + 1),
-            text=f"{parts.scores[row, slot]:.2f}  {parts.part_names[label]}",
+            key=f"{parts.scores[row, slot]:.2f}",
+            text=parts.part_names[label],
             text_colour=LIGHT if fine[rank] else WRONG,
         )
         marks.append(mark)

@@ -72,6 +72,24 @@ def test_first_key_is_on_top() -> None:
     assert of_colour(key, RED).any() and not of_colour(key, (1, 255, 1)).any()
 
 
+def test_keys_of_close_boxes_do_not_overlap_and_stay_in_the_picture() -> None:
+    """Filled pixels of each key, in its own colour, found in the picture with all of them."""
+    boxes = [(40, 40, 52, 52), (44, 40, 56, 52), (42, 42, 50, 50)]
+    marks = [Mark(box, (250, 10 * row, 5), "0.87") for row, box in enumerate(boxes)]
+    together = np.asarray(draw_keys(Image.new("RGB", (120, 100), GREY), marks, 1.0))
+    for mark in marks:
+        alone = of_colour(np.asarray(draw_keys(Image.new("RGB", (120, 100), GREY), [mark], 1.0)), mark.colour).sum()
+        assert of_colour(together, mark.colour).sum() == alone > 100
+
+
+def test_a_key_without_a_free_place_is_below_the_others_or_left_out() -> None:
+    marks = [Mark((0, 0, 30, 12), (250, 10 * row, 5), "longer") for row in range(3)]
+    whole = Image.new("RGB", (40, 14), GREY)
+    assert of_colour(np.asarray(draw_keys(whole, marks, 1.0)), marks[0].colour).any()
+    only = np.asarray(draw_keys(whole, marks, 1.0, only_free=True))
+    assert np.array_equal(only, np.asarray(draw_keys(whole, marks[:1], 1.0)))
+
+
 def test_every_part_has_a_different_colour() -> None:
     assert len({part_colour(label) for label in range(HUES)}) == HUES
 

@@ -97,11 +97,10 @@ def test_images_of_a_data_set(root: Path) -> None:
     assert find_images("folder", root, None, None).names == ["a.png"]
 
 
-def test_boxes_are_numbered_by_confidence_and_named(root: Path) -> None:
+def test_the_number_at_a_box_is_its_confidence(root: Path) -> None:
     cell = cell_of(root)
-    assert [mark.key for mark in cell.marks] == ["1", "2", "3"]
-    labels = (("0.90", 3), ("0.60", 0), ("0.30", 7))
-    assert [mark.text for mark in cell.marks] == [f"{score}  {PART_NAMES[label]}" for score, label in labels]
+    assert [mark.key for mark in cell.marks] == ["0.90", "0.60", "0.30"]
+    assert [mark.text for mark in cell.marks] == [PART_NAMES[label] for label in (3, 0, 7)]
     assert [list(mark.box) for mark in cell.marks] == BOXES
     assert cell.caption == ("a.png", "100 x 100") and {mark.text_colour for mark in cell.marks} == {LIGHT}
 
@@ -109,7 +108,7 @@ def test_boxes_are_numbered_by_confidence_and_named(root: Path) -> None:
 @pytest.mark.parametrize(("top", "minimum_score", "shown"), [(2, 0.0, 2), (8, 0.5, 2), (1, 0.5, 1), (8, 0.95, 0)])
 def test_boxes_are_limited_by_number_and_score(root: Path, top: int, minimum_score: float, shown: int) -> None:
     cell = cell_of(root, top=top, minimum_score=minimum_score)
-    assert [mark.key for mark in cell.marks] == [str(rank + 1) for rank in range(shown)]
+    assert [mark.key for mark in cell.marks] == ["0.90", "0.60", "0.30"][:shown]
 
 
 def test_true_parts_are_dashed_and_lettered_if_missed(root: Path) -> None:
