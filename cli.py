@@ -29,6 +29,7 @@ from reid.commands.evaluate import evaluate_command, features_command
 from reid.commands.import_weights import import_weights
 from reid.commands.pictures import heatmaps_command, rank_command
 from reid.commands.report import report_command
+from reid.commands.runs import clean_command, runs_command
 from reid.commands.train import train_command
 from vehicle_reid import __version__
 from vehicle_reid.commands.export import export_command
@@ -51,7 +52,7 @@ STAGES: dict[str, tuple[click.Command, ...]] = {
         import_weights,
     ),
     "Use": (gallery, serve_command, export_command),
-    "Maintenance": (doctor,),
+    "Maintenance": (runs_command, clean_command, doctor),
 }
 
 

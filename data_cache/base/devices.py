@@ -45,6 +45,16 @@ def describe_device(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
+def describe_memory(device: str) -> str:
+    """Return the most memory that this process has used so far, such as "2.1 GiB memory, 14.0 GiB on the GPU"."""
+    own = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB memory"
+    if device != "cuda":
+        return own
+    import torch
+
+    return f"{own}, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU"
+
+
 def has_bfloat16(device: str) -> bool:
     """Return whether "cpu" or "cuda" has bfloat16 instructions; emulation is many times slower than float32.
 

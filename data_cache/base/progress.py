@@ -12,9 +12,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from data_cache.base.errors import printable, with_program_name
+from data_cache.base.errors import UserError, printable, with_program_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,6 +61,48 @@ def show_messages() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(_handler)  # again is no second time
+
+
+class LogFile(logging.Handler):
+    """Appends messages with the time to a file, once its folder exists; lines of progress are left out."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.waiting: list[str] = []
+        self.addFilter(lambda record: record.name != __name__)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record. Raises UserError if the file cannot be written."""
+        now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        self.waiting.append(f"{now}  {printable(record.getMessage())}\n")
+        try:
+            if self.path.parent.is_dir():
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.writelines(self.waiting)
+                self.waiting.clear()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def messages_into(path: Path) -> Iterator[None]:
+    """Append this project's messages to a log file, with the time, and the error that ends the work."""
+    if not is_first_rank():
+        yield
+        return
+    handler = LogFile(path)
+    loggers = [logging.getLogger(name) for name in PACKAGES]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    except UserError as error:
+        handler.emit(log.makeRecord(PACKAGES[0], logging.ERROR, "", 0, f"Error: {error}", (), None))
+        raise
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 @contextmanager

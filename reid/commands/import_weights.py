@@ -49,9 +49,10 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int
         raise click.UsageError(f"--name {name}: reserved for `train --recipe {name}`; choose another")
     label = dataset_label(dataset)
     imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d)
-    write_json(command_file(imported.checkpoint.parent), running_command())
     for remark in imported.official.remarks:
         log.info(f"{source}: {remark}")
-    if not imported.written:
+    if imported.written:
+        write_json(command_file(imported.checkpoint.parent), running_command())
+    else:
         log.info(f"{imported.checkpoint.parent}: already imported, nothing was written")
     click.echo(json.dumps(imported.to_dict()) if as_json else imported.line())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from data_cache.base.errors import UserError
 from data_cache.base.options import Command, add_options, device_option, json_option
 from reid.commands.options import evaluated_runs, evaluated_runs_options
 
@@ -48,7 +49,7 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
 @evaluated_runs_options
 @queries_options(12)
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
-@click.option("--heatmaps", is_flag=True, help="Add heatmaps of Fp and of Fp - Fg below each list.")
+@click.option("--heatmaps", is_flag=True, help="Add what covering squares of each image does to its score.")
 @device_option
 @json_option
 def rank_command(
@@ -76,6 +77,8 @@ def rank_command(
 
     choice = query_choice(queries, count, hardest)
     runs = evaluated_runs(**selection)
+    if heatmaps and not any(run.has_network for run in runs):
+        raise UserError(f"{runs[0].folder}: features of another system, and no network to show; leave out --heatmaps")
     heatmap_device = choose_device(device) if heatmaps else None
     written = write_ranked_lists(runs, runs[0].test_folder / "ranked", choice, top_k=top, heatmap_device=heatmap_device)
     if as_json:
@@ -97,10 +100,11 @@ def heatmaps_command(
     as_json: bool,
     **selection: Any,
 ) -> None:
-    """Draw where a network looks in query images, one PNG per query: part boxes, attention, heatmaps of Fg and Fp.
+    """Draw what a network relies on in query images, one PNG per query: attention, covered regions, feature maps.
 
-    A heatmap is a feature map averaged over its channels. The files are written to RUNS/DATASET/RECIPE/SPLIT/heatmaps,
-    with attention.png, the mean attention of every part.
+    Squares of the query are covered one by one: red lowers its score with its best true match, blue raises it. Below
+    are the network's feature maps, averaged over their channels, before and after part attention. The files are written
+    to RUNS/DATASET/RECIPE/SPLIT/heatmaps, with attention.png, the mean attention of every part.
 
     \b
     Example:
@@ -112,9 +116,9 @@ def heatmaps_command(
 
     choice = query_choice(queries, count, hardest)
     runs = evaluated_runs(**selection)
-    names = [ranked.query for ranked in rank_queries_of_runs(runs[:1], choice, top_k=1)[0]]
+    chosen = rank_queries_of_runs(runs[:1], choice, top_k=1)[0]
     folder = runs[0].test_folder / "heatmaps"
-    written = write_heatmaps(runs, folder, names, device=choose_device(device))
+    written = write_heatmaps(runs, folder, chosen, device=choose_device(device))
     chart = write_attention_chart(runs[0], folder / "attention.png")
     paths = [str(path) for path in (*written, chart) if path is not None]
     click.echo(json.dumps(paths) if as_json else "\n".join(paths))

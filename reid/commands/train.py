@@ -62,23 +62,25 @@ def train_command(
 ) -> None:
     """Train the network on the cached part boxes; an interrupted training resumes.
 
+    Results and a log with times go to RUNS/DATASET/NAME; `clean` removes what a finished run no longer needs.
+
     With torchrun, several GPUs share every batch; the losses and gradients are those of a single GPU.
 
     \b
     Examples:
       python cli.py train --dataset veri
-      python cli.py train --dataset vehicleid --set lambda=1 --set trunk_weights=resnet50.pth
+      python cli.py train --dataset vehicleid --set trunk_weights=resnet50.pth
       python cli.py train --dataset veri --name varied --set parts_per_label=2
-      python cli.py train --recipe pgan --show-recipe > mine.yaml
+      python cli.py train --dataset veri --recipe pgan --show-recipe > mine.yaml
       torchrun --nproc-per-node=4 cli.py train --dataset veriwild --compile
     """
-    from data_cache.base.config import recipe_text, resolve_recipe
+    from data_cache.base.config import recipe_text
     from data_cache.base.devices import choose_algorithms, choose_device, keep_freed_memory
-    from data_cache.base.progress import is_first_rank
-    from data_cache.datasets.catalogue import load_dataset
+    from data_cache.base.progress import is_first_rank, messages_into
+    from data_cache.datasets.catalogue import dataset_label, load_dataset
     from reid.data.vehicle_images import part_cache
     from reid.distributed import first_rank_first, joined_ranks
-    from reid.recipes import PRESETS, ReidRecipe, default_recipe
+    from reid.recipes import default_recipe, recipe_for
     from reid.runs import decoded_path, run_folder
     from reid.training.train import train
 
@@ -87,19 +89,21 @@ def train_command(
     device = choose_device(device)
     recipe = recipe or default_recipe(device)
     options = [*overrides, *([] if seed is None else [f"seed={seed}"])]
+    label = dataset_label(dataset)
     if show_recipe:
-        click.echo(recipe_text(resolve_recipe(ReidRecipe, PRESETS, recipe, options), recipe), nl=False)
+        click.echo(recipe_text(recipe_for(label, recipe, options), f"{recipe} on {label}"), nl=False)
         return
-    with joined_ranks(device):
+    folder = run_folder(runs, label, name or recipe)
+    with joined_ranks(device), messages_into(folder / "train.log"):
         with first_rank_first():
-            settings = resolve_recipe(ReidRecipe, PRESETS, recipe, options)
+            settings = recipe_for(label, recipe, options)
             loaded = load_dataset(dataset, data_root)
             parts = part_cache(loaded, settings, runs, parts_file)
         best = train(
             settings,
             loaded,
             parts,
-            run_folder(runs, loaded.name, name or recipe),
+            folder,
             device=device,
             workers=workers,
             compiled=compiled,

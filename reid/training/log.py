@@ -8,6 +8,7 @@ from pathlib import Path
 from data_cache.base.errors import UserError
 from data_cache.base.files import append_json_line, read_json_lines, write_atomically
 from data_cache.images.plots import draw_curves
+from reid.runs import BEST
 
 LOG, CURVES, TENSORBOARD = "log.jsonl", "curves.png", "tensorboard"
 LOSSES = {
@@ -30,6 +31,11 @@ def keep_until(folder: Path, epoch: int) -> None:
         raise UserError(f"{folder / LOG}: damaged log (a line without an epoch); delete it")
     kept = [json.dumps(line).encode() + b"\n" for line in lines if line["epoch"] <= epoch]
     write_atomically(folder / LOG, b"".join(kept))
+
+
+def is_cleaned(folder: Path, epochs: int) -> bool:
+    """Return whether a training is finished though `clean` removed its last checkpoint: it logged the last epoch."""
+    return (folder / BEST).exists() and [line.get("epoch") for line in read_json_lines(folder / LOG)][-1:] == [epochs]
 
 
 def log_epoch(folder: Path, line: Mapping[str, float], *, tensorboard: bool) -> None:

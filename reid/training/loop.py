@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data_cache.base.devices import autocast
+from data_cache.base.devices import autocast, describe_memory
 from data_cache.base.progress import track
 from data_cache.base.tensors import non_finite_names
 from reid.data.loader import TrainingLoader
@@ -59,6 +59,7 @@ def run_epochs(
     """
     if not own_rank():
         keep_until(folder, state.epoch)
+    started, before = time.monotonic(), state.epoch
     while state.epoch < recipe.epochs:
         rate = learning_rate(recipe, state.epoch)
         line = _train_epoch(state, loader, rate, f"epoch {state.epoch + 1}/{recipe.epochs}")
@@ -75,7 +76,9 @@ def run_epochs(
             save(state, folder / BEST, identity)
         log_epoch(folder, {"epoch": state.epoch, **line, "learning_rate": rate}, tensorboard=tensorboard)
         save_last(state, folder, identity)
-        log.info(f"epoch {state.epoch}/{recipe.epochs}: {_as_text(line)}")
+        left = (time.monotonic() - started) / (state.epoch - before) * (recipe.epochs - state.epoch)
+        cost = f"{describe_memory(loader.device)}, {left:.0f} s left"
+        log.info(f"epoch {state.epoch}/{recipe.epochs}: {_as_text(line)}, {cost}")
 
 
 def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> Mapping[str, Tensor]:

@@ -20,7 +20,7 @@ from reid.data.loader import TrainingSplit, split_vehicles, training_loader
 from reid.distributed import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST
-from reid.training.log import CURVES, LOG, require_tensorboard
+from reid.training.log import CURVES, LOG, is_cleaned, require_tensorboard
 from reid.training.loop import run_epochs
 from reid.training.state import checkpoint_to_resume, restore, start_state
 from reid.training.validation import Holdout
@@ -68,6 +68,9 @@ def train(
                     raise UserError(
                         f"{folder / BEST}: missing, though all epochs are done; delete {folder} to train anew"
                     )
+                log.info(f"{folder}: already trained, {recipe.epochs} epochs")
+                return folder / BEST
+            if checkpoint is None and is_cleaned(folder, recipe.epochs):
                 log.info(f"{folder}: already trained, {recipe.epochs} epochs")
                 return folder / BEST
             pixels = None

@@ -21,7 +21,7 @@ def test_train_and_evaluate_with_a_real_backbone(place: Place) -> None:
         result = place("evaluate", "--recipe", "pgan_small", "--untrained", "--json")
     run = place.runs / "folder" / "pgan_small"
     assert best == run / BEST
-    assert {path.name for path in run.iterdir()} == {BEST, LAST, LOG, CURVES, "recipe.json", "test"}
+    assert {path.name for path in run.iterdir()} == {BEST, LAST, LOG, CURVES, "recipe.json", "command.json", "train.log", "test"}
     assert read_checkpoint(best).recipe == TINY.model_copy(update={"epochs": 1, "schedule": "cosine"})
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
@@ -88,7 +88,7 @@ def test_given_seed_is_used(place: Place, options: tuple[str, ...], seed: int) -
 def test_other_recipe_under_the_same_name_is_refused(place: Place) -> None:
     place.train("--recipe", "pgan_small")
     result = place("train", *ONE_EPOCH, "--recipe", "pgan_small", "--set", "margin=0.7")
-    assert_error(result, 1, "last.safetensors", "made with recipe.margin = 0.3, this run needs 0.7", "--runs")
+    assert_error(result, 1, "last.safetensors", "made with recipe.margin = 0.3, this run needs 0.7", "--name")
 
 
 @pytest.mark.usefixtures("tiny")

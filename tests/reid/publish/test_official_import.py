@@ -75,7 +75,7 @@ def test_the_run_contains_the_network_and_its_recipe(run: Run, weights: Path) ->
     assert result.stdout == (
         f"{folder / BEST}: resnet18, 2C' = 32, 7 vehicles, D = 8; all 195 tensors of model_best.pth are used\n"
     )
-    assert set(files(folder)) == {BEST, "recipe.json"}
+    assert set(files(folder)) == {BEST, "recipe.json", "command.json"}
     checkpoint = read_checkpoint(folder / BEST)
     assert read_json(folder / "recipe.json") == checkpoint.metadata["recipe"]
     assert (checkpoint.metadata["dataset"], checkpoint.metadata["vehicles"]) == ("veri", 7)
@@ -162,7 +162,7 @@ def test_mistakes_are_one_line_and_create_no_folder(run: Run, tmp_path: Path) ->
     (tmp_path / "text.pth").write_text("no weights")
     assert "text.pth: cannot be read as weights" in error(run("--dataset", "veri", source=tmp_path / "text.pth"))
     assert "absent.pth: no such file" in error(run("--dataset", "veri", source=tmp_path / "absent.pth"))
-    for name in ("", ".", "..", "a/b", "../up", "v1.2", "pgan"):
+    for name in ("", ".", "..", "a/b", "../up", "mine.yaml", "ablation", "pgan"):
         error(run("--dataset", "veri", "--name", name), code=2)
     for options in (["--parts-depth", "-1"], ["--parts-depth", "65"], ["--nonsense"]):
         error(run("--dataset", "veri", *options), code=2)
@@ -205,7 +205,7 @@ def test_imported_weights_and_masks_give_the_authors_features(run: Run, weights:
         np.testing.assert_allclose(found.attention[row], expected["attention"][0].numpy()[::-1], atol=0.03)
     assert run("report", *options).exit_code == 0
     page = Path("runs/folder/official/test/report.html").read_text(encoding="utf-8")
-    assert "cli.py import-weights --official model_best.pth --dataset folder --name official --parts-depth 8" in page
+    assert f"cli.py import-weights --dataset folder --runs runs --official {weights}" in page
     assert "cli.py train" not in page and f"<dd>{BEST}</dd>" in page
 
 

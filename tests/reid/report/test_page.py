@@ -12,7 +12,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import append_json_line
 from data_cache.parts.cache import empty_cache
 from helpers.browser.html_page import Page
-from helpers.toy.evaluated import HOSTILE, make_evaluated_run, ramp_heatmaps, with_metrics
+from helpers.toy.evaluated import HOSTILE, make_evaluated_run, ramp_coverings, with_metrics
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.page import write_report
 
@@ -52,8 +52,8 @@ def test_the_page_shows_scores_lists_and_provenance(run: EvaluatedRun) -> None:
         "SHA-256 c0ffee",
         "best.safetensors, epoch 7",
         "torch 2.14.1",
-        "python cli.py evaluate --dataset folder --data-root ",
-        " --untrained --recipe pgan_small --split test",
+        "python cli.py evaluate --run pgan_small --dataset folder --data-root ",
+        " --untrained --split test",
         "2026-01-02 03:04 UTC",
         "Of 15 images, 15 have parts, 0 have none",
         "wheel",
@@ -90,25 +90,49 @@ def test_the_camera_table_shows_mean_numbers_of_boxes(run: EvaluatedRun) -> None
     assert "wheel 1.00 1.00 1.00 all parts 2.00 2.00 2.00" in text
 
 
-def test_the_page_shows_heatmaps_on_request(run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Heatmaps" not in Page(report(run)).text
-    monkeypatch.setattr(EvaluatedRun, "heatmaps", ramp_heatmaps)
+def test_the_page_shows_what_covering_does_on_request(run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "What the score relies on" not in Page(report(run)).text
+    monkeypatch.setattr(EvaluatedRun, "coverings", ramp_coverings)
     page = Page(report(run, heatmaps=2))
-    assert page.text.count("pgan_small: Fp - Fg") == 2
-    alternatives = [str(attributes["alt"]) for attributes in page.attributes("img")]
-    assert sum(text.startswith("pgan_small: Fp of ") for text in alternatives) == 2
+    assert page.text.count("pgan_small: score 0.750, covering a square changes it by −0.200 to +0.100") == 2
+    assert page.text.count("covering a part box changes the score by mirror −0.020, wheel +0.010") == 2
+    assert page.text.count("best true match") == 3  # two captions and the explanation
+    assert "Fp" not in page.text and "Fg" not in page.text
 
 
-def test_the_page_shows_ablation_tables(run: EvaluatedRun, tmp_path: Path) -> None:
+def test_compared_runs_share_the_charts(run: EvaluatedRun, tmp_path: Path) -> None:
+    other = make_evaluated_run(tmp_path, name="grid_small", noise=3)
+    for one, loss in ((run, 1.0), (other, 2.0)):
+        one.folder.mkdir()
+        append_json_line(one.folder / "log.jsonl", {"epoch": 1, "loss": loss, "validation_mAP": 0.3})
+    html = report(run, other)
+    assert html.count("<svg") == 2 and "Total loss of each run" in html
+    for svg in html.split("<svg")[1:]:
+        assert "pgan_small" in svg.partition("</svg>")[0] and "grid_small" in svg.partition("</svg>")[0]
+
+
+@pytest.mark.parametrize(("score", "warned"), [(0.85, False), (0.6, True)])
+def test_counts_are_of_useful_boxes_and_a_low_confidence_is_a_warning(
+    run: EvaluatedRun, score: float, warned: bool
+) -> None:
+    scores = np.tile(np.float32([score, 0.4]), (15, 1))  # wheel, mirror
+    text = Page(report(replace(run, parts=replace(run.parts, scores=scores)))).text
+    assert "An image has 1.0 parts on average, of at most 2 boxes" in text
+    assert "Counted are boxes of confidence 0.5 or more; 80 % of the attention is on others." in text
+    assert ("Warning: the best boxes have a median confidence of 0.60" in text) == warned
+
+
+def test_the_page_shows_ablation_tables_without_the_scores_of_another_data_set(
+    run: EvaluatedRun, tmp_path: Path
+) -> None:
     folder = tmp_path / "ablation"
     folder.mkdir()
     (folder / "table-1.md").write_text(
-        "# Losses\n\n| | mAP | paper mAP |\n|:-|-:|-:|\n| <b>f | 1.5 | 77.7 |\n\n- A note.\n"
+        "# Losses\n\n| | mAP | paper mAP |\n|:-|-:|-:|\n| <b>f | 1.5 | 77.7 |\n\n- A note. Paper: VeRi-776.\n"
     )
-    (folder / "table-1.png").write_bytes(b"png")
-    page = Page(report(run, ablation_folder=folder))
-    assert "Losses variant mAP paper mAP <b>f 1.5 77.7" in page.text and "A note." in page.text
-    assert any(attributes["src"] == "data:image/png;base64,cG5n" for attributes in page.attributes("img"))
+    text = Page(report(run, ablation_folder=folder)).text
+    assert "Losses variant mAP <b>f 1.5" in text and "A note." in text
+    assert "77.7" not in text and "VeRi" not in text
 
 
 def test_missing_parts_of_the_report_are_named(run: EvaluatedRun) -> None:

@@ -160,7 +160,7 @@ def test_a_run_of_another_recipe_is_refused_with_the_option(
     toy: Toy, uninterrupted: Path, change: dict[str, Any], words: str
 ) -> None:
     before = (uninterrupted / LAST).read_bytes()
-    with pytest.raises(UserError, match=rf"last\.safetensors: {words}; delete .* or choose another --runs"):
+    with pytest.raises(UserError, match=rf"last\.safetensors: {words}; delete .* or give this training another --name"):
         train_toy(TINY_HOLDOUT.model_copy(update=change), toy, uninterrupted)
     assert (uninterrupted / LAST).read_bytes() == before
     assert read_json(uninterrupted / RECIPE) == TINY_HOLDOUT.model_dump(mode="json")
