@@ -47,13 +47,19 @@ RecipeKind = TypeVar("RecipeKind", bound=Recipe)
 
 
 def resolve_recipe(
-    kind: type[RecipeKind], presets: Mapping[str, RecipeKind], name_or_path: str, overrides: Sequence[str] = ()
+    kind: type[RecipeKind],
+    presets: Mapping[str, RecipeKind],
+    name_or_path: str,
+    overrides: Sequence[str] = (),
+    *,
+    defaults: Mapping[str, Any] | None = None,
 ) -> RecipeKind:
     """Return a preset by name, or the recipe of a YAML file, with `key=value` overrides applied.
 
-    Raises UserError for an unknown preset or option (suggesting the nearest) and for a value out of range.
+    `defaults` are values of options that a file leaves out, where they are not those of `kind`. Raises UserError for an
+    unknown preset or option (suggesting the nearest) and for a value out of range.
     """
-    options = _preset_options(kind, presets, name_or_path)
+    options = {**(defaults or {}), **_preset_options(kind, presets, name_or_path)}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:

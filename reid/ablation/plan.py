@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from data_cache.base.config import resolve_recipe
 from data_cache.base.errors import UserError
 from reid.ablation.boxes import BoxKind
 from reid.ablation.tables import Row, Table, Variant
-from reid.recipes import PRESETS, ReidRecipe
+from reid.recipes import PRESETS, ReidRecipe, dataset_options, recipe_for
 
 Scale = Literal["small", "paper"]
 SUFFIX: Mapping[Scale, str] = {"small": "_small", "paper": ""}
@@ -41,12 +40,13 @@ class Plan:
 
     tables: tuple[Table, ...]
     scale: Scale
+    dataset: str
     overrides: tuple[str, ...]
     runs: tuple[Run, ...]
 
     def name_of(self, row: Row) -> str:
         """Return the common name of a row's runs."""
-        return variant_name(row.variant, self.scale, self.overrides)
+        return variant_name(row.variant, self.scale, self.dataset, self.overrides)
 
     def runs_of(self, row: Row) -> list[Run]:
         """Return the runs of a row, by seed."""
@@ -54,52 +54,64 @@ class Plan:
         return [run for run in self.runs if run.name == name]
 
 
-def plan_runs(tables: Sequence[Table], scale: Scale, overrides: Sequence[str], seeds: Sequence[int]) -> Plan:
-    """Return the runs that the tables need; `overrides` (key=value) change the recipe of every row.
+def plan_runs(
+    tables: Sequence[Table], scale: Scale, dataset: str, overrides: Sequence[str], seeds: Sequence[int]
+) -> Plan:
+    """Return the runs that the tables need on a data set; `overrides` (key=value) change the recipe of every row.
 
-    Overrides of NAMED_OPTIONS become part of the names of tables and runs. Raises UserError for an override that the
+    Overrides of NAMED_OPTIONS become part of the names of tables and runs. A note tells the data set's own options
+    (`reid.recipes.dataset_options`) that no override sets. Raises UserError for an override that the
     rows of a table set, and as `resolve_recipe`.
     """
     _require_free_options(tables, overrides)
     runs: dict[str, Run] = {}
     for seed in seeds:
         for variant in (row.variant for table in tables for row in table.rows):
-            recipe = _recipe(variant, scale, [*overrides, f"seed={seed}"])
-            run = Run(variant_name(variant, scale, overrides), recipe, variant.boxes)
+            recipe = _recipe(variant, scale, dataset, [*overrides, f"seed={seed}"])
+            run = Run(variant_name(variant, scale, dataset, overrides), recipe, variant.boxes)
             runs.setdefault(run.folder, run)
-    settings = _named_settings(Variant(), scale, overrides)
-    renamed = tuple(table.with_settings(settings) for table in tables)
-    return Plan(renamed, scale, tuple(overrides), tuple(runs.values()))
+    pgan = Variant()
+    settings = _differing(_recipe(pgan, scale, dataset, overrides), _recipe(pgan, scale, dataset, []))
+    given = {override.partition("=")[0].strip() for override in overrides}
+    notes = [
+        f"{option} = {value:g} unless a row says otherwise, the authors' setting on this data set."
+        for option, value in dataset_options(dataset).items()
+        if option not in given
+    ]
+    renamed = tuple(table.with_settings(settings).with_notes(notes) for table in tables)
+    return Plan(renamed, scale, dataset, tuple(overrides), tuple(runs.values()))
 
 
-def variant_name(variant: Variant, scale: Scale, overrides: Sequence[str] = ()) -> str:
+def variant_name(variant: Variant, scale: Scale, dataset: str, overrides: Sequence[str] = ()) -> str:
     """Return the preset and the named options that differ from it, so that equal runs share one name.
 
     >>> pgan = Variant("pgan", {"features": 256})
-    >>> variant_name(pgan, "small"), variant_name(Variant("pgan", {"features": 512}), "small")
+    >>> variant_name(pgan, "small", "veri"), variant_name(Variant("pgan", {"features": 512}), "small", "veri")
     ('pgan_features=256', 'pgan')
-    >>> variant_name(Variant("pgan"), "small", ["parts=16"]), variant_name(Variant("grid"), "small", ["parts=16"])
-    ('pgan_parts=16', 'grid')
+    >>> [variant_name(Variant(preset), "small", "veri", ["parts=16"]) for preset in ("pgan", "grid")]
+    ['pgan_parts=16', 'grid']
+    >>> variant_name(Variant("pgan"), "small", "vehicleid")
+    'pgan_lambda=1'
     """
     boxes = [] if variant.boxes == "detector" else [f"boxes={variant.boxes}"]
-    return "_".join([variant.preset, *_named_settings(variant, scale, overrides), *boxes])
+    preset = PRESETS[variant.preset + SUFFIX[scale]]
+    return "_".join([variant.preset, *_differing(_recipe(variant, scale, dataset, overrides), preset), *boxes])
 
 
-def _recipe(variant: Variant, scale: Scale, overrides: Sequence[str]) -> ReidRecipe:
-    """Return a variant's recipe; without part attention, the number of parts stays the preset's."""
+def _recipe(variant: Variant, scale: Scale, dataset: str, overrides: Sequence[str]) -> ReidRecipe:
+    """Return a variant's recipe on a data set; without part attention, the number of parts stays the preset's."""
     preset = variant.preset + SUFFIX[scale]
     changes = [f"{option}={json.dumps(value)}" for option, value in variant.changes.items()]
-    recipe = resolve_recipe(ReidRecipe, PRESETS, preset, [*overrides, *changes])
+    recipe = recipe_for(dataset, preset, [*overrides, *changes])
     if recipe.attention in ("parts", "equal"):
         return recipe
     return recipe.model_copy(update={"parts": PRESETS[preset].parts})
 
 
-def _named_settings(variant: Variant, scale: Scale, overrides: Sequence[str]) -> list[str]:
-    """Return the named options that differ from the preset, as "lambda=4"."""
-    preset = PRESETS[variant.preset + SUFFIX[scale]].model_dump(mode="json")
-    recipe = _recipe(variant, scale, overrides).model_dump(mode="json")
-    return [f"{option}={_text(recipe[option])}" for option in NAMED_OPTIONS if recipe[option] != preset[option]]
+def _differing(recipe: ReidRecipe, other: ReidRecipe) -> list[str]:
+    """Return the named options of a recipe that differ from another's, as "lambda=4"."""
+    found, usual = recipe.model_dump(mode="json"), other.model_dump(mode="json")
+    return [f"{option}={_text(found[option])}" for option in NAMED_OPTIONS if found[option] != usual[option]]
 
 
 def _text(value: Any) -> str:

@@ -57,7 +57,7 @@ def load_ablations(
             selected.setdefault(loaded.name, (loaded, [], ()))[1].append(MULTI_DATASET_TABLE)
     ablations = []
     for loaded, table_keys, figure_keys in selected.values():
-        plan = plan_runs(_tables(loaded, table_keys, figure_keys, boxes), scale, overrides, range(seeds))
+        plan = plan_runs(_tables(loaded, table_keys, figure_keys, boxes), scale, loaded.name, overrides, range(seeds))
         test = split or loaded.default_split()
         loaded.protocol(test, draws=1)  # raises UserError for an unknown test
         ablations.append(load_ablation(Workspace(loaded, runs, parts_file, test), plan, command))

@@ -14,10 +14,8 @@ from data_cache.base.tensors import content_hash, load_tensors, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
 from reid.model.checkpoint import network_tensors
 from reid.model.official import OfficialNetwork, read_official
-from reid.recipes import ReidRecipe
+from reid.recipes import ReidRecipe, dataset_options
 from reid.runs import BEST, LAST
-
-IDENTITY_WEIGHT = {"vehicleid": 1.0}  # lambda in the authors' configuration; 2 on their other data sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ def import_official(source: Path, folder: Path, dataset: str, *, top_d: int) -> 
     """
     official = read_official(source)
     # image size, augmentation, batch and schedule of the authors are the defaults; their seed is unknown
-    own = {"lambda": IDENTITY_WEIGHT.get(dataset, 2.0), "holdout": 0.0, "parts": top_d}
+    own = {**dataset_options(dataset), "holdout": 0.0, "parts": top_d}
     recipe = ReidRecipe.model_validate(official.recipe.model_dump() | own)
     tensors = network_tensors(official.network)
     metadata = {

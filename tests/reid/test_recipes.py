@@ -1,13 +1,18 @@
 """Recipes of stage two: the presets have the paper's settings, and errors name the option."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from data_cache.base.config import resolve_recipe
 from data_cache.base.errors import UserError
 from data_cache.parts.selection import BoxChoice
-from reid.recipes import PRESETS, ReidRecipe
+from helpers.places.reid import ONE_EPOCH, Place
+from reid.model.checkpoint import read_checkpoint
+from reid.recipes import PRESETS, ReidRecipe, recipe_for
+from reid.runs import BEST, parts_path
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,42 @@ def test_presets_are_the_papers_settings_with_a_small_version_each() -> None:
         small = PRESETS[f"{name}_small"]
         assert small.attention == PRESETS[name].attention and small.trunk == "resnet18"
         assert ReidRecipe(**json.loads(json.dumps(small.model_dump(mode="json")))) == small
+
+
+def test_lambda_is_1_on_vehicleid_and_2_elsewhere_unless_it_is_given(tmp_path: Path) -> None:
+    for name, preset in PRESETS.items():
+        for dataset in ("veri", "vric", "veriwild", "synthetic", "folder", "vehicleid2"):
+            assert recipe_for(dataset, name) == preset
+        assert recipe_for("vehicleid", name) == preset.model_copy(update={"identity_weight": 1.0})
+    assert recipe_for("vehicleid", "pgan", ["lambda=2"]) == PRESETS["pgan"]
+    file = tmp_path / "mine.yaml"
+    for text, expected in (("epochs: 3", 1.0), ("lambda: 2", 2.0), ("lambda: 0.5", 0.5)):
+        file.write_text(text)
+        assert recipe_for("vehicleid", str(file)).identity_weight == expected
+        assert recipe_for("vehicleid", str(file), ["lambda=4"]).identity_weight == 4.0
+    file.write_text("epochs: 3")
+    assert recipe_for("veri", str(file)) == ReidRecipe(epochs=3)
+    with pytest.raises(UserError, match="did you mean lambda"):
+        recipe_for("vehicleid", "pgan", ["lamda=1"])
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], 1.0), (["--set", "lambda=2"], 2.0)])
+def test_show_recipe_prints_what_train_uses_on_the_data_set(
+    place: Place, tiny: None, tmp_path: Path, options: list[str], expected: float
+) -> None:
+    """A CSV file of that name stands in for VehicleID."""
+    table = Path(shutil.copy(place.toy.dataset.root / "images.csv", tmp_path / "vehicleid.csv"))
+    parts = ["--parts", str(parts_path(place.runs, "folder"))]
+    words = ["--dataset", str(table), *parts, "--recipe", "pgan", *ONE_EPOCH, *options]
+    shown = place("train", *words, "--show-recipe")
+    assert shown.stdout.startswith("# pgan on vehicleid.") and f"\nlambda: {expected}  # weight" in shown.stdout
+    file = tmp_path / "mine.yaml"
+    file.write_text(shown.stdout)
+    trained = place("train", *words)
+    assert trained.exit_code == 0, trained.output
+    recipe = read_checkpoint(place.runs / "vehicleid" / "pgan" / BEST).recipe
+    assert recipe.identity_weight == expected
+    assert recipe_for("vehicleid", str(file)) == recipe_for("veri", str(file)) == recipe
 
 
 def test_an_option_of_a_later_version_leaves_dumps_as_they_were_while_it_is_not_used() -> None:

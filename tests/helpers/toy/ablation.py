@@ -41,7 +41,8 @@ def toy_workspace(toy: Toy, runs: Path, split: str = "test") -> Workspace:
 def toy_plan(*tables: str, figures: tuple[str, ...] = (), seeds: int = 1) -> Plan:
     """Return a plan for the toy set, without rows on true boxes."""
     selected = [table.without(("truth", "rarest"), "no truth") for table in select_tables(tables, figures, "folder")]
-    return plan_runs(selected, "small", [*OPTIONS, *([] if "5" in tables else ["parts=2"])], range(seeds))
+    overrides = [*OPTIONS, *([] if "5" in tables else ["parts=2"])]
+    return plan_runs(selected, "small", "folder", overrides, range(seeds))
 
 
 def write_run(

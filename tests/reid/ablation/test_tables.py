@@ -7,7 +7,7 @@ from reid.ablation import plan as plan_module
 from reid.ablation.paper import TABLE_3
 from reid.ablation.plan import Plan, plan_runs, variant_name
 from reid.ablation.tables import FIGURES, TABLES, Row, Table, select_tables
-from reid.recipes import PRESETS
+from reid.recipes import PRESETS, recipe_for
 
 Scores = tuple[float | None, ...]
 ALL_THREE = ("fusion", "global", "part")
@@ -73,8 +73,8 @@ def select(key: str, dataset: str = "veri") -> Table:
     return table
 
 
-def as_tuple(row: Row) -> tuple[str, str, Scores]:
-    return row.label, variant_name(row.variant, "paper"), (row.paper.mAP, row.paper.top1, row.paper.top5)
+def as_tuple(row: Row, dataset: str = "veri") -> tuple[str, str, Scores]:
+    return row.label, variant_name(row.variant, "paper", dataset), (row.paper.mAP, row.paper.top1, row.paper.top5)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_rows_equal_the_paper(table: str, rows: list[tuple[str, str, Scores]]) -
 
 @pytest.mark.parametrize("dataset", TABLE_3_BY_SET)
 def test_rows_of_table_3_equal_the_paper(dataset: str) -> None:
-    found = [as_tuple(row) for row in select("3", dataset).rows]
+    found = [as_tuple(row, dataset) for row in select("3", dataset).rows]
     suffix = "_lambda=1" if dataset == "vehicleid" else ""  # the authors' setting
     runs = [preset + suffix for preset in PRESETS_OF_TABLE_3]
     assert found == list(zip(METHODS, runs, TABLE_3_BY_SET[dataset], strict=True))
@@ -100,9 +100,15 @@ def test_on_other_data_sets_table_3_shows_the_scores_on_veri() -> None:
     assert (other.measured_on, select("3", "vric").measured_on) == ("VeRi-776", "VRIC")
 
 
-def plan_of(*tables: str, scale: plan_module.Scale = "paper", seeds: int = 1, overrides: tuple[str, ...] = ()) -> Plan:
+def plan_of(
+    *tables: str,
+    scale: plan_module.Scale = "paper",
+    dataset: str = "veri",
+    seeds: int = 1,
+    overrides: tuple[str, ...] = (),
+) -> Plan:
     figures = ["3"] if "figure" in tables else []
-    return plan_runs(select_tables(tables, figures, "veri"), scale, overrides, range(seeds))
+    return plan_runs(select_tables(tables, figures, dataset), scale, dataset, overrides, range(seeds))
 
 
 def test_recipes_match_their_names() -> None:
@@ -116,6 +122,27 @@ def test_recipes_match_their_names() -> None:
     assert recipes["pgan"].triplets == ALL_THREE
 
 
+def test_on_vehicleid_lambda_is_that_of_train_in_every_table() -> None:
+    """1 as in the authors' configuration; only the rows of Figure 3 b and --set say otherwise."""
+    usual = plan_of("1", "2", "3", "5", "oracle", dataset="vehicleid")
+    assert {run.recipe.identity_weight for run in usual.runs} == {1.0}
+    recipes = {run.name: run.recipe for run in usual.runs}
+    assert recipes["pgan_lambda=1"] == recipe_for("vehicleid", "pgan")
+    assert recipes["pgan_features=256_lambda=1"] == recipe_for("vehicleid", "pgan", ["features=256"])
+    for table in usual.tables:
+        assert "_" not in table.name and table.notes[-1].startswith("lambda = 1 unless a row says otherwise")
+    figure = plan_of("figure", dataset="vehicleid")
+    weights = {run.name: run.recipe.identity_weight for run in figure.runs}
+    varied = {"pgan_lambda=0.5": 0.5, "pgan_lambda=1": 1.0, "pgan": 2.0, "pgan_lambda=4": 4.0}
+    assert varied.items() <= weights.items()
+    assert {weight for name, weight in weights.items() if name not in varied} == {1.0}
+    given = plan_of("3", dataset="vehicleid", overrides=("lambda=2",))
+    assert [(run.name, run.recipe) for run in given.runs] == [
+        (name, PRESETS[name]) for name in ("baseline", "grid", "pgan_no_pam", "pgan")
+    ]
+    assert given.tables[0].name == "table-3_lambda=2" and given.tables[0].notes == ()
+
+
 def test_the_small_scale_uses_the_small_presets() -> None:
     recipes = {run.name: run.recipe for run in plan_of("3", scale="small").runs}
     assert recipes == {name: PRESETS[f"{name}_small"] for name in PRESETS_OF_TABLE_3}
@@ -127,7 +154,7 @@ def test_boxes_apply_to_all_rows_that_use_parts() -> None:
         "table-2-rarest",
         "Table 2: kinds of attention; boxes of the ground truth, the rarest kinds first",
     )
-    named = [[variant_name(row.variant, "small") for row in table.rows] for table in (two, five)]
+    named = [[variant_name(row.variant, "small", "synthetic") for row in table.rows] for table in (two, five)]
     assert named[0] == [name if "grid" in name else f"{name}_boxes=rarest" for _, name, _ in TABLE_2]
     assert named[1] == [name if name.endswith("=0") else f"{name}_boxes=rarest" for _, name, _ in TABLE_5]
     plain = select_tables(["2", "5"], [], "synthetic")
