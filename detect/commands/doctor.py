@@ -15,15 +15,17 @@ from data_cache.base.options import json_option
 
 PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pandas", "pillow", "safetensors", "pydantic")
 PINS = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"}
+HEADLESS = "opencv-python-headless"  # works without libGL, which servers lack
+REQUIREMENTS = {HEADLESS: f"{HEADLESS}<4.13"} | {name: f"{name}=={pin}" for name, pin in PINS.items()}  # <4.13: imaug
 CONFLICTS = (  # distributions with the same import name overwrite each other's files
     ("mmengine", "onedl-mmengine"),
     ("mmcv", "onedl-mmcv"),
     ("mmcv-lite", "onedl-mmcv"),
     ("mmdet", "onedl-mmdetection"),
-    ("opencv-python", "opencv-python-headless"),
+    ("opencv-python", HEADLESS),
 )
 OLDEST_TORCH = (2, 10)  # in older ones a file can run code even with weights_only (CVE-2026-24747)
-INSTALL = "run `make setup`"
+INSTALL = "run `make setup`, or install the package again by pip"
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,17 @@ def run_checks() -> list[Check]:
     """Return all checks, in the order in which they are shown."""
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     return [
-        Check("Python", f"{platform.python_version()} on {platform.system()}", sys.version_info >= (3, 10)),
+        Check("Python", f"{platform.python_version()} on {platform.system()}", sys.version_info >= (3, 11)),
         *(_package(name) for name in PACKAGES),
         _torch(),
         *(_package(name, pin) for name, pin in PINS.items()),
         *(
-            Check(f"{first} and {second}", f"both are installed; `pip uninstall` both, then {INSTALL}", False)
+            Check(
+                f"{first} and {second}",
+                f"both are installed, in one folder; run `pip uninstall --yes {first} {second}`, "
+                f"then `pip install --no-deps '{REQUIREMENTS[second]}'`",
+                False,
+            )
             for first, second in CONFLICTS
             if installed(first) and installed(second)
         ),
@@ -98,8 +105,8 @@ def _torch() -> Check:
 def _opencv() -> Check:
     try:
         import cv2
-    except ImportError as error:  # opencv-python needs libGL, which servers lack
-        return Check("OpenCV", f"cannot be imported ({error}); `pip install opencv-python-headless`", False)
+    except ImportError as error:
+        return Check("OpenCV", f"cannot be imported ({error}); install {HEADLESS} alone: docs/install.md", False)
     return Check("OpenCV", str(cv2.__version__))
 
 

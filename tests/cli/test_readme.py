@@ -14,7 +14,7 @@ DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")
 PAGES = (
     "README.md",
     "docs/python-api.md",
-    *(f"docs/{page}.md" for page in ("stage-one", "stage-two", "features", "export", "scale", "part-cache")),
+    *(f"docs/{page}.md" for page in ("install", "stage-one", "stage-two", "features", "export", "scale", "part-cache")),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 from cli import main
 from detect.commands import doctor
 from detect.commands.doctor import Check, run_checks
+from helpers.paths import ROOT
 
 
 def failed() -> dict[str, str]:
@@ -24,6 +26,13 @@ def test_this_installation_passes() -> None:
 def test_conflicting_distributions_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "installed", lambda package: "1.0")
     assert {"mmengine and onedl-mmengine", "opencv-python and opencv-python-headless"} <= set(failed())
+
+
+def test_the_remedy_for_two_opencvs_is_that_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "installed", lambda package: "1.0")
+    commands = re.findall("`([^`]+)`", failed()["opencv-python and opencv-python-headless"])
+    assert len(commands) == 2
+    assert "\n".join(commands) in (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
 
 
 def test_missing_packages_fail_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
