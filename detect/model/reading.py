@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from data_cache.base.errors import initialize_worker
+from data_cache.images.batches import collate_within_shared_memory
 from data_cache.images.loading import ImageError, load_image, path_inside
 
 PREFETCHED_BATCHES = 4  # per worker
@@ -55,12 +56,13 @@ def read_batches(
 ) -> "DataLoader[ReadImage]":
     """Return a loader of one ReadBatch for each of `batches` (names below `root`), in order; `pinned` for a GPU."""
     names = [name for batch in batches for name in batch]
+    batch_bytes = max(map(len, batches), default=0) * 3 * size * size
     starts = np.cumsum([0] + [len(batch) for batch in batches])
     return DataLoader(
         ImageFiles(names, root, size),
         batch_sampler=[list(range(start, stop)) for start, stop in pairwise(starts)],
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=collate_within_shared_memory(collate, batch_bytes, workers=workers, prefetched=PREFETCHED_BATCHES),
         worker_init_fn=initialize_worker,
         prefetch_factor=PREFETCHED_BATCHES if workers else None,
         pin_memory=pinned,

@@ -15,6 +15,7 @@ from data_cache.base.errors import UserError, initialize_worker, last_line, work
 from data_cache.base.files import remove, sha256_of_file, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_file
+from data_cache.images.batches import collate_within_shared_memory
 from detect.annotations.images import ALL_LABELS, AnnotatedImage
 from detect.annotations.reading import read_annotations, split_held_out
 from detect.evaluation.evaluate import evaluate_detector
@@ -118,14 +119,16 @@ def with_unknown_parts_as_background(images: tuple[AnnotatedImage, ...]) -> tupl
 def _training_loader(
     recipe: DetectorRecipe, images: tuple[AnnotatedImage, ...], image_root: Path, workers: int
 ) -> DataLoader[dict[str, Any]]:
+    batch_size = min(recipe.batch_size, len(images))
+    batch_bytes = batch_size * 3 * recipe.input_size**2
     return DataLoader(
         PartSamples(images, image_root, recipe),
-        batch_size=min(recipe.batch_size, len(images)),
+        batch_size=batch_size,
         sampler=EpochSampler(len(images), recipe.seed),
         drop_last=True,  # a second batch shape costs seconds on a CPU
         num_workers=workers,
         persistent_workers=workers > 0,
-        collate_fn=collate_lists,
+        collate_fn=collate_within_shared_memory(collate_lists, batch_bytes, workers=workers),
         worker_init_fn=initialize_worker,
     )
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from data_cache.base.errors import UserError, initialize_worker
 from data_cache.datasets.dataset import Dataset
+from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
 from reid.data.augmentation import Augmentation
 from reid.data.pixel_file import PixelFile
@@ -99,12 +100,13 @@ def training_loader(
         augmentation=Augmentation(recipe.flip, recipe.erase),
         seed=recipe.seed,
     )
+    batch_bytes = recipe.vehicles_per_batch * recipe.images_per_vehicle * 3 * recipe.image_size**2
     sampler = pk_sampler(recipe, split, (own_rank(), rank_count()))
     batches: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=collate_within_shared_memory(collate, batch_bytes, workers=workers),
         worker_init_fn=initialize_worker,
         pin_memory=device == "cuda",
         persistent_workers=workers > 0,

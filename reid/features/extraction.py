@@ -16,6 +16,7 @@ from data_cache.base.errors import UserError, initialize_worker
 from data_cache.base.files import sha256_of_names
 from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
+from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.source_files import sha256_of_sizes
 from reid.data.vehicle_images import Batch, VehicleImages, collate, read_batches, vehicle_images
@@ -139,11 +140,12 @@ def _extract_blocks(
     if not missing:  # an empty loader would still start its workers
         return
     network = network.to(device).to(memory_format=torch.channels_last).eval()
+    batch_bytes = BATCH[device] * images[missing[0][0]][0].nbytes
     loader = DataLoader(
         images,
         batch_sampler=[list(batch) for rows in missing for batch in cut(rows, BATCH[device])],
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=collate_within_shared_memory(collate, batch_bytes, workers=workers),
         worker_init_fn=initialize_worker,
         pin_memory=device == "cuda",
     )
