@@ -1,22 +1,27 @@
-"""An evaluated run with everything needed to show it: scores, features and part boxes."""
+"""An evaluated run with everything needed to show it: scores, features and, of a network, its part boxes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import path_exists
+from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
-from data_cache.parts.cache import PartBoxes
-from reid.data.vehicle_images import part_cache, vehicle_images
-from reid.evaluation.metrics_file import METRICS, read_metrics
+from data_cache.parts.cache import PartBoxes, empty_cache
+from reid.data.vehicle_images import VehicleImages, part_cache, vehicle_images
+from reid.evaluation.evaluate import image_names
+from reid.evaluation.metrics_file import EXTERNAL, TRAINED, plain_row, read_metrics
+from reid.features.external import read_external_features
 from reid.features.file import Features, read_features
 from reid.model.checkpoint import read_checkpoint, trained_network
+from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
+from reid.report.covering import Covering, covering_effects
 from reid.report.heatmaps import Heatmaps, compute_heatmaps
-from reid.runs import BEST
+from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
+from reid.runs import BEST, METRICS, dataset_folder, run_folder
 
 REMEDY = "run `python cli.py evaluate` again"
 
@@ -25,7 +30,8 @@ REMEDY = "run `python cli.py evaluate` again"
 class EvaluatedRun:
     """The run in `folder`, evaluated on one test: content of metrics.json, the scored features, and the part boxes.
 
-    Raises UserError if metrics, features and boxes belong to different data sets, checkpoints or part caches.
+    Features of another system have no network: no boxes, no attention and no heatmaps. Raises UserError if metrics,
+    features and boxes belong to different data sets, checkpoints or part caches.
     """
 
     folder: Path
@@ -36,8 +42,7 @@ class EvaluatedRun:
 
     def __post_init__(self) -> None:
         """Raise UserError if metrics, features and boxes do not belong together."""
-        if "trained" not in self.metrics["scores"]:
-            raise UserError(f"{METRICS}: it has no scores of a trained network; {REMEDY}")
+        plain_row(self.metrics, self.test_folder / METRICS)
         if self.metrics["dataset"] != self.dataset.name:
             raise UserError(f"{METRICS} is of data set {self.metrics['dataset']}, not {self.dataset.name}")
         features_checkpoint = self.features.provenance.get("weights")
@@ -50,6 +55,17 @@ class EvaluatedRun:
     def name(self) -> str:
         """The recipe name of the run."""
         return str(self.metrics.get("recipe_name", self.folder.name))
+
+    @property
+    def has_network(self) -> bool:
+        """Whether a network of this system was evaluated, not features of another one."""
+        return TRAINED in self.metrics["scores"]
+
+    @property
+    def scores(self) -> Mapping[str, Any]:
+        """The scores of the run itself, without re-ranking and expansion of queries."""
+        row: Mapping[str, Any] = self.metrics["scores"][TRAINED if self.has_network else EXTERNAL]
+        return row
 
     @property
     def test_folder(self) -> Path:
@@ -69,17 +85,51 @@ class EvaluatedRun:
 
     def protocol(self) -> Protocol:
         """Return the protocol of the test with the first of its draws."""
-        seed = self.metrics["scores"]["trained"]["seed"]
-        return self.dataset.protocol(self.metrics["split"], draws=1, seed=seed or 0)
+        return self.dataset.protocol(self.metrics["split"], draws=1, seed=self.scores["seed"] or 0)
 
     def heatmaps(self, names: list[str], *, device: str) -> dict[str, Heatmaps]:
-        """Return the heatmaps of images by name. Raises UserError if the checkpoint changed since the evaluation."""
-        checkpoint = read_checkpoint(self.folder / BEST)
+        """Return the heatmaps of images by name.
+
+        Raises UserError if the checkpoint changed since the evaluation, or if there is no network.
+        """
+        if not self.has_network:
+            raise UserError(f"{self.folder}: features of another system, and no network to draw heatmaps of")
+        network, images = self._network_with(names)
+        return dict(zip(names, compute_heatmaps(network, images, device=device), strict=True))
+
+    def coverings(self, pairs: Sequence[tuple[str, str]], *, device: str) -> dict[tuple[str, str], Covering]:
+        """Return what covering regions of the first image of each pair does to its score with the second.
+
+        Empty without a network. Raises UserError if the checkpoint changed since the evaluation.
+        """
+        if not self.has_network:
+            return {}
+        network, images = self._network_with([name for name, _ in pairs])
+        references = self.features.of(other for _, other in pairs)
+        return dict(zip(pairs, covering_effects(network, images, references, device=device), strict=True))
+
+    def best_true_match(self, query: RankedList) -> str | None:
+        """Return the query's match in the gallery with the highest score, None if it has none."""
+        if not query.positives:
+            return None
+        choice = Choice(names=(query.query,))
+        (ranked,) = ranked_lists(self.features, self.dataset, self.protocol(), choice, top_k=query.first_hit_rank)
+        return next(image.name for image in ranked.images if image.right)
+
+    def _network_with(self, names: Sequence[str]) -> tuple[PGAN, VehicleImages]:
+        checkpoint = read_checkpoint(self._checkpoint_path())
         if checkpoint.sha256 != self.checkpoint_hash:
             raise UserError(f"{checkpoint.path} has changed since it was evaluated; {REMEDY}")
         recipe = checkpoint.recipe
         images = vehicle_images(self.dataset, self.parts, names, top_d=recipe.parts, size=recipe.image_size)
-        return dict(zip(names, compute_heatmaps(trained_network(checkpoint), images, device=device), strict=True))
+        return trained_network(checkpoint), images
+
+    def _checkpoint_path(self) -> Path:
+        """Return the path of the network: in the run's folder, or, after direct transfer, where it was trained."""
+        trained_on = str(self.metrics.get("trained_on") or self.dataset.name)
+        if trained_on == self.dataset.name:
+            return self.folder / BEST
+        return run_folder(dataset_folder(self.folder).parent, trained_on, self.name) / BEST
 
 
 def read_evaluated_run(folder: Path, dataset: Dataset, split: str, runs: Path, parts_file: Path | None) -> EvaluatedRun:
@@ -92,14 +142,29 @@ def read_evaluated_run(folder: Path, dataset: Dataset, split: str, runs: Path, p
     if not path_exists(path):
         raise UserError(f"{path}: not evaluated on {split}; run `python cli.py evaluate --split {split}` on it first")
     metrics = read_metrics(path)
+    if EXTERNAL in metrics["scores"]:
+        features = _external_features(folder, path, metrics, dataset)
+        return EvaluatedRun(folder, dataset, metrics, features, empty_cache(dataset.names()))
     try:
         recipe = ReidRecipe(**metrics["recipe"])
-        features = folder / metrics["features"]
+        features = read_features(folder / metrics["features"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: made by another version; {REMEDY}") from error
-    return EvaluatedRun(
-        folder, dataset, metrics, read_features(features), part_cache(dataset, recipe, runs, parts_file)
-    )
+    return EvaluatedRun(folder, dataset, metrics, features, part_cache(dataset, recipe, runs, parts_file))
+
+
+def _external_features(folder: Path, path: Path, metrics: Mapping[str, Any], dataset: Dataset) -> Features:
+    """Return the copy of the other system's features; version 0.3 kept only the path of its file, and a hash."""
+    stored = metrics.get("features")
+    if isinstance(stored, str):
+        return read_features(folder / stored)
+    source = Path(str(metrics.get("arguments", {}).get("--features")))
+    sha256 = stored.get("sha256") if isinstance(stored, dict) else None
+    if not source.is_file() or sha256_of_file(source) != sha256:
+        raise UserError(
+            f"{path}: the features scored then, {source}, are gone; score them again by `evaluate --features`"
+        )
+    return read_external_features(source, image_names(dataset, [metrics["split"]]))
 
 
 def attends_to_parts(parts: PartBoxes, features: Features) -> bool:

@@ -1,4 +1,8 @@
-"""Heatmaps: channel means of the feature maps Fg and Fp of an image, drawn over the photograph (Figures 1, 4, 5)."""
+"""Heatmaps: channel means of the feature maps Fg and Fp of an image, drawn over the photograph (Figures 1, 4, 5).
+
+At the border of an image they show the zero padding of the convolutions, not the vehicle; `covering.py` measures what a
+network relies on without reading its maps.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +19,8 @@ from reid.model.pgan import PGAN
 FloatMap = NDArray[np.float32]
 COLORMAP = "turbo"  # blue, green, yellow, red, as in the paper
 OPACITY = 0.5  # of the colours over the photograph
-GLOBAL, PART, ADDED = "Fg", "Fp", "Fp - Fg"
+GLOBAL, PART = "features before part attention (Fg)", "features after part attention (Fp)"
+ADDED = "what part attention adds (Fp - Fg)"
 
 
 @dataclass(frozen=True, eq=False)

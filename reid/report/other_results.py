@@ -1,5 +1,6 @@
 """Results of other commands that the report shows: metrics of the part detector and tables of `ablate`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from data_cache.base.files import read_json, read_json_lines, sha256_of_file
 from data_cache.parts.cache import PartBoxes
 from reid.report.curves import loss_curve
 
+PAPER_NAMES = {"veri": "VeRi-776", "vehicleid": "VehicleID", "vric": "VRIC", "veriwild": "VERI-Wild"}
 TABLE_FILES = ("table-*.md", "figure-*.md")
 REMEDY = "run `python cli.py ablate` again"
 
@@ -50,35 +52,57 @@ def find_detector_run(folder: Path, parts: PartBoxes) -> Path | None:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """An ablation table as text: title, headings, rows of as many cells, notes, and the PNG file of its chart."""
+    """An ablation table as text: title, headings, rows of as many cells, and notes."""
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
-    chart: bytes | None
+
+    @property
+    def bars(self) -> list[float | None]:
+        """The first score of each row as a share of the largest one; None where a row has no score."""
+        scores = [_leading_number(row[1]) for row in self.rows]
+        largest = max((score for score in scores if score is not None), default=0.0) or 1.0
+        return [None if score is None else score / largest for score in scores]
+
+    def without_paper(self) -> "AblationTable":
+        """Return the table without the scores and notes of the paper, for another data set than the paper's."""
+        kept = [column for column, heading in enumerate(self.headings) if not heading.startswith("paper ")]
+        return AblationTable(
+            self.title,
+            tuple(self.headings[column] for column in kept),
+            tuple(tuple(row[column] for column in kept) for row in self.rows),
+            tuple(note for note in map(_without_paper, self.notes) if "the paper" not in note.lower()),
+        )
 
 
-def read_ablation_tables(folder: Path, split: str, splits: Sequence[str]) -> list[AblationTable]:
+def read_ablation_tables(
+    folder: Path, split: str, splits: Sequence[str], *, dataset: str | None = None
+) -> list[AblationTable]:
     """Return the tables in `folder` of a test, by name; `splits` are all tests, the default last.
 
-    File names of the default test have no suffix. Raises UserError if a file is not such a table.
+    The paper's scores are kept if they were measured on `dataset`. File names of the default test have no suffix.
+    Raises UserError if a file is not such a table.
     """
+    measured = PAPER_NAMES.get(dataset or "")
     suffixes = tuple(f"-{other}" for other in splits)
     is_default = split == splits[-1]
     paths = sorted((path for pattern in TABLE_FILES for path in folder.glob(pattern)), key=lambda path: path.stem)
-    return [
+    tables = [
         _read_table(path)
         for path in paths
         if (not path.stem.endswith(suffixes) if is_default else path.stem.endswith(f"-{split}"))
+    ]
+    return [
+        table if measured and any(f"Paper: {measured}" in note for note in table.notes) else table.without_paper()
+        for table in tables
     ]
 
 
 def _read_table(path: Path) -> AblationTable:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        chart = path.with_suffix(".png")
-        chart_bytes = chart.read_bytes() if chart.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {REMEDY}") from error
     cells = [tuple(_plain(cell) for cell in line.strip("|").split("|")) for line in lines if line.startswith("|")]
@@ -86,7 +110,22 @@ def _read_table(path: Path) -> AblationTable:
     if len(titles) != 1 or len(cells) < 3 or len({len(row) for row in cells}) != 1:
         raise UserError(f"{path}: not a table of `ablate`; {REMEDY}")
     notes = tuple(_plain(line.removeprefix("- ")) for line in lines if line.startswith("- "))
-    return AblationTable(titles[0], cells[0], tuple(cells[2:]), notes, chart_bytes)
+    return AblationTable(titles[0], cells[0], tuple(cells[2:]), notes)
+
+
+def _without_paper(note: str) -> str:
+    """Return a note without the sentence on the data set of the paper's scores.
+
+    >>> _without_paper("Percent. Mean over n seeds. Paper: VehicleID, large.")
+    'Percent. Mean over n seeds.'
+    """
+    return note.partition(" Paper: ")[0]
+
+
+def _leading_number(cell: str) -> float | None:
+    """Return the number that a cell starts with, such as 56.1 of "56.1 ± 0.4"; None if there is none."""
+    found = re.match(r"\d+(\.\d+)?", cell)
+    return float(found[0]) if found else None
 
 
 def _plain(text: str) -> str:

@@ -11,14 +11,17 @@ from PIL import Image
 
 from data_cache.base.files import read_json_lines, write_atomically
 from data_cache.images.drawing import escape_invisible
+from reid.evaluation.metrics_file import EXTERNAL
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
-from reid.report.curves import loss_curve, validation_curve
+from reid.report.comparisons import compared_runs
+from reid.report.covering import GRID
+from reid.report.curves import compared_loss_curve, compared_validation_curve, loss_curve, validation_curve
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
 from reid.report.part_statistics import part_statistics, parts_by_camera
-from reid.report.query_images import heatmap_panels
+from reid.report.query_images import ExplainedQuery, explain_queries, part_effects
 from reid.report.run_commands import reproduction_commands
-from reid.report.thumbnails import encode_jpeg, list_thumbnails, weighted_boxes
+from reid.report.thumbnails import encode_jpeg, image_thumbnail, weighted_boxes
 from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
@@ -26,9 +29,11 @@ ROW_NAMES = {
     "trained": "trained",
     "untrained": "before training",
     "trunk": "backbone alone, before training",
+    EXTERNAL: "given features",
 }
-THUMBNAIL_HEIGHT = 180  # pixels; shown smaller, which stays sharp on high-resolution screens
+THUMBNAIL_HEIGHT = 240  # pixels; shown smaller, which stays sharp on high-resolution screens
 STRONGEST_PARTS = 3
+COLUMNS = (3, 4, 5, 6)  # images side by side on a wide screen
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,46 @@ class PageImage:
 
 @dataclass(frozen=True)
 class PageList:
-    """A ranked list on the page; `parts` are the query's parts with the most attention and their weights."""
+    """A ranked list on the page, in rows of `columns` images.
+
+    `parts` are the query's parts with the most attention and their weights.
+    """
 
     ranked: RankedList
     query: PageImage
     images: tuple[tuple[RankedImage, PageImage], ...]
     parts: tuple[tuple[str, float], ...]
+
+    @property
+    def columns(self) -> int:
+        """Images side by side on a wide screen: the last row is full, or as full as it gets."""
+        return full_rows(len(self.images))
+
+
+@dataclass(frozen=True)
+class PageCovering:
+    """What covering regions of a query does to its score: pictures, and the effects of its parts by run."""
+
+    ranked: RankedList
+    heading: str
+    images: tuple[PageImage, ...]
+    parts: tuple[tuple[str, list[tuple[str, float]]], ...]
+
+    @property
+    def columns(self) -> int:
+        """Images side by side on a wide screen."""
+        return full_rows(len(self.images))
+
+
+def full_rows(count: int, columns: Sequence[int] = COLUMNS) -> int:
+    """Return the number of columns that leaves the fewest gaps for `count` images, the one closest to 4 of several.
+
+    >>> [full_rows(count) for count in (2, 5, 7, 8, 9, 12)]
+    [2, 5, 4, 4, 3, 4]
+    """
+    if count < min(columns):
+        return max(count, 1)
+    return min(columns, key=lambda number: (-count % number, abs(number - 4)))
 
 
 def write_report(
@@ -63,33 +102,38 @@ def write_report(
     heatmaps: int = 0,
     device: str = "cpu",
 ) -> Path:
-    """Write the page of a run to `target` and return it; `others` are compared by score and heatmaps.
+    """Write the page of a run to `target` and return it; `others` are compared by score, curves and covered regions.
+
+    `heatmaps` is the number of queries of which regions are covered.
 
     `detector_folder` is a detector run or holds several, of which the one that made the part cache is shown;
     `ablation_folder` holds the tables of `ablate`. Raises UserError if an image cannot be shown.
     """
     metrics = run.metrics
     lists = _ranked_lists(run, queries, top_k)
-    log = read_json_lines(run.folder / "log.jsonl")
     tables: list[AblationTable] = []
     if ablation_folder is not None:
-        tables = read_ablation_tables(ablation_folder, metrics["split"], list(run.dataset.splits))
+        paper = None if metrics.get("rendered", False) else metrics["dataset"]
+        tables = read_ablation_tables(ablation_folder, metrics["split"], list(run.dataset.splits), dataset=paper)
     page = render_page(
         TEMPLATE,
         run=run,
         metrics=metrics,
         headings=HEADINGS,
         scores=[row for one in (run, *others) for row in _score_rows(one, with_run_name=bool(others))],
+        comparisons=compared_runs(run, others),
         counts=list(dict.fromkeys(describe_counts(scores) for scores in metrics["scores"].values())),
         detector=detector_summary(detector_folder, run.parts),
-        curves={"loss": loss_curve(log), "validation": validation_curve(log)},
-        tables=[(table, None if table.chart is None else _data_uri(table.chart, "image/png")) for table in tables],
+        curves=_curves(run, others),
+        compared=bool(others),
+        tables=tables,
         parts=part_statistics(run.parts, run.features),
         cameras=parts_by_camera(run.parts, run.features, run.dataset),
         lists=[_page_list(run, ranked) for ranked in lists],
         list_cameras=sorted({ranked.camera for ranked in lists if ranked.camera >= 0}),
         groups=list(dict.fromkeys(ranked.group for ranked in lists)),
-        heatmaps=_page_heatmaps([run, *others], heatmaps, device) if heatmaps else [],
+        coverings=_page_coverings([run, *others], heatmaps, device) if heatmaps else [],
+        grid=GRID,
         top_k=top_k,
         commands=reproduction_commands(run, others),
         recipe=json.dumps(metrics.get("recipe", {}), indent=2, ensure_ascii=False),
@@ -134,23 +178,41 @@ def _score_rows(run: EvaluatedRun, *, with_run_name: bool) -> list[dict[str, Any
     ]
 
 
+def _curves(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> dict[str, str | None]:
+    """Return the charts of a run, or of all compared runs together, as SVG."""
+    logs = [(one.name, read_json_lines(one.folder / "log.jsonl")) for one in (run, *others)]
+    if not others:
+        return {"loss": loss_curve(logs[0][1]), "validation": validation_curve(logs[0][1])}
+    return {"loss": compared_loss_curve(logs), "validation": compared_validation_curve(logs)}
+
+
 def _page_list(run: EvaluatedRun, ranked: RankedList) -> PageList:
-    query, *images = (_page_image(image) for image in list_thumbnails(run, ranked, height=THUMBNAIL_HEIGHT))
-    strongest = weighted_boxes(run, ranked.query).strongest(STRONGEST_PARTS)
-    return PageList(ranked, query, tuple(zip(ranked.images, images, strict=True)), tuple(strongest))
-
-
-def _page_heatmaps(
-    runs: Sequence[EvaluatedRun], count: int, device: str
-) -> list[tuple[RankedList, list[list[PageImage]]]]:
-    """Return queries with groups of images: photographs first, then the heatmaps of each run."""
-    lists = _ranked_lists(runs[0], count, top_k=1)
-    heatmaps = [run.heatmaps([ranked.query for ranked in lists], device=device) for run in runs]
-    return [
-        (ranked, [[_page_image(image, caption) for caption, image in group] for group in groups])
-        for ranked in lists
-        for groups in [heatmap_panels(ranked.query, runs, heatmaps, height=THUMBNAIL_HEIGHT)]
+    query = image_thumbnail(run, ranked.query, None, height=THUMBNAIL_HEIGHT, show_weights=True)
+    images = [
+        (image, _page_image(image_thumbnail(run, image.name, None, height=THUMBNAIL_HEIGHT))) for image in ranked.images
     ]
+    strongest = weighted_boxes(run, ranked.query).strongest(STRONGEST_PARTS)
+    return PageList(ranked, _page_image(query), tuple(images), tuple(strongest))
+
+
+def _page_coverings(runs: Sequence[EvaluatedRun], count: int, device: str) -> list[PageCovering]:
+    """Return queries with what covering regions does to their scores; none if no run has a network."""
+    if not any(run.has_network for run in runs):
+        return []
+    lists = _ranked_lists(runs[0], count, top_k=1)
+    explained = explain_queries(runs, lists, device=device)
+    return [_page_covering(runs, *pair) for pair in zip(lists, explained, strict=True)]
+
+
+def _page_covering(runs: Sequence[EvaluatedRun], ranked: RankedList, explained: ExplainedQuery) -> PageCovering:
+    panels = explained.panels(runs, height=THUMBNAIL_HEIGHT, framed=False)
+    images = tuple(_page_image(image, caption) for caption, image in panels)
+    parts = [
+        (run.name, part_effects(run, explained.query, covering))
+        for run, covering in zip(runs, explained.coverings, strict=True)
+        if covering is not None
+    ]
+    return PageCovering(ranked, explained.heading, images, tuple((name, effects) for name, effects in parts if effects))
 
 
 def _page_image(image: Image.Image, text: str = "") -> PageImage:

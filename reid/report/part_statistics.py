@@ -1,4 +1,7 @@
-"""How often each part is found and how much attention it gets, over the scored images and by camera."""
+"""How often each part is found and how much attention it gets, over the scored images and by camera.
+
+Counted are boxes of the useful confidence or more (`useful_boxes`), among those that the network reads.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +11,9 @@ from numpy.typing import NDArray
 
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.plots import COLOURS, figure_written_to
-from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
+from data_cache.parts.cache import STATUS_FAILED, PartBoxes
+from data_cache.parts.selection import useful_boxes, useful_confidence
+from data_cache.parts.statistics import low_confidence_warning, median_best_confidence
 from reid.features.file import Features
 from reid.report.evaluated_run import EvaluatedRun, attends_to_parts
 
@@ -39,14 +44,22 @@ class PartUse:
 
 @dataclass(frozen=True)
 class PartStatistics:
-    """Counts of the scored images by status, at most `top_d` boxes per image, and the parts, most frequent first."""
+    """Counts of the scored images with parts, without and failed, and the parts, most frequent first.
+
+    Of at most `top_d` boxes per image those of `useful_confidence` or more are counted, all if it is None.
+    `attention_below` is the mean share of an image's attention on the others, None if the network does not weigh parts.
+    `warning` is a sentence if the best boxes of the cache have a low confidence.
+    """
 
     images: int
     found: int
     empty: int
     failed: int
     top_d: int
+    useful_confidence: float | None
     boxes_per_image: float
+    attention_below: float | None
+    warning: str | None
     uses: tuple[PartUse, ...]
 
     @property
@@ -91,16 +104,23 @@ def part_statistics(parts: PartBoxes, features: Features) -> PartStatistics | No
         return None
     rows = parts.rows(features.names)
     top_d = used_boxes(parts, features)
-    labels, status = parts.labels[rows, :top_d], parts.status[rows]
+    labels, useful = parts.labels[rows, :top_d], useful_boxes(parts)[rows, :top_d]
+    failed = int((parts.status[rows] == STATUS_FAILED).sum())
     weights = features.attention if attends_to_parts(parts, features) else None
-    uses = [_part_use(name, labels == label, labels >= 0, weights) for label, name in enumerate(parts.part_names)]
+    uses = [
+        _part_use(name, useful & (labels == label), labels >= 0, weights) for label, name in enumerate(parts.part_names)
+    ]
+    found = int(useful.any(axis=1).sum())
     return PartStatistics(
         images=len(rows),
-        found=int((status == STATUS_FOUND).sum()),
-        empty=int((status == STATUS_EMPTY).sum()),
-        failed=int((status == STATUS_FAILED).sum()),
+        found=found,
+        empty=len(rows) - found - failed,
+        failed=failed,
         top_d=top_d,
-        boxes_per_image=float((labels >= 0).sum(axis=1).mean()),
+        useful_confidence=useful_confidence(parts),
+        boxes_per_image=float(useful.sum(axis=1).mean()),
+        attention_below=None if weights is None else float((weights * ~useful).sum(axis=1, dtype=np.float64).mean()),
+        warning=low_confidence_warning(median_best_confidence(parts)),
         uses=tuple(sorted(uses, key=lambda use: -use.images)),
     )
 
@@ -116,7 +136,8 @@ def parts_by_camera(
     camera = np.array([camera_of[name] for name in features.names], dtype=np.int64)
     if not parts.labels.shape[1] or not (camera >= 0).any():
         return None
-    labels = parts.labels[parts.rows(features.names), : used_boxes(parts, features)]
+    useful = np.where(useful_boxes(parts), parts.labels, -1)
+    labels = useful[parts.rows(features.names), : used_boxes(parts, features)]
     numbers, counts = np.unique(camera[camera >= 0], return_counts=True)
     kept = np.sort(np.argsort(-counts, kind="stable")[:max_cameras])
     used = [label for label in range(len(parts.part_names)) if (labels == label).any()]
@@ -164,7 +185,9 @@ def write_attention_chart(run: EvaluatedRun, path: Path) -> Path | None:
         axes.margins(x=0.2)
         axes.set_axisbelow(True)
         axes.set(title=f"{run.dataset.name}, {run.metrics['split']}: {run.name}".replace("$", r"\$"), xlim=(0, None))
-        axes.set_xlabel("attention (in brackets: images with the part)")
+        least = statistics.useful_confidence if statistics else None
+        counted = "" if least is None else f", confidence {least:g} or more"
+        axes.set_xlabel(f"attention (in brackets: images with the part{counted})")
         axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     return path
 

@@ -9,12 +9,15 @@ from PIL import Image
 
 from data_cache.images.contact_sheet import save_png
 from data_cache.images.loading import load_image
+from reid.report.covering import MEANING, Covering
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.heatmaps import ADDED, GLOBAL, PART, Heatmaps
 from reid.report.image_grid import ImageRow, draw_grid, image_file_name
 from reid.report.thumbnails import (
     QUERY,
+    RIGHT,
+    WRONG,
     add_frame,
+    covering_thumbnail,
     frame_colours,
     heatmap_thumbnail,
     image_thumbnail,
@@ -24,8 +27,12 @@ from reid.report.thumbnails import (
 from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
 
 HEIGHT = 220  # pixels of a thumbnail
-MEANINGS = {GLOBAL: "Fg", PART: "Fp", ADDED: "Fp - Fg, what the attention adds"}
+MAPS_HEADING = (
+    "Maps: mean of the feature channels; blue is low, red is high. Before and after attention share a scale, what it "
+    "adds has its own. Bright borders come from the padding of the convolutions, not from the vehicle."
+)
 Panel = tuple[str, Image.Image]  # caption and image
+Pair = tuple[str, str]  # an image, and the one that its score is with
 
 
 @dataclass(frozen=True)
@@ -45,61 +52,119 @@ def write_ranked_lists(
 ) -> list[RankedListImage]:
     """Write one PNG per chosen query into `folder`, with one list per run, and return them.
 
-    The first run's scores choose the queries. `heatmap_device` adds heatmaps computed on that device. Raises UserError
-    if an image cannot be shown or has no feature.
+    The first run's scores choose the queries. `heatmap_device` adds, below each list, what covering regions of its
+    images does to their scores, computed on that device. Raises UserError if an image cannot be shown or has no
+    feature.
     """
     lists_by_run = rank_queries_of_runs(runs, choice, top_k=top_k)
-    heatmaps_by_run: list[Mapping[str, Heatmaps]] = [
-        {} if heatmap_device is None else run.heatmaps(_image_names(lists), device=heatmap_device)
+    coverings_by_run: list[Mapping[Pair, Covering]] = [
+        {} if heatmap_device is None else run.coverings(_scored_pairs(lists), device=heatmap_device)
         for run, lists in zip(runs, lists_by_run, strict=True)
     ]
     written = []
     for lists in zip(*lists_by_run, strict=True):
-        blocks = [_list_rows(*block) for block in zip(runs, lists, heatmaps_by_run, strict=True)]
+        blocks = [_list_rows(*block) for block in zip(runs, lists, coverings_by_run, strict=True)]
         path = folder / image_file_name(lists[0].query)
         save_png(draw_grid(_title(runs[0], lists[0]), blocks), path)
         written.append(RankedListImage(path, tuple(zip((run.name for run in runs), lists, strict=True))))
     return written
 
 
-def write_heatmaps(runs: Sequence[EvaluatedRun], folder: Path, names: Sequence[str], *, device: str) -> list[Path]:
-    """Write one PNG per named image into `folder`, with a row of heatmaps per run, and return the paths.
+def write_heatmaps(
+    runs: Sequence[EvaluatedRun], folder: Path, queries: Sequence[RankedList], *, device: str
+) -> list[Path]:
+    """Write one PNG per query into `folder`: what covering regions does to its score, then the feature maps by run.
 
     Raises UserError if an image cannot be shown.
     """
-    heatmaps = [run.heatmaps(list(names), device=device) for run in runs]
-    heading = f"{MEANINGS[ADDED]}; blue is low, red is high. Fg and Fp share a scale, Fp - Fg has its own"
+    names = [ranked.query for ranked in queries]
+    heatmaps = [run.heatmaps(names, device=device) for run in runs]
+    explained = explain_queries(runs, queries, device=device)
     written = []
-    for name in names:
-        rows: list[ImageRow] = []
-        for panels in heatmap_panels(name, runs, heatmaps, height=HEIGHT):
-            captions, images = zip(*panels, strict=True)
-            rows.append(ImageRow(heading if rows else "", images, captions))
-        path = folder / image_file_name(name)
-        save_png(draw_grid(name, [rows]), path)
+    for ranked, panels in zip(queries, explained, strict=True):
+        captions, images = zip(*panels.panels(runs, height=HEIGHT), strict=True)
+        rows = [ImageRow(f"{panels.heading}: {MEANING}", images, captions)]
+        for run, by_name in zip(runs, heatmaps, strict=True):
+            maps = by_name[ranked.query].scaled()
+            shown = [heatmap_thumbnail(run, ranked.query, one, QUERY, height=HEIGHT) for one in maps.values()]
+            rows.append(
+                ImageRow("" if len(rows) > 1 else MAPS_HEADING, shown, [f"{run.name}: {kind}" for kind in maps])
+            )
+        path = folder / image_file_name(ranked.query)
+        save_png(draw_grid(ranked.query, [rows[:1], rows[1:]]), path)
         written.append(path)
     return written
 
 
-def heatmap_panels(
-    name: str, runs: Sequence[EvaluatedRun], heatmaps: Sequence[Mapping[str, Heatmaps]], *, height: int
-) -> list[list[Panel]]:
-    """Return the panels of an image: first the photograph and its part boxes by run, then each run's heatmaps."""
-    photograph, _ = resize_to_height(load_image(runs[0].dataset.path(name), turned=runs[0].parts.turned), height)
-    first = [("photograph", add_frame(photograph, QUERY, height))]
-    first += [
-        (f"{run.name}: attention in %", image_thumbnail(run, name, QUERY, height=height, show_weights=True))
-        for run in runs
-        if run.attends_to_parts
-    ]
-    others = [
-        [
-            (f"{run.name}: {kind}", heatmap_thumbnail(run, name, heatmap, QUERY, height=height))
-            for kind, heatmap in by_name[name].scaled().items()
+@dataclass(frozen=True, eq=False)
+class ExplainedQuery:
+    """A query, the image that its score is with, and what covering does to it by run; None without a network."""
+
+    query: str
+    other: str
+    other_is_right: bool
+    coverings: tuple[Covering | None, ...]
+
+    @property
+    def heading(self) -> str:
+        """What the score is with, as a phrase."""
+        return f"score of the query with its best {'true match' if self.other_is_right else 'result'}"
+
+    def panels(self, runs: Sequence[EvaluatedRun], *, height: int, framed: bool = True) -> list[Panel]:
+        """Return the query with its part boxes by run, the other image, and by run the query with its squares.
+
+        All runs share a scale. `framed` is for pictures outside a page.
+        """
+        run, frame = runs[0], QUERY if framed else None
+        panels = [
+            (
+                f"query, {one.name}: attention in %" if one.attends_to_parts else "query",
+                image_thumbnail(one, self.query, frame, height=height, show_weights=True),
+            )
+            for one in ([one for one in runs if one.attends_to_parts] or [run])
         ]
-        for run, by_name in zip(runs, heatmaps, strict=True)
+        photograph, _ = resize_to_height(load_image(run.dataset.path(self.other), turned=run.parts.turned), height)
+        if framed:
+            photograph = add_frame(photograph, RIGHT if self.other_is_right else WRONG, height)
+        panels.append((f"best {'true match' if self.other_is_right else 'result'}", photograph))
+        largest = max((one.largest for one in self.coverings if one is not None), default=0.0)
+        for one, covering in zip(runs, self.coverings, strict=True):
+            if covering is not None:
+                picture = covering_thumbnail(one, self.query, covering, frame, height=height, largest=largest)
+                panels.append((f"{one.name}: score {covering.score:.3f}, {_effects(covering)}", picture))
+        return panels
+
+
+def explain_queries(
+    runs: Sequence[EvaluatedRun], queries: Sequence[RankedList], *, device: str
+) -> list[ExplainedQuery]:
+    """Return what covering regions of each query does to its score with its best true match by the first run.
+
+    Without a true match it is the first image of the query's list. Raises UserError if an image cannot be read.
+    """
+    matches = [runs[0].best_true_match(ranked) for ranked in queries]
+    pairs = [(ranked.query, match or ranked.images[0].name) for ranked, match in zip(queries, matches, strict=True)]
+    by_run = [run.coverings(pairs, device=device) for run in runs]
+    return [
+        ExplainedQuery(*pair, match is not None, tuple(coverings.get(pair) for coverings in by_run))
+        for pair, match in zip(pairs, matches, strict=True)
     ]
-    return [first, *others]
+
+
+def part_effects(run: EvaluatedRun, name: str, covering: Covering) -> list[tuple[str, float]]:
+    """Return what covering each part box of an image adds to the score, what lowers it most first."""
+    row = int(run.parts.rows([name])[0])
+    labels = run.parts.labels[row, : len(covering.parts)]
+    found = [
+        (run.parts.part_names[label], float(effect))
+        for label, effect in zip(labels, covering.parts, strict=False)
+        if label >= 0 and effect == effect  # not NaN
+    ]
+    return sorted(found, key=lambda part: part[1])
+
+
+def _effects(covering: Covering) -> str:
+    return f"covering a square changes it by {covering.squares.min():+.3f} to {covering.squares.max():+.3f}"
 
 
 def rank_queries_of_runs(runs: Sequence[EvaluatedRun], choice: Choice, *, top_k: int) -> list[list[RankedList]]:
@@ -118,8 +183,13 @@ def query_summary(ranked: RankedList) -> str:
     return f"average precision {ranked.average_precision:.3f}, first match at rank {ranked.first_hit_rank:,}, {matches}"
 
 
-def _image_names(lists: Sequence[RankedList]) -> list[str]:
-    return list(dict.fromkeys(name for ranked in lists for name, _ in frame_colours(ranked)))
+def _scored_pairs(lists: Sequence[RankedList]) -> list[Pair]:
+    """Return the pairs behind the scores of lists: the query with its first result, every result with the query."""
+    return [pair for ranked in lists for pair in _list_pairs(ranked)]
+
+
+def _list_pairs(ranked: RankedList) -> list[Pair]:
+    return [(ranked.query, ranked.images[0].name), *((image.name, ranked.query) for image in ranked.images)]
 
 
 def _title(run: EvaluatedRun, ranked: RankedList) -> str:
@@ -127,22 +197,21 @@ def _title(run: EvaluatedRun, ranked: RankedList) -> str:
     return f"{run.dataset.name}, {run.metrics['split']}: query {ranked.query}, vehicle {ranked.vehicle}{camera}"
 
 
-def _list_rows(run: EvaluatedRun, ranked: RankedList, heatmaps: Mapping[str, Heatmaps]) -> list[ImageRow]:
-    """Return the row of a ranked list and, below it, those of its heatmaps: Fp and Fp - Fg, or Fg for a baseline."""
+def _list_rows(run: EvaluatedRun, ranked: RankedList, coverings: Mapping[Pair, Covering]) -> list[ImageRow]:
+    """Return the row of a ranked list and, below it, what covering squares of its images does to their scores."""
     thumbnails = list_thumbnails(run, ranked, height=HEIGHT, show_weights=True)
     weights = "; attention in percent beside each part box" if run.attends_to_parts else ""
     rows = [ImageRow(f"{run.name}: {query_summary(ranked)}{weights}", thumbnails, _captions(ranked))]
-    if not heatmaps:
+    if not coverings:
         return rows
-    frames = frame_colours(ranked)
-    scaled = [heatmaps[name].scaled() for name, _ in frames]
-    for kind in (PART, ADDED) if PART in scaled[0] else (GLOBAL,):
-        images = [
-            heatmap_thumbnail(run, name, maps[kind], frame, height=HEIGHT)
-            for (name, frame), maps in zip(frames, scaled, strict=True)
-        ]
-        rows.append(ImageRow(f"{run.name}: {MEANINGS[kind]}", images))
-    return rows
+    effects = [coverings[pair] for pair in _list_pairs(ranked)]
+    largest = max(effect.largest for effect in effects)
+    images = [
+        covering_thumbnail(run, name, effect, frame, height=HEIGHT, largest=largest)
+        for (name, frame), effect in zip(frame_colours(ranked), effects, strict=True)
+    ]
+    heading = f"{run.name}: score with the query, of the query with the first result; {MEANING}"
+    return [*rows, ImageRow(heading, images, [f"up to {effect.squares.min():+.3f}" for effect in effects])]
 
 
 def _captions(ranked: RankedList) -> list[str]:

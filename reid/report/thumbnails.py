@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from data_cache.base.errors import UserError
 from data_cache.images.drawing import Mark, draw_keys
 from data_cache.images.loading import load_image
+from reid.report.covering import Covering, draw_effects
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.heatmaps import FloatMap, overlay
 from reid.retrieval.ranked_lists import RankedList
@@ -17,6 +18,7 @@ from reid.retrieval.ranked_lists import RankedList
 RIGHT, WRONG, QUERY = (31, 136, 61), (207, 34, 46), (110, 118, 129)
 BOX_COLOUR = (255, 200, 0)
 MAX_ASPECT = 2.5  # width / height; wider images are scaled down
+PAGE_ASPECT = 4 / 3  # the same for pictures without a frame, which a page shows in cells of this shape
 FRAME = 4
 BACKGROUND = (24, 24, 24)  # above and below a scaled-down image
 Colour = tuple[int, int, int]
@@ -63,7 +65,7 @@ def list_thumbnails(
 
 
 def image_thumbnail(
-    run: EvaluatedRun, name: str, frame: Colour, *, height: int, show_weights: bool = False
+    run: EvaluatedRun, name: str, frame: Colour | None, *, height: int, show_weights: bool = False
 ) -> Image.Image:
     """Return the thumbnail of an image with its weighted part boxes. Raises UserError if it cannot be drawn."""
     try:
@@ -79,28 +81,42 @@ def heatmap_thumbnail(run: EvaluatedRun, name: str, heatmap: FloatMap, frame: Co
     return add_frame(overlay(picture, heatmap), frame, height)
 
 
+def covering_thumbnail(
+    run: EvaluatedRun, name: str, covering: Covering, frame: Colour | None, *, height: int, largest: float
+) -> Image.Image:
+    """Return the thumbnail of an image under what covering its squares does; `largest` is the effect in full colour."""
+    picture, _ = resize_to_height(load_image(run.dataset.path(name), turned=run.parts.turned), height)
+    picture = draw_effects(picture, covering.squares, largest)
+    return picture if frame is None else add_frame(picture, frame, height)
+
+
 def draw_thumbnail(
-    image: NDArray[np.uint8], boxes: WeightedBoxes, frame: Colour, *, height: int, show_weights: bool = False
+    image: NDArray[np.uint8], boxes: WeightedBoxes, frame: Colour | None, *, height: int, show_weights: bool = False
 ) -> Image.Image:
     """Return an image (H, W, 3) at `height` pixels, framed, with its boxes: larger weights have stronger lines.
 
-    `show_weights` writes the weight in percent beside each box. Raises UserError if the image has changed its size
-    since its parts were detected.
+    `show_weights` writes the attention in percent, "35%", beside each box. Without a `frame` the picture keeps its own
+    height, which is less than `height` if it is wider than PAGE_ASPECT. Raises UserError if the image has changed its
+    size since its parts were detected.
     """
     if len(boxes.boxes) and image.shape[1::-1] != boxes.image_size:
         raise UserError(
             f"the image is {image.shape[1::-1]} now and was {boxes.image_size} when its parts were detected; "
             "run `python cli.py detect` again"
         )
-    picture, scale = resize_to_height(image, height)
+    picture, scale = resize_to_height(image, height, MAX_ASPECT if frame else PAGE_ASPECT)
     picture = _draw_boxes(picture, boxes.boxes * np.float32(scale), boxes.weights)
-    return add_frame(_draw_weights(picture, boxes, scale) if show_weights else picture, frame, height)
+    if show_weights:
+        picture = _draw_weights(picture, boxes, scale)
+    return picture if frame is None else add_frame(picture, frame, height)
 
 
-def resize_to_height(image: NDArray[np.uint8], height: int) -> tuple[Image.Image, float]:
-    """Return an image (H, W, 3) resized to `height`, and the scale; wide images are scaled further to MAX_ASPECT."""
+def resize_to_height(
+    image: NDArray[np.uint8], height: int, max_aspect: float = MAX_ASPECT
+) -> tuple[Image.Image, float]:
+    """Return an image (H, W, 3) resized to `height`, and the scale; wider ones than `max_aspect` are scaled further."""
     picture = Image.fromarray(image)
-    scale = min(height / picture.height, MAX_ASPECT * height / picture.width)
+    scale = min(height / picture.height, max_aspect * height / picture.width)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.LANCZOS), scale
 
@@ -139,5 +155,5 @@ def _draw_boxes(picture: Image.Image, boxes: NDArray[np.float32], weights: NDArr
 
 def _draw_weights(picture: Image.Image, boxes: WeightedBoxes, scale: float) -> Image.Image:
     order = np.argsort(-boxes.weights, kind="stable")
-    marks = [Mark(tuple(boxes.boxes[row].tolist()), BOX_COLOUR, f"{100 * boxes.weights[row]:.0f}") for row in order]
+    marks = [Mark(tuple(boxes.boxes[row].tolist()), BOX_COLOUR, f"{100 * boxes.weights[row]:.0f}%") for row in order]
     return draw_keys(picture, marks, scale)

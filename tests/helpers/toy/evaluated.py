@@ -1,5 +1,6 @@
 """An evaluated run without a network: five vehicles by three cameras, with hostile names and ids."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from PIL import Image
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import PartBoxes
 from reid.features.file import Features
+from reid.report.covering import GRID, Covering
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.heatmaps import Heatmaps
 from reid.retrieval.scoring import Scoring
@@ -83,3 +85,11 @@ def ramp_heatmaps(run: EvaluatedRun, names: list[str], *, device: str) -> dict[s
     """Replace `EvaluatedRun.heatmaps`: the same linear ramp for every image."""
     ramp = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     return {name: Heatmaps(ramp, 1.5 * ramp) for name in names}
+
+
+def ramp_coverings(
+    run: EvaluatedRun, pairs: Sequence[tuple[str, str]], *, device: str
+) -> dict[tuple[str, str], Covering]:
+    """Replace `EvaluatedRun.coverings`: the same linear ramp for every pair, and two part boxes."""
+    ramp = np.linspace(-0.2, 0.1, GRID * GRID, dtype=np.float32).reshape(GRID, GRID)
+    return {pair: Covering(0.75, ramp, np.float32([0.01, -0.02])) for pair in pairs}

@@ -2,7 +2,13 @@
 
 import xml.etree.ElementTree as ElementTree
 
-from reid.report.curves import inline_svg, loss_curve, validation_curve
+from reid.report.curves import (
+    compared_loss_curve,
+    compared_validation_curve,
+    inline_svg,
+    loss_curve,
+    validation_curve,
+)
 
 LOG = [
     {"epoch": 1, "loss": 3.0, "identity": 2.0, "part": 0.5, "images_per_second": 40.0},
@@ -42,6 +48,19 @@ def test_svg_has_unique_ids_and_the_colour_of_the_text() -> None:
     assert ids[0] and not ids[0] & ids[1]
     assert "currentColor" in loss and "#010203" not in loss and "<?xml" not in loss
     assert loss == loss_curve(LOG)
+
+
+def test_several_runs_are_in_one_chart_a_colour_each() -> None:
+    half = [{**line, "loss": line["loss"] / 2} for line in LOG]
+    names = [f"run {number}" for number in range(7)]  # more runs than colours
+    loss, validation = (
+        draw([(name, half) for name in names]) for draw in (compared_loss_curve, compared_validation_curve)
+    )
+    assert loss is not None and validation is not None
+    assert set(names) <= set(texts(loss)) and "identity" not in texts(loss)
+    assert {f"{name}: {metric}" for name in names for metric in ("mAP", "CMC@1")} <= set(texts(validation))
+    assert compared_loss_curve([("one", LOG), ("other", [])]) is not None
+    assert compared_validation_curve([("one", LOG[:1]), ("other", [])]) is None
 
 
 def test_references_get_the_prefix_of_their_ids() -> None:

@@ -56,16 +56,23 @@ def test_an_unknown_detector_has_no_name(tmp_path: Path) -> None:
         assert detector_summary(folder, PARTS)["name"] is None
 
 
-def test_a_table_is_read_with_its_notes_and_chart(tmp_path: Path) -> None:
+def test_a_table_is_read_with_its_notes(tmp_path: Path) -> None:
     assert read_ablation_tables(tmp_path, "large", SPLITS) == []
     (tmp_path / "table-1.md").write_text(TABLE)
-    assert read_ablation_tables(tmp_path, "large", SPLITS)[0].chart is None
-    (tmp_path / "table-1.png").write_bytes(b"png")
-    (table,) = read_ablation_tables(tmp_path, "large", SPLITS)
+    (table,) = read_ablation_tables(tmp_path, "large", SPLITS, dataset="veri")
     assert table.title == "Table 1: losses" and table.headings == ("", "mAP", "paper mAP", "run")
     assert table.rows == (("baseline", "56.1 ± 0.4", "75.7", "baseline"), ("PGAN", "not run yet", "", "pgan"))
     assert table.notes == ("Percent. Paper: VeRi-776.", "Command: python cli.py ablate --table 1")
-    assert table.chart == b"png"
+    assert table.bars == [1.0, None]
+
+
+@pytest.mark.parametrize("dataset", ["vehicleid", "synthetic", None])
+def test_the_scores_of_the_paper_are_left_out_on_another_data_set(tmp_path: Path, dataset: str | None) -> None:
+    (tmp_path / "table-1.md").write_text(TABLE + "- The paper calls D = 0 its baseline.\n")
+    (table,) = read_ablation_tables(tmp_path, "large", SPLITS, dataset=dataset)
+    assert table.headings == ("", "mAP", "run")
+    assert table.rows == (("baseline", "56.1 ± 0.4", "baseline"), ("PGAN", "not run yet", "pgan"))
+    assert table.notes == ("Percent.", "Command: python cli.py ablate --table 1")
 
 
 def test_each_test_has_its_own_tables_and_the_default_has_no_suffix(tmp_path: Path) -> None:

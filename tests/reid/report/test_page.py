@@ -94,8 +94,8 @@ def test_the_page_shows_what_covering_does_on_request(run: EvaluatedRun, monkeyp
     assert "What the score relies on" not in Page(report(run)).text
     monkeypatch.setattr(EvaluatedRun, "coverings", ramp_coverings)
     page = Page(report(run, heatmaps=2))
-    assert page.text.count("pgan_small: score 0.750, covering a square changes it by −0.200 to +0.100") == 2
-    assert page.text.count("covering a part box changes the score by mirror −0.020, wheel +0.010") == 2
+    assert page.text.count("pgan_small: score 0.750, covering a square changes it by \u22120.200 to +0.100") == 2
+    assert page.text.count("covering a part box changes the score by mirror \u22120.020, wheel +0.010") == 2
     assert page.text.count("best true match") == 3  # two captions and the explanation
     assert "Fp" not in page.text and "Fg" not in page.text
 

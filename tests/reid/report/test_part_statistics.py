@@ -28,7 +28,8 @@ def make_samples(count: int = 60, cameras: Sequence[int] = (7, 2, -1, 5)) -> tup
     present = np.arange(SLOTS) < boxes_in[:, None]
     labels = np.where(present, random.choice([0, 2, 2], (count, SLOTS)), -1).astype(np.int8)
     boxes = np.where(present[..., None], np.float32([1, 1, 5, 5]), np.float32(0)).astype(np.float32)
-    scores = np.where(present, np.float32(0.5), np.float32(0)).astype(np.float32)
+    confidence = np.sort(random.uniform(0.3, 0.9, (count, SLOTS)), axis=1)[:, ::-1]
+    scores = np.where(present, confidence, 0).astype(np.float32)
     status = np.where(boxes_in > 0, 0, 1).astype(np.uint8)
     status[np.flatnonzero(boxes_in == 0)[:1]] = 2
     failure = tuple("damaged" if code == 2 else "" for code in status)
@@ -43,8 +44,15 @@ def make_samples(count: int = 60, cameras: Sequence[int] = (7, 2, -1, 5)) -> tup
     return parts, features, Dataset("toy", Path(), table.sample(frac=1, random_state=0), {})
 
 
+def used_slots(parts: PartBoxes, name: str) -> list[tuple[str, bool]]:
+    """Return part and whether it counts, for each box that the network weighs."""
+    row = parts.names.index(name)
+    pairs = zip(parts.labels[row][:TOP_D], parts.scores[row][:TOP_D], strict=True)
+    return [(PART_NAMES[label], bool(score >= 0.5)) for label, score in pairs if label >= 0]
+
+
 def used_parts(parts: PartBoxes, name: str) -> list[str]:
-    return [PART_NAMES[label] for label in parts.labels[parts.names.index(name)][:TOP_D] if label >= 0]
+    return [part for part, counts in used_slots(parts, name) if counts]
 
 
 def test_attention_by_part_equals_a_plain_loop() -> None:
@@ -54,12 +62,17 @@ def test_attention_by_part_equals_a_plain_loop() -> None:
     weights: dict[str, list[float]] = {name: [] for name in PART_NAMES}
     shares: dict[str, list[float]] = {name: [] for name in PART_NAMES}
     images: dict[str, set[str]] = {name: set() for name in PART_NAMES}
+    below: list[float] = []
     for image, name in enumerate(features.names):
-        used = used_parts(parts, name)
-        for slot, part in enumerate(used):
-            weights[part].append(float(features.attention[image, slot]))
-            shares[part].append(1 / len(used))
-            images[part].add(name)
+        used = used_slots(parts, name)
+        below.append(sum(float(features.attention[image, slot]) for slot, (_, counts) in enumerate(used) if not counts))
+        for slot, (part, counts) in enumerate(used):
+            if counts:
+                weights[part].append(float(features.attention[image, slot]))
+                shares[part].append(1 / len(used))
+                images[part].add(name)
+    assert statistics.useful_confidence == 0.5 and 0 < statistics.attention_below == pytest.approx(np.mean(below))
+    assert statistics.found == len(set.union(*images.values()))
     assert [use.images for use in statistics.uses] == sorted((use.images for use in statistics.uses), reverse=True)
     for use in statistics.uses:
         assert (use.images, use.boxes) == (len(images[use.name]), len(weights[use.name]))

@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.toy.evaluated import make_evaluated_run, ramp_heatmaps
+from helpers.toy.evaluated import make_evaluated_run, ramp_coverings
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.heatmaps import Heatmaps
 from reid.report.image_grid import image_file_name
-from reid.report.query_images import HEIGHT, query_summary, rank_queries_of_runs, write_ranked_lists
+from reid.report.query_images import (
+    HEIGHT,
+    explain_queries,
+    part_effects,
+    query_summary,
+    rank_queries_of_runs,
+    write_ranked_lists,
+)
 from reid.report.thumbnails import FRAME, QUERY, RIGHT, WRONG
 from reid.retrieval.ranked_lists import Choice, RankedList
 
@@ -74,15 +80,35 @@ def test_files_are_reproducible(run: EvaluatedRun, tmp_path: Path) -> None:
     assert [image.path.read_bytes() for image in first] == [image.path.read_bytes() for image in second]
 
 
-def test_heatmaps_are_below_their_list(run: EvaluatedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EvaluatedRun, "heatmaps", ramp_heatmaps)
+def test_covered_squares_are_below_their_list(
+    run: EvaluatedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EvaluatedRun, "coverings", ramp_coverings)
     (image,) = write_ranked_lists([run], tmp_path / "out", Choice(1), top_k=3, heatmap_device="cpu")
-    assert frames_on(image.path) == [true_frames(image.lists[0][1], run)] * 3  # the list, Fp, Fp - Fg
-    flat = np.zeros((3, 4), np.float32)
-    baseline = lambda _, names, *, device: {name: Heatmaps(flat, None) for name in names}  # noqa: E731
-    monkeypatch.setattr(EvaluatedRun, "heatmaps", baseline)
+    assert frames_on(image.path) == [true_frames(image.lists[0][1], run)] * 2  # the list, and its covered squares
+    monkeypatch.setattr(EvaluatedRun, "coverings", lambda *_, device: {})  # features of another system
     (image,) = write_ranked_lists([run], tmp_path / "none", Choice(1), top_k=3, heatmap_device="cpu")
-    assert len(frames_on(image.path)) == 2  # the list, Fg
+    assert len(frames_on(image.path)) == 1
+
+
+def test_a_query_is_explained_by_its_best_true_match(run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def coverings(run: EvaluatedRun, pairs: list[tuple[str, str]], *, device: str) -> object:
+        asked.extend(pairs)
+        return ramp_coverings(run, pairs, device=device)
+
+    monkeypatch.setattr(EvaluatedRun, "coverings", coverings)
+    lists = rank_queries_of_runs([run], Choice(5), top_k=1)[0]
+    explained = explain_queries([run], lists, device="cpu")
+    matrix = dict(zip(run.features.names, run.features.matrix, strict=True))
+    for (query, other), ranked, one in zip(asked, lists, explained, strict=True):
+        own = [name for name in matrix if name[0] == query[0] and not name.endswith("_0.png")]  # the query's vehicle
+        assert query == ranked.query and other == max(own, key=lambda name: float(matrix[query] @ matrix[name]))
+        assert one.other_is_right and part_effects(run, query, one.coverings[0]) == [
+            ("mirror", pytest.approx(-0.02)),
+            ("wheel", pytest.approx(0.01)),
+        ]
 
 
 def test_query_summary(run: EvaluatedRun) -> None:

@@ -1,0 +1,119 @@
+"""What covering a region of an image does to its score with another image: the regions that a network relies on.
+
+A region is covered with the mean colour, as random erasing does in training, and the feature is computed again; boxes
+stay where they are. Maps of feature values mislead: at the border they show the zero padding of the convolutions, not
+the vehicle.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from reid.data.augmentation import MEAN_PIXEL
+from reid.data.vehicle_images import VehicleImages, normalised
+from reid.features.extraction import BATCH
+from reid.model.pgan import PGAN
+
+FloatMap = NDArray[np.float32]
+Region = tuple[slice, slice]  # rows and columns
+GRID = 8  # squares along each side
+LOWERS, RAISES = (214, 39, 40), (31, 90, 200)  # red: covering lowers the score; blue: it raises the score
+OPACITY = 0.75  # of the largest effect
+MEANING = "red: covering the square with grey lowers the score, so the network relies on it; blue: it raises the score"
+
+
+@dataclass(frozen=True, eq=False)
+class Covering:
+    """An image's cosine `score` with another image, and what covering a region adds to it.
+
+    `squares` (GRID, GRID) is the score with that square covered minus `score`; `parts` (D,) the same by part box, NaN
+    where there is none. Negative values lower the score.
+    """
+
+    score: float
+    squares: FloatMap
+    parts: FloatMap
+
+    @property
+    def largest(self) -> float:
+        """The largest effect of a square, without its sign."""
+        return float(np.abs(self.squares).max(initial=0.0))
+
+
+def covering_effects(
+    network: PGAN, images: VehicleImages, references: FloatMap, *, device: str, grid: int = GRID
+) -> list[Covering]:
+    """Return the effects for all images, in order; `references` (N, F) are the normalised features to compare with.
+
+    The network is in evaluation mode, in float32. Raises ImageError if a file cannot be read.
+    """
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    effects = []
+    for index in range(len(images)):
+        image, boxes, present, _ = images[index]
+        side = image.shape[-1]
+        parts = [box_region(box, side) for box in boxes[present].tolist()]
+        scores = _scores(network, image, boxes, present, [*grid_regions(side, grid), *parts], references[index], device)
+        by_part = np.full(len(boxes), np.nan, np.float32)
+        by_part[present.numpy()] = scores[1 + grid * grid :] - scores[0]
+        squares = (scores[1 : 1 + grid * grid] - scores[0]).reshape(grid, grid)
+        effects.append(Covering(float(scores[0]), squares, by_part))
+    return effects
+
+
+def grid_regions(side: int, grid: int) -> Iterator[Region]:
+    """Yield the squares of an image of `side` pixels, row by row; together they cover it once."""
+    edges = [round(side * index / grid) for index in range(grid + 1)]
+    for top, bottom in pairwise(edges):
+        for left, right in pairwise(edges):
+            yield slice(top, bottom), slice(left, right)
+
+
+def box_region(box: Sequence[float], side: int) -> Region:
+    """Return the pixels that a box, xyxy in [0, 1], touches in an image of `side` pixels; at least one."""
+    x0, y0, x1, y1 = (value * side for value in box)
+    left, top = min(int(x0), side - 1), min(int(y0), side - 1)
+    return slice(top, max(top + 1, int(np.ceil(y1)))), slice(left, max(left + 1, int(np.ceil(x1))))
+
+
+def draw_effects(picture: Image.Image, squares: FloatMap, largest: float) -> Image.Image:
+    """Return a picture in grey with each square in red or blue, the stronger the closer its effect is to `largest`."""
+    share = np.clip(squares / largest, -1, 1) if largest > 0 else np.zeros_like(squares)
+    tint = np.where(share[..., None] < 0, np.uint8(LOWERS), np.uint8(RAISES)).astype(np.uint8)
+    alpha = (255 * OPACITY * np.abs(share)).round().astype(np.uint8)
+    layer = Image.fromarray(np.dstack([tint, alpha]), "RGBA").resize(picture.size, Image.Resampling.NEAREST)
+    return Image.alpha_composite(picture.convert("L").convert("RGBA"), layer).convert("RGB")
+
+
+def _scores(
+    network: PGAN,
+    image: Tensor,
+    boxes: Tensor,
+    present: Tensor,
+    regions: Sequence[Region],
+    reference: FloatMap,
+    device: str,
+) -> FloatMap:
+    """Return the cosine of the image (3, S, S) uint8 with `reference`, as it is and with each region covered."""
+    copies = image.repeat(1 + len(regions), 1, 1, 1)
+    colour = torch.from_numpy(MEAN_PIXEL)[:, None, None]
+    for copy, (rows, columns) in zip(copies[1:], regions, strict=True):
+        copy[:, rows, columns] = colour
+    scores = []
+    for batch in copies.split(BATCH[device]):
+        count = len(batch)
+        with torch.inference_mode():
+            features, _ = network.embed(
+                normalised(batch.to(device)),
+                boxes.expand(count, -1, -1).to(device),
+                present.expand(count, -1).to(device),
+            )
+            features = torch.nn.functional.normalize(features.float(), dim=1)
+            scores.append(features @ torch.from_numpy(reference).to(device))
+    return np.asarray(torch.cat(scores).cpu(), dtype=np.float32)

@@ -1,0 +1,130 @@
+"""What covering a region does to a score: against a loop that covers one image at a time, and worked examples."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers.toy.vehicles import TINY, Toy, tiny_scale
+from reid.data.vehicle_images import VehicleImages, vehicle_images
+from reid.model.checkpoint import build_network
+from reid.recipes import Attention
+from reid.report.covering import GRID, Covering, box_region, covering_effects, draw_effects, grid_regions
+
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
+GREY = np.array([124, 116, 104])  # 255 times MEAN, rounded
+
+
+class Brightness(torch.nn.Module):
+    """A stand-in for the network: its feature is (brightness of the left half, of the right half, 1)."""
+
+    def embed(self, images: torch.Tensor, boxes: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, None]:
+        half = images.shape[-1] // 2
+        left, right = images[..., :half].mean(dim=(1, 2, 3)), images[..., half:].mean(dim=(1, 2, 3))
+        return torch.stack([left, right, torch.ones_like(left)], dim=1), None
+
+
+@pytest.mark.parametrize("attention", ["parts", "grid", "none"])
+def test_effects_equal_a_loop_over_the_regions(toy: Toy, attention: Attention) -> None:
+    """Each region is covered in the pixels as they are read, and the image goes through the network alone."""
+    with tiny_scale():
+        network = build_network(TINY.model_copy(update={"attention": attention}), 8)
+    names = toy.dataset.names()[:3]
+    images = vehicle_images(toy.dataset, toy.parts, names, top_d=TINY.parts, size=TINY.image_size)
+    random = np.random.default_rng(0)
+
+    def feature(pixels: np.ndarray, boxes: torch.Tensor, present: torch.Tensor) -> np.ndarray:
+        plain = ((pixels / 255 - MEAN) / DEVIATION).transpose(2, 0, 1)[None].astype(np.float32)
+        with torch.no_grad():
+            output = network.eval()(torch.from_numpy(plain), boxes[None], present[None])
+        vector = output.feature[0].double().numpy()
+        return vector / np.linalg.norm(vector)
+
+    references = []
+    for image, boxes, present, _ in images:
+        noisy = feature(image.numpy().transpose(1, 2, 0), boxes, present)
+        noisy = noisy + 0.3 * random.standard_normal(len(noisy))
+        references.append((noisy / np.linalg.norm(noisy)).astype(np.float32))
+    found = covering_effects(network, images, np.stack(references), device="cpu", grid=4)
+    side = TINY.image_size
+    for effect, (image, boxes, present, _), reference in zip(found, images, references, strict=True):
+        pixels = image.numpy().transpose(1, 2, 0)
+        score = float(feature(pixels, boxes, present) @ reference)
+        assert effect.score == pytest.approx(score, abs=2e-4)
+        for row in range(4):
+            for column in range(4):
+                covered = pixels.copy()
+                covered[row * side // 4 : (row + 1) * side // 4, column * side // 4 : (column + 1) * side // 4] = GREY
+                wanted = float(feature(covered, boxes, present) @ reference) - score
+                assert effect.squares[row, column] == pytest.approx(wanted, abs=2e-4)
+        assert np.isnan(effect.parts).tolist() == (~present).tolist()
+        for index in np.flatnonzero(present.numpy()):
+            x0, y0, x1, y1 = boxes[index].double().numpy() * side
+            covered = pixels.copy()
+            inside = [
+                [x + 1 > x0 and x < x1 and y + 1 > y0 and y < y1 for x in range(side)] for y in range(side)
+            ]  # pixels that the box touches
+            covered[np.array(inside)] = GREY
+            wanted = float(feature(covered, boxes, present) @ reference) - score
+            assert effect.parts[index] == pytest.approx(wanted, abs=2e-4)
+
+
+def test_only_the_region_that_the_score_depends_on_has_an_effect() -> None:
+    """The reference is (1, 0, 0): covering a bright square on the left lowers the score, on the right it raises it."""
+    white = np.full((32, 32, 3), 255, np.uint8)
+    images = VehicleImages(lambda _: white, np.zeros((1, 2, 4), np.float32), np.zeros((1, 2), bool))
+    (effect,) = covering_effects(Brightness(), images, np.float32([[1, 0, 0]]), device="cpu")  # type: ignore[arg-type]
+    assert effect.squares.shape == (GRID, GRID) and np.isnan(effect.parts).all()
+    assert (effect.squares[:, : GRID // 2] < -1e-4).all() and (effect.squares[:, GRID // 2 :] > 1e-4).all()
+    bright = float(((1 - MEAN) / DEVIATION).mean())  # of a white picture
+    vector = np.array([bright, bright, 1])
+    assert effect.score == pytest.approx(bright / np.linalg.norm(vector), abs=1e-5)
+    left = bright * (1 - 2 / GRID**2)  # a covered square of the left half is grey, brightness 0
+    wanted = left / np.linalg.norm([left, bright, 1]) - bright / np.linalg.norm(vector)
+    assert effect.squares[3, 1] == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize(("side", "grid"), [(128, 8), (100, 8), (9, 4)])
+def test_the_squares_cover_every_pixel_once(side: int, grid: int) -> None:
+    counts = np.zeros((side, side), int)
+    for region in grid_regions(side, grid):
+        counts[region] += 1
+    assert (counts == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((0.0, 0.0, 1.0, 1.0), (0, 10), (0, 10)),
+        ((0.15, 0.5, 0.25, 0.5), (5, 6), (1, 3)),
+        ((1.0, 1.0, 1.0, 1.0), (9, 10), (9, 10)),
+    ],
+)
+def test_a_box_covers_the_pixels_that_it_touches(
+    box: tuple[float, ...], rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    found = box_region(box, 10)
+    assert ((found[0].start, found[0].stop), (found[1].start, found[1].stop)) == (rows, columns)
+
+
+def test_red_lowers_the_score_blue_raises_it_and_no_effect_leaves_the_picture_grey() -> None:
+    picture = Image.new("RGB", (30, 10), (200, 100, 50))
+    grey = np.asarray(picture.convert("L"))[0, 0]
+    squares = np.float32([[-0.2, 0.0, 0.1]])
+    found = np.asarray(draw_effects(picture, squares, 0.2)).astype(int)
+    left, middle, right = found[5, 5], found[5, 15], found[5, 25]
+    assert left[0] > left[2] + 80 and right[2] > right[0] + 40 and (middle == grey).all()
+    assert left[0] - left[2] > right[2] - right[0]  # twice the effect
+    assert (np.asarray(draw_effects(picture, squares * 0, 0.0)) == grey).all()
+    assert Covering(0.5, squares, np.zeros(0, np.float32)).largest == pytest.approx(0.2)
+
+
+def test_the_network_is_in_evaluation_mode(toy: Toy) -> None:
+    with tiny_scale():
+        network = build_network(TINY, 8).train()
+    images = vehicle_images(toy.dataset, toy.parts, toy.dataset.names()[:1], top_d=TINY.parts, size=TINY.image_size)
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    reference = np.ones((1, TINY.features), np.float32) / np.float32(TINY.features) ** 0.5
+    covering_effects(network, images, reference, device="cpu", grid=2)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert not network.training
