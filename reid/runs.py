@@ -93,7 +93,8 @@ def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = Fals
     `scored_folders` instead, the newest if nothing was trained. Raises UserError if there is none.
     """
     if run is not None and is_path(run):
-        if not (Path(run) / BEST).exists() and not (scored and sorted_glob(Path(run), f"*/{METRICS}")):
+        if not (Path(run) / BEST).exists() and not (scored and _has_scores(Path(run))):
+            _refuse_scores_alone(Path(run))
             raise UserError(f"{run}: no trained network there (no {BEST}); `python cli.py runs` lists them")
         return Path(run)
     trained = trained_runs(runs, glob.escape(dataset))
@@ -110,5 +111,15 @@ def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = Fals
         names = ", ".join(run_name(other) for other in (*trained, *others)) or "none"
         if scored:
             raise UserError(f"{folder}: no trained network there, and no scores of features (on {dataset}: {names})")
+        _refuse_scores_alone(folder)
         raise UserError(f"{folder}: no trained network there (trained on {dataset}: {names}); train it with `train`")
     return folder
+
+
+def _has_scores(run: Path) -> bool:
+    return bool(sorted_glob(run, f"*/{METRICS}"))
+
+
+def _refuse_scores_alone(run: Path) -> None:
+    if _has_scores(run) and not (run / BEST).exists():
+        raise UserError(f"{run}: holds scores, of another system's features or of direct transfer, but no network")

@@ -5,22 +5,27 @@ from dataclasses import dataclass
 
 from data_cache.base.errors import UserError
 from reid.evaluation.comparison import Comparison, compare_evaluations, interval_text
+from reid.evaluation.score_table import HEADINGS
 from reid.report.evaluated_run import EvaluatedRun
-from reid.retrieval.paired_bootstrap import COMPARED
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """A metric of a compared run: difference and interval in percentage points, numbers of queries better and worse."""
+
+    metric: str
+    difference: str
+    interval: str
+    queries: str
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A compared run: a cell for each of the COMPARED metrics, and the queries that it ranks better, worse, equally.
-
-    Without cells, `reason` says why the two runs cannot be compared query by query.
-    """
+    """A compared run with a row for each metric; without rows, `note` says why the queries cannot be compared."""
 
     name: str
-    cells: tuple[str, ...] = ()
-    queries: str = ""
-    caption: str = ""
-    reason: str = ""
+    rows: tuple[DifferenceRow, ...]
+    note: str
 
 
 def compared_runs(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> list[ComparedRun]:
@@ -31,16 +36,18 @@ def compared_runs(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> list[Com
 def _compared_run(run: EvaluatedRun, other: EvaluatedRun) -> ComparedRun:
     try:
         comparison = compare_evaluations(run.folder, other.folder, str(run.metrics["split"]))
-    except UserError as error:  # other options of `evaluate`; the page shows it, and the scores are still of use
-        return ComparedRun(other.name, reason=str(error))
-    return ComparedRun(other.name, _cells(comparison), _queries(comparison), comparison.describe())
+    except UserError as error:  # such as other options of `evaluate`: the page says so, the scores are still of use
+        return ComparedRun(other.name, (), f"Not compared query by query: {error}")
+    return ComparedRun(other.name, _rows(comparison), comparison.describe())
 
 
-def _cells(comparison: Comparison) -> tuple[str, ...]:
-    metrics = [comparison.metrics[name] for name in COMPARED]
-    return tuple(f"{100 * metric.difference:+.1f} ({interval_text(metric)})" for metric in metrics)
-
-
-def _queries(comparison: Comparison) -> str:
-    by_precision = comparison.metrics["mAP"]
-    return f"{by_precision.won:,} / {by_precision.lost:,} / {by_precision.equal:,}"
+def _rows(comparison: Comparison) -> tuple[DifferenceRow, ...]:
+    return tuple(
+        DifferenceRow(
+            metric=HEADINGS[name],
+            difference=f"{100 * one.difference:+.1f}",
+            interval=interval_text(one),
+            queries=f"{one.won:,} / {one.lost:,} / {one.equal:,}",
+        )
+        for name, one in comparison.metrics.items()
+    )

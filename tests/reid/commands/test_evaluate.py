@@ -54,7 +54,7 @@ def test_external_features_get_a_folder_of_their_own(place: Place, run: Path) ->
     np.savez(theirs, names=np.array(features.names), features=features.matrix)
     found = json.loads(place("evaluate", "--features", str(theirs), "--json").stdout)
     assert found["scores"] == {"given": ours["scores"]["trained"]}
-    assert read_json(place.runs / "folder" / "given-theirs" / "test" / "metrics.json") == found
+    assert read_json(place.runs / "folder" / "theirs" / "test" / "metrics.json") == found
     assert place("evaluate").exit_code == 0  # the newest run is still the trained one
 
 
