@@ -22,11 +22,14 @@ def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> 
     parts = {"--parts": options["--parts"]} if "--parts" in options else {}
     test = {"--run": run_name(run.folder), "--split": run.metrics["split"]}
     compared = {"--compare": [run_name(other.folder) for other in others]}
+    report = command_line("report", {**location, **parts, **test, **compared})
+    if not run.has_network:
+        return [command_line("evaluate", {**options, "--split": run.metrics["split"]}), report]
     return [
         *_part_commands(run, Path(options.get("--runs", "runs")), parts.get("--parts")),
         *_training_commands(run),
         command_line("evaluate", {"--run": run_name(run.folder), **options, "--split": run.metrics["split"]}),
-        command_line("report", {**location, **parts, **test, **compared}),
+        report,
     ]
 
 

@@ -32,7 +32,7 @@ COMMANDS = {  # as typed, and the folder of its lock
     "train": (f"train {WHERE} --recipe baseline", "folder/baseline"),
     "features": (f"features {WHERE} --recipe pgan", "folder/pgan/test/features.safetensors.blocks"),
     "evaluate": (f"evaluate {WHERE} --recipe pgan", "folder/pgan/test"),
-    "evaluate --features": (f"evaluate {WHERE} --features {{runs}}/theirs.npz", "folder/given-theirs/test"),
+    "evaluate --features": (f"evaluate {WHERE} --features {{runs}}/theirs.npz", "folder/theirs/test"),
 }
 QUICK = ("cache import", "cache merge", "evaluate --features")
 pytestmark = pytest.mark.usefixtures("tiny_network")
