@@ -28,7 +28,7 @@ def lines_of(page: str) -> list[str]:
 
 def commands_of(page: str) -> list[str]:
     """Return the command lines of `cli.py` on the page."""
-    ours = (line for line in lines_of(page) if re.match(r"(python|torchrun .*) ?cli\.py ", line))
+    ours = (line for line in lines_of(page) if re.match(r"([A-Z_]+=\S+ )*(python|torchrun .*) ?cli\.py ", line))
     return [line.partition("cli.py ")[2] for line in ours]
 
 
