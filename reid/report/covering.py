@@ -85,7 +85,7 @@ def box_region(box: Sequence[float], side: int) -> Region:
 def draw_effects(picture: Image.Image, squares: FloatMap, largest: float) -> Image.Image:
     """Return a picture in grey with each square in red or blue, the stronger the closer its effect is to `largest`."""
     share = np.clip(squares / largest, -1, 1) if largest > 0 else np.zeros_like(squares)
-    tint = np.where(share[..., None] < 0, np.uint8(LOWERS), np.uint8(RAISES)).astype(np.uint8)
+    tint = np.where(share[..., None] < 0, LOWERS, RAISES).astype(np.uint8)
     alpha = (255 * OPACITY * np.abs(share)).round().astype(np.uint8)
     layer = Image.fromarray(np.dstack([tint, alpha]), "RGBA").resize(picture.size, Image.Resampling.NEAREST)
     return Image.alpha_composite(picture.convert("L").convert("RGBA"), layer).convert("RGB")
@@ -106,7 +106,7 @@ def _scores(
     for copy, (rows, columns) in zip(copies[1:], regions, strict=True):
         copy[:, rows, columns] = colour
     scores = []
-    for batch in copies.split(BATCH[device]):
+    for batch in torch.split(copies, BATCH[device]):
         count = len(batch)
         with torch.inference_mode():
             features, _ = network.embed(

@@ -56,7 +56,7 @@ def _choose_vehicles(table: pd.DataFrame) -> list[str]:
     cameras = table.groupby("vehicle_id", sort=False)["camera_id"].transform("nunique").clip(upper=COLUMNS)
     by_cameras = table[cameras == cameras.max()].drop_duplicates("vehicle_id")
     fleets = by_cameras.groupby("fleet", sort=False)["vehicle_id"].apply(list)
-    pair = next((mates[:2] for mates in fleets if len(mates) > 1), [])
+    pair: list[str] = next((mates[:2] for mates in fleets if len(mates) > 1), [])
     others = by_cameras[~by_cameras["fleet"].isin(by_cameras[by_cameras["vehicle_id"].isin(pair)]["fleet"])]
     others = others.drop_duplicates("fleet")
     shown = by_cameras[by_cameras["vehicle_id"].isin(pair)]["colour"]

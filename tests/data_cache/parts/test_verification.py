@@ -37,7 +37,7 @@ def test_valid_cache_is_counted(tmp_path: Path, make_parts: MakeParts) -> None:
     parts = make_parts(8, 3)  # 0 failed, 1 + 2 + 3 parts, none, 1 + 2 + 3 parts
     write_parts(tmp_path / "parts.h5", parts)
     result = verify_cache(tmp_path / "parts.h5")
-    assert result.valid and result.line().endswith("parts.h5: valid; 8 images, 12 parts, 1 empty, 1 failed")
+    assert result.valid and result.line().endswith("parts.h5: valid; 8 images, 12 boxes, 1 empty, 1 failed")
     assert result.to_dict() == {
         **{"path": str(tmp_path / "parts.h5"), "valid": True, "images": 8, "parts": 12, "empty": 1, "failed": 1},
         **{"errors": [], "notes": [], "comparison": None},
