@@ -1,4 +1,4 @@
-"""Tensor files that cannot run code: safetensors with a hash of their content, and weights of others."""
+"""Tensor files that cannot run code: safetensors with a hash of their content."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import open_regular, read_regular, write_atomically
@@ -22,6 +22,7 @@ LOAD_ERRORS = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError),
     *(ArithmeticError, MemoryError, pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
 )
+PYTORCH = (b"PK\x03\x04", b"\x80")  # how files of torch.save begin: a zip archive, before 1.6 a pickle
 _HEADER_ERRORS = (LookupError, ValueError, TypeError, AttributeError, RuntimeError, struct.error)
 
 
@@ -103,46 +104,18 @@ def read_entry(path: Path, remedy: str) -> tuple[dict[str, Any], str]:
         raise UserError(f"{path}: damaged, or not written by this program ({error}); {remedy}") from error
 
 
+def is_pytorch(start: bytes) -> bool:
+    """Return whether a file that begins with these 16 bytes or more is one of `torch.save`, and not of safetensors."""
+    return start.startswith(PYTORCH) and start[_LENGTH.size : _LENGTH.size + 1] != b"{"  # the header of safetensors
+
+
 def _entry(data: bytes) -> tuple[dict[str, Any], str]:
     """Return metadata and content hash from the header: its length in 8 bytes, then JSON."""
+    if is_pytorch(data):
+        raise ValueError("it is a PyTorch file; this program writes safetensors with a recipe")
     (length,) = _LENGTH.unpack(data[: _LENGTH.size])
     header = json.loads(data[_LENGTH.size : _LENGTH.size + length])
+    if ENTRY not in header.get("__metadata__", {}):
+        raise ValueError("its safetensors header has no recipe")
     entry = json.loads(header["__metadata__"][ENTRY])
     return dict(entry["metadata"]), str(entry["sha256"])
-
-
-def read_state_dict(path: Path) -> "dict[str, Tensor]":
-    """Read the weights of any network: safetensors, or a .pth with `weights_only`, so that no code can run.
-
-    A dictionary under "state_dict" is unwrapped. Raises UserError if the file is missing or holds anything else.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        with open_regular(path) as file:
-            _refuse_bomb(file, path.stat().st_size)
-        safe = path.suffix == ".safetensors"
-        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (SafetensorError, *LOAD_ERRORS) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]  # an empty file's error has no text
-        if "weights_only" in reason:  # torch would advise to run the code in the file
-            reason = "it holds more than tensors: a pickle that would run code, or no pickle at all"
-        raise UserError(f"{path}: cannot be read as weights ({reason[:200]})") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        raise UserError(f"{path}: holds no state dict (names to tensors)")
-    return state
-
-
-def _refuse_bomb(file: BinaryIO, size: int) -> None:
-    """Raise ValueError for a compressed archive, whose content could fill the memory; torch never compresses."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            if sum(member.file_size for member in archive.infolist()) > size:
-                raise ValueError("its tensors are compressed; torch never writes that")

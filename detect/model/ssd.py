@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
-from data_cache.base.pretrained import pretrained_state
+from data_cache.base.pretrained import pretrained_tensors
 from data_cache.base.progress import without_library_messages
+from data_cache.base.weights.names import mmdetection_mobilenet
 from data_cache.parts.names import PART_NAMES
 from detect.model.mmcv_ops import supply_operators
 from detect.recipes import DetectorRecipe
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 VGG_CHANNELS = {300: (512, 1024, 512, 256, 256, 256), 512: (512, 1024, 512, 256, 256, 256, 256)}
 VGG_EXTRA_STRIDE = {300: (2, 2, 1, 1), 512: (2, 2, 2, 2, 1)}
 VGG_EXTRA_PADDING = {300: (1, 1, 0, 0), 512: (1, 1, 1, 1, 1)}
+VGG_FULLY_CONNECTED = ("features.31.", "features.33.")  # fc6 and fc7 as convolutions
 TORCHVISION_NAMES = {
     "ssdlite_mobilenetv2": "mobilenet_v2",
     "ssd_mobilenetv2": "mobilenet_v2",
@@ -60,31 +62,27 @@ def build_network(recipe: DetectorRecipe) -> "nn.Module":
 
 
 def load_backbone(weights: str, backbone: "nn.Module", architecture: str) -> list[str]:
-    """Load `weights` (see `pretrained_state`) into the backbone; return the names of tensors that they do not contain.
+    """Load `weights` (see `pretrained_states`) into the backbone; return the names of tensors that they do not contain.
 
-    torchvision and MMDetection list the layers of VGG-16, MobileNetV2 and ResNet-18 in the same order, so tensors are
-    paired by order, without the classifier's. Raises UserError unless every pair has the same shape.
+    Tensors are matched by the names of torchvision, MMDetection and other programs (data_cache/base/weights/names.py),
+    and by shape. Raises UserError unless the file has all of the backbone; fc6 and fc7 of VGG-16 may be missing.
     """
-    given = list(_backbone_tensors(pretrained_state(weights, TORCHVISION_NAMES[architecture])).values())
-    own = dict(backbone.state_dict())
-    paired = dict(zip(own, given, strict=False))
-    for name, tensor in paired.items():
-        if own[name].shape != tensor.shape:
-            raise UserError(
-                f"{weights}: does not fit the backbone at {name}: {tuple(tensor.shape)} given, "
-                f"{tuple(own[name].shape)} needed; give weights of the same network and width"
-            )
-    if not paired or len(given) > len(own):
-        remedy = "give weights of the same network"
-        raise UserError(f"{weights}: {len(given)} tensors for a backbone of {len(own)}; {remedy}")
-    backbone.load_state_dict(own | paired)
-    return [name for name in own if name not in paired]
+    network, own = TORCHVISION_NAMES[architecture], dict(backbone.state_dict())
+    names = _mobilenet_names() if network == "mobilenet_v2" else {name: name for name in own}
+    optional = [name for name in own if name.startswith(VGG_FULLY_CONNECTED)] if network == "vgg16" else []
+    found = pretrained_tensors(weights, network, names, own, optional)
+    backbone.load_state_dict(own | found)
+    return [name for name in own if name not in found]
 
 
-def _backbone_tensors(state: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
-    """Return the tensors named "backbone.*" if there are any (a whole detector), otherwise all but the classifier."""
-    backbone = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
-    return backbone or {name: tensor for name, tensor in state.items() if not name.startswith(("classifier.", "fc."))}
+def _mobilenet_names() -> dict[str, str]:
+    """Return MMDetection's names by torchvision's, without the classifier."""
+    import torch
+    from torchvision.models import mobilenet_v2
+
+    with torch.device("meta"):
+        names = mobilenet_v2().features.state_dict(prefix="features.")
+    return {name: mmdetection_mobilenet(name) for name in names}
 
 
 @contextlib.contextmanager

@@ -1,15 +1,12 @@
 """Backbones: torchvision networks without pooling and classifier, last stride 1, so that the total stride is 16."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from data_cache.base.depthwise import with_fast_depthwise
-from data_cache.base.errors import UserError, printable
-from data_cache.base.pretrained import pretrained_state
-
-COUNTER = ".num_batches_tracked"  # of batch norm: unused here, and absent from files of torch before 0.4.1
+from data_cache.base.pretrained import pretrained_tensors
 
 
 class Backbone(nn.Sequential):
@@ -62,33 +59,6 @@ def _load(network: nn.Module, weights: str | None, name: str, ignored: str) -> N
     """Load pretrained weights, except the classifier, whose names start with `ignored`."""
     if weights is None:
         return
-    found, expected = (
-        {key: value for key, value in state.items() if not key.startswith(ignored)}
-        for state in (pretrained_state(weights, name), network.state_dict())
-    )
-    differences = weight_differences(found, expected)
-    if differences is not None:
-        raise UserError(f"{weights}: not the weights of {name}: {differences}")
+    expected = {key: value for key, value in network.state_dict().items() if not key.startswith(ignored)}
+    found = pretrained_tensors(weights, name, {key: key for key in expected}, expected)
     network.load_state_dict(found, strict=False)  # the classifier and counters may be missing
-
-
-def weight_differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
-    """Return how two state dicts differ, or None: counts and first names of missing, unexpected, reshaped entries.
-
-    Counters of batch norm may be missing from `found`.
-    """
-    differences = {
-        "missing": [name for name in expected if name not in found and not name.endswith(COUNTER)],
-        "unexpected": [name for name in found if name not in expected],
-        "of another shape": [
-            f"{name} {tuple(found[name].shape)} for {tuple(expected[name].shape)}"
-            for name in expected
-            if name in found and found[name].shape != expected[name].shape
-        ],
-    }
-    lines = [
-        f"{len(names)} {kind}, first {', '.join(printable(name)[:120] for name in names[:3])}"
-        for kind, names in differences.items()
-        if names
-    ]
-    return "; ".join(lines) or None

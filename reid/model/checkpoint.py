@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.tensors import load_tensors
-from reid.model.backbones import Backbone, build_backbone, weight_differences
+from data_cache.base.weights.fitting import weight_differences
+from reid.model.backbones import Backbone, build_backbone
 from reid.model.pgan import PGAN, global_average_pool
 from reid.recipes import ReidRecipe
 

@@ -16,8 +16,16 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.base.tensors import read_state_dict
-from reid.model.backbones import COUNTER, weight_differences
+from data_cache.base.weights.fitting import (
+    COUNTER,
+    Spelling,
+    choose,
+    find_places,
+    require_plain,
+    summary,
+    weight_differences,
+)
+from data_cache.base.weights.reading import read_state_dicts
 from reid.model.checkpoint import build_network
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
@@ -97,7 +105,7 @@ def read_official(path: Path) -> OfficialNetwork:
     Raises UserError if the file is missing, damaged, would run code, or holds anything but that network. A classifier
     may be missing, which the authors' own loader skips: then the logits are one column of 0.
     """
-    state = _state(path)
+    state, unwrapped = _state(path)
     recipe = _recipe(path, state)
     vehicles = _length(state, CLASSIFIER)
     with torch.device("meta"):  # compare shapes before memory of a possibly absurd size is allocated
@@ -109,21 +117,36 @@ def read_official(path: Path) -> OfficialNetwork:
     differences = weight_differences(state, expected)
     if differences is not None:
         raise UserError(f"{path}: not PGAN's official weights on {recipe.trunk}: {differences}")
+    require_plain(str(path), state)
     network.to_empty(device="cpu").load_state_dict({name: _value(state, name, own[name]) for name in own})
-    return OfficialNetwork(network.eval(), recipe, vehicles, len(state), tuple(_remarks(state, expected)))
+    return OfficialNetwork(network.eval(), recipe, vehicles, len(state), (*unwrapped, *_remarks(state, expected)))
 
 
-def _state(path: Path) -> dict[str, Tensor]:
-    state = read_state_dict(path)
-    if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+def _state(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the tensors under the authors' names, and what had to be unwrapped, at most one line."""
+    states = read_state_dicts(path)
+    places = find_places(states, [Spelling({name: name for name in _anchors()})])
+    if not places:
+        raise UserError(f"{path}: not PGAN's official weights, which start with base.conv1.weight; {summary(states)}")
+    place = choose(str(path), [one for one in places if one.hits == places[0].hits])
+    below = {*place.names.values()}
+    others = {name: value for name, value in place.state.tensors.items() if name not in below}
+    state = {name: place.state.tensors[raw] for name, raw in place.names.items()} | others
     levels = [int(match[1]) + 1 for name in state if (match := re.match(r"attention\.(\d{1,3})\.", name))]
     if max(levels, default=1) > 1:
         raise UserError(
             f"{path}: a network of {max(levels)} levels (attention.{max(levels) - 1}; the authors' MULTI_NUMS "
             f"{max(levels)}), only the paper's network of one level can be read"
         )
-    return state
+    return state, tuple([", ".join(place.taken())] if place.taken() else [])
+
+
+def _anchors() -> set[str]:
+    """Return the authors' names that their network has on every ResNet."""
+    with torch.device("meta"):
+        return {
+            their_name(name) for name in build_network(ReidRecipe(trunk="resnet18"), 1, pretrained=False).state_dict()
+        }
 
 
 def _recipe(path: Path, state: Mapping[str, Tensor]) -> ReidRecipe:

@@ -7,7 +7,7 @@ import torch
 from torchvision import models
 
 from data_cache.base.errors import UserError
-from data_cache.base.pretrained import pretrained_state
+from data_cache.base.pretrained import pretrained_states
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_torchvision_names_are_resolved(weights: str, entry: str, monkeypatch: p
         return {"conv1.weight": torch.ones(1)}
 
     monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", served)
-    assert pretrained_state(weights, "resnet50").keys() == {"conv1.weight"} and requested == [entry]
+    assert [*pretrained_states(weights, "resnet50")[0].tensors] == ["conv1.weight"] and requested == [entry]
 
 
 def test_a_file_takes_precedence_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"conv1.weight": torch.ones(2)}, "IMAGENET1K_V1")
-    assert pretrained_state("IMAGENET1K_V1", "resnet50")["conv1.weight"].tolist() == [1, 1]
+    assert pretrained_states("IMAGENET1K_V1", "resnet50")[0].tensors["conv1.weight"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_a_file_takes_precedence_over_a_name(tmp_path: Path, monkeypatch: pytest
 )
 def test_unsuitable_weights_are_refused_before_a_download(weights: str, network: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        pretrained_state(weights, network)
+        pretrained_states(weights, network)

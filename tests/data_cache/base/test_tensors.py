@@ -1,6 +1,5 @@
 """Tensor files: every type round-trips bit by bit, and no damaged byte goes unnoticed."""
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.base.tensors import load_tensors, read_state_dict, save_tensors
-from helpers.faults.attack import Attack
+from data_cache.base.tensors import load_tensors, read_metadata, save_tensors
 
 METADATA = {"epoch": 3, "note": "ü", "recipe": {"parts": 8, "trunk": None}}
 
@@ -105,19 +103,12 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
             load_tensors(tmp_path / name, "remedy")
 
 
-def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
-    path, mark = tmp_path / "w.pth", tmp_path / "mark"
-    for write in (lambda state: path.write_bytes(pickle.dumps(state)), lambda state: torch.save(state, path)):
-        write({"state_dict": Attack(mark)})
-        with pytest.raises(UserError, match="cannot be read as weights"):
-            read_state_dict(path)
-    assert not mark.exists()
-
-
-def test_a_state_dict_is_unwrapped(tmp_path: Path) -> None:
-    for content in ({"a": torch.ones(2)}, {"state_dict": {"a": torch.ones(2)}}):
-        torch.save(content, tmp_path / "w.pth")
-        assert torch.equal(read_state_dict(tmp_path / "w.pth")["a"], torch.ones(2))
-    torch.save([1, 2], tmp_path / "w.pth")
-    with pytest.raises(UserError, match="holds no state dict"):
-        read_state_dict(tmp_path / "w.pth")
+def test_a_foreign_file_is_named(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "new.pth")
+    torch.save({"a": torch.ones(2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    save_file({"a": torch.ones(2)}, tmp_path / "plain.safetensors")
+    words = {"new.pth": "it is a PyTorch file", "old.pth": "it is a PyTorch file", "plain.safetensors": "has no recipe"}
+    for name, reason in words.items():
+        for read in (load_tensors, read_metadata):
+            with pytest.raises(UserError, match=rf"{name}: .*\(.*{reason}.*\); remedy$"):
+                read(tmp_path / name, "remedy")

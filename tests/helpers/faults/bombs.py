@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from data_cache.base.errors import UserError
-from data_cache.base.tensors import read_state_dict
+from data_cache.base.weights.reading import read_state_dicts
 from data_cache.images.loading import load_image
 from data_cache.parts.cache import read_parts
 from reid.features.external import read_external_features
@@ -104,7 +104,7 @@ def bombs() -> Iterator[Bomb]:
     for kind in (b"zTXt", b"iCCP"):
         chunk = kind, b"name\0\0" + compressed_zeros(LARGE)
         yield f"PNG with {LARGE} MB of {kind.decode()}", "a", png(4, 4, chunk), image
-    yield "compressed weights", "w.pth", weights(), lambda folder: read_state_dict(folder / "w.pth")
+    yield "compressed weights", "w.pth", weights(), lambda folder: read_state_dicts(folder / "w.pth")
     yield "safetensors with a header of 2^40", "f.safetensors", struct.pack("<Q", 2**40) + b"{}", features
     yield "array of 10^12", "f.npz", npz(10**12), features
 

@@ -11,9 +11,10 @@ from torch import nn
 from torchvision import models
 
 from data_cache.base.errors import UserError
+from data_cache.base.weights.fitting import weight_differences
 from helpers.faults.attack import Attack
 from helpers.toy.vehicles import one_thread
-from reid.model.backbones import BACKBONES, build_backbone, weight_differences
+from reid.model.backbones import BACKBONES, build_backbone
 
 CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
 CHANNELS |= {"mobilenet_v2": 1280}

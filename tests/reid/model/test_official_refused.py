@@ -95,9 +95,11 @@ def test_impossible_sizes_are_refused(
 
 
 def test_other_networks_are_refused(refusal: Callable[[object], str]) -> None:
-    for value in (models.resnet18().state_dict(), {}, {"state_dict": {}}):
-        assert refusal(value).startswith("not PGAN's official weights: base.layer1 to base.layer4 have 0, 0, 0, 0 bl")
-    assert "no state dict" in refusal({"epoch": 3})
+    message = refusal(models.resnet18().state_dict())
+    assert message.startswith("not PGAN's official weights, which start with base.conv1.weight; the file holds 122 ten")
+    assert "first conv1.weight (64, 3, 7, 7), " in message
+    for value in ({"epoch": 3}, {}, {"state_dict": {}}):
+        assert "no state dict" in refusal(value)
     assert "cannot be read as weights" in refusal(nn.Linear(2, 2))  # a whole module: unpickling it would run code
 
 

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from safetensors.numpy import save
 
 from data_cache.base.npy import mask_bytes, read_masks
-from data_cache.base.tensors import read_state_dict
+from data_cache.base.weights.reading import read_state_dicts
 from data_cache.images.loading import image_size, load_image
 from helpers.toy.masks import npy, rectangles
 from reid.features.external import read_external_features
@@ -91,7 +91,7 @@ def weights(*, old: bool) -> bytes:
 
 
 def read_weights(name: str, folder: Path) -> None:
-    read_state_dict(folder / name)
+    read_state_dicts(folder / name)
 
 
 def pickled() -> bytes:
