@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
@@ -15,6 +16,9 @@ from data_cache.base.signals import silence_loaders
 
 INSTALLED = "pgan"  # the console script of pyproject.toml
 WRITTEN = re.compile(r"torchrun ([^`\n]*)cli\.py(?= )|(?:python |(?<=`))cli\.py(?= )")
+# where torch raises a plain RuntimeError for a dead worker, or for the thread that pins memory
+LOADER_MODULES = ("torch.utils.data.dataloader", "torch.utils.data._utils.signal_handling")
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # torch has an exception type for GPU memory only: here its words must do
 
 
 class UserError(Exception):
@@ -99,6 +103,12 @@ def _end_worker(error: BaseException, batch: object) -> NoReturn:
     os._exit(1)
 
 
+def _origin(error: BaseException) -> str:
+    """Return the name of the module that raised `error`."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+
+
 @contextmanager
 def worker_death_as_user_error() -> Iterator[None]:
     """Raise UserError if a loader worker was killed or could not hand over a batch.
@@ -109,7 +119,7 @@ def worker_death_as_user_error() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ConnectionError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+        if isinstance(error, RuntimeError) and _origin(error) not in LOADER_MODULES:
             raise
         silence_loaders()
         raise UserError(
@@ -125,9 +135,9 @@ def out_of_memory_as_user_error() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch has an exception type for GPU memory only; torch itself may not have been imported
-        from_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-        if not isinstance(error, MemoryError) and not from_torch:
+        torch = sys.modules.get("torch")  # without it, the error is not torch's
+        on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
+        if not isinstance(error, MemoryError) and not on_gpu and CPU_ALLOCATOR not in str(error):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(

@@ -146,8 +146,9 @@ def orientation(image: Image.Image) -> int:
     """
     exif = Image.Exif()
     try:
-        exif.load(image.info.get("exif") or b"")
-        found = exif.get(ORIENTATION)
+        with _without_warnings():
+            exif.load(image.info.get("exif") or b"")
+            found = exif.get(ORIENTATION)
     except BROKEN:
         return 1
     return found if found in TURNS else 1
@@ -197,13 +198,20 @@ def _reads_heif() -> bool:
 def _opened(source: Path | bytes, name: object) -> Iterator[Image.Image]:
     if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
         raise ImageError(f"{name}: not a regular file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF data, and of sizes: our limit is stricter
-        formats = (*FORMATS, HEIF) if _reads_heif() else FORMATS
+    formats = (*FORMATS, HEIF) if _reads_heif() else FORMATS
+    with _without_warnings():
         image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=formats)
     with image:
         _require_size(image, name)
         yield image
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Hide Pillow's warnings of damaged EXIF data, and of sizes: our limit is stricter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Errors as one line for the user, and loader workers that print nothing when the main process has gone."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -49,6 +51,28 @@ def test_a_batch_that_cannot_be_handed_over_ends_the_run(capfd: pytest.CaptureFi
     assert "\n" not in str(raised.value)
     lines = [line for line in capfd.readouterr().err.splitlines() if line]
     assert lines[0] == "a batch of images could not be handed over: [Errno 28] No space left on device"
+
+
+class FailingItems(UnsendableItems):
+    """Items that fail in the worker with the words that torch uses for a dead worker."""
+
+    def __getitem__(self, index: int) -> Unsendable:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+
+class KilledItems(UnsendableItems):
+    """Items whose worker is killed, as by the kernel where memory is short."""
+
+    def __getitem__(self, index: int) -> Unsendable:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return Unsendable()
+
+
+def test_a_killed_worker_is_known_by_where_torch_raises_not_by_words() -> None:
+    for items, kind in ((KilledItems(), UserError), (FailingItems(), RuntimeError)):
+        loader = DataLoader(items, batch_size=None, num_workers=1, worker_init_fn=initialize_worker, timeout=60)
+        with pytest.raises(kind, match="killed"), worker_death_as_user_error():
+            list(loader)
 
 
 def allocate_on_a_gpu() -> None:

@@ -7,6 +7,7 @@ import struct
 import tempfile
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,22 @@ def test_nothing_is_warned_of(tmp_path: Path) -> None:
         found = load(tmp_path, data)
     palette = np.array(image.getpalette()).reshape(-1, 3)
     np.testing.assert_array_equal(found, palette[np.asarray(image)])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_data_is_not_warned_of(form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0132] = 6, "maker" * 20, "2020:01:01 00:00:00"
+    whole, random = encoded(rgb(), form, exif=exif.tobytes()), np.random.default_rng(0)
+    start = max(whole.find(b"II*\0"), whole.find(b"MM\0*"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(300):
+            damaged = bytearray(whole)
+            for place in random.integers(start, start + 150, 3):
+                damaged[place] = random.integers(256)
+            with suppress(ImageError):  # a PNG has a checksum of it
+                decode_image(bytes(damaged), "a")
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("png", "P")])
