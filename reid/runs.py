@@ -10,9 +10,12 @@ RUNS/DATASET/ablation/NAME/                 a run of the ablation
 import glob
 from pathlib import Path
 
+import click
+
 from data_cache.base.config import SUFFIXES, recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.files import sorted_glob
+from data_cache.base.options import remedy_command
 from data_cache.parts.names import CACHE_FILE
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
@@ -95,15 +98,13 @@ def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = Fals
     if run is not None and is_path(run):
         if not (Path(run) / BEST).exists() and not (scored and _has_scores(Path(run))):
             _refuse_scores_alone(Path(run))
-            raise UserError(f"{run}: no trained network there (no {BEST}); `python cli.py runs` lists them")
+            raise UserError(f"{run}: no trained network there (no {BEST}); {remedy_command('runs')} lists them")
         return Path(run)
     trained = trained_runs(runs, glob.escape(dataset))
     others = scored_folders(runs, glob.escape(dataset)) if scored else []
     if run is None:
         if not trained and not others:
-            raise UserError(
-                f"{runs / dataset}: no trained network; train one with `python cli.py train --dataset {dataset}`"
-            )
+            raise UserError(f"{runs / dataset}: no trained network; train one with {_training(dataset)}")
         return (trained or others)[-1]
     trained += [best.parent for best in sorted_glob(runs / dataset / ABLATION, f"*/{BEST}")]
     folder = runs / dataset / run if run.startswith(f"{ABLATION}/") else run_folder(runs, dataset, run)
@@ -112,8 +113,18 @@ def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = Fals
         if scored:
             raise UserError(f"{folder}: no trained network there, and no scores of features (on {dataset}: {names})")
         _refuse_scores_alone(folder)
-        raise UserError(f"{folder}: no trained network there (trained on {dataset}: {names}); train it with `train`")
+        remedy = f"train it with {_training(dataset)}"
+        raise UserError(f"{folder}: no trained network there (trained on {dataset}: {names}); {remedy}")
     return folder
+
+
+def _training(dataset: str) -> str:
+    """Return the command that trains on the data set of a label, which may not be that of the running command."""
+    from data_cache.datasets.catalogue import dataset_label
+
+    context = click.get_current_context(silent=True)
+    own = None if context is None else context.params.get("dataset")
+    return remedy_command("train", {} if own is not None and dataset_label(own) == dataset else {"--dataset": dataset})
 
 
 def _has_scores(run: Path) -> bool:

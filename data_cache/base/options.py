@@ -21,6 +21,7 @@ OTHER_LOCATION: Mapping[str, tuple[str, ...]] = {
     "check": ("--dataset", "--data-root"),
     "detect": ("--dataset", "--data-root", "--images", "--runs"),
     "doctor": (),
+    "runs": ("--runs",),
     "parts check": (),
     "parts preview": ("--dataset", "--data-root", "--images", "--runs"),
     "synth": ("--data-root",),

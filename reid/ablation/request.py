@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.base.errors import UserError
+from data_cache.base.options import remedy_command
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from reid.ablation.ablation import Ablation, load_ablation, number_runs
@@ -77,7 +78,7 @@ def _available_datasets(runs: Path, data_root: Path) -> list[Dataset]:
         if cache.is_file():
             found.append(dataset)
         else:
-            log.info(f"skipped: {name}: no part cache at {cache}; run `python cli.py detect --dataset {name}`")
+            log.info(f"skipped: {name}: no part cache at {cache}; run {remedy_command('detect', {'--dataset': name})}")
     if not found:
         raise UserError(f"table 3: no data set in {data_root} has a part cache in {runs}")
     return found

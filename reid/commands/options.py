@@ -110,7 +110,7 @@ def _location(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_location(dataset: str | None, runs: Path, run: str) -> tuple[str, Path]:
-    """Return the label of the data set and the runs folder of a run, where a command that reads no images needs them."""
+    """Return the label of the data set and the runs folder of a run, for a command that reads no images."""
     from data_cache.datasets.catalogue import dataset_label
 
     location = _location({"dataset": dataset, "data_root": None, "runs": runs, "run": run})

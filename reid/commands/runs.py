@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from data_cache.base.options import json_option, runs_option
+from data_cache.base.options import json_option, remedy_command, runs_option
 from reid.runs import is_path
 
 
@@ -33,7 +33,7 @@ def runs_command(runs: Path, as_json: bool) -> None:
         click.echo(json.dumps([run.to_dict() for run in found], indent=2))
         return
     if not found:
-        click.echo(f"{runs}: no runs yet; `python cli.py train` makes one")
+        click.echo(f"{runs}: no runs yet; {remedy_command('train')} makes one")
         return
     table = Table()
     for heading in ("data set", "name", "attention, backbone", "epochs", "test", "mAP", "CMC@1", "MB", "changed (UTC)"):
@@ -68,7 +68,7 @@ def clean_command(runs: Path, chosen: tuple[str, ...], yes: bool, as_json: bool)
     folders = [Path(name) if is_path(name) and Path(name).is_dir() else runs / name for name in chosen]
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
-        raise UserError(f"{missing[0]}: no such run; `python cli.py runs` lists them")
+        raise UserError(f"{missing[0]}: no such run; {remedy_command('runs')} lists them")
     files = unneeded_files(runs, folders or None)
     refused: list[str] = []
     if yes:

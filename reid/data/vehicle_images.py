@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from data_cache.base.errors import UserError, last_line
+from data_cache.base.options import remedy_command
 from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
@@ -198,7 +199,7 @@ def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) 
         before, now = (" x ".join(map(str, size)) for size in (expected.tolist(), found))
         raise ImageError(
             f"{path}: {now} pixels, {before} when its parts were detected: the image was replaced; "
-            "delete the part cache and run `python cli.py detect` again"
+            f"delete the part cache and run {remedy_command('detect')} again"
         )
 
 
@@ -212,7 +213,7 @@ def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
     paths = [dataset.path(name) for name in names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise UserError(f"{len(missing)} images are missing, first {missing[0]}; `python cli.py check` lists them")
+        raise UserError(f"{len(missing)} images are missing, first {missing[0]}; {remedy_command('check')} lists them")
     return paths
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sorted_glob
-from reid.evaluation.metrics_file import QUERIES, REMEDY, plain_row, read_metrics, read_queries
+from reid.evaluation.metrics_file import QUERIES, again, not_evaluated, plain_row, read_metrics, read_queries
 from reid.evaluation.score_table import HEADINGS
 from reid.retrieval.paired_bootstrap import LEVEL, Difference, PairedResults, numbered, paired_bootstrap
 from reid.runs import METRICS, run_name
@@ -106,7 +106,7 @@ def common_splits(first: Path, second: Path, split: str | None) -> list[str]:
     common = [name for name in tests[0] if name in tests[1]]
     if not common:
         evaluated = [", ".join(names) or "none" for names in tests]
-        raise UserError(f"{first} was evaluated on {evaluated[0]}, {second} on {evaluated[1]}; {REMEDY} on one test")
+        raise UserError(f"{first} was evaluated on {evaluated[0]}, {second} on {evaluated[1]}; {again()} on one test")
     gallery = {name: _plain_scores(tests[0][name])["gallery"] for name in common}
     by_size = sorted(common, key=lambda name: gallery[name])
     return by_size if split else by_size[-1:]
@@ -148,7 +148,7 @@ def interval_text(difference: Difference) -> str:
 def _metrics_of(folder: Path, split: str) -> dict[str, Any]:
     path = folder / split / METRICS
     if not path_exists(path):
-        raise UserError(f"{path}: not evaluated on {split}; run `python cli.py evaluate --split {split}` on it first")
+        raise not_evaluated(path, split)
     return read_metrics(path)
 
 
@@ -175,13 +175,13 @@ def _protocol(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _require_same_queries(first: Path, second: Path, one: pd.DataFrame, other: pd.DataFrame) -> None:
     columns = ["draw", "name", "vehicle_id", "positives"]
     if len(one) != len(other):
-        raise UserError(f"{first} has {len(one):,} query results, {second} {len(other):,}; {REMEDY} on both")
+        raise UserError(f"{first} has {len(one):,} query results, {second} {len(other):,}; {again()} on both")
     differ = (one[columns] != other[columns]).any(axis=1).to_numpy()
     if differ.any():
         row = int(differ.argmax())
         raise UserError(
             f"{first} and {second} have different queries: {differ.sum():,} of {len(one):,}, first "
-            f"{one['name'].iloc[row]} and {other['name'].iloc[row]}; {REMEDY} on both"
+            f"{one['name'].iloc[row]} and {other['name'].iloc[row]}; {again()} on both"
         )
 
 

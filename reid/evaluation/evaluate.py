@@ -11,7 +11,7 @@ from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_temporary_files, write_json
 from data_cache.base.locks import run_lock
-from data_cache.base.options import command_file
+from data_cache.base.options import command_file, remedy_command
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.catalogue import dataset_label
 from data_cache.datasets.dataset import Dataset
@@ -73,7 +73,7 @@ def find_run(
     checkpoint = read_checkpoint(folder / BEST)
     if trained_on is None and run is not None and is_path(run):
         source = str(checkpoint.metadata.get("dataset"))
-    remedy = f"run `python cli.py train --dataset {source}`"
+    remedy = f"run {remedy_command('train', {'--dataset': source})}"
     require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": source}, checkpoint.path, remedy)
     parts = part_cache(dataset, checkpoint.recipe, runs, parts_file)
     if parts_file is None:  # --parts asks for other boxes; metrics.json records them
@@ -92,9 +92,7 @@ def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
     if trained is None:
         return
     if isinstance(trained, Mapping) and "control" in trained:
-        raise UserError(
-            f"{checkpoint.path}: was trained on boxes that the ablation chose; `python cli.py ablate` scores it"
-        )
+        raise UserError(f"{checkpoint.path}: was trained on boxes that the ablation chose; `ablate` scores it")
     remedy = "name its own boxes by --parts, or train it on these"
     require_fingerprint(_detector(trained), _detector(parts.fingerprint), checkpoint.path, remedy)
 

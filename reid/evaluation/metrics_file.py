@@ -16,11 +16,12 @@ from pydantic import BaseModel, Field, ValidationError
 from data_cache.base.devices import describe_device
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, write_atomically, write_json
+from data_cache.base.options import remedy_command
 from data_cache.datasets.dataset import Dataset, is_stand_in
 from reid.retrieval.metrics import METRIC_NAMES, Scores
 from reid.retrieval.reranking import K1, K2, WEIGHT
 from reid.retrieval.scoring import ScoredTest, Scoring
-from reid.runs import METRICS
+from reid.runs import METRICS, run_name
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,18 @@ QUERIES = "queries.csv"
 TRAINED, EXTERNAL = "trained", "given"  # rows of metrics.json: a trained network, features of another system
 QUERY_COLUMNS = ("draw", "name", "vehicle_id", "first_hit_rank", "average_precision", "positives")
 SAME = 1e-9  # of means computed from the same numbers
-REMEDY = "run `python cli.py evaluate` again"
 PACKAGES = ("pgan-vehicle-reid", "torch", "torchvision", "numpy", "onedl-mmdetection")
+
+
+def again() -> str:
+    """Return the remedy for results that are missing, damaged or of another version."""
+    return f"run {remedy_command('evaluate')} again"
+
+
+def not_evaluated(path: Path, split: str) -> UserError:
+    """Return the error for a run without the metrics.json `path` of a test."""
+    command = remedy_command("evaluate", {"--run": run_name(path.parents[1]), "--split": split})
+    return UserError(f"{path}: not evaluated on {split}; run {command} first")
 
 
 class _Required(BaseModel):
@@ -54,11 +65,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "metrics"
-        raise UserError(f"{path}: damaged, or of another version ({key}: {first['msg']}); {REMEDY}") from error
+        raise UserError(f"{path}: damaged, or of another version ({key}: {first['msg']}); {again()}") from error
     for row, scores in required.scores.items():
         wrong = [name for name in METRIC_NAMES if not 0 <= getattr(scores, name) <= 1]
         if wrong:
-            raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {REMEDY}")
+            raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {again()}")
     return dict(metrics)
 
 
@@ -66,7 +77,7 @@ def plain_row(metrics: Mapping[str, Any], path: Path) -> str:
     """Return the row of a metrics.json whose scores are those of the system itself. Raises UserError without one."""
     row = next((row for row in (TRAINED, EXTERNAL) if row in metrics["scores"]), None)
     if row is None:
-        raise UserError(f"{path}: it has no scores of a trained network or of another system's features; {REMEDY}")
+        raise UserError(f"{path}: it has no scores of a trained network or of another system's features; {again()}")
     return row
 
 
@@ -80,13 +91,13 @@ def read_queries(path: Path, row: str, scores: Mapping[str, Any]) -> pd.DataFram
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         lines = table.loc[table["row"] == row, list(QUERY_COLUMNS)].astype(kinds).reset_index(drop=True)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; {REMEDY}") from error
+        raise UserError(f"{path}: missing; {again()}") from error
     except (OSError, KeyError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(f"{path}: damaged, or of another version ({short_repr(error)}); {REMEDY}") from error
+        raise UserError(f"{path}: damaged, or of another version ({short_repr(error)}); {again()}") from error
     matched = lines[lines["positives"] > 0].assign(cmc1=lines["first_hit_rank"] == 1)
     means = matched.groupby("draw")[["average_precision", "cmc1"]].mean().mean()
     if not np.allclose(means, (scores["mAP"], scores["cmc1"]), rtol=0, atol=SAME):
-        raise UserError(f"{path}: its results are not those of {METRICS} beside it; {REMEDY}")
+        raise UserError(f"{path}: its results are not those of {METRICS} beside it; {again()}")
     return lines
 
 

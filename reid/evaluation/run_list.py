@@ -9,8 +9,8 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sorted_glob
 from data_cache.base.locks import Locked, run_lock
 from data_cache.base.tensors import read_metadata
-from reid.evaluation.metrics_file import METRICS, plain_row, read_metrics
-from reid.runs import ABLATION, BEST, LAST, PREVIOUS, dataset_folder, run_name, scored_folders, trained_runs
+from reid.evaluation.metrics_file import plain_row, read_metrics
+from reid.runs import ABLATION, BEST, LAST, METRICS, PREVIOUS, dataset_folder, run_name, scored_folders, trained_runs
 
 REMEDY = "delete it and train again"
 

@@ -45,7 +45,7 @@ def read_external_features(path: Path, names: Sequence[str]) -> Features:
     _require_file(path, kind, limit)
     provenance: dict[str, Any] = {"file": path.name, "sha256": sha256_of_file(path)}
     if kind == SAFETENSORS and _is_ours(path):
-        own = read_features(path, "copy it again, or run `python cli.py evaluate` again where it was made")
+        own = read_features(path, "copy it again, or run `evaluate` again where it was made")
         provenance["provenance"] = dict(own.provenance)
         matrix = own.matrix[_rows(path, own.names, names)]
     else:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError, short_repr
+from data_cache.base.options import remedy_command
 from data_cache.base.tensors import load_tensors, save_tensors
 
 SCHEMA = 1
-REMEDY = "delete it and run `python cli.py evaluate` again"
 MOST_NAME_BYTES = 99_000_000  # of all names as JSON: they are in the file's header, which is limited to 100 million
 LENGTH_TOLERANCE = 1e-3
 COLLAPSED_VARIANCE = 1e-6  # of unit vectors, summed over the channels: all images within about 0.001 of their mean
@@ -61,7 +61,7 @@ class Features:
         if missing:
             raise UserError(
                 f"features: {len(missing)} of {len(names)} images have none, first {missing[0]}; "
-                "run `python cli.py evaluate` again"
+                f"run {remedy_command('evaluate')} again"
             )
         return np.array([self._row_of[name] for name in names], dtype=np.int64)
 
@@ -105,8 +105,12 @@ def write_features(path: Path, features: Features) -> None:
     save_tensors(path, tensors, {"schema": SCHEMA, "names": features.names, "provenance": features.provenance})
 
 
-def read_features(path: Path, remedy: str = REMEDY) -> Features:
-    """Read a feature file. Raises UserError, ending with `remedy`, if it is missing, damaged or of another schema."""
+def read_features(path: Path, remedy: str | None = None) -> Features:
+    """Read a feature file. Raises UserError, ending with `remedy`, if it is missing, damaged or of another schema.
+
+    The default remedy is to extract it again.
+    """
+    remedy = remedy or f"delete it and run {remedy_command('evaluate')} again"
     tensors, contents, _ = load_tensors(path, remedy)
     if contents.get("schema") != SCHEMA:
         raise UserError(

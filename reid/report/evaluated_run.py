@@ -12,7 +12,7 @@ from data_cache.datasets.protocols import Protocol
 from data_cache.parts.cache import PartBoxes, empty_cache
 from reid.data.vehicle_images import VehicleImages, part_cache, vehicle_images
 from reid.evaluation.evaluate import image_names
-from reid.evaluation.metrics_file import EXTERNAL, TRAINED, plain_row, read_metrics
+from reid.evaluation.metrics_file import EXTERNAL, TRAINED, again, not_evaluated, plain_row, read_metrics
 from reid.features.external import read_external_features
 from reid.features.file import Features, read_features
 from reid.model.checkpoint import read_checkpoint, trained_network
@@ -22,8 +22,6 @@ from reid.report.covering import Covering, covering_effects
 from reid.report.heatmaps import Heatmaps, compute_heatmaps
 from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
 from reid.runs import BEST, METRICS, dataset_folder, run_folder
-
-REMEDY = "run `python cli.py evaluate` again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class EvaluatedRun:
             raise UserError(f"{METRICS} is of data set {self.metrics['dataset']}, not {self.dataset.name}")
         features_checkpoint = self.features.provenance.get("weights")
         if features_checkpoint and self.checkpoint_hash and features_checkpoint != self.checkpoint_hash:
-            raise UserError(f"the features are from another checkpoint than {METRICS}; {REMEDY}")
+            raise UserError(f"the features are from another checkpoint than {METRICS}; {again()}")
         if self.features.provenance.get("parts", self.parts.fingerprint) != self.parts.fingerprint:
             raise UserError(f"{self.folder}: evaluated with another part cache; pass that cache with --parts")
 
@@ -119,7 +117,7 @@ class EvaluatedRun:
     def _network_with(self, names: Sequence[str]) -> tuple[PGAN, VehicleImages]:
         checkpoint = read_checkpoint(self._checkpoint_path())
         if checkpoint.sha256 != self.checkpoint_hash:
-            raise UserError(f"{checkpoint.path} has changed since it was evaluated; {REMEDY}")
+            raise UserError(f"{checkpoint.path} has changed since it was evaluated; {again()}")
         recipe = checkpoint.recipe
         images = vehicle_images(self.dataset, self.parts, names, top_d=recipe.parts, size=recipe.image_size)
         return trained_network(checkpoint), images
@@ -140,7 +138,7 @@ def read_evaluated_run(folder: Path, dataset: Dataset, split: str, runs: Path, p
     dataset.protocol(split, draws=1)  # raises UserError for an unknown test
     path = folder / split / METRICS
     if not path_exists(path):
-        raise UserError(f"{path}: not evaluated on {split}; run `python cli.py evaluate --split {split}` on it first")
+        raise not_evaluated(path, split)
     metrics = read_metrics(path)
     if EXTERNAL in metrics["scores"]:
         features = _external_features(folder, path, metrics, dataset)
@@ -149,7 +147,7 @@ def read_evaluated_run(folder: Path, dataset: Dataset, split: str, runs: Path, p
         recipe = ReidRecipe(**metrics["recipe"])
         features = read_features(folder / metrics["features"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: made by another version; {REMEDY}") from error
+        raise UserError(f"{path}: made by another version; {again()}") from error
     return EvaluatedRun(folder, dataset, metrics, features, part_cache(dataset, recipe, runs, parts_file))
 
 
@@ -158,7 +156,7 @@ def _external_features(folder: Path, path: Path, metrics: Mapping[str, Any], dat
     stored = metrics.get("features")
     if isinstance(stored, str):
         return read_features(folder / stored)
-    source = Path(str(metrics.get("arguments", {}).get("--features")))
+    source = Path(metrics.get("arguments", {}).get("--features", "their file"))
     sha256 = stored.get("sha256") if isinstance(stored, dict) else None
     if not source.is_file() or sha256_of_file(source) != sha256:
         raise UserError(

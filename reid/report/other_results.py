@@ -13,7 +13,7 @@ from reid.report.curves import loss_curve
 
 PAPER_NAMES = {"veri": "VeRi-776", "vehicleid": "VehicleID", "vric": "VRIC", "veriwild": "VERI-Wild"}
 TABLE_FILES = ("table-*.md", "figure-*.md")
-REMEDY = "run `python cli.py ablate` again"
+REMEDY = "run `ablate` again"
 
 
 def detector_summary(folder: Path | None, parts: PartBoxes) -> dict[str, Any]:

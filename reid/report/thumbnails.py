@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from data_cache.base.errors import UserError
+from data_cache.base.options import remedy_command
 from data_cache.images.drawing import Mark, draw_keys
 from data_cache.images.loading import load_image
 from reid.report.covering import Covering, draw_effects
@@ -102,7 +103,7 @@ def draw_thumbnail(
     if len(boxes.boxes) and image.shape[1::-1] != boxes.image_size:
         raise UserError(
             f"the image is {image.shape[1::-1]} now and was {boxes.image_size} when its parts were detected; "
-            "run `python cli.py detect` again"
+            f"run {remedy_command('detect')} again"
         )
     picture, scale = resize_to_height(image, height, MAX_ASPECT if frame else PAGE_ASPECT)
     picture = _draw_boxes(picture, boxes.boxes * np.float32(scale), boxes.weights)

@@ -10,7 +10,7 @@ from data_cache.base.devices import describe_device, has_bfloat16
 from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_temporary_files, sha256_of_names, write_json
 from data_cache.base.locks import run_lock
-from data_cache.base.options import command_file
+from data_cache.base.options import command_file, remedy_command
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.problems import list_problems
 from data_cache.parts.cache import PartBoxes
@@ -99,7 +99,7 @@ def train(
 def _require_sound(dataset: Dataset) -> None:
     errors = list_problems(dataset).errors
     if errors:
-        raise UserError(f"{dataset.root}: {'; '.join(errors)}; `python cli.py check` shows them")
+        raise UserError(f"{dataset.root}: {'; '.join(errors)}; {remedy_command('check', dataset.option)} shows them")
 
 
 def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, split: TrainingSplit) -> dict[str, Any]:

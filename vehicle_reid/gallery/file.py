@@ -24,6 +24,7 @@ from data_cache.base.files import (
     write_atomically,
 )
 from data_cache.base.locks import run_lock
+from data_cache.base.options import remedy_command
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
 from vehicle_reid.gallery.approximate import FaissSearch, Settings
@@ -33,11 +34,15 @@ from vehicle_reid.gallery.search import ExactSearch
 log = logging.getLogger(__name__)
 
 KIND, SCHEMA = "gallery", 1
-REMEDY = "delete it and build it again with `python cli.py gallery build`"
 SEPARATOR = "\0"  # between names, which contain no control character
 HASH = "[0-9a-f]" * 16  # glob pattern of the hash in an index file's name
 STORED = ("ivf", "ivfpq")  # a flat index is just the features
 Fingerprint = Mapping[str, str | None]
+
+
+def rebuild() -> str:
+    """Return the remedy for a gallery file that cannot be used."""
+    return f"delete it and build it again with {remedy_command('gallery build')}"
 
 
 def write_gallery(path: Path, entries: Entries, index: ExactSearch | FaissSearch, model: Fingerprint) -> None:
@@ -65,12 +70,12 @@ def read_gallery(path: Path, model: Fingerprint, device: str) -> tuple[Entries, 
     Raises UserError if the gallery is missing, damaged, of another schema, or was made by another model.
     """
     tensors, metadata = _read_tensors(path)
-    remedy = f"name the run and the detector that made it, or {REMEDY}"
+    remedy = f"name the run and the detector that made it, or {rebuild()}"
     require_fingerprint(metadata.get("model", {}), model, path, remedy)
     try:
         entries = Entries(_names(tensors), *(tensors[name].numpy() for name in ARRAYS))
     except (UserError, LookupError, TypeError, ValueError) as error:  # another program may have written a valid hash
-        raise UserError(f"{path}: not a valid gallery ({error}); {REMEDY}") from error
+        raise UserError(f"{path}: not a valid gallery ({error}); {rebuild()}") from error
     return entries, _read_index(path, entries, metadata["index"], device)
 
 
@@ -80,15 +85,15 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         return _names(tensors)
     except (LookupError, ValueError) as error:
-        raise UserError(f"{path}: not a valid gallery ({error}); {REMEDY}") from error
+        raise UserError(f"{path}: not a valid gallery ({error}); {rebuild()}") from error
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if not path_exists(path):
-        raise UserError(f"{path}: no such gallery; build it with `python cli.py gallery build`")
-    tensors, metadata, _ = load_tensors(path, REMEDY)
+        raise UserError(f"{path}: no such gallery; build it with {remedy_command('gallery build')}")
+    tensors, metadata, _ = load_tensors(path, rebuild())
     if (metadata.get("kind"), metadata.get("schema")) != (KIND, SCHEMA):
-        raise UserError(f"{path}: not a gallery of schema {SCHEMA}; {REMEDY}")
+        raise UserError(f"{path}: not a gallery of schema {SCHEMA}; {rebuild()}")
     return tensors, metadata
 
 

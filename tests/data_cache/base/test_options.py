@@ -22,7 +22,7 @@ from data_cache.base.options import (
 )
 from helpers.paths import ROOT
 
-PACKAGES = ("data_cache", "detect")
+PACKAGES = ("data_cache", "detect", "reid", "vehicle_reid")
 
 
 @click.command()
