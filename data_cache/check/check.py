@@ -42,7 +42,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """The result of `cli.py check`: training and testing need a data set without `errors`."""
+    """The result of `check`: training and testing need a data set without `errors`, training also its images."""
 
     dataset: Dataset
     strict: bool
@@ -61,6 +61,7 @@ class DatasetCheck:
             "dataset": self.dataset.name,
             "root": str(self.dataset.root),
             "strict": self.strict,
+            "evaluation_only": self.dataset.no_training or None,
             "parts": [asdict(subset) for subset in self.subsets],
             "repeated": counted(self.dataset.repeated),
             "vehicles_in_train_and_test": counted(self.lists.shared_vehicles),
@@ -89,9 +90,11 @@ def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -
     duplicates = count_line(
         [f"{one} = {other}" for one, other in files.duplicates], "training files are identical to a test file"
     )
+    evaluation_only = [f"{dataset.no_training}: evaluation only"] if dataset.no_training else []
     notes = [f"rendered vehicles in the layout of {dataset.name}, not its photographs"] if is_stand_in(dataset) else []
     notes += [f"{subset.name}: {subset.tracks:,} tracks" for subset in subsets if subset.tracks is not None]
     notes += [f"{', '.join(truth.files)}: {truth.agreeing:,} of {truth.queries:,} queries agree"] if truth else []
+    absent = ("train", "all") if dataset.no_training else ()  # whose sizes the note explains
     # problems of the authors' own files are notes: published results share them
     return DatasetCheck(
         dataset=dataset,
@@ -100,8 +103,8 @@ def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -
         lists=lists,
         files=files,
         ground_truth=truth,
-        warnings=tuple(line for subset in subsets if (line := subset.warning())),
-        notes=(*lists.warnings, *notes, *(duplicates if dataset.released else [])),
+        warnings=tuple(line for subset in subsets if subset.name not in absent and (line := subset.warning())),
+        notes=(*evaluation_only, *lists.warnings, *notes, *(duplicates if dataset.released else [])),
         errors=(
             *lists.errors,
             *_file_errors(dataset, files),

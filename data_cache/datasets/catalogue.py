@@ -9,7 +9,7 @@ from data_cache.base.config import unknown
 from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
 from data_cache.datasets.csv_file import is_rendered, read_folder, read_synthetic
-from data_cache.datasets.dataset import Dataset, ParsedLists
+from data_cache.datasets.dataset import Dataset, ParsedLists, without_absent_training
 from data_cache.datasets.vehicleid import read_vehicleid
 from data_cache.datasets.veri import read_veri
 from data_cache.datasets.veriwild import read_veriwild
@@ -47,7 +47,10 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
     """
     if name == "folder" or name.endswith(".csv"):
         lists = read_folder(data_root / "images.csv" if name == "folder" else Path(name))
-        return Dataset(dataset_label(name), data_root, lists.table, lists.splits, argument=name)
+        listed = Dataset(
+            dataset_label(name), data_root, lists.table, lists.splits, argument=name, no_training=lists.no_training
+        )
+        return without_absent_training(listed)
     if name not in SOURCES:
         raise unknown("data set", name, [*SOURCES, "folder", "FILE.csv"])
     source = SOURCES[name]
@@ -62,9 +65,17 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
         raise UserError(f"data set {name} not found: looked for {places} (in any case){seen}; {remedy}")
     lists = source.read(root)
     rendered = is_rendered(root)
-    return Dataset(
-        name, root, lists.table, lists.splits, released=not rendered, rendered=rendered, repeated=lists.repeated
+    listed = Dataset(
+        name,
+        root,
+        lists.table,
+        lists.splits,
+        released=not rendered,
+        rendered=rendered,
+        repeated=lists.repeated,
+        no_training=lists.no_training,
     )
+    return without_absent_training(listed)
 
 
 def _existing_folder(data_root: Path, names: tuple[str, ...]) -> Path | None:

@@ -26,7 +26,8 @@ def read_folder(csv: Path) -> ParsedLists:
     """Read a user's CSV. Junk applies if it has cameras; there is no test if it names no query or no gallery image."""
     table = read_csv(csv)
     split = fixed_split(table, same_camera_is_junk=bool((table["camera_id"] >= 0).any()))
-    return ParsedLists(table, {"test": split} if len(split.query) and len(split.gallery) else {})
+    no_training = "" if (table["split"] == "train").any() else "no image has the split train"
+    return ParsedLists(table, {"test": split} if len(split.query) and len(split.gallery) else {}, (), no_training)
 
 
 def read_synthetic(root: Path) -> ParsedLists:

@@ -1,10 +1,11 @@
 """A data set: one table with a row per image, and the protocols that can be evaluated on it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from data_cache.base.config import unknown
@@ -17,11 +18,12 @@ SPLITS = ("train", "query", "gallery", "test")
 
 
 class ParsedLists(NamedTuple):
-    """The result of a reader: table and splits as in `Dataset`, and list entries that repeat an image."""
+    """The result of a reader: table, splits and `no_training` as in `Dataset`, and entries that repeat an image."""
 
     table: pd.DataFrame
     splits: dict[str, Split]
     repeated: tuple[str, ...] = ()
+    no_training: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Dataset:
     `released`: the table comes from the authors' lists, whose problems are reported but not refused, because published
     results share them. `rendered`: the images are synthetic, in whatever layout. `repeated`: list entries that name an
     image again; the table has it once. `argument` is the value of `--dataset` that chose it, by default its name.
+    `no_training` says why there are no training images, if so: the data set is for evaluation only.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Dataset:
     rendered: bool = False
     repeated: tuple[str, ...] = ()
     argument: str = ""
+    no_training: str = ""
 
     def __post_init__(self) -> None:
         """Raise UserError for duplicate names and unknown splits."""
@@ -73,11 +77,41 @@ class Dataset:
             raise UserError(f"{self.root}: nothing to evaluate, the data set lists no query or no gallery images")
         return list(self.splits)[-1]
 
+    def require_training_images(self) -> None:
+        """Raise UserError if the data set is for evaluation only."""
+        if self.no_training:
+            raise UserError(f"{self.root}: nothing to train on, only to evaluate: {self.no_training}")
+
     def protocol(self, split: str, *, draws: int = 10, seed: int = 0) -> Protocol:
         """Return the trials of a test. Raises UserError if the data set has no such split."""
         if split not in self.splits:
             raise unknown(f"split of {self.name}", split, self.splits)
         return self.splits[split].protocol(split, draws, seed)
+
+
+def without_absent_training(dataset: Dataset) -> Dataset:
+    """Return the data set without its training images if none of them exists but a test image does.
+
+    It is a copy for evaluation. If no image exists at all, they are still to come, and stay in the table.
+    """
+    train = dataset.table["split"] == "train"
+    names, folders = dataset.table["name"], {}
+
+    def exists(name: str) -> bool:
+        folder = (dataset.root / name).parent
+        if folder not in folders:
+            folders[folder] = folder.is_dir()
+        return folders[folder] and (dataset.root / name).exists()
+
+    if not train.any() or any(map(exists, names[train])) or not any(map(exists, names[~train])):
+        return dataset
+    new_row = np.cumsum(~train.to_numpy()) - 1
+    return replace(
+        dataset,
+        table=dataset.table[~train].reset_index(drop=True),
+        splits={name: split.renumbered(new_row) for name, split in dataset.splits.items()},
+        no_training=f"none of the {int(train.sum()):,} training images exists, first {min(names[train])}",
+    )
 
 
 def is_stand_in(dataset: Dataset) -> bool:

@@ -1,5 +1,6 @@
 """List files: lines of fields that name images, which must be plain paths below the data set's folder."""
 
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,6 +9,8 @@ from typing import NamedTuple
 
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_regular
+
+log = logging.getLogger(__name__)
 
 MAX_NAME_BYTES = 255  # UTF-8 bytes between two slashes, the limit of file systems
 BLANKS = re.compile(r"[ \t]+")
@@ -32,20 +35,29 @@ class ImageList(NamedTuple):
     repeated: tuple[str, ...]
 
 
-def read_image_list(path: Path, fields: int = 1) -> ImageList:
+def read_image_list(path: Path, fields: int = 1, *, folder: str = "", optional: bool = False) -> ImageList:
     """Read a list of images. If an image is listed twice, with or without `.jpg`, its first entry is kept.
 
-    Raises UserError with list and entry if a name is not a plain path or an entry has fewer than `fields` fields.
+    Backslashes in names are read as slashes, and names that start with the list's `folder` without it, with a message.
+    An `optional` list is empty if it does not exist: that of a copy without training images. Raises UserError with list
+    and entry if a name is not a plain path or an entry has fewer than `fields` fields.
     """
     kept: dict[str, Entry] = {}
     repeated = []
-    for entry in read_entries(path, fields):
-        name = entry.fields[0]
-        require_plain_name(name, f"{path}, entry {entry.number}")
+    other_names: list[tuple[str, str]] = []
+    for number, (given, *more) in [] if optional and not path.exists() else read_entries(path, fields):
+        name = given.replace("\\", "/").removeprefix(f"{folder}/" if folder else "")
+        if name != given:
+            other_names.append((given, name))
+        require_plain_name(name, f"{path}, entry {number}")
+        entry = Entry(number, [name, *more])
         key = name.removesuffix(".jpg")
         if key in kept:
             repeated.append(f"{path.name}, entry {entry.number}: {name}")
         kept.setdefault(key, entry)
+    if other_names:
+        given, name = other_names[0]
+        log.info(f"{path}: {len(other_names):,} images are named otherwise, first {given}: read as {name}")
     return ImageList(path, tuple(kept.values()), tuple(repeated))
 
 

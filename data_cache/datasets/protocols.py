@@ -1,6 +1,6 @@
 """Retrieval protocols: which rows of a data set's table are queries and gallery, and which pairs are junk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,10 @@ class FixedSplit:
         """Return the only trial; `draws` and `seed` are ignored."""
         return Protocol(split, (Trial(self.query, self.gallery, self.tracks),), self.same_camera_is_junk)
 
+    def renumbered(self, new_row: Rows) -> "FixedSplit":
+        """Return the split for a table in which row i is row `new_row[i]`."""
+        return replace(self, query=new_row[self.query], gallery=new_row[self.gallery])
+
 
 @dataclass(frozen=True)
 class DrawnSplit:
@@ -62,6 +66,10 @@ class DrawnSplit:
         """Return `draws` trials, each drawn by its own generator, seeded with (seed, index of the draw)."""
         trials = tuple(self._draw(np.random.default_rng((seed, draw))) for draw in range(draws))
         return Protocol(split, trials, same_camera_is_junk=False, seed=seed)
+
+    def renumbered(self, new_row: Rows) -> "DrawnSplit":
+        """Return the split for a table in which row i is row `new_row[i]`."""
+        return replace(self, rows=new_row[self.rows])
 
     def _draw(self, random: np.random.Generator) -> Trial:
         order = random.permutation(len(self.rows))

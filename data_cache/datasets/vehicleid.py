@@ -16,12 +16,13 @@ ATTRIBUTES_VEHICLEID = {"model": "model_attr.txt", "colour": "color_attr.txt"}
 def read_vehicleid(root: Path) -> ParsedLists:
     """Read VehicleID: train_list.txt and the three test lists with lines `image vehicle`; it has no cameras.
 
-    If `attribute/` exists, its numbers become the columns `model` and `colour`, empty for vehicles without one.
+    There need not be training images, if there is a test. If `attribute/` exists, its numbers become the columns
+    `model` and `colour`, empty for vehicles without one.
     """
     lists = root / "train_test_split"
-    train = read_image_list(lists / "train_list.txt", 2)
     paths = {size: lists / f"test_list_{count}.txt" for size, count in SIZES_VEHICLEID.items()}
-    tests = {size: read_image_list(path, 2) for size, path in paths.items() if path.exists()}
+    tests = {size: read_image_list(path, 2, folder="image") for size, path in paths.items() if path.exists()}
+    train = read_image_list(lists / "train_list.txt", 2, folder="image", optional=bool(tests))
     rows = {size: _rows(test, "test") for size, test in tests.items()}
     tested = dict.fromkeys(row for test in rows.values() for row in test)  # the larger lists repeat the smaller ones
     table = pd.DataFrame([*_rows(train, "train"), *tested], columns=COLUMNS)
@@ -29,11 +30,14 @@ def read_vehicleid(root: Path) -> ParsedLists:
     chosen = {size: rows_where(table["name"].isin([name for name, *_ in test])) for size, test in rows.items()}
     splits: dict[str, Split] = {size: DrawnSplit(select, vehicles[select]) for size, select in chosen.items()}
     repeated = tuple(entry for images in (train, *tests.values()) for entry in images.repeated)
-    return ParsedLists(_with_attributes(table, root / "attribute"), splits, repeated)
+    no_training = "" if train.entries else "no train list (train_test_split/train_list.txt)"
+    return ParsedLists(_with_attributes(table, root / "attribute"), splits, repeated, no_training)
 
 
 def _rows(images: ImageList, split: str) -> list[tuple[str, str, int, str]]:
-    return [(f"image/{image}.jpg", vehicle, -1, split) for _, (image, vehicle, *_) in images.entries]
+    return [
+        (f"image/{image.removesuffix('.jpg')}.jpg", vehicle, -1, split) for _, (image, vehicle, *_) in images.entries
+    ]
 
 
 def _with_attributes(table: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -24,13 +24,14 @@ VALUE_NAME = re.compile(r"\s*([0-9]+)\s+(\S.*?)\s*")
 def read_veri(root: Path) -> ParsedLists:
     """Read VeRi-776: vehicle and camera come from the file names; junk = same vehicle and same camera.
 
-    If test_track.txt exists, the split `track` ranks its tracks for the queries of `test`. If the label files exist,
-    their values become the columns `colour` and `type`, empty for images without one.
+    There need not be training images. If test_track.txt exists, the split `track` ranks its tracks for the queries of
+    `test`. If the label files exist, their values become the columns `colour` and `type`, empty for images without one.
     """
     rows = []
     repeated: tuple[str, ...] = ()
     for split, part in (("train", "train"), ("query", "query"), ("gallery", "test")):
-        images = read_image_list(root / f"name_{part}.txt")
+        path = root / f"name_{part}.txt"
+        images = read_image_list(path, folder=f"image_{part}", optional=split == "train")
         repeated += images.repeated
         for number, (name, *_) in images.entries:
             match = _match(name, f"{images.path}, entry {number}")
@@ -40,7 +41,8 @@ def read_veri(root: Path) -> ParsedLists:
     splits: dict[str, Split] = {"test": test}
     if (root / TRACKS).exists():
         splits = {"track": _track_split(root / TRACKS, table, test), "test": test}  # the default is last
-    return ParsedLists(_with_labels(table, root), splits, repeated)
+    no_training = "" if (table["split"] == "train").any() else "no train list (name_train.txt)"
+    return ParsedLists(_with_labels(table, root), splits, repeated, no_training)
 
 
 def _match(name: str, where: str) -> re.Match[str]:

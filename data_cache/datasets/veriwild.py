@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from data_cache.base.errors import UserError, short_repr
+from data_cache.base.files import sorted_glob
 from data_cache.datasets.dataset import COLUMNS, ParsedLists
 from data_cache.datasets.lists import NUMBER, camera_number, list_text, read_image_list
 from data_cache.datasets.protocols import FixedSplit, rows_where
@@ -16,6 +17,7 @@ SIZES_VERIWILD = {"small": 3000, "medium": 5000, "large": 10000}
 TRAIN_LISTS = ("train_list.txt", "train_list_start0.txt")
 GALLERY_LISTS = ("test_{}.txt", "test_{}_id.txt")
 INFO = "vehicle_info.txt"
+INFO_LISTS = "*_info.txt"  # such as test_3000_query_info.txt: the lines of INFO for the images of one list
 COLUMN_OF = {"time": "time", "model": "model", "type": "type", "color": "colour", "colour": "colour"}
 RELEASED_HEADINGS = ["id/image", "camera id", "time", "model", "type", "color"]
 
@@ -31,27 +33,24 @@ class WildList(NamedTuple):
 def read_veriwild(root: Path) -> ParsedLists:
     """Read VERI-Wild: the vehicle is the folder of an image; junk as in VeRi-776.
 
-    All cameras come from vehicle_info.txt, beside the lists or in the root, or else from the lists. The other columns
-    of vehicle_info.txt become `time`, `model`, `type` and `colour`.
+    Cameras come from vehicle_info.txt, beside the lists or in the root; those that it lacks from lists with the same
+    columns, such as test_3000_info.txt, or else from lists with a camera in each line. The other columns become `time`,
+    `model`, `type` and `colour`. There need not be training images, if there is a test.
     """
     lists = root / "train_test_split"
-    train = _read_list(_existing(lists, TRAIN_LISTS))
     tests = {size: test for size, count in SIZES_VERIWILD.items() if (test := _read_test(lists, count))}
+    train = _read_list(_existing(lists, TRAIN_LISTS), optional=bool(tests))
     all_lists = [train, *(images for test in tests.values() for images in test)]
     tested: dict[str, str] = {}
     for query, gallery in tests.values():
         tested |= dict.fromkeys(gallery.images, "gallery") | dict.fromkeys(query.images, "query")
     images = pd.Series([*train.images, *tested], dtype=str)
     splits = ["train"] * len(train.images) + list(tested.values())
-    info = next((_read_info(path) for path in (lists / INFO, root / INFO) if path.exists()), None)
-    if info is None:
-        info = pd.DataFrame(
-            {"camera_id": {image: camera for one in all_lists for image, camera in one.cameras.items()}}
-        )
     return ParsedLists(
-        _table(root, images, splits, info),
+        _table(root, images, splits, _all_info(root, lists, images, all_lists)),
         {size: _split(images, *test) for size, test in tests.items()},
         tuple(entry for one in all_lists for entry in one.repeated),
+        "" if train.images else f"no train list ({lists.name}/{TRAIN_LISTS[0]})",
     )
 
 
@@ -68,8 +67,8 @@ def _read_test(lists: Path, count: int) -> tuple[WildList, WildList] | None:
     return _read_list(gallery.with_name(f"{gallery.stem}_query.txt")), _read_list(gallery)
 
 
-def _read_list(path: Path) -> WildList:
-    entries = read_image_list(path)
+def _read_list(path: Path, *, optional: bool = False) -> WildList:
+    entries = read_image_list(path, folder="images", optional=optional)
     images, cameras = [], {}
     for number, (name, *more) in entries.entries:
         image, where = name.removesuffix(".jpg"), f"{path}, entry {number}"
@@ -94,6 +93,18 @@ def _table(root: Path, images: "pd.Series[str]", splits: list[str], info: pd.Dat
     columns = {"name": "images/" + images + ".jpg", "vehicle_id": images.str.split("/").str[0], "split": splits}
     rows = info.loc[images.tolist()].reset_index(drop=True)
     return pd.concat([pd.DataFrame(columns), rows], axis=1)[[*COLUMNS, *rows.columns.drop("camera_id")]]
+
+
+def _all_info(root: Path, lists: Path, images: "pd.Series[str]", all_lists: Sequence[WildList]) -> pd.DataFrame:
+    """Return what the files say of the images, as `_read_info` does; later files only of images that others lack."""
+    table = next((_read_info(path) for path in (lists / INFO, root / INFO) if path.exists()), None)
+    if table is not None and images.isin(table.index).all():
+        return table
+    others = [_read_info(path) for path in sorted_glob(lists, INFO_LISTS) if path.name != INFO]
+    of_lists = {image: camera for one in all_lists for image, camera in one.cameras.items()}
+    tables = [*([] if table is None else [table]), *others, pd.DataFrame({"camera_id": of_lists}, dtype="int64")]
+    info = pd.concat([one for one in tables if len(one)] or tables)
+    return info[~info.index.duplicated()].fillna("")
 
 
 def _read_info(path: Path) -> pd.DataFrame:

@@ -98,6 +98,7 @@ def train_command(
         with first_rank_first():
             settings = recipe_for(label, recipe, options)
             loaded = load_dataset(dataset, data_root)
+            loaded.require_training_images()
             parts = part_cache(loaded, settings, runs, parts_file)
         best = train(
             settings,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_cache.base.errors import UserError, initialize_worker
+from data_cache.base.errors import initialize_worker
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
@@ -42,9 +42,8 @@ def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> TrainingSplit:
     Fleets of near-identical vehicles, if the data set has them, are held out as a whole: a held-out vehicle is hard to
     recognise only among its fleet.
     """
+    dataset.require_training_images()
     table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
-    if table.empty:
-        raise UserError(f"{dataset.root}: no image has the split train, there is nothing to train on")
     vehicle = table["vehicle_id"]
     group = vehicle
     if "fleet" in table:

@@ -183,7 +183,7 @@ def test_missing_or_invalid_cameras_are_reported(tmp_path: Path, info: Sequence[
         ("00007/.jpg 0 5", "is not vehicle/image"),
         ("/00007/000011.jpg 0 5", "is not a relative path below"),
         ("../000011.jpg 0 5", "is not a relative path below"),
-        ("00007\\000011.jpg 0 5", "is not a relative path below"),
+        ("..\\000011.jpg 0 5", "is not a relative path below"),
     ],
 )
 @pytest.mark.parametrize("name", ["train_list", "test_3000", "test_3000_query"])
@@ -222,10 +222,29 @@ def test_empty_lists_are_read(tmp_path: Path) -> None:
     assert len(read_veriwild(write_lists(tmp_path, lists)).table) == 0
 
 
+@pytest.mark.parametrize("lines", [veriwild(), veriwild(with_camera)], ids=["without cameras", "with cameras"])
+def test_info_lists_give_what_the_table_lacks(tmp_path: Path, lines: dict[str, Sequence[str]]) -> None:
+    """The table, if there is one, counts for the images that it has, then the info lists."""
+    info = {line.split(";")[0]: line for line in VERIWILD_INFO[1:]}
+    short = [f"{image};{CAMERAS[image]};BAIC;SUV;" for image in CAMERAS]  # no time, as in the released ones
+    write_lists(tmp_path / "VERI-Wild", lines | {"train_test_split/test_5000_id_query_info.txt": short[4:]})
+    write_lists(tmp_path / "VERI-Wild", {"train_test_split/train_list_info.txt": short[:4]})
+    assert_toy_dataset(tmp_path)
+    assert set(load_dataset("veriwild", tmp_path).table["model"]) == {"BAIC"}
+    table = ["id/image;Camera ID;Model", f"00001/000001;{CAMERAS['00001/000001']};Audi"]
+    write_lists(tmp_path / "VERI-Wild", {"train_test_split/vehicle_info.txt": table})
+    assert_toy_dataset(tmp_path)
+    models = load_dataset("veriwild", tmp_path).table.set_index("name")["model"].to_dict()
+    assert models == {f"images/{image}.jpg": "Audi" if image == "00001/000001" else "BAIC" for image in info}
+
+
 @pytest.mark.skipif(not REAL_LISTS.is_dir(), reason=f"the lists of VERI-Wild are not at {REAL_LISTS}")
-@pytest.mark.parametrize("dialect", ["with a table", "with cameras"])
+@pytest.mark.parametrize("dialect", ["with a table", "with info lists", "with cameras"])
 def test_real_small_test(tmp_path: Path, dialect: str) -> None:
-    """The real lists with tables `vehicle/image;camera;model;type;colour`, or rewritten in the second dialect."""
+    """The real lists with tables `vehicle/image;camera;model;type;colour`, or rewritten in the second dialect.
+
+    The train list is not there: such a copy can be evaluated.
+    """
     info = [
         line
         for name in ("test_3000_info.txt", "test_3000_query_info.txt")
@@ -234,11 +253,15 @@ def test_real_small_test(tmp_path: Path, dialect: str) -> None:
     ]
     cameras = {line.split(";")[0]: int(line.split(";")[1]) for line in info}
     query, gallery = ((REAL_LISTS / f"test_3000{kind}.txt").read_text().split() for kind in ("_query", ""))
-    root = write_lists(tmp_path / "VERI-Wild", {"train_test_split/train_list.txt": []})
+    root = tmp_path / "VERI-Wild"
+    (root / "train_test_split").mkdir(parents=True)
     for kind, images in (("_query", query), ("", gallery)):
         if dialect == "with a table":
             shutil.copy(REAL_LISTS / f"test_3000{kind}.txt", root / "train_test_split")
             write_lists(root, {"vehicle_info.txt": info})
+        elif dialect == "with info lists":
+            for name in (f"test_3000{kind}.txt", f"test_3000{kind}_info.txt"):
+                write_lists(root, {f"train_test_split/{name}": (REAL_LISTS / name).read_text().split("\n")})
         else:
             lines = [f"{image}.jpg 0 {cameras[image]}" for image in images]
             write_lists(root, {f"train_test_split/test_3000_id{kind}.txt": lines})
@@ -249,7 +272,8 @@ def test_real_small_test(tmp_path: Path, dialect: str) -> None:
     assert {name: camera for name, _, camera, _ in table_rows(dataset.table)} == {
         f"images/{image}.jpg": camera for image, camera in cameras.items()
     }
-    if dialect == "with a table":
+    assert dataset.no_training == "no train list (train_test_split/train_list.txt)"
+    if dialect != "with cameras":
         colours = {line.split(";")[0]: line.split(";")[4] for line in info}
         assert dict(zip(dataset.table["name"].str[7:-4], dataset.table["colour"], strict=True)) == colours
     cameras_of_vehicle: dict[str, set[int]] = defaultdict(set)
