@@ -61,7 +61,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
 
         model, gallery, path = _load_or_build(options, folder)
         root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
-        problems += _missing_images(path, gallery, root)
+        problems += _missing_images(path, gallery, root, given=folder is not None)
         if folder is not None:
             _tell_new_images(path, gallery, folder)
         finder = Finder(gallery, root)
@@ -133,13 +133,18 @@ def _dataset_root(dataset: str, data_root: Path) -> tuple[Path, list[str]]:
         return data_root, [str(error)]
 
 
-def _missing_images(path: Path, gallery: "Gallery", root: Path) -> list[str]:
-    """Return the problem that some images of a gallery are not in a folder. Raises UserError if none of them is."""
+def _missing_images(path: Path, gallery: "Gallery", root: Path, *, given: bool) -> list[str]:
+    """Return the problem that some images of a gallery are not in a folder, which is the data set's unless `given`.
+
+    Raises UserError if none of them is.
+    """
     from data_cache.base.errors import UserError
     from vehicle_reid.images import missing_images
 
     missing, looked_up = missing_images(root, gallery.names)
-    remedy = "if they have moved, give their folder with --images FOLDER, or that of the data sets with --data-root"
+    remedy = "if they have moved, give their folder with --images FOLDER"
+    if not given:
+        remedy += ", or that of the data sets with --data-root"
     if missing and len(missing) == looked_up:
         raise UserError(f"{path}: its images are not in {root}, first {missing[0]}; {remedy}")
     if missing:
