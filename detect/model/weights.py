@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from data_cache.base.errors import UserError, printable
 from data_cache.base.tensors import load_tensors, non_finite_names, read_metadata, save_tensors
+from data_cache.base.weights.fitting import weight_differences
 from data_cache.parts.names import PART_NAMES
 from detect.recipes import DetectorRecipe
 
@@ -54,11 +55,9 @@ def load_weights(path: Path, network: "nn.Module", remedy: str = REMEDY) -> None
     _recipe(path, metadata)
     if broken := non_finite_names(tensors):
         raise UserError(f"{path}: {broken[0]} is not finite, its training failed; {remedy}")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: its tensors do not fit the network of the recipe ({first}); {remedy}") from error
+    if (differences := weight_differences(tensors, network.state_dict())) is not None:
+        raise UserError(f"{path}: its tensors do not fit the network of the recipe ({differences}); {remedy}")
+    network.load_state_dict(tensors, strict=False)  # only counters of batch norm may be missing
 
 
 def fits(path: Path, network: "nn.Module") -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -116,6 +117,26 @@ def test_all_wrappers_and_formats_give_the_same_network(whole: State, tmp_path: 
     for path in tmp_path.iterdir():
         network = read_official(path).network
         assert all(torch.equal(value, expected[name]) for name, value in outputs(network).items()), path.name
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "prefix", "remark"),
+    [
+        ("state_dict", "module.", "took `state_dict`, prefix `module.` removed"),
+        ("model", "", "took `model`"),
+        ("net", "net.", "took `net`, prefix `net.` removed"),
+        ("", "base.", "prefix `base.` removed"),
+        ("", "_orig_mod.", "`_orig_mod.` removed from names"),
+    ],
+)
+def test_what_was_unwrapped_is_remarked(whole: State, tmp_path: Path, wrapper: str, prefix: str, remark: str) -> None:
+    state = {prefix + name: value for name, value in whole.items()}
+    averaged = {name: value + 1 for name, value in state.items()}
+    content = {wrapper: state, "best_mAP": np.float64(0.8), f"{wrapper}_ema": averaged} if wrapper else state
+    torch.save(content, tmp_path / "w.pth")
+    official = read_official(tmp_path / "w.pth")
+    assert (official.remarks, official.used) == ((remark,), len(whole))
+    assert torch.equal(official.network.neck.weight, whole["bottleneck.0.weight"])
 
 
 def test_missing_counters_are_remarked(whole: State, tmp_path: Path) -> None:

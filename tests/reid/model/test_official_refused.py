@@ -50,6 +50,17 @@ def test_a_prefix_on_only_some_names_is_not_removed(state: State, refusal: Calla
     assert "1 unexpected, first module.neck.weight" in refusal(state)
 
 
+def test_a_module_beside_the_network_is_refused(state: State, refusal: Callable[[object], str]) -> None:
+    """Every tensor must be used, also those outside the prefix."""
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    assert "1 unexpected, first extra.weight" in refusal(wrapped | {"extra.weight": torch.zeros(1)})
+
+
+def test_weights_that_are_not_finite_are_refused(state: State, refusal: Callable[[object], str]) -> None:
+    state["base.bn1.weight"] = torch.full((64,), float("nan"))
+    assert refusal(state).startswith("base.bn1.weight is not finite")
+
+
 def test_differences_are_counted_and_named(state: State, refusal: Callable[[object], str]) -> None:
     del state["base.layer1.0.conv1.weight"], state["attention.0.ln1.bias"], state["refine_base.0.1.conv4.weight"]
     del state["bottleneck.0.weight"], state["base.bn1.running_mean"]
