@@ -14,12 +14,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from data_cache.base.errors import UserError, printable
-from vehicle_reid.web.finder import PHOTO, Finder
+from vehicle_reid.web.finder import COVERED, PHOTO, UPLOADED, Finder
 from vehicle_reid.web.guard import Guard
 from vehicle_reid.web.page import ASSETS, MEGABYTE, PageInfo, asset, render
-from vehicle_reid.web.photos import UnknownPhoto
+from vehicle_reid.web.photos import Box, UnknownPhoto
 
 MAX_MATCHES, MAX_LISTED = 100, 60  # images in one response
+MAX_NAME = 1000  # characters of an upload's name
+MAX_SIDE = 50_000_000  # pixels of an image
 MAX_NUMBER = 2**63 - 1  # a gallery file stores cameras as int64
 READERS = 2  # threads: decoding an image of 50 megapixels takes hundreds of megabytes
 DRAINED = 4  # read up to this multiple of the upload limit, so that the client gets to see the refusal
@@ -50,7 +52,8 @@ class Endpoints:
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        return Response(render(self.info), media_type="text/html")
+        page = await self._read(render, self.info, self.finder.gallery_id)
+        return Response(page, media_type="text/html")
 
     async def asset(self, request: Request) -> Response:
         """A style sheet or script of the page."""
@@ -60,9 +63,10 @@ class Endpoints:
         return Response(asset(name), media_type=ASSETS[name])
 
     async def upload(self, request: Request) -> Response:
-        """Embed the image file in the body; the response describes the photo."""
+        """Embed the image file in the body; the response describes the photo. Query parameters `name` and `box`."""
+        name, box = query_name(request), query_box(request)
         data = await read_body(request, self.info.upload_limit)
-        key = await self._run_model(self.finder.upload, data)
+        key = await self._run_model(self.finder.upload, data, name, box)
         return JSONResponse(await self._read(self.finder.describe, key), status_code=201)
 
     async def photo(self, request: Request) -> Response:
@@ -76,10 +80,12 @@ class Endpoints:
         return JSONResponse(await self._run_model(self.finder.matches, key, k, cameras or None, without))
 
     async def picture(self, request: Request) -> Response:
-        """A photo as JPEG, plain or with a heatmap over it."""
+        """A photo as JPEG, plain or with a heatmap over it; `covered` takes the other photo as `with`."""
         key, kind = request.path_params["key"], request.path_params["kind"]
         picture = await self._read(self.finder.picture, key)  # reads the file outside the model's thread
-        if kind != PHOTO:
+        if kind == COVERED:
+            picture = await self._run_model(self.finder.covered, key, request.query_params.get("with", ""))
+        elif kind != PHOTO:
             picture = await self._run_model(self.finder.heatmap, key, kind)
         return Response(picture, media_type=JPEG)
 
@@ -157,6 +163,26 @@ def query_number(request: Request, name: str, default: int, low: int, high: int)
 def query_numbers(request: Request, name: str) -> list[int]:
     """Return all numbers of that name from the query string. Raises HTTPException 400 if one is invalid."""
     return [_number(text, name, 0, MAX_NUMBER) for text in request.query_params.getlist(name)]
+
+
+def query_name(request: Request) -> str:
+    """Return the name of an upload from the query string. Raises HTTPException 400 if it is too long."""
+    name = request.query_params.get("name") or UPLOADED
+    if len(name) > MAX_NAME:
+        raise HTTPException(400, f"name must have at most {MAX_NAME} characters")
+    return name
+
+
+def query_box(request: Request) -> Box | None:
+    """Return the box of an upload from the query string, `box=left,top,right,bottom`. Raises HTTPException 400."""
+    text = request.query_params.get("box")
+    if text is None:
+        return None
+    fields = text.split(",")
+    if len(fields) != 4:
+        raise HTTPException(400, "box must be left,top,right,bottom in pixels of the photo")
+    left, top, right, bottom = (_number(field, "each side of the box", 0, MAX_SIDE) for field in fields)
+    return left, top, right, bottom
 
 
 def _number(text: str, name: str, low: int, high: int) -> int:

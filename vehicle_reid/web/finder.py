@@ -1,35 +1,36 @@
 """The operations behind the page: describe a photo, search with it, compare two, and draw heatmaps."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_cache.base.errors import UserError, printable
-from data_cache.base.files import sha256_of_bytes
+from data_cache.base.files import sha256_of_bytes, sha256_of_names
 from data_cache.base.progress import hidden_progress
 from data_cache.images.drawing import escape_invisible
 from data_cache.images.loading import decode_image
 from reid.data.vehicle_images import VehicleImages
+from reid.report.covering import Covering, covering_effects, draw_effects
 from reid.report.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
 from reid.report.thumbnails import encode_jpeg
 from vehicle_reid.gallery.gallery import Gallery
-from vehicle_reid.web.photos import Photos, UnknownPhoto, Upload, make_photo
+from vehicle_reid.web.photos import Box, Photos, UnknownPhoto, Upload, cropped, make_photo, picture_height
 
-PHOTO = "photo"
-HEATMAPS = {"Fg": GLOBAL, "Fp": PART, "added": ADDED}  # by their names in URLs
-CACHED_HEATMAPS = 128  # some kilobytes each
-UPLOADED = "this photo"  # in messages; only the page knows the file's name
+PHOTO, COVERED = "photo", "covered"
+HEATMAPS = {"response": GLOBAL, "with-parts": PART, "added": ADDED}  # by their names in URLs
+CACHED_HEATMAPS = 128  # of either kind, some kilobytes each
+UPLOADED = "this photo"  # the name of an upload without one
 Json = dict[str, Any]
 
 
 class Finder:
     """A gallery with its model and photos.
 
-    `describe`, `list_images` and `picture` are thread-safe. `upload`, `matches`, `score` and `heatmap` run the model:
-    call them from one thread only.
+    `describe`, `list_images` and `picture` are thread-safe. `upload`, `matches`, `score`, `heatmap` and `covered` run
+    the model: call them from one thread only.
     """
 
     def __init__(self, gallery: Gallery, root: Path) -> None:
@@ -38,6 +39,7 @@ class Finder:
         self.photos = Photos(gallery.entries, root, self.model.recipe.image_size)
         self._rows_by_name = sorted(range(len(gallery)), key=gallery.names.__getitem__)
         self._heatmaps = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_heatmaps)
+        self._coverings = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_covering)
 
     @property
     def cameras(self) -> list[int]:
@@ -46,21 +48,34 @@ class Finder:
 
     @property
     def heatmaps(self) -> list[str]:
-        """The keys of `HEATMAPS` that the network has."""
-        return list(HEATMAPS) if self.model.recipe.attention != "none" else ["Fg"]
+        """What can be drawn over a photo: COVERED, and the keys of `HEATMAPS` that the network has."""
+        return [COVERED, *(HEATMAPS if self.model.recipe.attention != "none" else ["response"])]
 
-    def upload(self, data: bytes) -> str:
-        """Embed an image file and return the key of its photo. Raises UserError if it cannot be used."""
-        key = f"p{sha256_of_bytes(data)[:16]}"
-        if not self.photos.has_upload(key):
-            pixels = decode_image(data, UPLOADED)
+    @cached_property
+    def gallery_id(self) -> str:
+        """Identifies the names of the gallery: what the browser remembers about one is not shown with another."""
+        return sha256_of_names(self.gallery.names)[:16]
+
+    def upload(self, data: bytes, name: str = UPLOADED, box: Box | None = None) -> str:
+        """Embed an image file, or what is inside `box`, and return the key of its photo.
+
+        The box, in pixels of the image turned by its EXIF orientation, is cut out before anything else. Raises
+        UserError if the image or the box cannot be used.
+        """
+        digest = sha256_of_bytes(data)
+        key = f"p{(digest if box is None else sha256_of_names([digest, box]))[:16]}"
+        if not self.photos.rename_upload(key, name):
+            pixels = decode_image(data, name)
+            if box is not None:
+                pixels = cropped(pixels, box, name)
             with hidden_progress():
                 embedding = self.model.embed({UPLOADED: pixels})
-            self.photos.add_upload(key, Upload(make_photo(pixels, self.model.recipe.image_size), embedding))
+            photo = make_photo(pixels, self.model.recipe.image_size, picture_height(pixels))
+            self.photos.add_upload(key, Upload(name, box, photo, embedding))
         return key
 
     def describe(self, key: str) -> Json:
-        """Return a photo as JSON: key, name, camera, parts, and size, or the problem that prevents showing it.
+        """Return a photo as JSON: key, name, box, camera, parts, and size, or the problem that prevents showing it.
 
         Raises UnknownPhoto.
         """
@@ -96,18 +111,33 @@ class Finder:
 
     def heatmap(self, key: str, kind: str) -> bytes:
         """Return a photo with one of its heatmaps over it, as a JPEG file. Raises as `picture`."""
-        if kind not in self.heatmaps:
+        if kind not in self.heatmaps or kind not in HEATMAPS:
             raise UnknownPhoto(f"this network has no heatmap {printable(kind)}")
         picture = self.photos.photo(key).picture
         return encode_jpeg(overlay(picture, self._heatmaps(key).scaled()[HEATMAPS[kind]]))
 
+    def covered(self, key: str, other: str) -> bytes:
+        """Return a photo, as a JPEG file, with what covering its squares does to its score with another photo.
+
+        Raises as `picture`.
+        """
+        picture, covering = self.photos.photo(key).picture, self._coverings(key, other)
+        return encode_jpeg(draw_effects(picture, covering.squares, covering.largest))
+
     def _compute_heatmaps(self, key: str) -> Heatmaps:
+        (heatmaps,) = compute_heatmaps(self.model.network, self._network_input(key), device=self.model.device)
+        return heatmaps
+
+    def _compute_covering(self, key: str, other: str) -> Covering:
+        reference, images = self.photos.embedding(other)["feature"][0], self._network_input(key)
+        (covering,) = covering_effects(self.model.network, images, reference[None], device=self.model.device)
+        return covering
+
+    def _network_input(self, key: str) -> VehicleImages:
         photo, found = self.photos.photo(key), self.photos.embedding(key)["boxes"][0]
         boxes, present = np.zeros((1, self.model.top_d, 4), np.float32), np.zeros((1, self.model.top_d), dtype=bool)
         boxes[0, : len(found)], present[0, : len(found)] = found / np.array(2 * photo.size, np.float32), True
-        images = VehicleImages(lambda _: photo.pixels, boxes, present)
-        (heatmaps,) = compute_heatmaps(self.model.network, images, device=self.model.device)
-        return heatmaps
+        return VehicleImages(lambda _: photo.pixels, boxes, present)
 
     def _describe(self, key: str, row: Any) -> Json:
         """Return a row of `embed` or `search` as JSON; see `describe`."""
@@ -116,9 +146,11 @@ class Finder:
             {"name": part, "weight": weight, "box": box}
             for part, weight, box in zip(row["parts"], weights, row["boxes"].tolist(), strict=True)
         ]
+        upload = self.photos.upload(key)
         description = {
             "key": key,
-            "name": escape_invisible(row["name"]),
+            "name": escape_invisible(upload.name if upload else row["name"]),
+            "box": upload.box if upload else None,
             "camera": row["camera"],
             "parts": sorted(parts, key=lambda part: -part["weight"]),
         }

@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_cache.base.errors import UserError
-from data_cache.images.loading import image_size, load_image, path_inside
+from data_cache.images.loading import ImageError, image_size, load_image, path_inside
 from reid.data.vehicle_images import resized
 from reid.report.thumbnails import resize_to_height
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.tables import embeddings_table
 
 PICTURE_HEIGHT = 360  # pixels; shown smaller, which stays sharp on high-resolution screens
-KEPT_UPLOADS, CACHED_PHOTOS = 64, 128  # in memory, at most a megabyte each
+UPLOAD_HEIGHT = 720  # of large uploads, for drawing a rectangle in a frame
+KEPT_UPLOADS, CACHED_PHOTOS = 64, 128  # in memory, at most 4 and 1 megabytes each
+MIN_SIDE = 8  # pixels of a rectangle
 KEY = re.compile("(?:g(0|[1-9][0-9]{0,9})|p[0-9a-f]{16})")  # row of the gallery, or hash of an upload
+
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 class UnknownPhoto(UserError):
@@ -39,15 +44,33 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`."""
+    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`; `box` was cut out of the file."""
 
+    name: str
+    box: Box | None
     photo: Photo
     embedding: pd.DataFrame
 
 
-def make_photo(pixels: NDArray[np.uint8], size: int) -> Photo:
-    """Return an image (H, W, 3) as a photo for a network with inputs of `size` x `size`."""
-    return Photo((pixels.shape[1], pixels.shape[0]), resize_to_height(pixels, PICTURE_HEIGHT)[0], resized(pixels, size))
+def make_photo(pixels: NDArray[np.uint8], size: int, height: int = PICTURE_HEIGHT) -> Photo:
+    """Return an image (H, W, 3) as a photo for a network with inputs of `size` x `size`; its picture has `height`."""
+    return Photo((pixels.shape[1], pixels.shape[0]), resize_to_height(pixels, height)[0], resized(pixels, size))
+
+
+def picture_height(pixels: NDArray[np.uint8]) -> int:
+    """Return the height of the picture of an upload (H, W, 3): its own, from PICTURE_HEIGHT to UPLOAD_HEIGHT."""
+    return min(max(pixels.shape[0], PICTURE_HEIGHT), UPLOAD_HEIGHT)
+
+
+def cropped(pixels: NDArray[np.uint8], box: Box, name: str) -> NDArray[np.uint8]:
+    """Return the pixels of an image (H, W, 3) inside a box. Raises ImageError unless it lies inside the image."""
+    left, top, right, bottom = box
+    height, width = pixels.shape[:2]
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ImageError(f"{name}: the box {left},{top},{right},{bottom} is not inside the photo, {width} x {height}")
+    if min(right - left, bottom - top) < MIN_SIDE:
+        raise ImageError(f"{name}: the box is {right - left} x {bottom - top}; it needs {MIN_SIDE} x {MIN_SIDE} pixels")
+    return np.ascontiguousarray(pixels[top:bottom, left:right])
 
 
 class Photos:
@@ -71,10 +94,17 @@ class Photos:
             while len(self._uploads) > KEPT_UPLOADS:
                 self._uploads.popitem(last=False)
 
-    def has_upload(self, key: str) -> bool:
-        """Return whether an upload is kept."""
+    def rename_upload(self, key: str, name: str) -> bool:
+        """Give an upload another name; return whether it is kept."""
         with self._lock:
-            return key in self._uploads
+            known = key in self._uploads
+            if known:
+                self._uploads[key] = replace(self._uploads[key], name=name)
+            return known
+
+    def upload(self, key: str) -> Upload | None:
+        """Return the upload of a key, None for an image of the gallery. Raises UnknownPhoto."""
+        return self._upload(key) if self.row(key) is None else None
 
     def row(self, key: str) -> int | None:
         """Return the gallery row of a key, None for an upload. Raises UnknownPhoto for an invalid key."""

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,10 +105,46 @@ class Tab:
             self("Input.dispatchKeyEvent", type="keyDown", text=TEXTS.get(key, ""), **event)
             self("Input.dispatchKeyEvent", type="keyUp", **event)
 
-    def choose(self, selector: str, path: Path) -> None:
-        """Choose a file in a file input."""
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Choose files in a file input."""
         element = self("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
-        self("DOM.setFileInputFiles", files=[str(path)], objectId=element["result"]["objectId"])
+        self("DOM.setFileInputFiles", files=[str(path) for path in paths], objectId=element["result"]["objectId"])
+
+    def _place(self, selector: str) -> tuple[float, float, float, float]:
+        """Return the left, top, width and height of an element, scrolled into view, in CSS pixels."""
+        left, top, width, height = self.run(
+            f"""(() => {{ const one = document.querySelector({json.dumps(selector)});
+              one.scrollIntoView({{ block: "nearest" }});
+              const box = one.getBoundingClientRect();
+              return [box.left, box.top, box.width, box.height]; }})()"""
+        )
+        return left, top, width, height
+
+    def drop(self, selector: str, *paths: Path) -> None:
+        """Drop files and folders on an element, as from a file manager."""
+        left, top, width, height = self._place(selector)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self("Input.dispatchDragEvent", type=kind, x=left + width / 2, y=top + height / 2, data=data)
+
+    def drag(self, selector: str, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        """Drag the mouse over an element, from and to points in shares of its width and height."""
+        left, top, width, height = self._place(selector)
+        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", stop), ("mouseReleased", stop)):
+            point = {"x": left + x * width, "y": top + y * height}
+            self("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **point)
+
+    def downloaded(self, script: str, name: str, folder: Path) -> str:
+        """Run a script that downloads a file of that name and return its text."""
+        self("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.run(script)
+        deadline = time.monotonic() + TIMEOUT / 1000
+        while not (folder / name).exists():
+            assert time.monotonic() < deadline, f"no download of {name}"
+            time.sleep(0.02)
+        text = (folder / name).read_bytes().decode()
+        (folder / name).unlink()
+        return text
 
     def window(self, width: int, height: int, *, phone: bool = False, dark: bool = False) -> None:
         """Set the window size in CSS pixels, and light or dark mode."""

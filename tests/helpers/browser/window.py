@@ -12,9 +12,10 @@ BROKEN = "[...document.images].filter(image => image.checkVisibility() && !image
 MATCHES = "document.querySelectorAll('#matches li').length"
 HEADING = "document.getElementById('query-heading').textContent"
 PROBLEM = "document.getElementById('problem')"
+SHOWN_RESULTS = "document.getElementById('results').checkVisibility()"
 IDLE = "document.getElementById('status').textContent === ''"
 FOCUSABLE = """
-    [...document.querySelectorAll('a, button, input, select, summary')].filter(one => one.checkVisibility())
+    [...document.querySelectorAll('a[href], button, input, select, summary')].filter(one => one.checkVisibility())
     .map(one => {
       one.focus({ focusVisible: true });
       const shown = one.type === 'file' ? one.parentElement : one, style = getComputedStyle(shown);
@@ -33,6 +34,15 @@ def search_with(tab: Tab, path: Path, matches: int = 10) -> None:
     """Choose a file on the page and wait for its matches."""
     tab.choose("#file", path)
     tab.wait(f"{HEADING} === {json.dumps(path.name)} && {MATCHES} === {matches} && {IDLE} && {LOADED}")
+
+
+def choose_option(tab: Tab, name: str, value: str) -> None:
+    """Choose an option of a list."""
+    tab.run(
+        f"""(() => {{ const list = document.getElementById({json.dumps(name)});
+          list.value = {json.dumps(value)};
+          list.dispatchEvent(new Event("change", {{ bubbles: true }})); }})()"""
+    )
 
 
 def match_names(tab: Tab) -> list[str]:

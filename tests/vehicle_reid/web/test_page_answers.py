@@ -9,6 +9,7 @@ from helpers.browser.html_page import Page
 from helpers.places.api import ToyRun
 from helpers.places.serve import ServedPage, served
 from reid.data.vehicle_images import vehicle_images
+from reid.report.covering import covering_effects, draw_effects
 from reid.report.heatmaps import ADDED, GLOBAL, PART, compute_heatmaps, overlay
 from reid.report.thumbnails import encode_jpeg
 from vehicle_reid import Gallery
@@ -98,13 +99,24 @@ def test_pictures_equal_the_photo_and_its_heatmaps(toy_run: ToyRun, gallery: Gal
     (heatmaps,) = compute_heatmaps(toy_run.model().network, images, device="cpu")
     scaled = heatmaps.scaled()
     wanted = {"photo": photo}
-    wanted |= {kind: overlay(photo, scaled[key]) for kind, key in (("Fg", GLOBAL), ("Fp", PART), ("added", ADDED))}
+    wanted |= {
+        kind: overlay(photo, scaled[key])
+        for kind, key in (("response", GLOBAL), ("with-parts", PART), ("added", ADDED))
+    }
     key = page.upload(toy_run.path(name).read_bytes()).json["key"]
     for kind, picture in wanted.items():
         answer = page.request(f"/photos/g5/{kind}.jpg")
         assert answer.headers["content-type"] == "image/jpeg" and answer.body == encode_jpeg(picture)
         assert page.request(f"/photos/{key}/{kind}.jpg").body == answer.body
     assert len({encode_jpeg(picture) for picture in wanted.values()}) == 4
+    reference = gallery.entries.features[[7]]
+    (covering,) = covering_effects(toy_run.model().network, images, reference, device="cpu")
+    answer = page.request("/photos/g5/covered.jpg?with=g7")
+    assert answer.body == encode_jpeg(draw_effects(photo, covering.squares, covering.largest))
+    assert covering.score == pytest.approx(page.request("/scores/g5/g7").json["score"], abs=0.01)
+    assert page.request("/photos/g5/covered.jpg?with=g8").body != answer.body
+    for other in ("", "?with=g999", "?with=x"):
+        page.request(f"/photos/g5/covered.jpg{other}").assert_error(404)
 
 
 def test_the_gallery_is_listed_by_name_camera_and_words(gallery: Gallery, page: ServedPage) -> None:

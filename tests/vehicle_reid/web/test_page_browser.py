@@ -13,6 +13,8 @@ from helpers.browser.window import (
     LOADED,
     MATCHES,
     PROBLEM,
+    SHOWN_RESULTS,
+    choose_option,
     match_names,
     problem_of,
     query_photo,
@@ -58,12 +60,19 @@ def test_a_file_is_searched_with_and_its_parts_and_matches_are_shown(
 
 def test_views_and_boxes_can_be_chosen(toy_run: ToyRun, tab: Tab) -> None:
     search_with(tab, query_photo(toy_run))
-    for view in ("Fp", "added", "Fg", "photo"):
-        tab.run(f"document.querySelector('[name=view][value={view}]').click()")
+    for view in ("with-parts", "added", "response", "photo"):
+        choose_option(tab, "view", view)
         file = tab.wait(f"{LOADED} && document.querySelector('#query-view img').src.split('/').pop()")
         assert file == f"{view}.jpg" and tab.run(BROKEN) == 0
+    best = tab.run("document.querySelector('#matches a.picture').hash.replace('#q=', '')")
+    choose_option(tab, "view", "covered")
+    file = tab.wait(f"{LOADED} && document.querySelector('#query-view img').src.split('/').pop()")
+    assert file == f"covered.jpg?with={best}" and tab.run(BROKEN) == 0
+    for symbol in ("Fg", "Fp"):
+        assert symbol not in tab.run("document.body.textContent")
+    choose_option(tab, "view", "photo")
     tab.run("document.getElementById('boxes').click()")
-    assert tab.run("document.querySelectorAll('svg').length") == 0
+    assert tab.run("document.querySelectorAll('main svg').length") == 0
     tab.run("document.getElementById('boxes').click()")
     assert tab.run("document.querySelectorAll('#matches svg').length") > 0
 
@@ -75,13 +84,13 @@ def test_a_click_searches_with_a_match_and_back_returns(toy_run: ToyRun, page: S
     tab.wait(f"{HEADING}.startsWith({json.dumps(first[1])}) && {IDLE} && {LOADED}")
     row = page.finder.gallery.names.index(first[1])
     assert match_names(tab) == [match["name"] for match in page.finder.matches(f"g{row}", 10, None, ())]
-    assert tab.run("document.activeElement.id") == "query-heading"
+    assert tab.run("document.activeElement.id") == "results-heading"
     tab.run("history.back()")
     tab.wait(f"{HEADING} === {json.dumps(query_photo(toy_run).name)} && {IDLE}")
     assert match_names(tab) == first
     tab.run("history.back()")
     tab.wait("!document.getElementById('start').hidden")
-    assert tab.run("document.getElementById('results').hidden")
+    assert tab.run("document.getElementById('search').hidden")
 
 
 def test_the_camera_and_the_number_of_matches_can_be_chosen(toy_run: ToyRun, gallery: Gallery, tab: Tab) -> None:
@@ -92,13 +101,8 @@ def test_the_camera_and_the_number_of_matches_can_be_chosen(toy_run: ToyRun, gal
         ("", {}),
     ):
         wanted = list(gallery.search(query_photo(toy_run), k=5, **arguments)["name"])  # type: ignore[arg-type]
-        tab.run(
-            f"""(() => {{ for (const [name, value] of [["camera", {json.dumps(value)}], ["k", "5"]]) {{
-              const list = document.getElementById(name);
-              list.value = value;
-              list.dispatchEvent(new Event("change", {{ bubbles: true }}));
-            }} }})()"""
-        )
+        choose_option(tab, "camera", value)
+        choose_option(tab, "k", "5")
         tab.wait(
             "JSON.stringify([...document.querySelectorAll('#matches a.picture')].map(one => one.title))"
             f" === {json.dumps(json.dumps(wanted, separators=(',', ':')))}"
@@ -112,11 +116,11 @@ def test_two_photos_are_compared_side_by_side(toy_run: ToyRun, gallery: Gallery,
     third = match_names(tab)[2]
     tab.run("document.querySelectorAll('#matches figcaption a')[2].click()")
     tab.wait(f"document.querySelector('#right h3')?.textContent.startsWith({json.dumps(third)}) && {LOADED} && {IDLE}")
-    assert tab.run(score) == f"Cosine similarity: {gallery.search(path, k=3)['score'].iloc[2]:.3f}"
+    assert tab.run(score) == f"Cosine similarity: {gallery.search(path, k=3)['score'].iloc[2]:.3f} ✓ same✗ another"
     assert tab.run("document.querySelector('#left h3').textContent") == path.name
     tab.choose("#file-second", other)
     tab.wait(f"document.querySelector('#right h3').textContent === {json.dumps(other.name)} && {LOADED} && {IDLE}")
-    assert tab.run(score) == f"Cosine similarity: {gallery.model.compare(path, other)['score'].item():.3f}"
+    assert tab.run(score) == f"Cosine similarity: {gallery.model.compare(path, other)['score'].item():.3f} "
     assert tab.run(HEADING) == path.name and tab.run(BROKEN) == 0
     assert tab.run("document.querySelectorAll('.pair img').length") == 2
 
@@ -126,10 +130,10 @@ def test_a_dropped_photo_is_searched_with_and_dropped_text_is_refused(toy_run: T
     drop(tab, f'load.items.add(new File([new Uint8Array({data})], "dropped.jpg"))')
     tab.wait(f"{HEADING} === 'dropped.jpg' && {MATCHES} === 10")
     drop(tab, 'load.setData("text/plain", "no file")')
-    assert problem_of(tab) == "This is not a file; drop a JPEG or PNG image."
+    assert problem_of(tab) == "This is not a file; drop photos or a folder."
 
 
-def test_unusable_files_are_reported_and_keep_the_results(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:
+def test_unusable_files_are_reported_without_the_results_before_them(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:
     path = query_photo(toy_run)
     search_with(tab, path)
     before = match_names(tab)
@@ -142,11 +146,49 @@ def test_unusable_files_are_reported_and_keep_the_results(toy_run: ToyRun, tab: 
         tab.choose("#file", tmp_path / name)
         tab.wait(f"{PROBLEM}.textContent.startsWith({json.dumps(name)})")
         assert words in problem_of(tab)
-        assert match_names(tab) == before and tab.run(HEADING) == path.name
+        assert not tab.run(SHOWN_RESULTS) and not tab.run("document.getElementById('start').hidden")
+    tab.run("history.back()")  # to the results
+    tab.wait(f"{HEADING} === {json.dumps(path.name)} && {SHOWN_RESULTS} && {PROBLEM}.hidden && {IDLE}")
+    assert match_names(tab) == before
     tab.run("document.body.dataset.limit = 1e9")  # as if the page did not check the limit
     tab.choose("#file", tmp_path / "huge.jpg")
     tab.wait(f"{PROBLEM}.textContent.includes('larger than 0.2 MB')")
     search_with(tab, query_photo(toy_run, 1))
     assert tab.run(f"{PROBLEM}.hidden")
     assert len(tab.faults) == 3 and all("status of 4" in fault for fault in tab.faults)  # the refused requests
+    tab.faults.clear()
+
+
+def test_a_failed_comparison_is_told_where_the_comparison_was(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:
+    search_with(tab, query_photo(toy_run))
+    tab.run("document.querySelectorAll('#matches figcaption a')[0].click()")
+    tab.wait(f"document.querySelector('#right h3') && {LOADED} && {IDLE}")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    tab.choose("#file-second", tmp_path / "bad.jpg")
+    tab.wait("document.getElementById('compare-problem').textContent.startsWith('bad.jpg: not a JPEG')")
+    assert not tab.run("document.getElementById('right').checkVisibility()") and tab.run(f"{PROBLEM}.hidden")
+    assert tab.run(SHOWN_RESULTS)  # they are those of the photo, which is still there
+    assert len(tab.faults) == 1 and "status of 422" in tab.faults.pop()
+
+
+def test_a_failed_change_of_the_filter_leaves_no_matches_of_the_old_one(toy_run: ToyRun, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    tab.run("document.querySelector('#k option').value = '0'")
+    choose_option(tab, "k", "0")
+    assert "k must be a whole number" in problem_of(tab)
+    assert tab.run(MATCHES) == 0 and tab.run("document.getElementById('count').textContent") == ""
+    choose_option(tab, "k", "20")
+    tab.wait(f"{MATCHES} > 0 && {PROBLEM}.hidden")
+    assert len(tab.faults) == 1 and "status of 400" in tab.faults.pop()
+
+
+def test_the_title_leads_home(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:
+    search_with(tab, query_photo(toy_run))
+    tab.run("document.getElementById('home').click()")
+    tab.wait(f"!document.getElementById('start').hidden && !({SHOWN_RESULTS}) && location.hash === ''")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    tab.choose("#file", tmp_path / "bad.jpg")
+    assert "bad.jpg" in problem_of(tab)
+    tab.run("document.getElementById('home').click()")
+    tab.wait(f"{PROBLEM}.hidden")
     tab.faults.clear()

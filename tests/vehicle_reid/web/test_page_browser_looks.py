@@ -32,8 +32,13 @@ pytestmark = needs_browser
 def test_the_page_works_with_the_keyboard_alone(tab: Tab) -> None:
     focused = "document.activeElement"
     tab.press("Tab")
+    assert tab.run(f"{focused}.id") == "home"
+    tab.press("Tab")
     assert tab.run(f"{focused}.id") == "file"
     assert tab.run("getComputedStyle(document.getElementById('drop')).outlineStyle") == "solid"
+    tab.press("Tab")
+    assert tab.run(f"{focused}.id") == "folder"
+    assert tab.run("getComputedStyle(document.getElementById('folder-button')).outlineStyle") == "solid"
     tab.press("Tab")
     assert tab.run(f"{focused}.className") == "pick"
     tab.press("Enter")
@@ -45,7 +50,7 @@ def test_the_page_works_with_the_keyboard_alone(tab: Tab) -> None:
     tab.wait(f"{focused}.tagName === 'A'")
     tab.press("Enter")
     tab.wait(f"{HEADING}.startsWith('images/11-2.jpg') && {MATCHES} === 10 && {IDLE}")
-    assert not tab.run("document.getElementById('picker').open") and tab.run(f"{focused}.id") == "query-heading"
+    assert not tab.run("document.getElementById('picker').open") and tab.run(f"{focused}.id") == "results-heading"
     best = match_names(tab)[0]
     for _ in range(20):
         tab.press("Tab")

@@ -39,7 +39,12 @@ SECRET = b"nobody may read this"
 )
 def test_a_key_is_a_row_or_an_upload_but_never_a_path(page: ServedPage, key: str) -> None:
     key = quote(key, safe="%")
-    for path in (f"/photos/{key}", f"/photos/{key}/matches", f"/photos/{key}/photo.jpg", f"/photos/{key}/Fp.jpg"):
+    for path in (
+        f"/photos/{key}",
+        f"/photos/{key}/matches",
+        f"/photos/{key}/photo.jpg",
+        f"/photos/{key}/with-parts.jpg",
+    ):
         page.request(path).assert_error(404)
     page.request(f"/scores/g1/{key}").assert_error(404)
 
@@ -101,7 +106,7 @@ def test_names_in_a_gallery_file_never_lead_out_of_its_folder(
         for row, reason in enumerate(reasons.values()):
             photo, picture = page.request(f"/photos/g{row}").json, page.request(f"/photos/g{row}/photo.jpg")
             picture.assert_error(422, reason)
-            page.request(f"/photos/g{row}/Fp.jpg").assert_error(422)
+            page.request(f"/photos/g{row}/with-parts.jpg").assert_error(422)
             assert photo["problem"] == picture.json["error"] and photo["size"] is None
             assert SECRET not in picture.body
         assert page.request(f"/photos/g{len(reasons)}").json["name"] == markup

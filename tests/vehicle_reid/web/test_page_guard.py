@@ -60,7 +60,9 @@ def test_other_pages_can_link_to_the_page_but_not_load_or_upload(page: ServedPag
 
 def test_every_answer_has_the_security_headers(page: ServedPage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page.finder, "score", lambda first, second: 1 / 0)
-    answers = [page.request(path) for path in ("/", "/page/main.js", "/photos/g1", "/photos/g1/Fp.jpg", "/nowhere")]
+    answers = [
+        page.request(path) for path in ("/", "/page/main.js", "/photos/g1", "/photos/g1/with-parts.jpg", "/nowhere")
+    ]
     answers += [page.upload(b""), page.request("/", Host="evil"), page.request("/scores/g1/g2")]
     answers.append(page.request("/", "DELETE"))
     assert [answer.status for answer in answers] == [200, 200, 200, 200, 404, 422, 403, 500, 405]

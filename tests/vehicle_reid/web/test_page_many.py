@@ -58,7 +58,7 @@ def test_parallel_requests_equal_sequential_ones_and_the_model_runs_one_at_a_tim
         barrier.wait(30)
         photo = page.upload(path.read_bytes()).json
         matches = page.request(f"/photos/{photo['key']}/matches?k=5").json
-        return photo, matches, page.request(f"/photos/{photo['key']}/Fp.jpg").body
+        return photo, matches, page.request(f"/photos/{photo['key']}/with-parts.jpg").body
 
     monkeypatch.setattr(gallery.model, "embed", counting)
     barrier = threading.Barrier(PARALLEL)
@@ -137,7 +137,7 @@ def test_a_network_without_parts(tmp_path: Path, attention: str) -> None:
     with served(gallery_of(run), run.root, attention=attention) as page:
         photo = page.upload(run.photos()[0].read_bytes()).json
         assert photo["parts"] == [] and photo["problem"] is None
-        views = ("photo", "Fg", "Fp", "added")
+        views = ("photo", "response", "with-parts", "added")
         status = [page.request(f"/photos/{photo['key']}/{view}.jpg").status for view in views]
         assert status == ([200, 200, 404, 404] if attention == "none" else [200] * 4)
         assert "part boxes" not in Page(page.request("/").body.decode()).text

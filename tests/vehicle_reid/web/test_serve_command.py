@@ -86,7 +86,9 @@ def test_a_missing_gallery_is_built_once_from_the_test_set(own_run: ToyRun, show
     assert f"{path}: no gallery yet, building it from the test set" in first.result.stderr
     assert "finding parts" not in first.result.stderr  # the boxes come from the part cache
     assert sorted(first.finder.gallery.names) == names
-    assert first.info == PageInfo("folder/tiny", len(names), (0, 1), ("photo", "Fg", "Fp", "added"), "parts", 7_000_000)
+    assert first.info == PageInfo(
+        "folder/tiny", len(names), (0, 1), ("photo", "covered", "response", "with-parts", "added"), "parts", 7_000_000
+    )
     assert not first.finder.describe("g0")["problem"]
     before = path.read_bytes()
     again = show()

@@ -1,12 +1,14 @@
 // DOM elements for photos: pictures with part boxes, tables of parts, and tiles.
 
+import { sentAgain } from "/page/server.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 export function element(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-function svgElement(tag, attributes, ...children) {
+export function svgElement(tag, attributes, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
@@ -38,16 +40,21 @@ function boxes(photo, numbered) {
   return layer;
 }
 
-// A picture of a photo, or the reason why it cannot be shown.
-function picture(photo, { view = "photo", boxed = true, numbered = false } = {}) {
+// A picture of a photo, or the reason why it cannot be shown; `file` is its name on the server.
+export function picture(photo, { file = "photo.jpg", boxed = true, numbered = false } = {}) {
   const missing = reason => element("span", { class: "missing" }, reason);
   if (photo.problem) return missing(photo.problem);
-  const image = element("img", { src: `/photos/${photo.key}/${view}.jpg`, alt: "", width: photo.size[0], height: photo.size[1] });
-  const whole = element("span", {}, image);
+  const image = element("img", { src: `/photos/${photo.key}/${file}`, alt: "", width: photo.size[0], height: photo.size[1] });
+  const whole = element("span", { class: "loading" }, image);
   whole.style.setProperty("--ratio", photo.size[0] / photo.size[1]);
   if (boxed && photo.parts.length) whole.append(boxes(photo, numbered));
+  image.addEventListener("load", () => whole.classList.remove("loading"));
+  let tried = false;
   image.addEventListener("error", async () => {
     let reason = "This picture cannot be shown.";
+    try {
+      if (!tried && (tried = await sentAgain(photo.key))) return image.setAttribute("src", image.src);
+    } catch (error) { reason = error.message; }
     try { reason = (await (await fetch(image.src)).json()).error || reason; } catch { /* the response has no reason */ }
     whole.replaceWith(missing(reason));
   });
@@ -76,11 +83,11 @@ function partsTable(photo, container) {
 }
 
 // A large picture of a photo, and the table of its parts.
-export function photoView(photo, { view, boxed, usesParts }) {
-  const container = element("div", { class: "picture large", role: "img" }, picture(photo, { view, boxed, numbered: true }));
+export function photoView(photo, { file, viewName, boxed, usesParts }) {
+  const container = element("div", { class: "picture large", role: "img" }, picture(photo, { file, boxed, numbered: true }));
   if (photo.size) container.style.setProperty("--ratio", photo.size[0] / photo.size[1]);
-  const label = photo.problem ? "no picture" : view === "photo" ? "photograph" : `heatmap ${view}`;
-  container.setAttribute("aria-label", `${label} of ${photo.title}`);
+  const label = photo.problem ? "no picture" : viewName;
+  container.setAttribute("aria-label", `${label} of ${photo.name}`);
   const parts = photo.parts.length ? partsTable(photo, container)
     : element("p", { class: "quiet" }, usesParts ? "No parts were found in this photo." : "This network uses no parts.");
   return [container, element("div", {}, parts)];
@@ -93,4 +100,14 @@ export function tile(photo, address, label, boxed, ...caption) {
   return element("li", {}, element("figure", {}, link, element("figcaption", {}, ...texts)));
 }
 
+// A name that breaks after slashes before it breaks elsewhere.
+export const nameText = name => element("span", { class: "name" }, ...name.split(/(?<=[/])/).flatMap(part => [part, element("wbr")]));
+
 export const cameraText = photo => photo.camera < 0 ? "" : `camera ${photo.camera}`;
+
+// The name of a photo in exports; a rectangle of it is named as in the W3C's media fragments.
+export function exportName({ name, box }) {
+  if (!box) return name;
+  const [left, top, right, bottom] = box;
+  return `${name}#xywh=${left},${top},${right - left},${bottom - top}`;
+}

@@ -1,14 +1,14 @@
 // The dialog that lists the gallery by name, to choose an image to search with or to compare.
 
 import { get } from "/page/server.js";
-import { cameraText, element, tile } from "/page/pictures.js";
+import { cameraText, nameText, tile } from "/page/pictures.js";
 
 const PAGE_SIZE = 24;
 const id = name => document.getElementById(name);
 
 export function imageTiles(images, addressOf) {
   return images.map(photo => tile(photo, addressOf(photo.key), [photo.name, cameraText(photo)].filter(Boolean).join(", "), false,
-    element("span", { class: "name" }, photo.name), cameraText(photo)));
+    nameText(photo.name), cameraText(photo)));
 }
 
 // `addressOf(key, slot)` is the address of the page with an image in a slot: q to search with, c to compare.
@@ -30,6 +30,8 @@ export function startPicker(addressOf) {
       id("next").disabled = start + images.length >= total;
     } catch (error) {
       if (error.name === "AbortError") return;
+      id("gallery").replaceChildren();
+      id("picker-count").textContent = "";
       id("picker-problem").textContent = error.message;
       id("picker-problem").hidden = false;
     }

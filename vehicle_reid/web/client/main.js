@@ -1,0 +1,250 @@
+// The page. Its address holds the photo to search with (q) and the one to compare (c), so that Back and links work.
+
+import { batchResults, chosenFiles, droppedFiles, placeOf, startBatch } from "/page/batch.js";
+import { csv, download, resultsCsv, resultsJson } from "/page/exports.js";
+import { countMarks, deleteMarks, markButtons, markRows, showMarks } from "/page/marks.js";
+import { imageTiles, startPicker } from "/page/picker.js";
+import { cameraText, element, nameText, photoView, picture, tile } from "/page/pictures.js";
+import { startRectangle } from "/page/rectangle.js";
+import { get, upload, uploadOf } from "/page/server.js";
+
+const FIRST = 10; // images on the start page
+const MAX_BATCH = 2000; // files at once; more are a task for the command line
+const id = name => document.getElementById(name);
+const photos = { q: null, c: null }; // the photo to search with, and the one to compare
+let matches = [], pending = new AbortController(), lastSearch = 0;
+
+const addressParameters = () => new URLSearchParams(location.hash.slice(1));
+function addressOf(key, slot) {
+  const parameters = slot === "q" ? new URLSearchParams() : addressParameters();
+  parameters.set(slot, key);
+  return `#${parameters}`;
+}
+
+const showStatus = text => { id("status").textContent = text; };
+function showProblem(error, place = "problem") {
+  id(place).textContent = error ? error.message : "";
+  id(place).hidden = !error;
+  if (error) id(place).scrollIntoView({ block: "nearest" });
+}
+
+// Runs `work` with a status text; shows an error and returns whether there was none.
+async function withStatus(text, work, place = "problem") {
+  showProblem(null);
+  showProblem(null, "compare-problem");
+  showStatus(text);
+  try { await work(); return true; }
+  catch (error) { if (error.name !== "AbortError") showProblem(error, place); return false; }
+  finally { showStatus(""); }
+}
+
+const headingOf = photo => [photo.name, cameraText(photo)].filter(Boolean).join(" · ");
+const isBoxed = () => Boolean(id("boxes")?.checked);
+
+// What to show of a photo; `other` is the photo that its score is with.
+function viewOptions(other) {
+  const view = id("view").value, file = view !== "covered" ? `${view}.jpg` : other ? `covered.jpg?with=${other.key}` : "photo.jpg";
+  return { file, viewName: id("view").selectedOptions[0].text, boxed: isBoxed(), usesParts: Boolean(id("boxes")) };
+}
+const filter = () => [`k=${id("k").value}`, id("camera")?.value].filter(Boolean).join("&");
+const matchesAddress = key => `/photos/${key}/matches?${filter()}`;
+
+function showPhotos() {
+  const { q, c } = photos;
+  if (q) id("query-view").replaceChildren(...photoView(q, viewOptions(matches[0])));
+  if (!q || !c) return;
+  for (const [side, photo, other] of [["left", q, c], ["right", c, q]]) {
+    id(side).replaceChildren(element("h3", {}, headingOf(photo)), ...photoView(photo, viewOptions(other)));
+  }
+}
+
+function showMatches() {
+  id("matches").replaceChildren(...matches.map((photo, index) => {
+    const rank = index + 1, score = photo.score.toFixed(3), camera = cameraText(photo);
+    const label = `Search with rank ${rank}, score ${score}${camera && `, ${camera}`}: ${photo.name}`;
+    const compare = element("a", { href: addressOf(photo.key, "c"), "aria-label": `Compare with rank ${rank}` }, "compare");
+    return tile(photo, addressOf(photo.key, "q"), label, isBoxed(), element("b", {}, `${rank}.`), score, camera,
+      nameText(photo.name), markButtons(photos.q, photo, marksChanged), compare);
+  }));
+  id("count").textContent = matches.length ? "" : "No image of the gallery matches this filter.";
+  id("downloads").hidden = !matches.length;
+  marksChanged();
+}
+
+function marksChanged() {
+  const count = countMarks();
+  showMarks();
+  id("marks").hidden = !count;
+  id("marks-count").textContent = `${count.toLocaleString("en")} ${count === 1 ? "mark" : "marks"} in this browser`;
+}
+
+async function search(key, signal) {
+  const own = ++lastSearch, found = await get(matchesAddress(key), signal, key);
+  if (own === lastSearch) matches = found; // unless a later search was faster
+}
+
+async function searchAgain() {
+  const succeeded = await withStatus("Searching…", () => search(photos.q.key, pending.signal));
+  if (!succeeded) matches = []; // of another filter
+  showMatches();
+  if (id("view").value === "covered") showPhotos(); // it is with the best match
+  if (!succeeded) id("count").textContent = "";
+}
+
+async function compare(key, signal) {
+  photos.c = null;
+  id("score").replaceChildren();
+  if (!key) return;
+  const q = photos.q.key;
+  const [photo, { score }] = await Promise.all([get(`/photos/${key}`, signal, key), get(`/scores/${q}/${key}`, signal, q, key)]);
+  photos.c = photo;
+  const buttons = photo.key[0] === "g" ? [markButtons(photos.q, photo, marksChanged)] : [];
+  id("score").replaceChildren(`Cosine similarity: ${score.toFixed(3)} `, ...buttons);
+  showMarks();
+}
+
+// Shows the photos of the address; cancels pending requests.
+async function showAddress(moved) {
+  pending.abort();
+  pending = new AbortController();
+  const { signal } = pending, parameters = addressParameters(), q = parameters.get("q"), c = parameters.get("c");
+  const isNew = q !== photos.q?.key, isNewComparison = Boolean(c && c !== photos.c?.key);
+  const found = !q || await withStatus("Searching…", async () => {
+    if (!isNew) return;
+    photos.q = null;
+    const key = encodeURIComponent(q), photo = await get(`/photos/${key}`, signal, q);
+    await search(photo.key, signal);
+    photos.q = photo;
+  });
+  const compared = !found || !q || await withStatus("", () => compare(c && encodeURIComponent(c), signal), "compare-problem");
+  if (signal.aborted) return;
+  if (!q) {
+    photos.q = photos.c = null;
+    showProblem(null);
+  }
+  showView();
+  if (photos.q && isNew) showMatches();
+  if (moved && found && compared && photos.q && (isNew || isNewComparison)) {
+    id(isNewComparison ? "compare-heading" : "results-heading").focus({ preventScroll: true });
+    id(isNewComparison ? "compare" : "search").scrollIntoView();
+  }
+}
+
+// Shows what `photos` holds, or the start page.
+function showView() {
+  const { q, c } = photos;
+  document.body.classList.toggle("searching", Boolean(q));
+  id("start").hidden = Boolean(q);
+  for (const name of ["search", "compare"]) id(name).hidden = !q;
+  for (const name of ["left", "right", "score"]) id(name).hidden = !c;
+  id("batch-details").open = !q;
+  document.title = q ? `${q.name} · search for a vehicle` : "Search for a vehicle";
+  if (!q) return;
+  id("query-heading").textContent = headingOf(q);
+  id("results-heading").textContent = "Best matches";
+  id("query-thumbnail").replaceChildren(picture(q, { boxed: false }));
+  const file = uploadOf(q.key), [left, top, right, bottom] = q.box ?? [];
+  id("box").textContent = q.box ? `the rectangle of ${right - left} x ${bottom - top} pixels at ${left}, ${top}` : "";
+  id("choose-vehicle").hidden = !file;
+  id("choose-vehicle").textContent = q.box ? "Choose another vehicle of this photo" : "Several vehicles? Choose one";
+  showPlace(placeOf(q.key));
+  showPhotos();
+}
+
+function showPlace(place) {
+  id("batch-nav").hidden = !place;
+  id("batch-place").textContent = place ? `${place.place} of ${place.count}` : "";
+  for (const [name, key] of [["batch-previous", place?.previous], ["batch-next", place?.next]]) {
+    if (key) id(name).href = addressOf(key, "q"); else id(name).removeAttribute("href");
+  }
+}
+
+// Shows the start page, with an error if there is one; Back returns to the results.
+function goHome(error) {
+  pending.abort();
+  if (location.hash) history.pushState(null, "", location.pathname);
+  photos.q = photos.c = null;
+  showView();
+  showProblem(error);
+}
+
+async function open(photo, slot) {
+  const address = addressOf(photo.key, slot);
+  if (location.hash === address) { photos[slot] = null; await showAddress(true); } else location.hash = address;
+}
+
+const addToBatch = startBatch(matchesAddress);
+
+// Searches with one file, or adds several to the batch.
+async function useFiles(entries) {
+  const [first] = entries, [one] = entries.length === 1 && first.file && !first.inFolder ? entries : [];
+  if (!first) return goHome(new Error("This is not a file; drop photos or a folder."));
+  if (entries.length > MAX_BATCH)
+    return goHome(new Error(`${entries.length.toLocaleString("en")} files; search with at most ${MAX_BATCH.toLocaleString("en")} at once, or use \`python cli.py gallery search\``));
+  if (!one) {
+    goHome(null);
+    return addToBatch(entries);
+  }
+  pending.abort(); // what was asked for before
+  let photo, problem;
+  await withStatus(`Processing ${one.name}…`, async () => { try { photo = await upload(one.file, one.name); } catch (error) { problem = error; } });
+  if (problem) goHome(problem); else await open(photo, "q");
+}
+
+async function useSecondFile(entries) {
+  const [one] = entries;
+  const work = async () => {
+    photos.c = null;
+    showView();
+    if (entries.length !== 1 || !one.file) throw new Error("Choose one photo to compare with.");
+    await open(await upload(one.file, one.name), "c");
+  };
+  await withStatus("Processing…", work, "compare-problem");
+}
+
+function acceptFiles(area, inputs, use) {
+  for (const input of inputs)
+    input.addEventListener("change", () => { use(chosenFiles(input)).then(() => { input.value = ""; }); });
+  for (const kind of ["dragenter", "dragover"]) area.addEventListener(kind, event => { event.preventDefault(); area.classList.add("over"); });
+  area.addEventListener("dragleave", () => area.classList.remove("over"));
+  area.addEventListener("drop", event => {
+    event.preventDefault();
+    area.classList.remove("over");
+    droppedFiles(event.dataTransfer).then(use);
+  });
+}
+
+const openRectangle = startRectangle(async ({ file, name }, box) => {
+  try { await open(await upload(file, name, box), "q"); return null; } catch (error) { return error; }
+});
+id("choose-vehicle").addEventListener("click", () => withStatus("", async () => {
+  const own = uploadOf(photos.q.key);
+  openRectangle(own, own.box ? await upload(own.file, own.name) : photos.q);
+}));
+
+const saveResults = (name, results) => {
+  id(`${name}-csv`).addEventListener("click", () => download(`${name}.csv`, "text/csv", resultsCsv(results())));
+  id(`${name}-json`).addEventListener("click", () => download(`${name}.json`, "application/json", resultsJson(results(), filter())));
+};
+saveResults("matches", () => [{ query: photos.q, matches }]);
+saveResults("batch", batchResults);
+id("marks-csv").addEventListener("click", () => download("marks.csv", "text/csv", csv(markRows())));
+id("marks-clear").addEventListener("click", () => {
+  if (!confirm(`Delete all ${countMarks()} marks of this gallery from this browser?`)) return;
+  deleteMarks();
+  marksChanged();
+});
+addEventListener("storage", marksChanged); // marks of another tab
+
+acceptFiles(id("drop"), [id("file"), id("folder")], useFiles);
+acceptFiles(id("drop-second"), [id("file-second")], useSecondFile);
+// a file dropped beside the area would replace the page
+for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
+id("view").addEventListener("change", showPhotos);
+id("boxes")?.addEventListener("change", () => { showPhotos(); showMatches(); });
+for (const control of [id("camera"), id("k")]) control?.addEventListener("change", searchAgain);
+id("home").addEventListener("click", event => { event.preventDefault(); goHome(null); scrollTo(0, 0); });
+addEventListener("hashchange", () => showAddress(true));
+startPicker(addressOf);
+withStatus("", async () => id("first").replaceChildren(...imageTiles((await get(`/gallery?count=${FIRST}`)).images, key => addressOf(key, "q"))));
+showAddress(false);
