@@ -12,14 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from data_cache.base.files import read_json, write_json
+from data_cache.base.files import read_json, sha256_of_file, write_json
 from data_cache.base.options import command_file
+from data_cache.base.tensors import load_tensors, save_tensors
 from helpers.browser.html_page import Page
 from helpers.places.reid import Place, assert_error
 from helpers.toy.vehicles import Toy, tiny_scale
 from reid.evaluation.metrics_file import QUERIES
 from reid.features.file import read_features
-from reid.runs import METRICS
+from reid.runs import BEST, METRICS
 
 RECIPES = ("pgan_small", "grid_small")
 
@@ -214,20 +215,41 @@ def test_heatmaps_need_a_network(place: Place, command: list[str]) -> None:
 
 def test_a_folder_of_an_earlier_version_is_read(place: Place, tmp_path: Path) -> None:
     """Version 0.3 wrote RUNS/DATASET/given-NAME without features, and the path of the scored file."""
-    copy = folder_of(place, "given-theirs")
-    shutil.copytree(folder_of(place, "theirs"), copy)
+    given, theirs = folder_of(place, "given-theirs"), tmp_path / "theirs.npz"
+    shutil.copytree(folder_of(place, "theirs"), given)
     try:
-        metrics = read_json(copy / "test" / METRICS)
-        command_file(copy).unlink()
-        theirs = tmp_path / "theirs.safetensors"
-        (copy / metrics["features"]).replace(theirs)
-        system = metrics.pop("system")
-        metrics["features"] = {"file": "theirs.safetensors", "sha256": system["sha256"]}
-        write_json(copy / "test" / METRICS, metrics)
+        metrics = read_json(given / "test" / METRICS)
+        features = read_features(given / metrics["features"])
+        np.savez(theirs, names=np.array(features.names), features=features.matrix)
+        (given / metrics["features"]).unlink()
+        command_file(given).unlink()
+        del metrics["system"]
+        metrics["features"] = {"file": theirs.name, "sha256": sha256_of_file(theirs)}
+        metrics["arguments"] = {"--dataset": "folder", "--features": str(theirs)}
+        write_json(given / "test" / METRICS, metrics)
         assert compare(place, "pgan_small", "given-theirs", "--resamples", "100").exit_code == 0
+        lists = [
+            [one["lists"][0]["images"] for one in json.loads(picture(place, "rank", "--run", name, "--json").stdout)]
+            for name in ("given-theirs", "theirs")
+        ]
+        assert lists[0] == lists[1]
+        theirs.write_bytes(theirs.read_bytes() + b"changed")
         assert_error(picture(place, "rank", "--run", "given-theirs"), 1, "are gone", "evaluate --features")
     finally:
-        shutil.rmtree(copy)
+        shutil.rmtree(given)
+
+
+def test_direct_transfer_is_shown_with_the_network_where_it_was_trained(place: Place, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(place.runs / "folder", runs / "elsewhere")
+    best = runs / "elsewhere" / "pgan_small" / BEST
+    tensors, metadata, _ = load_tensors(best, "train again")
+    save_tensors(best, tensors, metadata | {"dataset": "elsewhere"})
+    there = Place(place.toy, runs)
+    assert there("evaluate", "--trained-on", "elsewhere", "--run", "pgan_small").exit_code == 0
+    result = picture(there, "report", "--run", "from-elsewhere-pgan_small", "--heatmaps", "1")
+    assert result.exit_code == 0, result.output
+    assert "pgan_small" in Page(Path(result.stdout.strip()).read_text(encoding="utf-8")).text
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "", "ablation", "parts.h5", "mine.yaml"])
