@@ -3,7 +3,6 @@
 import copy
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -59,9 +58,10 @@ STAGES: dict[str, tuple[click.Command, ...]] = {
 class Group(click.Group):
     """The program: help by stage, and one line on standard error and exit code 1 after a UserError or SIGTERM."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **settings: Any) -> Any:
-        """Run the program under the name by which the user started it."""
-        return super().main(args, prog_name or program_name(), **settings)
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run the program under the name by which the user started it, unless `prog_name` is given."""
+        settings["prog_name"] = settings.get("prog_name") or program_name()
+        return super().main(*args, **settings)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command."""
