@@ -245,3 +245,23 @@ def test_an_empty_folder_and_an_unreadable_file_are_told(toy_run: ToyRun, tab: T
     tab.wait(FINISHED)
     rows: Any = tab.run(ROWS)
     assert rows == [["empty", "left out", "is an empty folder"]]
+
+
+def test_on_a_phone_the_matches_come_first_and_nothing_scrolls_sideways(
+    toy_run: ToyRun, tab: Tab, tmp_path: Path
+) -> None:
+    width = "document.documentElement.scrollWidth"
+    tab.window(390, 844, phone=True)
+    long_name = tmp_path / f"{'camera-7-' * 12}.jpg"
+    shutil.copy(query_photo(toy_run), long_name)
+    tab.choose("#file", long_name, query_photo(toy_run, 1))
+    tab.wait(FINISHED)
+    assert tab.run(width) == 390
+    tab.run("document.querySelector('#batch-rows a').click()")
+    tab.wait(f"{MATCHES} === 10 && {IDLE} && {LOADED}")
+    assert tab.run(width) == 390
+    top = "document.querySelector('#matches li').getBoundingClientRect().top"
+    assert 0 < tab.run(top) < 422 < 844 < tab.run("document.getElementById('query').getBoundingClientRect().top")
+    click(tab, "choose-vehicle")
+    tab.wait(f"document.getElementById('frame').open && {LOADED}")
+    assert tab.run("document.getElementById('frame').scrollWidth <= document.getElementById('frame').clientWidth")
