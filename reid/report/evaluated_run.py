@@ -7,6 +7,7 @@ from typing import Any
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file
+from data_cache.base.options import remedy_command
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from data_cache.parts.cache import PartBoxes, empty_cache
@@ -156,12 +157,11 @@ def _external_features(folder: Path, path: Path, metrics: Mapping[str, Any], dat
     stored = metrics.get("features")
     if isinstance(stored, str):
         return read_features(folder / stored)
-    source = Path(metrics.get("arguments", {}).get("--features", "their file"))
+    source = Path(metrics.get("arguments", {}).get("--features", "FEATURES.npz"))
     sha256 = stored.get("sha256") if isinstance(stored, dict) else None
     if not source.is_file() or sha256_of_file(source) != sha256:
-        raise UserError(
-            f"{path}: the features scored then, {source}, are gone; score them again by `evaluate --features`"
-        )
+        remedy = remedy_command("evaluate", {"--features": str(source), "--name": folder.name})
+        raise UserError(f"{path}: the features scored then, {source}, are gone; score them again by {remedy}")
     return read_external_features(source, image_names(dataset, [metrics["split"]]))
 
 

@@ -119,7 +119,7 @@ def test_a_run_is_not_compared_with_itself(place: Place, other: str) -> None:
 
 def test_a_run_that_is_not_there_or_not_evaluated_is_named(place: Place) -> None:
     assert_error(compare(place, "pgan_small", "absent"), 1, "folder/absent", "pgan_small", "theirs")
-    assert_error(compare(place, *RECIPES, "--split", "large"), 1, "not evaluated on large", "evaluate --split large")
+    assert_error(compare(place, *RECIPES, "--split", "large"), 1, "not evaluated on large", "--split large")
 
 
 def changed_copy(place: Place, tmp_path: Path) -> Path:
@@ -234,7 +234,7 @@ def test_a_folder_of_an_earlier_version_is_read(place: Place, tmp_path: Path) ->
         ]
         assert lists[0] == lists[1]
         theirs.write_bytes(theirs.read_bytes() + b"changed")
-        assert_error(picture(place, "rank", "--run", "given-theirs"), 1, "are gone", "evaluate --features")
+        assert_error(picture(place, "rank", "--run", "given-theirs"), 1, "are gone", "evaluate", "--features")
     finally:
         shutil.rmtree(given)
 
