@@ -1,9 +1,11 @@
 """Backbones: stride 16, pretrained weights, and weight files that are refused."""
 
+import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -67,6 +69,33 @@ def test_a_file_gives_all_weights_but_the_classifier(
     (save_file if suffix == ".safetensors" else torch.save)(expected | head, path)
     loaded = build_backbone("resnet18", str(path)).state_dict().values()
     assert all(torch.equal(found, value) for found, value in zip(loaded, expected.values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "prefix", "line"),
+    [
+        ("state_dict", "module.encoder_q.", "took `state_dict`, prefix `module.encoder_q.` removed"),
+        ("model", "backbone.", "took `model`, prefix `backbone.` removed"),
+        ("", "base.", "prefix `base.` removed"),
+        ("net", "", "took `net`"),
+        ("", "", None),
+    ],
+)
+def test_a_wrapped_file_gives_the_same_backbone_and_one_line(
+    resnet18: models.ResNet,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    wrapper: str,
+    prefix: str,
+    line: str | None,
+) -> None:
+    state = {prefix + name: value for name, value in resnet18.state_dict().items()}
+    torch.save({wrapper: state, "best_acc": np.float64(0.8), "epoch": 3} if wrapper else state, tmp_path / "w.pth")
+    with caplog.at_level(logging.INFO):
+        backbone = build_backbone("resnet18", str(tmp_path / "w.pth"))
+    assert torch.equal(backbone[0].weight, resnet18.conv1.weight)
+    assert torch.equal(backbone[-1][1].conv2.weight, resnet18.layer4[1].conv2.weight)
+    assert caplog.messages == ([f"{tmp_path}/w.pth: {line}"] if line else [])
 
 
 def test_weights_of_an_old_torch_without_counters_are_read(resnet18: models.ResNet, tmp_path: Path) -> None:
