@@ -14,7 +14,7 @@ from data_cache.base.errors import (
     program_name,
     with_program_name,
 )
-from data_cache.base.progress import is_first_rank, show_messages
+from data_cache.base.progress import hide_library_warnings, is_first_rank, show_messages
 from data_cache.base.signals import Terminated, sigterm_raises
 from data_cache.commands.cache import cache
 from data_cache.commands.check import check
@@ -66,6 +66,7 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command."""
         show_messages()
+        hide_library_warnings()
         try:
             with sigterm_raises(), out_of_memory_as_user_error():
                 return super().invoke(ctx)

@@ -105,6 +105,15 @@ def messages_into(path: Path) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
+def hide_library_warnings() -> None:
+    """Hide Python warnings in the commands, unless the user asks for them by `python -W` or PYTHONWARNINGS.
+
+    They are written for programmers; what a user can act on are this project's messages and errors.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
 @contextmanager
 def without_library_messages() -> Iterator[None]:
     """Hide warnings and log records up to WARNING; exceptions pass."""

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from data_cache.base.progress import SECONDS_BETWEEN_LINES, hidden_progress, track
+from helpers.paths import ROOT
 
 log = logging.getLogger("reid.training.loop")
 
@@ -172,3 +174,13 @@ def test_items_done_before_are_shown_but_do_not_count_for_the_rate(
         seconds = int(first.split(", ")[2].split()[0])
         assert reached > 60 and rate < 2  # about one look at the clock an item
         assert seconds == pytest.approx((100 - reached) / rate, abs=2)
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["-W", "default"], True)])
+def test_commands_hide_warnings_of_libraries_unless_they_are_asked_for(options: list[str], shown: bool) -> None:
+    run = "main(['detect', '--help'], standalone_mode=False)"
+    code = f"import warnings; from cli import main; {run}; warnings.warn('of a library')"
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ("of a library" in done.stderr) == shown
