@@ -144,10 +144,12 @@ ORIGINS: dict[str, dict[str, Callable[[str], str]]] = {
 def spellings(network: str, names: Mapping[str, str]) -> list[Spelling]:
     """Return the spellings of torchvision's `network`; `names` maps its names to those that are asked for.
 
+    Of a network that is not in ORIGINS, torchvision's own names alone.
+
     >>> spellings("resnet18", {"layer1.0.conv1.weight": "own"})[1].names
     {'4.0.conv1.weight': 'own'}
     """
-    origins = ORIGINS["resnet" if network.startswith("resnet") else network]
+    origins = ORIGINS.get("resnet" if network.startswith("resnet") else network, {"": str})
     return [
         Spelling({spell(name): own for name, own in names.items()}, origin, SSD_BESIDE if origin == SSD else ())
         for origin, spell in origins.items()
