@@ -46,7 +46,7 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
     The names in a CSV are relative to `data_root`. If the data set is missing, raises UserError with how to get it.
     """
     if name == "folder" or name.endswith(".csv"):
-        lists = read_folder(data_root / "images.csv" if name == "folder" else Path(name))
+        lists = read_folder(data_root / "images.csv" if name == "folder" else Path(name), data_root)
         listed = Dataset(
             dataset_label(name), data_root, lists.table, lists.splits, argument=name, no_training=lists.no_training
         )

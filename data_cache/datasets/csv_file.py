@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,25 @@ from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular
 from data_cache.base.options import remedy_command
 from data_cache.datasets.dataset import COLUMNS, ParsedLists
-from data_cache.datasets.lists import require_plain_name
+from data_cache.datasets.lists import plain_name_fault, require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
+from data_cache.images.loading import ImageError
+from data_cache.images.lookup import ImageLookup
 
 log = logging.getLogger(__name__)
 
+MOST_PROBED = 20_000  # names; looking for each of a million files would take seconds, and minutes on a network drive
 SEPARATORS = (",", ";", "\t", "|")
 CAMERA = re.compile(r"^(?:c|cam|camera)[ _-]?(\d+)$", re.IGNORECASE)
 RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
 
 
-def read_folder(csv: Path) -> ParsedLists:
-    """Read a user's CSV. Junk applies if it has cameras; there is no test if it names no query or no gallery image."""
-    table = read_csv(csv)
+def read_folder(csv: Path, root: Path) -> ParsedLists:
+    """Read a user's CSV of images below `root`, which `ImageLookup` finds, whatever a tool did to their names.
+
+    Junk applies if it has cameras; there is no test if it names no query or no gallery image.
+    """
+    table = read_csv(csv, root)
     split = fixed_split(table, same_camera_is_junk=bool((table["camera_id"] >= 0).any()))
     no_training = "" if (table["split"] == "train").any() else "no image has the split train"
     return ParsedLists(table, {"test": split} if len(split.query) and len(split.gallery) else {}, (), no_training)
@@ -58,12 +65,12 @@ def is_rendered(root: Path) -> bool:
     return (root / RENDERING_FILE).exists()
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     """Read a data set's CSV: name, vehicle_id, camera_id, split, and any other columns.
 
     Columns are separated by commas, semicolons, tabs or bars. The case of headers and splits does not matter, and
-    neither do blanks around values; a camera may be written c001. Raises UserError, with the line if there is one, for
-    whatever is missing or invalid.
+    neither do blanks around values; a camera may be written c001. With `root`, names become those of files below it, as
+    far as there are any. Raises UserError, with the line if there is one, for whatever is missing or invalid.
     """
     table = _in_usual_form(_parsed(path))
     missing = [column for column in COLUMNS if column not in table]
@@ -74,12 +81,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     unnamed = (table[["name", "vehicle_id"]] == "").any(axis=1)
     if unnamed.any():
         raise UserError(f"{path}, line {int(unnamed.argmax()) + 2}: name or vehicle_id is empty")
-    backslashed = table["name"].str.contains("\\", regex=False)
-    if backslashed.any():
-        log.info(f"{path}: backslashes in {int(backslashed.sum()):,} names are read as slashes")
-        table["name"] = table["name"].str.replace("\\", "/", regex=False)
-    for line, name in enumerate(table["name"], start=2):
-        require_plain_name(name, f"{path}, line {line}")
+    table["name"] = _plain_names(table["name"].tolist(), root, path)
     numbers = table["camera_id"].str.replace(CAMERA, r"\1", regex=True)
     camera = pd.to_numeric(numbers.replace("", "-1"), errors="coerce")
     wrong = ~((camera == camera.round()) & (camera.abs() < 2**53))  # also NaN and infinity
@@ -87,6 +89,48 @@ def read_csv(path: Path) -> pd.DataFrame:
         line = int(wrong.argmax()) + 2
         raise UserError(f"{path}, line {line}: camera_id must be an integer, also as in c001, or empty if unknown")
     return table.assign(camera_id=camera.astype("int64"))
+
+
+def _plain_names(names: list[str], root: Path | None, csv: Path) -> list[str]:
+    """Return the names as plain paths, with `root` as those of files below it as far as there are any.
+
+    Raises UserError, with the line, for a name that cannot be one.
+    """
+    faulty = [row for row, name in enumerate(names) if plain_name_fault(name) is not None]
+    if root is not None and root.is_dir():
+        names = _names_of_files(names, faulty, root, csv)
+    backslashed = 0
+    for row in faulty:
+        name = names[row].replace("\\", "/")
+        require_plain_name(name, f"{csv}, line {row + 2}")
+        backslashed += name != names[row]
+        names[row] = name
+    if backslashed:
+        log.info(f"{csv}: backslashes in {backslashed:,} names are read as slashes")
+    return names
+
+
+def _names_of_files(names: list[str], faulty: Sequence[int], root: Path, csv: Path) -> list[str]:
+    """Return the names as those of the files that they mean; one that means none, or several, remains as it is.
+
+    The rows `faulty`, whose names are no plain paths, are looked up; the others only if one of MOST_PROBED, evenly
+    spaced, is no file. Messages say what was found, and what was not.
+    """
+    rows = {*faulty}
+    plain = [row for row in range(len(names)) if row not in rows]
+    if not all((root / names[row]).is_file() for row in plain[:: len(plain) // MOST_PROBED + 1]):
+        rows |= {row for row in plain if not (root / names[row]).is_file()}
+    lookup, found, failures = ImageLookup(root), list(names), []
+    for row in sorted(rows):
+        try:
+            found[row] = lookup.find(names[row])
+        except ImageError as error:
+            failures.append(str(error))
+    for note in lookup.notes():
+        log.info(f"{csv}: {note}")
+    if failures:
+        log.info(f"{csv}: {len(failures):,} images were not found; the first: {failures[0]}")
+    return found
 
 
 def _in_usual_form(table: pd.DataFrame) -> pd.DataFrame:

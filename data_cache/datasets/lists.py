@@ -100,12 +100,20 @@ def require_plain_name(name: str, where: str) -> None:
     Traceback (most recent call last):
     data_cache.base.errors.UserError: list.txt, entry 3: '../a\n.jpg' is not a relative path below the data set's folder
     """
+    fault = plain_name_fault(name)
+    if fault is not None:
+        raise UserError(f"{where}: {short_repr(name)} {fault}")
+
+
+def plain_name_fault(name: str) -> str | None:
+    """Return why `name` is not a plain path below the data set's folder (see `require_plain_name`), or None."""
     steps = name.split("/")
     unsafe = name.startswith("/") or ".." in steps or "\\" in name or CONTROL.search(name) or DRIVE.match(name)
     if not name or unsafe or max(len(step.encode()) for step in steps) > MAX_NAME_BYTES:
-        raise UserError(f"{where}: {short_repr(name)} is not a relative path below the data set's folder")
+        return "is not a relative path below the data set's folder"
     if "" in steps or "." in steps:
-        raise UserError(f"{where}: {short_repr(name)} contains empty steps; write it without . and //")
+        return "contains empty steps; write it without . and //"
+    return None
 
 
 def camera_number(text: str, where: str) -> int:

@@ -32,7 +32,8 @@ class ImageLookup:
         """
         if any(".." in PurePosixPath(form.replace("\\", "/")).parts for form in (name, unquote(name))):
             raise ImageError(f"{short_repr(name)}: not a relative path below {self.root}")
-        if name and "\\" not in name and not name.startswith("/") and path_inside(self.root, name).is_file():
+        if name and "\\" not in name and not name.startswith("/") and self._is_file(name):
+            path_inside(self.root, name)
             return PurePosixPath(name).as_posix()
         fitting = self._fitting(name) or self._fitting(unquote(name))
         if len(fitting) != 1:
@@ -49,6 +50,12 @@ class ImageLookup:
         given, file = next(iter(self.other_names.items()))
         count = len(self.other_names)
         return [f"{count} images are named otherwise, first {printable(given)}: read as {printable(file)}"]
+
+    def _is_file(self, name: str) -> bool:
+        try:
+            return (self.root / name).is_file()
+        except OSError:  # such as a name that is too long
+            return False
 
     def _fitting(self, name: str) -> list[str]:
         wanted = _folded(name.replace("\\", "/"))

@@ -1,12 +1,16 @@
 """CSV files of a user's own pictures: text is not converted, and errors name the line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from data_cache.base.errors import UserError
+from data_cache.base.errors import UserError, printable
+from data_cache.datasets import csv_file
+from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.csv_file import read_csv
+from data_cache.images import lookup
 
 
 def test_text_is_not_converted(tmp_path: Path) -> None:
@@ -98,3 +102,91 @@ def test_backslashes_are_read_as_slashes(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text("name,vehicle_id,camera_id,split\n..\\a.jpg,1,1,query\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"line 2: '\.\./a\.jpg' is not a relative path"):
         read_csv(path)
+
+
+FILES = ("train/b.JPG", "train/c d.png", "train/\u00fc.jpg", "test/e.jpg")
+GIVEN = {  # as tools write them: the file that is meant
+    "train\\b.JPG": "train/b.JPG",
+    "C:\\data\\train\\b.jpg": "train/b.JPG",
+    "train/b.jpg": "train/b.JPG",
+    "images/train/b.JPG": "train/b.JPG",
+    "b.jpg": "train/b.JPG",
+    "./train//b.JPG": "train/b.JPG",
+    "train/c%20d.png": "train/c d.png",
+    "train/u\u0308.jpg": "train/\u00fc.jpg",
+    "TEST/E.JPG": "test/e.jpg",
+}
+
+
+def csv_of(root: Path, names: Sequence[str]) -> Path:
+    """Write the files, and a CSV with these names; return the CSV."""
+    for file in FILES:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"")
+    path = root.parent / "t.csv"
+    rows = "\n".join(f'"{name}",1,1,train' for name in names)
+    path.write_text(f"name,vehicle_id,camera_id,split\n{rows}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("given", [*GIVEN, "ABSOLUTE"])
+def test_a_name_means_the_file_that_a_tool_means(
+    tmp_path: Path, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "photos"
+    file = GIVEN.get(given, "train/b.JPG")
+    given = str(root / "train/b.JPG") if given == "ABSOLUTE" else given
+    path = csv_of(root, [given, *(other for other in FILES if other != file)])
+    assert read_csv(path, root)["name"].tolist() == [file, *(other for other in FILES if other != file)]
+    told = capsys.readouterr().err
+    if given.startswith("./"):  # the same path, written otherwise
+        assert told == ""
+    else:
+        assert told == f"{path}: 1 images are named otherwise, first {printable(given)}: read as {file}\n"
+
+
+def test_exact_names_list_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "files_below", lambda *_: pytest.fail("a folder was listed"))
+    root = tmp_path / "photos"
+    assert read_csv(csv_of(root, FILES), root)["name"].tolist() == [*FILES]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 20_000])
+def test_a_long_table_is_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Names are looked up if any of the probed ones is no file, and faulty names always."""
+    monkeypatch.setattr(csv_file, "MOST_PROBED", most)
+    root = tmp_path / "photos"
+    others = [name.lower() for name in FILES]
+    assert read_csv(csv_of(root, others), root)["name"].tolist() == [*FILES]
+    assert read_csv(csv_of(root, [*FILES[1:], "train\\b.jpg"]), root)["name"].tolist() == [*FILES[1:], FILES[0]]
+
+
+def test_names_without_a_file_or_with_several_remain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "photos"
+    path = csv_of(root, ["absent.jpg", "e.jpg", "in\\absent.jpg"])
+    (root / "other").mkdir()
+    (root / "other/e.jpg").write_bytes(b"")
+    assert read_csv(path, root)["name"].tolist() == ["absent.jpg", "e.jpg", "in/absent.jpg"]
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(f"{path}: 3 images were not found; the first: 'absent.jpg' is missing below ")
+    assert told[1] == f"{path}: backslashes in 1 names are read as slashes"
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "..\\secret.jpg", "%2e%2e/secret.jpg", "/etc/passwd", "linked.jpg"])
+def test_nothing_outside_the_root_is_named(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "photos"
+    path = csv_of(root, [*FILES, name])
+    (tmp_path / "secret.jpg").write_bytes(b"")
+    (root / "sub").mkdir()
+    (root / "sub/linked.jpg").symlink_to(tmp_path / "secret.jpg")
+    if name in ("linked.jpg", "%2e%2e/secret.jpg"):  # plain names of files that are not there
+        assert read_csv(path, root)["name"].tolist() == [*FILES, name]
+    else:
+        with pytest.raises(UserError, match=r"t\.csv, line 6: .* is not a relative path below"):
+            read_csv(path, root)
+
+
+def test_two_names_of_one_file_are_listed_twice(tmp_path: Path) -> None:
+    path = csv_of(tmp_path / "photos", [*FILES, "train\\b.jpg"])
+    with pytest.raises(UserError, match=r"1 images are listed twice, first train/b\.JPG"):
+        load_dataset(str(path), tmp_path / "photos")
