@@ -16,7 +16,7 @@ from data_cache.datasets.dataset import COLUMNS, ParsedLists
 from data_cache.datasets.lists import plain_name_fault, require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
 from data_cache.images.loading import ImageError
-from data_cache.images.lookup import ImageLookup
+from data_cache.images.lookup import ImageLookup, MissingImage
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +124,14 @@ def _names_of_files(names: list[str], faulty: Sequence[int], root: Path, csv: Pa
     for row in sorted(rows):
         try:
             found[row] = lookup.find(names[row])
+        except MissingImage:  # `check` counts them
+            pass
         except ImageError as error:
             failures.append(str(error))
     for note in lookup.notes():
         log.info(f"{csv}: {note}")
     if failures:
-        log.info(f"{csv}: {len(failures):,} images were not found; the first: {failures[0]}")
+        log.info(f"{csv}: the files of {len(failures):,} images are not clear, first: {failures[0]}")
     return found
 
 

@@ -16,6 +16,10 @@ from data_cache.base.files import files_below
 from data_cache.images.loading import HEIF_SUFFIXES, SUFFIXES, ImageError, path_inside
 
 
+class MissingImage(ImageError):
+    """No file fits the name of an image."""
+
+
 class ImageLookup:
     """Images below a folder, by the names that annotations give them."""
 
@@ -27,8 +31,9 @@ class ImageLookup:
     def find(self, name: str) -> str:
         """Return the path below the folder of the image that `name` means: that file, or the only one that fits.
 
-        A file fits if its path ends with the name, or the name with its path, compared without case. Raises ImageError
-        if no file fits or several do, if the name contains `..`, and if the file links out of the folder.
+        A file fits if its path ends with the name, or the name with its path, compared without case. Raises
+        MissingImage if no file fits, and ImageError if several do, if the name contains `..`, and if the file links out
+        of the folder.
         """
         if any(".." in PurePosixPath(form.replace("\\", "/")).parts for form in (name, unquote(name))):
             raise ImageError(f"{short_repr(name)}: not a relative path below {self.root}")
@@ -36,9 +41,11 @@ class ImageLookup:
             path_inside(self.root, name)
             return PurePosixPath(name).as_posix()
         fitting = self._fitting(name) or self._fitting(unquote(name))
-        if len(fitting) != 1:
-            many = f"could be {len(fitting)} files, such as {' and '.join(fitting[:2])}," if fitting else "is missing"
-            raise ImageError(f"{short_repr(name)} {many} below {self.root}")
+        if not fitting:
+            raise MissingImage(f"{short_repr(name)} is missing below {self.root}")
+        if len(fitting) > 1:
+            some = " and ".join(fitting[:2])
+            raise ImageError(f"{short_repr(name)} could be {len(fitting)} files, such as {some}, below {self.root}")
         path_inside(self.root, fitting[0])
         self.other_names[name] = fitting[0]
         return fitting[0]

@@ -19,6 +19,7 @@ from data_cache.base.options import is_given, remedy_command
 SCHEMA = 1
 SEAL = "part cache, sha256 of what follows: "
 SEAL_SIZE = 512  # bytes; the smallest user block of HDF5
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TURNED = {"orientation": "EXIF"}  # in the fingerprint of a cache whose images were turned before boxes were found
 STATUS_FOUND, STATUS_EMPTY, STATUS_FAILED = 0, 1, 2
 TYPES = {"image_size": "int32", "boxes": "float32", "scores": "float32", "labels": "int8", "status": "uint8"}
@@ -171,6 +172,11 @@ def read_parts(path: Path) -> PartBoxes:
         raise UserError(f"{path}: no such part cache; make it with {_detection(path)}")
     try:
         data = read_regular(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not _is_written_as_cache(data):  # another file of the user's, which no remedy may delete
+        raise UserError(f"{path}: not a part cache; name one, or make one with {_detection()}")
+    try:
         if data[:SEAL_SIZE] != _seal(data[SEAL_SIZE:]):
             raise ValueError("its content has changed since it was written")
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -194,9 +200,18 @@ def read_parts(path: Path) -> PartBoxes:
         ) from error
 
 
-def _detection(path: Path) -> str:
+def _is_written_as_cache(data: bytes) -> bool:
+    """Return whether a file may be a part cache, perhaps damaged, and is not another file of the user's.
+
+    A cache starts with its seal, and HDF5 follows; a power failure can leave it empty or of zeros.
+    """
+    sealed = SEAL.encode().startswith(data[: len(SEAL)])
+    return sealed or data[SEAL_SIZE:].startswith(HDF5_SIGNATURE) or not data.strip(b"\0")
+
+
+def _detection(path: Path | None = None) -> str:
     """Return the command that makes the cache `path`, which is not at its default place if the user named it."""
-    return remedy_command("detect", {"--output": path} if is_given(path) else {})
+    return remedy_command("detect", {"--output": path} if path is not None and is_given(path) else {})
 
 
 def refuse_part_cache(path: Path, remedy: str) -> None:

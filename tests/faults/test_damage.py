@@ -69,7 +69,9 @@ KINDS = {
         lambda folder: bool(FeatureBlocks(folder / "f", NAMES, {"weights": "0"}).finished([range(2)])),
         "it is extracted again",
     ),
-    "weights of a detector": Kind("w.safetensors", ours.detector_bytes, ours.read_detector, "parts train`"),
+    "weights of a detector": Kind(
+        "w.safetensors", ours.detector_bytes, ours.read_detector, "choose another with --detector"
+    ),
     "training of a detector": Kind("state.pt", ours.training_bytes, ours.read_training, "delete it to train anew"),
     "decoded images": Kind(
         "d.safetensors",

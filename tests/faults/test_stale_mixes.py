@@ -1,6 +1,7 @@
 """Files that do not belong together: every mixture is refused, with the difference, before anything is computed."""
 
 import dataclasses
+import shlex
 import shutil
 from pathlib import Path
 
@@ -58,10 +59,17 @@ def write_boxes(place: Place, name: str = "folder/parts.h5", **changes: object) 
     return place.runs / name
 
 
+def located(words: str, place: Place) -> str:
+    """Return a message whose command names data set, data root and runs as the running one was given them."""
+    where = shlex.join(["--dataset", "folder", "--data-root", str(place.toy.dataset.root), "--runs", str(place.runs)])
+    before, command, after = words.split("`")
+    return f"{before}`{command} {where}`{after}"
+
+
 def test_training_refuses_an_image_resized_since_detection(own_place: Place) -> None:
     resized = resize(training_image(own_place.toy))
     result = own_place("train", "--recipe", "pgan", *ONE_EPOCH, *FEW)
-    assert_error(result, 1, f"{resized}: {RESIZED}", REMEDY)
+    assert_error(result, 1, f"{resized}: {RESIZED}", located(REMEDY, own_place))
 
 
 def test_training_on_decoded_images_refuses_it_before_the_first_batch(own_toy: Toy, tmp_path: Path) -> None:
@@ -140,7 +148,7 @@ def test_a_network_trained_on_boxes_of_the_ablation_is_not_evaluated(own_place: 
     write_boxes(own_place, control={"boxes": "rarest"})
     trained(own_place)
     words = "was trained on boxes that the ablation chose; `python cli.py ablate` scores it"
-    assert_error(evaluated(own_place), 1, words)
+    assert_error(evaluated(own_place), 1, located(words, own_place))
 
 
 def test_training_does_not_overwrite_imported_weights(own_place: Place) -> None:
@@ -163,7 +171,8 @@ def test_a_part_cache_of_a_shorter_list_is_refused_with_the_first_new_image(own_
     with (root / "images.csv").open("a") as table:
         table.write("images/new.jpg,v00,0,train\n")
     result = own_place("train", "--recipe", "pgan", *ONE_EPOCH, *FEW)
-    assert_error(result, 1, "1 images are not in it, first images/new.jpg; run `python cli.py detect` again")
+    words = "1 images are not in it, first images/new.jpg; run `python cli.py detect` again"
+    assert_error(result, 1, located(words, own_place))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ def test_a_part_cache_of_another_benchmark_is_refused(
     toy: Toy, tmp_path: Path, made_with: str | None, accepted: bool
 ) -> None:
     parts = dataclasses.replace(toy.parts, fingerprint={"dataset": made_with})
-    veri = dataclasses.replace(toy.dataset, name="veri")
+    veri = dataclasses.replace(toy.dataset, name="veri", argument="veri")
     if accepted:
         require_dataset(parts, veri, tmp_path / "parts.h5")
     else:

@@ -60,19 +60,33 @@ def coco(names: list[str]) -> dict[str, object]:
 
 def test_verify_checks_every_file_before_it_fails(run: Run, make_parts: MakeParts) -> None:
     write_parts(Path("good.h5"), make_parts())
-    Path("bad.h5").write_bytes(b"bad")
+    Path("bad.h5").write_bytes(Path("good.h5").read_bytes()[:-1])
     result = run("verify", "bad.h5", "good.h5", "absent.h5")
     assert error(result) == "Error: 2 of 3 part caches are invalid"
     first, second, third = result.stdout.splitlines()
     assert first.startswith("bad.h5: damaged part cache") and third.startswith("absent.h5: no such part cache")
     assert second == "good.h5: valid; 6 images, 7 boxes, 1 empty, 1 failed"
     assert error(run("verify", "bad.h5")).startswith("Error: bad.h5: damaged part cache")
+    remedy = "`python cli.py detect --output absent.h5`"
+    assert error(run("verify", "absent.h5")) == f"Error: absent.h5: no such part cache; make it with {remedy}"
     assert run("verify", "good.h5", "good.h5").exit_code == 0
     result = run("verify", "good.h5", "absent.h5", "--json")
     assert result.exit_code == 1
     good, absent = json.loads(result.stdout)
     assert good["valid"] and good["images"] == 6 and good["comparison"] is None
     assert not absent["valid"] and absent["errors"][0].startswith("no such part cache")
+
+
+@pytest.mark.usefixtures("pictures")
+def test_no_remedy_deletes_a_file_that_is_no_part_cache(run: Run) -> None:
+    for dataset in ((), ("--dataset", "folder")):
+        found = error(run("verify", f"data/{NAMES[0]}", *dataset))
+        assert "not a part cache" in found and "delete" not in found
+    Path("coco.json").write_text(json.dumps(coco(NAMES[:3])))
+    picture = Path(f"data/{NAMES[0]}").read_bytes()
+    found = error(run("import", "--coco", "coco.json", "--output", f"data/{NAMES[0]}"))
+    assert "not a part cache" in found and "delete" not in found
+    assert Path(f"data/{NAMES[0]}").read_bytes() == picture
 
 
 @pytest.mark.usefixtures("pictures")

@@ -168,7 +168,7 @@ def test_names_without_a_file_or_with_several_remain(tmp_path: Path, capsys: pyt
     (root / "other/e.jpg").write_bytes(b"")
     assert read_csv(path, root)["name"].tolist() == ["absent.jpg", "e.jpg", "in/absent.jpg"]
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith(f"{path}: 3 images were not found; the first: 'absent.jpg' is missing below ")
+    assert told[0].startswith(f"{path}: the files of 1 images are not clear, first: 'e.jpg' could be 2 files, such as ")
     assert told[1] == f"{path}: backslashes in 1 names are read as slashes"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import data_cache.parts.cache
 from data_cache.base.errors import UserError
@@ -92,11 +93,19 @@ def test_other_files_are_refused(tmp_path: Path, make_parts: MakeParts, monkeypa
         file.attrs["schema"] = 1
     content = (tmp_path / "sealed.h5").read_bytes()[SEAL_SIZE:]
     (tmp_path / "sealed.h5").write_bytes(_seal(content) + content)
-    (tmp_path / "text.h5").write_text("hello")
-    (tmp_path / "folder.h5").mkdir()
-    for name in ("other.h5", "sealed.h5", "text.h5", "folder.h5"):
-        with pytest.raises(UserError, match=f"{name}: damaged part cache"):
+    (tmp_path / "empty.h5").write_bytes(b"")
+    (tmp_path / "zeros.h5").write_bytes(b"\0" * 600)
+    for name in ("sealed.h5", "empty.h5", "zeros.h5"):
+        with pytest.raises(UserError, match=f"{name}: damaged part cache .*; delete it and run"):
             read_parts(tmp_path / name)
+    (tmp_path / "text.h5").write_text("hello")
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
+    for name in ("other.h5", "text.h5", "photo.jpg"):
+        with pytest.raises(UserError, match=f"{name}: not a part cache; name one, or make one with `[^`]*detect`$"):
+            read_parts(tmp_path / name)
+    (tmp_path / "folder.h5").mkdir()
+    with pytest.raises(UserError, match=r"folder\.h5: cannot be read \(Is a directory\)$"):
+        read_parts(tmp_path / "folder.h5")
     with pytest.raises(UserError, match=r"absent\.h5: no such part cache; make it with"):
         read_parts(tmp_path / "absent.h5")
     monkeypatch.setattr(data_cache.parts.cache, "SCHEMA", 2)

@@ -1,6 +1,7 @@
 """Files of stage one that changed after they were written: shards are made again, a finished cache is refused."""
 
 import errno
+import shlex
 import shutil
 from pathlib import Path
 
@@ -96,6 +97,9 @@ def test_damaged_finished_cache_is_refused_by_name_and_kept(data: Path, tmp_path
         "statistics": ["cache", "stats", str(output)],
         "train": ["train", *where, "--runs", str(tmp_path), "--recipe", "pgan", "--device", "cpu"],
     }[command]
+    given = [] if command in ("verify", "statistics") else where
+    place = ["--runs", str(tmp_path)] if command == "train" else ["--output", str(output)]
+    remedy = f"delete it and run `python cli.py {shlex.join(['detect', *given, *place])}` again"
     sound = (data.parent / "whole.h5").read_bytes()
     bits = np.random.default_rng(1).integers(0, 8 * len(sound), FLIPS if command == "detect" else 4)
     damages = [b"", sound[:1], sound[: len(sound) // 2], sound[:-1], sound + b"\0"]
@@ -106,5 +110,5 @@ def test_damaged_finished_cache_is_refused_by_name_and_kept(data: Path, tmp_path
         else:
             result = CliRunner().invoke(main, arguments)
             ended = Ended(result.exit_code, result.output)
-        assert_one_line(ended, f"{output}: damaged part cache", "delete it and run `python cli.py detect` again")
+        assert_one_line(ended, f"{output}: damaged part cache", remedy)
         assert output.read_bytes() == damaged and leftovers(output) == []
