@@ -88,7 +88,7 @@ def detect(
     """
     from data_cache.base.errors import UserError
     from data_cache.base.files import write_json
-    from data_cache.base.progress import is_first_rank, messages_into
+    from data_cache.base.progress import is_first_rank
     from detect.extraction.job import list_images, prepare_job
     from detect.extraction.run import detect_parts
     from detect.training.runs import chosen_detector, detector_argument
@@ -101,8 +101,7 @@ def detect(
         if is_first_rank():
             click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))
         return
-    with messages_into(output.with_suffix(".log")):
-        summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
+    summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
     if summary is None:  # the first process of torchrun prints it
         return
     command = running_command({"--detector": detector_argument(runs, weights)})

@@ -81,7 +81,6 @@ def parts_train(
     """
     from data_cache.base.config import recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
-    from data_cache.base.progress import messages_into
     from detect.model import shipped
     from detect.recipes import DEFAULT_RECIPE, PRESETS, DetectorRecipe
     from detect.training.runs import detector_folder
@@ -102,14 +101,13 @@ def parts_train(
         click.echo(recipe_text(settings, name), nl=False)
         return
     folder = detector_folder(runs, name)
-    with messages_into(folder / "train.log"):
-        file, root = choose_annotations(dataset, data_root, annotations, images, "parts_train.json")
-        log.info(f"detector {folder.name} on {describe_device(device)}")
-        chosen = chosen_start(start if trunk_weights is None else NONE, settings)
-        command = running_command({"--recipe": name, "--start": start or (NONE if chosen is None else shipped.NAME)})
-        weights = train_detector(
-            settings, file, root, folder, device=device, workers=workers, start=chosen, command=command
-        )
+    file, root = choose_annotations(dataset, data_root, annotations, images, "parts_train.json")
+    log.info(f"detector {folder.name} on {describe_device(device)}")
+    chosen = chosen_start(start if trunk_weights is None else NONE, settings)
+    command = running_command({"--recipe": name, "--start": start or (NONE if chosen is None else shipped.NAME)})
+    weights = train_detector(
+        settings, file, root, folder, device=device, workers=workers, start=chosen, command=command
+    )
     click.echo(weights)
 
 

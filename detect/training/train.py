@@ -15,6 +15,7 @@ from data_cache.base.errors import UserError, initialize_worker, last_line, work
 from data_cache.base.files import remove, sha256_of_file, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_file
+from data_cache.base.progress import messages_into
 from data_cache.images.batches import collate_within_shared_memory
 from detect.annotations.images import ALL_LABELS, AnnotatedImage
 from detect.annotations.reading import read_annotations, split_held_out
@@ -78,7 +79,7 @@ def train_detector(
     def measure(network: nn.Module) -> DetectorMetrics:
         return evaluate_detector(Detector(network, recipe, device), held_out, image_root, workers=workers)
 
-    with worker_death_as_user_error(), run_lock(folder):
+    with worker_death_as_user_error(), run_lock(folder), messages_into(folder / "train.log"):
         remove_partial_files(folder)
         write_json(folder / RECIPE, made_from)
         if command is not None:

@@ -76,7 +76,7 @@ def train_command(
     """
     from data_cache.base.config import recipe_text
     from data_cache.base.devices import choose_algorithms, choose_device, keep_freed_memory
-    from data_cache.base.progress import is_first_rank, messages_into
+    from data_cache.base.progress import is_first_rank
     from data_cache.datasets.catalogue import dataset_label, load_dataset
     from reid.data.vehicle_images import part_cache
     from reid.distributed import first_rank_first, joined_ranks
@@ -94,7 +94,7 @@ def train_command(
         click.echo(recipe_text(recipe_for(label, recipe, options), f"{recipe} on {label}"), nl=False)
         return
     folder = run_folder(runs, label, name or recipe)
-    with joined_ranks(device), messages_into(folder / "train.log"):
+    with joined_ranks(device):
         with first_rank_first():
             settings = recipe_for(label, recipe, options)
             loaded = load_dataset(dataset, data_root)

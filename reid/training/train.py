@@ -11,6 +11,7 @@ from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.files import remove_temporary_files, sha256_of_names, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_file, remedy_command
+from data_cache.base.progress import messages_into
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.problems import list_problems
 from data_cache.parts.cache import PartBoxes
@@ -28,6 +29,7 @@ from reid.training.validation import Holdout
 log = logging.getLogger(__name__)
 
 RECIPE = "recipe.json"
+MESSAGES = "train.log"  # with times
 
 
 def train(
@@ -60,6 +62,7 @@ def train(
             identity = _identity(recipe, dataset, parts, split)
             if not own_rank():
                 stack.enter_context(run_lock(folder))
+                stack.enter_context(messages_into(folder / MESSAGES))
                 files = (folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES))
                 remove_temporary_files(*files, command_file(folder))
             checkpoint = checkpoint_to_resume(folder, identity)

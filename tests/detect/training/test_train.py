@@ -137,7 +137,7 @@ def test_killed_worker_and_sigterm_end_the_training_cleanly(
     monkeypatch.setattr(ProgressHook, "after_train_iter", kill)
     with pytest.raises(error, match=message), sigterm_raises():
         train(SHORT, data, tmp_path / "run", workers=2)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [RECIPE]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {RECIPE, "train.log"}
 
 
 def test_leftovers_of_killed_runs_are_removed(tmp_path: Path, data: Path) -> None:
@@ -146,7 +146,7 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path, data: Path) -> Non
     for name in (WEIGHTS, STATE):
         (run / f".{name}.abcdefgh.tmp").write_bytes(b"half")
     train(recipe, data, run)
-    complete = sorted([WEIGHTS, RECIPE, METRICS, LOG, CURVES])
+    complete = sorted([WEIGHTS, RECIPE, METRICS, LOG, CURVES, "train.log"])
     assert sorted(path.name for path in run.iterdir()) == complete
     for name in (STATE, ".lock"):  # of a run killed after it wrote its metrics
         (run / name).write_bytes(b"left")
@@ -165,7 +165,7 @@ def test_full_disk_is_reported_in_one_line(tmp_path: Path, data: Path) -> None:
     message = rf"{run / SCRATCH}: cannot be written \(No space left on device\)"
     with trapped(Trap(run / SCRATCH, 1, errno.ENOSPC, only=("mkdir",))), pytest.raises(UserError, match=message):
         train(SHORT, data, run)
-    assert [path.name for path in run.iterdir()] == [RECIPE]
+    assert {path.name for path in run.iterdir()} == {RECIPE, "train.log"}
 
 
 def test_damaged_checkpoint_is_reported(tmp_path: Path, data: Path) -> None:
