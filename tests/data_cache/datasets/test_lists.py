@@ -88,3 +88,41 @@ def test_camera_numbers_are_integers() -> None:
         with pytest.raises(UserError, match=r"list\.txt, entry 2: '.* is not a camera number") as caught:
             camera_number(text, "list.txt, entry 2")
         assert len(str(caught.value)) < 140
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("cars\\a.jpg", "a.jpg"),
+        ("cars/a.jpg", "a.jpg"),
+        ("1\\a.jpg", "1/a.jpg"),
+        ("cars/cars/a.jpg", "cars/a.jpg"),
+        ("cars", "cars"),
+    ],
+)
+def test_backslashes_and_the_folder_of_the_images_are_accepted(
+    tmp_path: Path, given: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"{given} 7\nb.jpg 8\n")
+    images = read_image_list(path, 2, folder="cars")
+    assert [entry.fields for entry in images.entries] == [[name, "7"], ["b.jpg", "8"]]
+    told = capsys.readouterr().err
+    note = f"{path}: 1 images are named otherwise, first {given}: read as {name}\n"
+    assert told == ("" if given == name else note)
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "\\etc\\passwd", "cars/../../a.jpg", "..\\a.jpg", "C:\\a.jpg", "cars//a.jpg"]
+)
+@pytest.mark.parametrize("folder", ["", "cars"])
+def test_nothing_outside_the_folder_is_listed(tmp_path: Path, name: str, folder: str) -> None:
+    (tmp_path / "list.txt").write_text(name)
+    with pytest.raises(UserError, match=r"list\.txt, entry 1: "):
+        read_image_list(tmp_path / "list.txt", folder=folder)
+
+
+def test_an_optional_list_may_be_missing(tmp_path: Path) -> None:
+    assert read_image_list(tmp_path / "absent.txt", optional=True).entries == ()
+    with pytest.raises(UserError, match=r"absent\.txt: list file cannot be read"):
+        read_image_list(tmp_path / "absent.txt")
