@@ -16,7 +16,7 @@ VARIABLES := PYTHON VENV TORCH_INDEX DATASET DATA RUNS DETECTOR RECIPE SET NAME 
 PYTHON_IS := setup: the Python, 3.11 to 3.13
 VENV_IS := setup: folder of the packages
 TORCH_INDEX_IS := setup: package index for PyTorch without CUDA, see docs/install.md
-DATASET_IS := all stages: data set, as --dataset
+DATASET_IS := all stages: data set, as --dataset; evaluate, report: by default that of the run
 DATA_IS := all stages: folder of the data sets; the environment variable VEHICLE_DATA is its default
 RUNS_IS := all stages: folder for all output
 DETECTOR_IS := detect: a detector by name, a weights file or shipped; default: the one trained last, or shipped
@@ -30,7 +30,9 @@ CRASHES := tests/faults/detect/test_crash.py
 PGAN := $(VENV)/bin/python cli.py
 WHERE := --dataset $(DATASET) --data-root $(DATA) --runs $(RUNS)
 DEMO := --dataset synthetic --data-root $(DATA) --runs $(RUNS)
-RUN = $(addprefix --run ,$(or $(NAME),$(RECIPE)))
+# of a trained run: without NAME, DATASET and DATA it is the newest, on its own data
+given = $(if $(filter file,$(origin $(1))),,$(2) $($(1)))
+RUN = --runs $(RUNS) $(call given,DATASET,--dataset) $(call given,DATA,--data-root) $(addprefix --run ,$(or $(NAME),$(RECIPE)))
 
 .PHONY: help setup demo detect train evaluate report bench test soak lint format
 
@@ -62,8 +64,8 @@ demo: $(READY)  ## Everything on synthetic vehicles: both stages, a score and a 
 	$(PGAN) parts train $(DEMO) --recipe demo
 	$(PGAN) detect $(DEMO) --detector demo
 	$(PGAN) train $(DEMO) --recipe demo
-	$(PGAN) evaluate $(DEMO) --recipe demo --untrained
-	$(PGAN) report $(DEMO) --recipe demo
+	$(PGAN) evaluate $(DEMO) --run demo --untrained
+	$(PGAN) report $(DEMO) --run demo
 
 detect: $(READY)  ## Stage one: part boxes of DATASET into RUNS/DATASET/parts.h5
 ifeq ($(DATASET),synthetic)  # needs no data: render what is missing
@@ -74,11 +76,11 @@ endif
 train: $(READY)  ## Stage two: train RECIPE, changed by SET, on DATASET as the run NAME
 	$(PGAN) train $(WHERE) $(addprefix --recipe ,$(RECIPE)) $(foreach one,$(SET),--set '$(one)') $(addprefix --name ,$(NAME))
 
-evaluate: $(READY)  ## Score the run NAME, or the newest, on DATASET
-	$(PGAN) evaluate $(WHERE) $(RUN) $(addprefix --split ,$(SPLIT))
+evaluate: $(READY)  ## Score the run NAME, or the newest
+	$(PGAN) evaluate $(RUN) $(addprefix --split ,$(SPLIT))
 
-report: $(READY)  ## Write the HTML report of the run NAME, or of the newest, on DATASET
-	$(PGAN) report $(WHERE) $(RUN) $(addprefix --split ,$(SPLIT))
+report: $(READY)  ## Write the HTML report of the run NAME, or of the newest
+	$(PGAN) report $(RUN) $(addprefix --split ,$(SPLIT))
 
 bench: $(READY)  ## Speed and memory as ratios
 	KINETO_LOG_LEVEL=5 OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m benchmarks  # as cli.py does

@@ -41,7 +41,7 @@ split_option = click.option("--split", default=None, help="Test: small, medium, 
 
 run_option = click.option(
     "--run",
-    "--recipe",  # as in version 0.3: a run is named after its recipe unless `train --name` names it
+    "--recipe",  # as up to version 0.3: a run is named after its recipe unless `train --name` names it
     "run",
     default=None,
     metavar="NAME|PATH",

@@ -159,6 +159,10 @@ def test_make_passes_its_variables(tmp_path: Path) -> None:
     where = "--dataset vehicleid --data-root d --runs r"
     last = " ".join(make(*ready, "train", "SET=lambda=1 triplets=[fusion,part]", "NAME=two").split())
     assert last.endswith(f"cli.py train {where} --set 'lambda=1' --set 'triplets=[fusion,part]' --name two")
-    assert " ".join(make(*ready, "evaluate", "NAME=two").split()).endswith(f"cli.py evaluate {where} --run two")
-    assert " ".join(make(*ready, "report", "RECIPE=demo").split()).endswith(f"cli.py report {where} --run demo")
+    evaluate, report = (
+        " ".join(make(*ready, *words).split())
+        for words in (("evaluate", "NAME=two"), ("report", "RECIPE=demo", "DATASET=veri"))
+    )
+    assert evaluate.endswith("cli.py evaluate --runs r --data-root d --run two")  # the data set is the run's
+    assert report.endswith("cli.py report --runs r --dataset veri --data-root d --run demo")
     assert " ".join(make(*ready, "train").split()).endswith(f"cli.py train {where}")
