@@ -21,7 +21,16 @@ def test_train_and_evaluate_with_a_real_backbone(place: Place) -> None:
         result = place("evaluate", "--recipe", "pgan_small", "--untrained", "--json")
     run = place.runs / "folder" / "pgan_small"
     assert best == run / BEST
-    assert {path.name for path in run.iterdir()} == {BEST, LAST, LOG, CURVES, "recipe.json", "command.json", "train.log", "test"}
+    assert {path.name for path in run.iterdir()} == {
+        BEST,
+        LAST,
+        LOG,
+        CURVES,
+        "recipe.json",
+        "command.json",
+        "train.log",
+        "test",
+    }
     assert read_checkpoint(best).recipe == TINY.model_copy(update={"epochs": 1, "schedule": "cosine"})
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
