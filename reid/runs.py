@@ -15,7 +15,7 @@ import click
 from data_cache.base.config import SUFFIXES, recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.files import sorted_glob
-from data_cache.base.options import remedy_command
+from data_cache.base.options import command_file, command_line, read_command, remedy_command
 from data_cache.parts.names import CACHE_FILE
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
@@ -134,3 +134,29 @@ def _has_scores(run: Path) -> bool:
 def _refuse_scores_alone(run: Path) -> None:
     if _has_scores(run) and not (run / BEST).exists():
         raise UserError(f"{run}: holds scores, of another system's features or of direct transfer, but no network")
+
+
+def commands_for_parts(weights_sha256: str | None, folder: Path, parts_file: str | None = None) -> list[str]:
+    """Return the commands that trained the detector, if it was trained here, and that made a part cache.
+
+    The cache is that of the folder RUNS/DATASET unless `parts_file` names another; `weights_sha256` is the detector of
+    the boxes that were used. What was made without storing a command, by an earlier version, is a comment.
+    """
+    cache = folder / CACHE_FILE if parts_file is None else Path(parts_file)
+    command = read_command(command_file(cache))
+    if not command or command.get("weights_sha256") != weights_sha256:
+        return [f"# {cache}: made by a command that is not known"]
+    detector = folder.parent / "detector" / str(command["options"].get("--detector"))
+    return [*_stored(detector), command_line(command["command"], command["options"])]
+
+
+def commands_for_training(run: Path) -> list[str]:
+    """Return the command that made a run's checkpoint; none for a run of `ablate`, whose tables name it."""
+    if in_ablation(run):
+        return []
+    return _stored(run) or [f"# {run}: made by a command that is not known"]
+
+
+def _stored(folder: Path) -> list[str]:
+    command = read_command(command_file(folder))
+    return [command_line(command["command"], command["options"])] if command else []

@@ -9,12 +9,13 @@ import yaml
 from data_cache.base.export import FOLDER, Exported
 from data_cache.base.files import remove_temporary_files, sha256_of_file, write_atomically
 from data_cache.base.locks import run_lock
+from data_cache.base.options import command_file, read_command
 from data_cache.base.tensors import save_tensors
 from reid.evaluation.metrics_file import environment, read_metrics
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.model.checkpoint import PREFIX, Checkpoint
 from reid.publish.program import NAME
-from reid.runs import METRICS
+from reid.runs import METRICS, commands_for_parts, commands_for_training, dataset_folder
 
 TEMPLATE = Path(__file__).with_name("model-card.md.jinja")
 WEIGHTS, RECIPE, CARD = f"{NAME}.safetensors", "recipe.yaml", "model-card.md"
@@ -71,6 +72,7 @@ def model_card(checkpoint: Checkpoint, tests: list[Mapping[str, Any]], files: Ma
     )
     return templates.get_template(TEMPLATE.name).render(
         name=checkpoint.path.parent.name,
+        commands=_commands(checkpoint),
         network=NETWORKS[recipe.attention],
         recipe=recipe,
         recipe_text=recipe_yaml(checkpoint),
@@ -88,6 +90,15 @@ def model_card(checkpoint: Checkpoint, tests: list[Mapping[str, Any]], files: Ma
         content=checkpoint.sha256,
         made_with=environment("cpu"),
     )
+
+
+def _commands(checkpoint: Checkpoint) -> list[str]:
+    """Return the commands that made the network, from the detector on, as far as they were stored."""
+    folder = checkpoint.path.parent
+    parts = read_command(command_file(folder)).get("options", {}).get("--parts")
+    boxes_by = checkpoint.metadata.get("parts", {}).get("weights_sha256")
+    boxes = commands_for_parts(boxes_by, dataset_folder(folder), parts) if checkpoint.recipe.uses_parts else []
+    return [*boxes, *commands_for_training(folder)]
 
 
 def _test_section(metrics: Mapping[str, Any]) -> dict[str, Any]:

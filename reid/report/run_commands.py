@@ -1,12 +1,10 @@
 """The commands that make a report again, as the steps before it stored them."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from data_cache.base.options import LOCATION, command_file, command_line, read_command
+from data_cache.base.options import LOCATION, command_line
 from reid.report.evaluated_run import EvaluatedRun
-from reid.runs import in_ablation, parts_path, run_name
+from reid.runs import commands_for_parts, commands_for_training, dataset_folder, run_name
 
 
 def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> list[str]:
@@ -26,31 +24,10 @@ def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> 
     if not run.has_network:
         return [command_line("evaluate", {**options, "--split": run.metrics["split"]}), report]
     return [
-        *_part_commands(run, Path(options.get("--runs", "runs")), parts.get("--parts")),
-        *_training_commands(run),
+        *commands_for_parts(
+            run.parts.fingerprint.get("weights_sha256"), dataset_folder(run.folder), parts.get("--parts")
+        ),
+        *commands_for_training(run.folder),
         command_line("evaluate", {"--run": run_name(run.folder), **options, "--split": run.metrics["split"]}),
         report,
     ]
-
-
-def _part_commands(run: EvaluatedRun, runs: Path, parts_file: str | None) -> Iterator[str]:
-    """Yield the commands that trained the detector, if it was trained here, and that made the part cache."""
-    cache = parts_path(runs, run.dataset.name) if parts_file is None else Path(parts_file)
-    command = read_command(command_file(cache))
-    if not command or command.get("weights_sha256") != run.parts.fingerprint.get("weights_sha256"):
-        yield f"# {cache}: made by a command that is not known"
-        return
-    yield from _stored(runs / "detector" / str(command["options"].get("--detector")))
-    yield command_line(command["command"], command["options"])
-
-
-def _training_commands(run: EvaluatedRun) -> list[str]:
-    """Return the command that made the checkpoint; none for a run of `ablate`, whose tables name it."""
-    if in_ablation(run.folder):
-        return []
-    return _stored(run.folder) or [f"# {run.folder}: made by a command that is not known"]
-
-
-def _stored(folder: Path) -> list[str]:
-    command: dict[str, Any] = read_command(command_file(folder))
-    return [command_line(command["command"], command["options"])] if command else []

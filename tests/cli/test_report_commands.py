@@ -38,6 +38,8 @@ def test_the_commands_of_a_report_make_it_again(clean_folder: Path) -> None:
     commands = reproduction_commands(run, [])
     assert [shlex.split(line)[2] for line in commands] == ["detect", "train", "evaluate", "report"]
     assert all(line in page.read_text(encoding="utf-8") for line in commands)
+    card = Path(typed("export", "--format", "safetensors").split()[-1]).with_name("model-card.md")
+    assert all(f"    {line}\n" in card.read_text(encoding="utf-8") for line in commands[:2])
     first = Path("runs").rename("before")
     for line in commands:
         python, program, *words = shlex.split(line)

@@ -79,7 +79,7 @@ def test_the_card_contains_data_scores_hashes_and_limits(tmp_path: Path) -> None
     assert "    lambda: 1.0\n" in card and f"- torch {torch.__version__.split('+')[0]}\n" in card
     headings = [line for line in card.splitlines() if line.startswith("## ")]
     assert [heading[3:] for heading in headings] == [
-        *("Scores", "Files", "Recipe", "Exported with", "Licence", "Limits"),
+        *("Scores", "Files", "Made by", "Recipe", "Exported with", "Licence", "Limits"),
     ]
 
 
