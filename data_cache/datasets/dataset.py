@@ -81,6 +81,8 @@ class Dataset:
         """Raise UserError if the data set is for evaluation only."""
         if self.no_training:
             raise UserError(f"{self.root}: nothing to train on, only to evaluate: {self.no_training}")
+        if not (self.table["split"] == "train").any():
+            raise UserError(f"{self.root}: no image has the split train")
 
     def protocol(self, split: str, *, draws: int = 10, seed: int = 0) -> Protocol:
         """Return the trials of a test. Raises UserError if the data set has no such split."""

@@ -73,14 +73,15 @@ def test_every_image_has_its_own_scale() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("fingerprint", "command"), [({}, "detect"), ({"source": "coco"}, "cache import")])
-def test_an_image_that_failed_in_stage_one_is_refused_with_its_reason(
-    fingerprint: dict[str, str], command: str
-) -> None:
+@pytest.mark.parametrize(
+    ("fingerprint", "remedy"),
+    [({}, r"run `python cli\.py detect` again"), ({"source": "coco"}, "import its boxes again")],
+)
+def test_an_image_that_failed_in_stage_one_is_refused_with_its_reason(fingerprint: dict[str, str], remedy: str) -> None:
     failed = replace(
         empty_cache(["a"]), status=np.array([STATUS_FAILED], np.uint8), failure=("truncated",), fingerprint=fingerprint
     )
-    message = rf"1 images could not be read, first a \(truncated\); fix them .* `python cli\.py {command}` again"
+    message = rf"1 images could not be read, first a \(truncated\); fix them .* {remedy}"
     with pytest.raises(UserError, match=message):
         part_arrays(failed, ["a"], 1)
 

@@ -84,7 +84,7 @@ def test_a_checkpoint_that_changed_after_the_evaluation_is_refused(toy: Toy, tmp
 
 
 def test_a_run_without_evaluation_is_refused(toy: Toy, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not evaluated on test; run `python cli\.py evaluate --split test`"):
+    with pytest.raises(UserError, match=r"not evaluated on test; run `python cli\.py evaluate --run \S+ --split test`"):
         read_evaluated_run(tmp_path, toy.dataset, "test", tmp_path, None)
 
 

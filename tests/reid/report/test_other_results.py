@@ -91,5 +91,5 @@ def test_each_test_has_its_own_tables_and_the_default_has_no_suffix(tmp_path: Pa
 )
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "table-1.md").write_bytes(text.encode(errors="surrogatepass"))
-    with pytest.raises(UserError, match=r"table-1\.md: .*run `python cli\.py ablate` again"):
+    with pytest.raises(UserError, match=r"table-1\.md: .*run `ablate` again"):
         read_ablation_tables(tmp_path, "large", SPLITS)

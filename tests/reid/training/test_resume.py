@@ -133,9 +133,12 @@ def test_temporary_files_of_killed_writers_are_removed(toy: Toy, uninterrupted: 
 def test_a_finished_run_is_not_run_again(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = train_toy(TINY, toy, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    log = before.pop("train.log")
     monkeypatch.setattr(training, "start_state", raising(start_state, lambda *_: True))
     assert train_toy(TINY, toy, tmp_path) == best
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    added = after.pop("train.log").removeprefix(log).decode()
+    assert after == before and added.endswith("already trained, 3 epochs\n") and added.count("\n") == 1
 
 
 def test_a_folder_in_use_is_refused(toy: Toy, tmp_path: Path) -> None:

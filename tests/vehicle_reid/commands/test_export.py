@@ -45,7 +45,7 @@ def test_a_mistake_is_a_one_line_error(place: Place, monkeypatch: pytest.MonkeyP
     detector = ("--what", "detector")
     assert_error(export(place, "--format", "pt2"), 1, "no trained network", "cli.py train --dataset folder")
     assert_error(
-        export(place, *detector, "--detector", "x", "--format", "onnx"), 1, "no trained detector", "cli.py parts train"
+        export(place, *detector, "--detector", "x", "--format", "onnx"), 1, "no trained detector", "choose another"
     )
     absent = ("--detector", "absent.safetensors", "--format", "pt2")
     assert_error(export(place, *detector, *absent), 1, "absent.safetensors: no such file")
