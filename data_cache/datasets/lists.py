@@ -1,6 +1,7 @@
 """List files: lines of fields that name images, which must be plain paths below the data set's folder."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -45,7 +46,7 @@ def read_image_list(path: Path, fields: int = 1, *, folder: str = "", optional: 
     kept: dict[str, Entry] = {}
     repeated = []
     other_names: list[tuple[str, str]] = []
-    for number, (given, *more) in [] if optional and not path.exists() else read_entries(path, fields):
+    for number, (given, *more) in [] if optional and not os.path.lexists(path) else read_entries(path, fields):
         name = given.replace("\\", "/").removeprefix(f"{folder}/" if folder else "")
         if name != given:
             other_names.append((given, name))

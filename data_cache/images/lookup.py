@@ -4,6 +4,7 @@ Known habits: backslashes, percent escapes, absolute paths of another machine, a
 case, composed and decomposed letters, no suffix.
 """
 
+import errno
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
@@ -61,8 +62,10 @@ class ImageLookup:
     def _is_file(self, name: str) -> bool:
         try:
             return (self.root / name).is_file()
-        except OSError:  # such as a name that is too long
-            return False
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # its escapes may make it too long
+                return False
+            raise ImageError(f"{short_repr(name)} cannot be looked up ({error.strerror})") from error
 
     def _fitting(self, name: str) -> list[str]:
         wanted = _folded(name.replace("\\", "/"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.errors import RecordFault, printable, short_repr
+from data_cache.base.errors import RecordFault, printable
 from data_cache.images.loading import ImageError, image_size
 from data_cache.images.lookup import ImageLookup
 from data_cache.parts.coco import Corners
@@ -81,8 +81,6 @@ def find_image(lookup: ImageLookup, name: str) -> str:
         return lookup.find(name)
     except ImageError as error:
         raise RecordFault(printable(error)) from error
-    except OSError as error:  # a name too long, a folder without permission
-        raise RecordFault(f"{short_repr(name)} cannot be looked up ({error.strerror})") from error
 
 
 def size_fault(path: Path, stored: tuple[int, int], annotated: tuple[int, int]) -> str | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.locks import run_lock
-from data_cache.base.progress import is_first_rank, messages_into, track
+from data_cache.base.progress import is_first_rank, track
 from data_cache.images.loading import ImageError, load_image, path_inside
 from data_cache.parts.cache import ARRAYS, STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, read_parts, write_parts
 from data_cache.parts.names import PART_NAMES
@@ -77,7 +77,7 @@ def detect_parts(job: DetectionJob, *, device: str, workers: int, batch_size: in
         if finished is not None:
             return _retry_failed(job, finished, device, workers, batch_size) if is_first_rank() else None
         if is_first_rank():
-            with run_lock(shards_folder(job.output)), messages_into(job.output.with_suffix(".log")):
+            with run_lock(shards_folder(job.output)):
                 return _detect_and_merge(job, device, workers, batch_size)
         missing = job.missing(own_share(job.shards))
         if missing and job.finished() is None:  # the first process may have merged and removed the shards meanwhile
@@ -113,7 +113,7 @@ def _retry_failed(job: DetectionJob, parts: PartBoxes, device: str, workers: int
         log.info(f"{job.output}: finished before, all {len(job.names):,} images")
         return _summary(job, parts, 0, 0.0)
     log.info(f"{job.output}: finished before; {len(names):,} failed images can be read now, first {names[0]}")
-    with run_lock(shards_folder(job.output)), messages_into(job.output.with_suffix(".log")):
+    with run_lock(shards_folder(job.output)):
         detector, started = _load(job, device), time.monotonic()
         shard = Shard(shard_path(job.output, 0), names)
         write_shards(detector, job, [shard], workers=workers, batch_size=batch_size)

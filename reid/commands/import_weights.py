@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from data_cache.base.options import FILE, command_file, dataset_option, json_option, running_command, runs_option
+from data_cache.base.options import FILE, dataset_option, json_option, running_command, runs_option
 from reid.commands.options import folder_name
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int
       python cli.py cache import --masks masks/VeRi --dataset veri
       python cli.py evaluate --dataset veri --run official
     """
-    from data_cache.base.files import write_json
     from data_cache.datasets.catalogue import dataset_label
     from reid.publish.official_import import import_official
     from reid.recipes import PRESETS
@@ -48,11 +47,9 @@ def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int
     if name in PRESETS:
         raise click.UsageError(f"--name {name}: reserved for `train --recipe {name}`; choose another")
     label = dataset_label(dataset)
-    imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d)
+    imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d, command=running_command())
     for remark in imported.official.remarks:
         log.info(f"{source}: {remark}")
-    if imported.written:
-        write_json(command_file(imported.checkpoint.parent), running_command())
-    else:
+    if not imported.written:
         log.info(f"{imported.checkpoint.parent}: already imported, nothing was written")
     click.echo(json.dumps(imported.to_dict()) if as_json else imported.line())

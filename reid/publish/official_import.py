@@ -10,6 +10,7 @@ from torch import Tensor
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_file, write_json
 from data_cache.base.locks import run_lock
+from data_cache.base.options import command_file
 from data_cache.base.tensors import content_hash, load_tensors, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
 from reid.model.checkpoint import network_tensors
@@ -48,9 +49,12 @@ class ImportedWeights:
         return f"{self.checkpoint}: {sizes}; all {self.official.used} tensors of {self.source.name} are used"
 
 
-def import_official(source: Path, folder: Path, dataset: str, *, top_d: int) -> ImportedWeights:
+def import_official(
+    source: Path, folder: Path, dataset: str, *, top_d: int, command: Mapping[str, Any] | None = None
+) -> ImportedWeights:
     """Write the authors' weights `source` and their recipe, for `top_d` part boxes per image, into the run `folder`.
 
+    `command` (see `running_command`) is kept beside them, to say how to make it again.
     Raises UserError if `source` is any other file, or if `folder` holds another network, which is never overwritten.
     """
     official = read_official(source)
@@ -75,6 +79,8 @@ def import_official(source: Path, folder: Path, dataset: str, *, top_d: int) -> 
         exists = _is_imported(folder, tensors, metadata)
         if not exists:
             write_json(folder / "recipe.json", metadata["recipe"])
+            if command is not None:
+                write_json(command_file(folder), command)
             save_tensors(folder / BEST, tensors, metadata)
     return ImportedWeights(source, folder / BEST, official, recipe, written=not exists)
 

@@ -133,7 +133,7 @@ def test_mistake_in_evaluation_is_one_line(place: Place) -> None:
     best = place.train("--recipe", "pgan_small")
     assert_error(place("evaluate", "--split", "large"), 1, "unknown split of folder large")
     (place.runs / "folder" / "parts.h5").write_bytes(b"no cache")
-    assert_error(place("evaluate"), 1, "parts.h5: damaged part cache")
+    assert_error(place("evaluate"), 1, "parts.h5: not a part cache")
     best.write_bytes(best.read_bytes()[:-10])
     assert_error(place("evaluate"), 1, "best.safetensors: damaged")
 

@@ -12,14 +12,16 @@ CHANGING = re.compile(
     rb'(?<="images_per_second": )[0-9.e+-]+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00|(?<=Training time: )\d+ min \d+ s'
     rb'|\b[0-9a-f]{40}\b(-dirty)?|(?<="commit": )("[^"]*"|null)'
 )
+MESSAGES = "train.log"
 TEXTS = (".json", ".jsonl", ".md", ".html")
 
 
 def read_tree(folder: Path) -> Tree:
-    """Return what is below the folder; links are not followed."""
+    """Return what is below the folder, without logs of messages, which hold times; links are not followed."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
+        if path.name != MESSAGES
     }
 
 

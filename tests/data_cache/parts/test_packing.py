@@ -141,6 +141,6 @@ def test_cache_with_another_fingerprint_is_not_overwritten(tmp_path: Path, make_
         write_cache(path, dataclasses.replace(parts, fingerprint={}), "do that instead")
     assert path.read_bytes() == before
     path.write_bytes(b"something else")
-    with pytest.raises(UserError, match="damaged part cache"):
+    with pytest.raises(UserError, match="not a part cache"):
         write_cache(path, parts)
     assert path.read_bytes() == b"something else"

@@ -68,7 +68,7 @@ RECORDS: dict[str, tuple[Change, str]] = {
     "absolute name": (image(8, file_name="/etc/passwd"), "'/etc/passwd' is missing below"),
     "link out of the folder": (image(10, file_name="out.png"), "out.png: leads out of"),
     "missing file": (image(11, file_name="images/x.png"), "'images/x.png' is missing below"),
-    "name too long": (image(12, file_name="x" * 300), "cannot be looked up (File name too long)"),
+    "name too long": (image(12, file_name="x" * 300), "x... is missing below"),
     "no file name": (removed("images", 14, "file_name"), "images[14] (id 15): `file_name` is missing"),
     "vehicle is a list": (image(15, vehicle_id=[1]), "`vehicle_id` [1] is neither an integer nor a string"),
     "vehicle is not printable": (image(18, vehicle_id="\ud800"), "`vehicle_id` '\\ud800' is neither"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cli import main
+from data_cache.base.options import command_file
 from detect.model.detector import Detector
 from detect.model.nms import PartBatch
 from detect.recipes import DetectorRecipe
@@ -85,4 +86,4 @@ def assert_one_line(ended: Ended, *parts: str) -> None:
 
 def leftovers(output: Path) -> list[str]:
     """Return the names beside a finished cache: temporary files, shards, locks."""
-    return sorted(path.name for path in output.parent.iterdir() if path != output)
+    return sorted(path.name for path in output.parent.iterdir() if path not in (output, command_file(output)))
