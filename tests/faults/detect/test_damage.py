@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
+from data_cache.base.options import command_file
 from data_cache.parts.shards import shards_folder
 from helpers.faults.detection import assert_one_line, here, leftovers
 from helpers.faults.processes import Ended
@@ -52,7 +53,7 @@ def assert_made_again(data: Path, output: Path, damaged: list[Path]) -> None:
     assert ended.code == 0, ended.output
     assert all(f"{path}: damaged" in ended.output for path in damaged)
     assert f"resuming: {IMAGES - images} of {IMAGES} images were finished before" in ended.output
-    assert [path for _, path in trap.seen] == [*damaged, output]
+    assert [path for _, path in trap.seen] == [*damaged, output, command_file(output)]
     assert output.read_bytes() == (data.parent / "whole.h5").read_bytes()
     assert leftovers(output) == []
 
