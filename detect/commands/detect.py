@@ -87,7 +87,7 @@ def detect(
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
     """
     from data_cache.base.errors import UserError
-    from data_cache.base.files import write_json
+    from data_cache.base.files import remove_temporary_files, write_json
     from data_cache.base.progress import is_first_rank
     from detect.extraction.job import list_images, prepare_job
     from detect.extraction.run import detect_parts
@@ -105,6 +105,7 @@ def detect(
     if summary is None:  # the first process of torchrun prints it
         return
     command = running_command({"--detector": detector_argument(runs, weights)})
+    remove_temporary_files(command_file(output))
     write_json(command_file(output), {**command, "weights_sha256": job.fingerprint["weights_sha256"]})
     if as_json:
         click.echo(json.dumps(summary.to_dict()))

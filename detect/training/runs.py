@@ -13,7 +13,7 @@ from data_cache.base.config import recipe_label
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, remove, remove_temporary_files, sorted_glob
 from data_cache.base.locks import run_lock
-from data_cache.base.options import remedy_command
+from data_cache.base.options import command_file, remedy_command
 from data_cache.parts.fingerprints import require_fingerprint
 from detect.model import shipped
 from detect.recipes import PRESETS, DetectorRecipe
@@ -95,7 +95,7 @@ def is_finished(folder: Path) -> bool:
 
 def remove_partial_files(folder: Path) -> None:
     """Remove files that killed runs wrote in part. The caller holds the folder's lock."""
-    remove_temporary_files(*(folder / name for name in (WEIGHTS, RECIPE, METRICS, STATE, CURVES)))
+    remove_temporary_files(*(folder / name for name in (WEIGHTS, RECIPE, METRICS, STATE, CURVES)), command_file(folder))
 
 
 def remove_leftovers(folder: Path) -> None:
