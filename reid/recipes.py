@@ -9,6 +9,11 @@ from data_cache.base.config import Recipe, resolve_recipe
 from data_cache.parts.selection import BoxChoice, First
 
 Attention = Literal["parts", "equal", "grid", "none"]
+LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defaults, which must never change
+    *("parts_per_label", "parts_first"),
+    *("metric_loss", "circle_margin", "circle_scale"),
+    *("identity_loss", "arc_margin", "arc_scale", "label_smoothing", "average"),
+)
 
 
 class ReidRecipe(Recipe):
@@ -33,12 +38,23 @@ class ReidRecipe(Recipe):
     )
     temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
     triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
-        ("fusion", "global", "part"), description="vectors with a triplet loss"
+        ("fusion", "global", "part"), description="vectors with a triplet loss, or that of metric_loss"
     )
+    metric_loss: Literal["triplet", "circle"] = Field("triplet", description="of these vectors; circle replaces it")
+    circle_margin: float = Field(0.25, ge=0, lt=1, description="of the circle loss, on cosines")
+    circle_scale: float = Field(64.0, gt=0, description="gamma of the circle loss")
     identity_weight: float = Field(
         2.0, ge=0, alias="lambda", description="weight of the identity loss, eq. 5; if not given, 1 on VehicleID"
     )
     margin: float = Field(0.3, ge=0, description="of the triplet losses")
+    identity_loss: Literal["softmax", "arcface"] = Field(
+        "softmax", description="arcface: on the cosines of feature and class weights, with a margin"
+    )
+    arc_margin: float = Field(0.1, ge=0, le=1, description="of ArcFace, in radians")
+    arc_scale: float = Field(30.0, gt=0, description="of ArcFace, by which the cosines are multiplied")
+    label_smoothing: float = Field(
+        0.0, ge=0, le=1, description="share of the identity loss's target given to all classes"
+    )
     image_size: int = Field(224, ge=32, multiple_of=16, description="side of the input, in pixels")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
@@ -56,6 +72,12 @@ class ReidRecipe(Recipe):
         description="share of the training vehicles that choose the best epoch; 0: use the last epoch",
     )
     validate_every: int = Field(10, ge=1, description="epochs between validations on the held-out vehicles")
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of a moving average of the weights, which is validated and kept as best; 0: none",
+    )
     seed: int = Field(0, ge=0)
 
     @field_validator("triplets")
@@ -67,9 +89,9 @@ class ReidRecipe(Recipe):
 
     @model_serializer(mode="wrap")
     def _without_new_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out options of version 0.3 that are not used: files and hashes of older recipes stay as they were."""
+        """Leave out `LATER_OPTIONS` that are not used: files and hashes of older recipes stay as they were."""
         values: dict[str, Any] = dump(self)
-        unused = {"parts_per_label": None, "parts_first": "confident"}
+        unused = {name: type(self).model_fields[name].default for name in LATER_OPTIONS}
         return {name: value for name, value in values.items() if name not in unused or value != unused[name]}
 
     @property

@@ -14,9 +14,9 @@ LOG, CURVES, TENSORBOARD = "log.jsonl", "curves.png", "tensorboard"
 LOSSES = {
     "loss": "total",
     "identity": "identity",
-    "fusion": "triplet, fusion",
-    "global": "triplet, global",
-    "part": "triplet, part",
+    "fusion": "fusion vector",
+    "global": "global vector",
+    "part": "part vector",
 }
 VALIDATION = {"validation_mAP": "mAP", "validation_cmc1": "CMC@1"}
 

@@ -25,8 +25,8 @@ def texts(svg: str) -> list[str]:
 def test_losses_and_scores_in_the_log_are_drawn_with_labels() -> None:
     loss, validation = loss_curve(LOG), validation_curve(LOG)
     assert loss is not None and validation is not None
-    assert {"total", "identity", "triplet, part", "epoch", "loss"} <= set(texts(loss))
-    assert "triplet, global" not in texts(loss)
+    assert {"total", "identity", "part vector", "epoch", "loss"} <= set(texts(loss))
+    assert "global vector" not in texts(loss)
     assert {"mAP", "CMC@1", "percent"} <= set(texts(validation))
 
 
