@@ -1,5 +1,6 @@
 """Recipes of stage two: the paper's settings, its ablations, and a small version of each for a CPU."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -9,19 +10,27 @@ from data_cache.base.config import Recipe, resolve_recipe
 from data_cache.parts.selection import BoxChoice, First
 
 Attention = Literal["parts", "equal", "grid", "none"]
+Pooling = Literal["average", "gem"]
+TRUNKS = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnet18_ibn_a", "resnet50_ibn_a", "resnet101_ibn_a", "resnet50_ibn_b", "mobilenet_v2"),
+)
+TIMM_TRUNK = re.compile(r"timm/[a-z0-9_]+(\.[a-z0-9_]+)?")  # a name of timm, with the tag of its weights
 LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defaults, which must never change
     *("parts_per_label", "parts_first"),
     *("metric_loss", "circle_margin", "circle_scale"),
     *("identity_loss", "arc_margin", "arc_scale", "label_smoothing", "average"),
+    "pooling",
 )
 
 
 class ReidRecipe(Recipe):
     """All settings of a training; together with the data they determine its result."""
 
-    trunk: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2"] = "resnet50"
+    trunk: str = Field("resnet50", description=f"{', '.join(TRUNKS)}, or timm/NAME")
     trunk_weights: str | None = Field(
-        "imagenet", description="of the backbone: imagenet, another torchvision name, a file, or null for random"
+        "imagenet",
+        description="of the backbone: imagenet, another torchvision name, timm, a file, or null for random",
     )
     attention: Attention = Field("parts", description="parts: PGAN; equal: without PAM; grid; none: the baseline")
     features: int = Field(512, ge=8, multiple_of=8, description="2C', the size of the fusion vector")
@@ -37,6 +46,7 @@ class ReidRecipe(Recipe):
         description="boxes that go before others; varying: of parts in which vehicles of one model differ",
     )
     temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
+    pooling: Pooling = Field("average", description="of the refined maps; gem: generalised mean, exponent learned")
     triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
         ("fusion", "global", "part"), description="vectors with a triplet loss, or that of metric_loss"
     )
@@ -79,6 +89,13 @@ class ReidRecipe(Recipe):
         description="decay of a moving average of the weights, which is validated and kept as best; 0: none",
     )
     seed: int = Field(0, ge=0)
+
+    @field_validator("trunk")
+    @classmethod
+    def _is_known(cls, trunk: str) -> str:
+        if trunk not in TRUNKS and not TIMM_TRUNK.fullmatch(trunk):
+            raise ValueError(f"the backbones are {', '.join(TRUNKS)}, and timm/NAME")
+        return trunk
 
     @field_validator("triplets")
     @classmethod
