@@ -69,6 +69,7 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
             attention=recipe.attention,
             features=recipe.features,
             temperature=recipe.temperature,
+            cosine_logits=recipe.identity_loss == "arcface",
         )
 
 
@@ -94,9 +95,9 @@ def network_tensors(network: PGAN) -> dict[str, Tensor]:
     return {PREFIX + name: value for name, value in network.state_dict().items()}
 
 
-def network_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the network's state dict from a checkpoint."""
-    return {name.removeprefix(PREFIX): value for name, value in checkpoint.tensors.items() if name.startswith(PREFIX)}
+def network_state(checkpoint: Checkpoint, prefix: str = PREFIX) -> dict[str, Tensor]:
+    """Return the network's state dict from a checkpoint; `prefix` is that of its tensors' names."""
+    return {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}
 
 
 class PooledBackbone(nn.Module):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from reid.model.backbones import Backbone
@@ -23,7 +24,7 @@ EPSILON = 1e-4  # of a cell: a box that ends on the border of a cell does not to
 class PGANOutput(NamedTuple):
     """Output for B images. The baseline has one branch: its `global_` and `part` are None."""
 
-    logits: Tensor  # (B, vehicles) of the classifier
+    logits: Tensor  # (B, vehicles) of the classifier, or cosines of features and class weights
     fusion: Tensor  # (B, 2C') refined fusion vector f_f, for the triplet loss
     global_: Tensor | None  # (B, C') refined global vector f_g
     part: Tensor | None  # (B, C') refined part-guided vector f_p
@@ -190,12 +191,17 @@ class PGAN(nn.Module):
         attention: Attention,
         features: int = 512,
         temperature: float = 10.0,
+        cosine_logits: bool = False,
     ) -> None:
-        """Create the head on `backbone`; `vehicles` is the number of classes, `features` is 2C'."""
+        """Create the head on `backbone`; `vehicles` is the number of classes, `features` is 2C'.
+
+        With `cosine_logits`, for losses with an angular margin, feature and class weights are normalised.
+        """
         super().__init__()
         channels = backbone.channels
         self.trunk = backbone
         self.attention_kind = attention
+        self.cosine_logits = cosine_logits
         if attention in ("parts", "grid"):
             self.attention = PartAttention(channels, temperature=temperature)
         if attention == "none":
@@ -216,12 +222,21 @@ class PGAN(nn.Module):
         if part_map is not None:
             global_, part = self.refine_global(global_map), self.refine_part(part_map)
         feature = self.neck(fusion)
-        return PGANOutput(self.classifier(feature), fusion, global_, part, feature, weights)
+        return PGANOutput(self._logits(feature), fusion, global_, part, feature, weights)
 
     def embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return `feature` and `attention` of the output of `forward`, without what only the losses need."""
         global_map, part_map, weights = self.maps(images, boxes, present)
         return self.neck(self._fusion(global_map, part_map)), weights
+
+    def _logits(self, feature: Tensor) -> Tensor:
+        """Return the logits of `PGANOutput`; cosines in float32: a scale of 30 multiplies their rounding."""
+        if not self.cosine_logits:
+            logits: Tensor = self.classifier(feature)
+            return logits
+        with torch.autocast(feature.device.type, enabled=False):
+            unit, weight = functional.normalize(feature.float()), functional.normalize(self.classifier.weight)
+            return functional.linear(unit, weight)
 
     def _fusion(self, global_map: Tensor, part_map: Tensor | None) -> Tensor:
         """Return the refined fusion vector of Ff = concat(Fg, Fp); of Fg for the baseline."""

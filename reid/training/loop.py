@@ -88,6 +88,8 @@ def training_step(state: State, batch: Batch, vehicle: Tensor, device: str) -> M
     state.optimizer.zero_grad(set_to_none=True)
     terms["loss"].backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
+    if state.average is not None:
+        state.average.update(state.network)
     return terms
 
 
@@ -129,7 +131,7 @@ def _train_epoch(state: State, loader: TrainingLoader, rate: float, title: str) 
 
 def _validate(state: State, holdout: Holdout) -> dict[str, float]:
     """Return the scores on the held-out vehicles, computed by the first process."""
-    scores = {"validation_mAP": 0.0, "validation_cmc1": 0.0} if own_rank() else holdout(state.network)
+    scores = {"validation_mAP": 0.0, "validation_cmc1": 0.0} if own_rank() else holdout(state.result)
     return {name: from_first(value) for name, value in scores.items()}
 
 
@@ -145,7 +147,7 @@ def _require_finite(loss: Tensor, index: Tensor, loader: TrainingLoader, epoch: 
 
 def _require_finite_weights(state: State) -> None:
     """Raise UserError if a gradient overflowed in the last step of the epoch."""
-    if broken := non_finite_names(state.network.state_dict()):
+    if broken := non_finite_names(state.result.state_dict()):
         raise shared_error(
             f"{broken[0]} is not finite after epoch {state.epoch + 1}; the last good checkpoint is kept; {REMEDY}"
         )

@@ -17,9 +17,11 @@ from reid.model.checkpoint import Checkpoint, build_network, network_state, netw
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST, PREVIOUS, checkpoint_to_continue
-from reid.training.losses import Criterion, Objective
+from reid.training.averaging import WeightAverage
+from reid.training.losses import Criterion, Margin, Objective
 
 MOMENTS = "optimiser."  # prefix of the optimizer's tensors in a checkpoint
+TRAINED = "trained."  # of the weights that the optimizer changes, beside their average
 
 
 @dataclass
@@ -27,13 +29,20 @@ class State:
     """Everything that changes during training; all randomness is a function of (seed, epoch, position).
 
     `objective` runs `network`, possibly compiled, and the loss; with several processes it averages their gradients.
+    `average` follows its weights, if the recipe asks for it.
     """
 
     network: PGAN
     objective: nn.Module
     optimizer: torch.optim.Adam
+    average: WeightAverage | None = None
     epoch: int = 0  # finished epochs
     best: float = -1.0  # best mAP on the held-out vehicles
+
+    @property
+    def result(self) -> PGAN:
+        """The network that is validated and used after training: the average, if there is one."""
+        return self.network if self.average is None else self.average.network
 
 
 def start_state(
@@ -50,12 +59,19 @@ def start_state(
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    criterion = Criterion(recipe.identity_weight, recipe.margin, recipe.triplets)
+    criterion = Criterion(
+        recipe.identity_weight,
+        recipe.margin,
+        recipe.triplets,
+        label_smoothing=recipe.label_smoothing,
+        arc=Margin(recipe.arc_margin, recipe.arc_scale) if recipe.identity_loss == "arcface" else None,
+        circle=Margin(recipe.circle_margin, recipe.circle_scale) if recipe.metric_loss == "circle" else None,
+    )
     forward: Any = torch.compile(network) if compiled else network
     objective: nn.Module = Objective(forward, criterion)
     if rank_count() > 1:
         objective = DistributedDataParallel(objective, find_unused_parameters=_has_unused_parameters(recipe))
-    return State(network, objective, optimizer)
+    return State(network, objective, optimizer, WeightAverage(network, recipe.average) if recipe.average else None)
 
 
 def _has_unused_parameters(recipe: ReidRecipe) -> bool:
@@ -66,12 +82,19 @@ def _has_unused_parameters(recipe: ReidRecipe) -> bool:
 
 
 def save(state: State, path: Path, identity: Mapping[str, Any], *, with_optimizer: bool = False) -> None:
-    """Write the state to a checkpoint; `identity` describes recipe and data."""
-    tensors = network_tensors(state.network)
+    """Write the state to a checkpoint; `identity` describes recipe and data.
+
+    The network in the file is `state.result`. With the optimizer the file also has what else resuming needs.
+    """
+    tensors = network_tensors(state.result)
+    metadata = {**identity, "epoch": state.epoch, "best": state.best}
     if with_optimizer:
+        if state.average is not None:
+            tensors |= {TRAINED + name: value for name, value in state.network.state_dict().items()}
+            metadata["averaged_steps"] = state.average.steps
         for number, values in state.optimizer.state_dict()["state"].items():
             tensors |= {f"{MOMENTS}{number}.{name}": value for name, value in values.items()}
-    save_tensors(path, tensors, {**identity, "epoch": state.epoch, "best": state.best})
+    save_tensors(path, tensors, metadata)
 
 
 def save_last(state: State, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -115,10 +138,13 @@ def _require_own_best(folder: Path, identity: Mapping[str, Any], remedy: str) ->
 def restore(state: State, checkpoint: Checkpoint) -> None:
     """Load a checkpoint's tensors and counters into `state`. Raises UserError if they do not fit the network."""
     try:
-        state.network.load_state_dict(network_state(checkpoint))
+        state.result.load_state_dict(network_state(checkpoint))
+        if state.average is not None:
+            state.network.load_state_dict(network_state(checkpoint, TRAINED))
+            state.average.steps = int(checkpoint.metadata["averaged_steps"])
         state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": _moments(checkpoint)})
         state.epoch, state.best = int(checkpoint.metadata["epoch"]), float(checkpoint.metadata["best"])
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError) as error:
         reason = printable(error)[:200]
         raise UserError(f"{checkpoint.path}: cannot be resumed from ({reason}); delete it to train anew") from error
 
