@@ -45,14 +45,19 @@ def pretrained_tensors(
 
 
 def pretrained_states(weights: str, network: str) -> list[StateDict]:
-    """Return the state dicts of weights for torchvision's `network` ("resnet50", "vgg16", ...), at least one.
+    """Return the state dicts of weights for `network` ("resnet50", "vgg16", ...), at least one.
 
     `weights` is "imagenet", a torchvision name such as "IMAGENET1K_V2" or "ResNet50_Weights.IMAGENET1K_V2", or a file.
     Raises UserError if they cannot be loaded, or were trained with another normalisation.
     """
-    from torchvision.models import get_model_weights
+    from torchvision.models import get_model_weights, list_models
 
-    entries = get_model_weights(network).__members__
+    entries = get_model_weights(network).__members__ if network in list_models() else {}
+    if weights == "imagenet" and not entries:
+        raise UserError(
+            f"torchvision has no ImageNet weights of {network}; use a file with --set trunk_weights=FILE, "
+            "or train from scratch with --set trunk_weights=null"
+        )
     name = DEFAULT if weights == "imagenet" else weights.rpartition(".")[2]
     if Path(weights).is_file() or name not in entries:
         if "_Weights." in weights:

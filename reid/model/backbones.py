@@ -1,4 +1,4 @@
-"""Backbones: torchvision networks without pooling and classifier, last stride 1, so that the total stride is 16."""
+"""Backbones: networks without pooling and classifier, last stride 1, so that the total stride is 16."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,8 @@ from torchvision import models
 
 from data_cache.base.depthwise import with_fast_depthwise
 from data_cache.base.pretrained import pretrained_tensors
+from reid.model.ibn import Variant, with_instance_norm
+from reid.model.timm_backbones import PREFIX, timm_features
 
 
 class Backbone(nn.Sequential):
@@ -18,18 +20,24 @@ class Backbone(nn.Sequential):
         self.channels = channels
 
 
-def build_backbone(name: str, weights: str | None) -> Backbone:
-    """Return a backbone of `BACKBONES`; `weights` is None (random), "imagenet", a torchvision name, or a file.
+def build_backbone(name: str, weights: str | None, size: tuple[int, int] = (224, 224)) -> Backbone:
+    """Return a backbone of `BACKBONES`, or of timm as timm/NAME; only those of timm depend on height and width `size`.
 
-    Raises UserError if the weights cannot be loaded or are those of another network.
+    `weights` is None (random), "imagenet", a torchvision name, or a file; for timm's see `timm_features`. Raises
+    UserError if the weights cannot be loaded or are those of another network.
     """
+    if name.startswith(PREFIX):
+        features, channels = timm_features(name, weights, size)
+        return Backbone(nn.Sequential(features), channels)
     return BACKBONES[name](weights)
 
 
-def _resnet(build: Callable[[], models.ResNet]) -> Callable[[str | None], Backbone]:
+def _resnet(build: Callable[[], models.ResNet], ibn: Variant | None = None) -> Callable[[str | None], Backbone]:
+    name = build.__name__ if ibn is None else f"{build.__name__}_ibn_{ibn}"
+
     def backbone(weights: str | None) -> Backbone:
-        network = build()
-        _load(network, weights, build.__name__, ignored="fc.")
+        network = build() if ibn is None else with_instance_norm(build(), ibn)
+        _load(network, weights, name, ignored="fc.")
         block = network.layer4[0]
         strided = block.conv2 if hasattr(block, "conv3") else block.conv1
         strided.stride = block.downsample[0].stride = (1, 1)
@@ -51,6 +59,10 @@ BACKBONES: dict[str, Callable[[str | None], Backbone]] = {
     "resnet50": _resnet(models.resnet50),
     "resnet101": _resnet(models.resnet101),
     "resnet152": _resnet(models.resnet152),
+    "resnet18_ibn_a": _resnet(models.resnet18, "a"),
+    "resnet50_ibn_a": _resnet(models.resnet50, "a"),
+    "resnet101_ibn_a": _resnet(models.resnet101, "a"),
+    "resnet50_ibn_b": _resnet(models.resnet50, "b"),
     "mobilenet_v2": _mobilenet,
 }
 

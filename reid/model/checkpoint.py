@@ -59,7 +59,8 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None)
+        size = (recipe.image_size, recipe.image_size)
+        backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None, size)
         if pretrained:
             weights = "random weights" if recipe.trunk_weights is None else f"weights from {recipe.trunk_weights}"
             log.info(f"backbone {recipe.trunk}: {weights}")
@@ -70,6 +71,7 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
             features=recipe.features,
             temperature=recipe.temperature,
             cosine_logits=recipe.identity_loss == "arcface",
+            pooling=recipe.pooling,
         )
 
 
@@ -86,7 +88,11 @@ def trained_network(checkpoint: Checkpoint) -> PGAN:
     differences = weight_differences(state, network.state_dict())
     if differences is not None or not set(network.state_dict()) <= set(state):
         raise UserError(f"{checkpoint.path}: not the network of its own recipe: {differences}")
-    network.to_empty(device="cpu").load_state_dict(state)
+    if {name for name, _ in network.named_buffers()} <= set(state):
+        network.to_empty(device="cpu")
+    else:  # constants that are not saved, as in some networks of timm
+        network = build_network(recipe, vehicles, pretrained=False)
+    network.load_state_dict(state)
     return network.eval()
 
 

@@ -15,10 +15,11 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from reid.model.backbones import Backbone
-from reid.recipes import Attention
+from reid.recipes import Attention, Pooling
 
 WHOLE_MATRIX = -1  # weight_norm: one norm over all entries
 EPSILON = 1e-4  # of a cell: a box that ends on the border of a cell does not touch the next cell
+SMALLEST = 1e-12  # of a divisor and of what a root is taken of
 
 
 class PGANOutput(NamedTuple):
@@ -163,18 +164,48 @@ class ResidualBottleneck(nn.Module):
         return refined
 
 
-class Refine(nn.Sequential):
-    """Refine: SE block, residual block, global average pooling."""
+class GeneralisedMean(nn.Module):
+    """GeM (Radenovic et al. 2018): (mean x^p)^(1/p) of each channel, with one learned exponent p that starts at 3.
 
-    def __init__(self, channels: int, features: int) -> None:
-        """Create the blocks C -> features."""
+    p = 1 is the average, a large p the maximum. The authors' maps are not negative. Those of Refine have no ReLU, so
+    their positive and negative parts are pooled apart and subtracted; then p = 1 is the average of any map. The order
+    is at least 1, and an x is divided by the largest of its channel, so that no power overflows.
+    """
+
+    def __init__(self) -> None:
+        """Create the exponent."""
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([3.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C), computed in float32 at least."""
+        with torch.autocast(x.device.type, enabled=False):
+            precise = x if x.dtype == torch.float64 else x.float()
+            return (self._pool(precise.relu()) - self._pool((-precise).relu())).to(x.dtype)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        p = self.p.clamp(min=1)
+        # A mean is proportional to x, so its gradient is the same with the largest value as a constant.
+        largest = x.detach().amax(dim=(2, 3), keepdim=True).clamp(min=SMALLEST)
+        mean = global_average_pool((x / largest) ** p)
+        return largest[:, :, 0, 0] * mean.clamp(min=SMALLEST) ** (1 / p)  # the root has no gradient at 0
+
+
+class Refine(nn.Sequential):
+    """Refine: SE block, residual block, global pooling."""
+
+    def __init__(self, channels: int, features: int, pooling: Pooling = "average") -> None:
+        """Create the blocks C -> features, with the exponent of `pooling` "gem"."""
         super().__init__(SqueezeExcitation(channels), ResidualBottleneck(channels, features))
+        if pooling == "gem":
+            self.append(GeneralisedMean())
+        self.pooling = pooling
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, features)."""
         for block in self:
             x = block(x)
-        return global_average_pool(x)
+        return global_average_pool(x) if self.pooling == "average" else x
 
 
 class PGAN(nn.Module):
@@ -192,6 +223,7 @@ class PGAN(nn.Module):
         features: int = 512,
         temperature: float = 10.0,
         cosine_logits: bool = False,
+        pooling: Pooling = "average",
     ) -> None:
         """Create the head on `backbone`; `vehicles` is the number of classes, `features` is 2C'.
 
@@ -205,11 +237,11 @@ class PGAN(nn.Module):
         if attention in ("parts", "grid"):
             self.attention = PartAttention(channels, temperature=temperature)
         if attention == "none":
-            self.refine_fusion = Refine(channels, features)
+            self.refine_fusion = Refine(channels, features, pooling)
         else:
-            self.refine_fusion = Refine(2 * channels, features)
-            self.refine_global = Refine(channels, features // 2)
-            self.refine_part = Refine(channels, features // 2)
+            self.refine_fusion = Refine(2 * channels, features, pooling)
+            self.refine_global = Refine(channels, features // 2, pooling)
+            self.refine_part = Refine(channels, features // 2, pooling)
         self.neck = nn.BatchNorm1d(features)
         self.neck.bias.requires_grad_(False)  # BN without shift
         self.classifier = nn.Linear(features, vehicles, bias=False)

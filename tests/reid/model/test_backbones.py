@@ -19,6 +19,7 @@ from helpers.toy.vehicles import one_thread
 from reid.model.backbones import BACKBONES, build_backbone
 
 CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
+CHANNELS |= {"resnet18_ibn_a": 512, "resnet50_ibn_a": 2048, "resnet101_ibn_a": 2048, "resnet50_ibn_b": 2048}
 CHANNELS |= {"mobilenet_v2": 1280}
 EXPECTED = {f"{name}.weight": torch.zeros(2, 3) for name in "abcde"} | {"a.num_batches_tracked": torch.tensor(0)}
 
