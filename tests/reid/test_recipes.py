@@ -1,12 +1,13 @@
 """Recipes of stage two: the presets have the paper's settings, and errors name the option."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from data_cache.base.config import resolve_recipe
+from data_cache.base.config import recipe_text, resolve_recipe
 from data_cache.base.errors import UserError
 from data_cache.parts.selection import BoxChoice
 from helpers.places.reid import ONE_EPOCH, Place
@@ -104,3 +105,71 @@ def test_an_option_of_a_later_version_leaves_dumps_as_they_were_while_it_is_not_
     assert varied.box_choice == BoxChoice(8, 2, "confident") and not varied.box_choice.is_by_confidence
     first = resolve_recipe(ReidRecipe, PRESETS, "pgan", ["parts_first=varying"])
     assert first.model_dump(mode="json") == {**PRESETS["pgan"].model_dump(mode="json"), "parts_first": "varying"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("metric_loss", "circle"),
+        ("circle_margin", 0.4),
+        ("circle_scale", 96.0),
+        ("identity_loss", "arcface"),
+        ("arc_margin", 0.05),
+        ("arc_scale", 16.0),
+        ("label_smoothing", 0.1),
+        ("average", 0.999),
+    ],
+)
+def test_options_of_losses_and_averaging_are_in_no_dump_until_they_are_used(
+    tmp_path: Path, option: str, value: str | float
+) -> None:
+    plain = PRESETS["pgan_small"].model_dump(mode="json")
+    assert option not in plain
+    used = resolve_recipe(ReidRecipe, PRESETS, "pgan_small", [f"{option}={value}"])
+    assert used.model_dump(mode="json") == {**plain, option: value}
+    assert ReidRecipe.model_validate_json(used.model_dump_json()) == used
+    default = ReidRecipe.model_fields[option].default
+    assert resolve_recipe(ReidRecipe, PRESETS, "pgan_small", [f"{option}={default}"]).model_dump(mode="json") == plain
+    file = tmp_path / "mine.yaml"
+    for recipe in (used, PRESETS["pgan_small"]):
+        file.write_text(recipe_text(recipe, "mine"))
+        assert f"\n{option}: " in file.read_text()
+        assert resolve_recipe(ReidRecipe, PRESETS, str(file)) == recipe
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("label_smoothing=1.1", "average=1", "average=-0.1", "arc_margin=1.2", "arc_scale=0", "circle_margin=1"),
+        *("circle_scale=0", "metric_loss=arcface", "identity_loss=circle"),
+    ],
+)
+def test_a_loss_or_an_average_out_of_range_is_refused(override: str) -> None:
+    with pytest.raises(UserError, match=f"pgan: {override.partition('=')[0]}: "):
+        resolve_recipe(ReidRecipe, PRESETS, "pgan", [override])
+
+
+def test_the_presets_of_version_0_4_have_the_json_of_version_0_4() -> None:
+    names = [f"{name}{size}" for size in ("", "_small") for name in ("pgan", "pgan_no_pam", "grid", "baseline")]
+    dumps = {name: PRESETS[name].model_dump(mode="json") for name in [*names, "demo"]}
+    digest = hashlib.sha256(json.dumps(dumps).encode()).hexdigest()
+    assert digest == "300d175829f4a1e65457870b7b59468a61228616afe44599b3360cf681054b89"
+
+
+@pytest.mark.parametrize("trunk", ["resnet50_ibn_a", "timm/vit_small_patch16_dinov3.lvd1689m", "timm/convnext_atto"])
+def test_backbones_by_name(trunk: str) -> None:
+    recipe = resolve_recipe(ReidRecipe, PRESETS, "pgan", [f"trunk={trunk}", "pooling=gem"])
+    assert recipe.model_dump(mode="json") == PRESETS["pgan"].model_dump(mode="json") | {
+        "trunk": trunk,
+        "pooling": "gem",
+    }
+    assert ReidRecipe.model_validate(recipe.model_dump()) == recipe
+
+
+@pytest.mark.parametrize(
+    "trunk",
+    ["resnet51", "timm/", "timm/hf-hub:a/b", "timm/../b", "timm/local-dir:/x", "hf/a", "TIMM/a", "timm/a.b.c"],
+)
+def test_a_name_that_is_no_backbone_is_refused(trunk: str) -> None:
+    with pytest.raises(UserError, match=r"pgan: trunk: .*resnet50_ibn_b, mobilenet_v2, and timm/NAME"):
+        resolve_recipe(ReidRecipe, PRESETS, "pgan", [f"trunk={trunk}"])
