@@ -21,6 +21,7 @@ LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defa
     *("metric_loss", "circle_margin", "circle_scale"),
     *("identity_loss", "arc_margin", "arc_scale", "label_smoothing", "average"),
     "pooling",
+    "hide",
 )
 
 
@@ -44,6 +45,9 @@ class ReidRecipe(Recipe):
     parts_first: First = Field(
         "confident",
         description="boxes that go before others; varying: of parts in which vehicles of one model differ",
+    )
+    hide: tuple[str, ...] = Field(
+        (), description="parts whose boxes are covered in the pixels, as [plate]; the network has none of them"
     )
     temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
     pooling: Pooling = Field("average", description="of the refined maps; gem: generalised mean, exponent learned")
@@ -97,6 +101,13 @@ class ReidRecipe(Recipe):
             raise ValueError(f"the backbones are {', '.join(TRUNKS)}, and timm/NAME")
         return trunk
 
+    @field_validator("hide", mode="before")
+    @classmethod
+    def _sorted(cls, hide: Any) -> Any:
+        """Accept one part without brackets; the order makes no difference."""
+        kinds = [hide] if isinstance(hide, str) else hide
+        return sorted(set(kinds)) if isinstance(kinds, list | tuple) and all(map(_is_text, kinds)) else kinds
+
     @field_validator("triplets")
     @classmethod
     def _exist(cls, triplets: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
@@ -108,8 +119,8 @@ class ReidRecipe(Recipe):
     def _without_new_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out `LATER_OPTIONS` that are not used: files and hashes of older recipes stay as they were."""
         values: dict[str, Any] = dump(self)
-        unused = {name: type(self).model_fields[name].default for name in LATER_OPTIONS}
-        return {name: value for name, value in values.items() if name not in unused or value != unused[name]}
+        unused = {name for name in LATER_OPTIONS if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in values.items() if name not in unused}
 
     @property
     def box_choice(self) -> BoxChoice:
@@ -120,6 +131,15 @@ class ReidRecipe(Recipe):
     def uses_parts(self) -> bool:
         """Whether the network uses part boxes."""
         return self.attention in ("parts", "equal") and self.parts > 0
+
+    @property
+    def reads_boxes(self) -> bool:
+        """Whether part boxes are needed: as parts of the network, or to cover what it must not see."""
+        return self.uses_parts or bool(self.hide)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 ATTENTIONS: dict[str, Attention] = {"pgan": "parts", "pgan_no_pam": "equal", "grid": "grid", "baseline": "none"}

@@ -1,13 +1,15 @@
 """The layout of the runs folder, and the run that `--run` chooses.
 
 RUNS/DATASET/parts.h5                       part cache of the data set
-RUNS/DATASET/decoded-SIZE.safetensors       decoded training images
+RUNS/DATASET/decoded-SIZE.safetensors       decoded training images; -without-PARTS if parts are hidden in them
 RUNS/DATASET/NAME/                          a run: checkpoints, log, results; NAME is the recipe's unless given
 RUNS/DATASET/ablation/                      tables of the ablation
 RUNS/DATASET/ablation/NAME/                 a run of the ablation
 """
 
 import glob
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -38,9 +40,10 @@ def parts_path(runs: Path, dataset: str) -> Path:
     return runs / dataset / CACHE_FILE
 
 
-def decoded_path(runs: Path, dataset: str, size: int) -> Path:
-    """Return the path of a data set's decoded training images."""
-    return runs / dataset / f"decoded-{size}.safetensors"
+def decoded_path(runs: Path, dataset: str, size: int, hide: Sequence[str] = ()) -> Path:
+    """Return the path of a data set's decoded training images, in which the parts `hide` are covered."""
+    without = "-without-" + "-".join(re.sub("[^a-z0-9]+", "_", part.lower()) for part in hide) if hide else ""
+    return runs / dataset / f"decoded-{size}{without}.safetensors"
 
 
 def in_ablation(run: Path) -> bool:

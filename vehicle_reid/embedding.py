@@ -15,6 +15,8 @@ from data_cache.parts.names import CACHE_FILE
 from detect.extraction.job import prepare_job
 from detect.extraction.run import detect_batches, detect_parts
 from detect.model.reading import collate, read_image
+from reid.data.augmentation import Boxes
+from reid.data.hiding import cover, hidden_boxes
 from reid.data.vehicle_images import VehicleImages, part_arrays, resized
 from reid.features.blocks import Block, cut
 from reid.features.extraction import FeatureSource, cached_features, extract_features
@@ -75,7 +77,8 @@ def compute_features(
         features = cached_features(work.path / FEATURES, network, source, Compute(device, work.workers))
         return features.matrix, features.attention
     boxes, present = part_arrays(parts, images.names, recipe.parts)
-    pixels = ResizedImages(images, parts.image_size[parts.rows(images.names)], recipe.image_size)
+    sizes, hidden = parts.image_size[parts.rows(images.names)], hidden_boxes(parts, images.names)
+    pixels = ResizedImages(images, sizes, recipe.image_size, hidden)
     return extract_features(network, VehicleImages(pixels, boxes, present), device=device, workers=0)
 
 
@@ -83,12 +86,14 @@ def compute_features(
 class ResizedImages:
     """Images of any source, resized to (size, size); calling it with an index returns that image.
 
-    `detected_sizes` (N, 2) are the width and height when the parts were found, 0 for images without boxes.
+    `detected_sizes` (N, 2) are the width and height when the parts were found, 0 for images without boxes; `hidden`
+    (N, H, 4) are boxes that are covered first.
     """
 
     images: NamedImages
     detected_sizes: NDArray[np.int32]
     size: int
+    hidden: Boxes | None = None
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """Return the image, (size, size, 3). Raises UserError if its size has changed since its parts were found."""
@@ -99,4 +104,4 @@ class ResizedImages:
                 f"{self.images.names[index]}: is {pixels.shape[1]} x {pixels.shape[0]} now and was {width} x {height} "
                 "when its parts were found; find its parts again"
             )
-        return resized(pixels, self.size)
+        return resized(pixels if self.hidden is None else cover(pixels, self.hidden[index]), self.size)

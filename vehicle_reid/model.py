@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
-from data_cache.parts.selection import select_parts
 from detect.model import shipped
 from detect.training.runs import DETECTORS, WEIGHTS, chosen_detector
+from reid.data.hiding import cover, hide_parts, network_parts
+from reid.data.vehicle_images import resized
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
 from reid.runs import BEST, dataset_folder, parts_path
@@ -35,7 +37,7 @@ class VehicleReID:
     """A trained network with its part detector; use `load`.
 
     `fingerprint` identifies what determines a feature: the SHA-256 of the checkpoint's content and of the detector's
-    weights file, None if the network uses no parts or the detector is unknown.
+    weights file, None if the network reads no boxes or the detector is unknown.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class VehicleReID:
         """
         checkpoint = read_checkpoint(Path(run) / BEST)
         weights, sha256 = None, None
-        if checkpoint.recipe.uses_parts:
+        if checkpoint.recipe.reads_boxes:
             runs = dataset_folder(checkpoint.path.parent.resolve()).parent
             parts = _fingerprint_of_parts(checkpoint)
             if detector is None and parts is not None:
@@ -125,9 +127,17 @@ class VehicleReID:
         entries = self.entries(images)
         return entries.features[entries.rows(images.names)]
 
+    def network_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return an image (H, W, 3) as the network reads it, (S, S, 3): what the recipe hides is found and covered."""
+        if self.recipe.hide:
+            hidden = hide_parts(find_parts(self.detector, named_images({"image": pixels})), self.recipe.hide).hidden
+            assert hidden is not None
+            pixels = cover(pixels, hidden[0])
+        return resized(pixels, self.recipe.image_size)
+
     def part_boxes(self, parts: Parts | None) -> PartBoxes | None:
         """Return given parts as a part cache. Raises UserError if another detector than this model's made it."""
-        if parts is None or not self.recipe.uses_parts:
+        if parts is None or not self.recipe.reads_boxes:
             return None
         if isinstance(parts, pd.DataFrame):
             return parts_of_table(parts, self.top_d)
@@ -153,7 +163,7 @@ class VehicleReID:
         if work is not None and len(images):
             images.dataset()  # raises before any work
         images = images.sorted_by_name()
-        if not self.recipe.uses_parts:
+        if not self.recipe.reads_boxes:
             images = images.readable(images.decoding_errors(), skip=True) if skip_unreadable else images
             parts = empty_cache(images.names)
         elif len(images):
@@ -167,7 +177,7 @@ class VehicleReID:
             images = images.readable(errors, skip=skip_unreadable)
         if parts is None or not len(images):
             return Entries.empty(self.recipe.features, self.top_d)
-        parts = select_parts(parts, self.recipe.box_choice)
+        parts = network_parts(parts, self.recipe)
         checkpoint = str(self.fingerprint["checkpoint"])
         features, attention = compute_features(self.network, self.recipe, checkpoint, images, parts, work, self.device)
         rows = parts.rows(images.names)

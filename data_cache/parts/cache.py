@@ -37,6 +37,9 @@ class PartBoxes:
     names (N,) sorted and unique; image_size (N, 2) int32 width and height; boxes (N, K, 4) float32 xyxy in
     pixels, inside the image; scores (N, K) float32 descending; labels (N, K) int8 into `part_names`; empty slots hold
     0, 0 and -1. status (N,) uint8: 0 parts found, 1 none found, 2 failed, with the reason in `failure` (N,).
+
+    `hidden` (N, H, 4) float32, never in a file, are boxes in pixels that are covered in the images a network reads, 0
+    for none; None if nothing is hidden.
     """
 
     names: tuple[str, ...]
@@ -48,6 +51,7 @@ class PartBoxes:
     failure: tuple[str, ...]
     part_names: tuple[str, ...]
     fingerprint: Mapping[str, Any]
+    hidden: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Raise UserError, naming the first image, if the contract above is violated."""
@@ -96,7 +100,8 @@ class PartBoxes:
     @property
     def turned(self) -> bool:
         """Whether boxes refer to images turned as EXIF says; to images as stored in caches made before version 0.3."""
-        return self.labels.shape[1] == 0 or TURNED.items() <= self.fingerprint.items()
+        has_no_boxes = self.labels.shape[1] == 0 and self.hidden is None
+        return has_no_boxes or TURNED.items() <= self.fingerprint.items()
 
     @property
     def remedy(self) -> str:

@@ -162,7 +162,8 @@ def _write_tables(ablations: Sequence[Ablation]) -> None:
 
 def _train_and_evaluate(workspace: Workspace, run: Run, compute: Compute, decoded_cache: bool) -> None:
     dataset, boxes, folder = workspace.dataset, workspace.boxes_of(run), workspace.folder_of(run)
-    decoded = decoded_path(workspace.runs, dataset.name, run.recipe.image_size) if decoded_cache else None
+    recipe = run.recipe
+    decoded = decoded_path(workspace.runs, dataset.name, recipe.image_size, recipe.hide) if decoded_cache else None
     best = train(run.recipe, dataset, boxes, folder, device=compute.device, workers=compute.workers, decoded=decoded)
     trained = TrainedRun(dataset, boxes, read_checkpoint(best), folder)
     evaluate_run(trained, [workspace.split], Scoring(), compute)

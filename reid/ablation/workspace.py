@@ -11,10 +11,10 @@ from data_cache.base.tensors import read_entry, read_metadata
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.fingerprints import require_fingerprint
-from data_cache.parts.selection import select_parts
 from data_cache.parts.source_files import run_fingerprint
 from reid.ablation.boxes import TRUE_BOXES, random_boxes, shifted_boxes
 from reid.ablation.plan import Run
+from reid.data.hiding import network_parts
 from reid.data.loader import split_vehicles
 from reid.data.sampler import PKSampler
 from reid.data.vehicle_images import part_arrays, part_cache
@@ -65,8 +65,9 @@ class Workspace:
         if run.boxes in TRUE_BOXES:
             if run.boxes not in self._boxes:
                 self._boxes[run.boxes] = TRUE_BOXES[run.boxes](self.dataset)
-            return select_parts(self._boxes[run.boxes], recipe.box_choice)
-        key = recipe.uses_parts if recipe.box_choice.is_by_confidence else recipe.box_choice
+            return network_parts(self._boxes[run.boxes], recipe)
+        choice = None if recipe.box_choice.is_by_confidence else recipe.box_choice
+        key = recipe.uses_parts, choice, recipe.hide
         if key not in self._boxes:
             self._boxes[key] = part_cache(self.dataset, recipe, self.runs, self.parts_file)
         boxes = self._boxes[key]

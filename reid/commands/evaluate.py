@@ -69,6 +69,12 @@ run_and_tests_options = add_options(
     default=0,
     help="Add scores of queries averaged with their K nearest gallery images.",
 )
+@click.option(
+    "--hide",
+    multiple=True,
+    metavar="PART",
+    help="Add scores with the boxes of this part covered in the pixels, as plate; repeatable.",
+)
 @click.option("--untrained", is_flag=True, help="Add scores of the network before training, and of its backbone alone.")
 @seed_option
 @device_option
@@ -84,6 +90,7 @@ def evaluate_command(
     parts_file: Path | None,
     features_file: Path | None,
     name: str | None,
+    hide: tuple[str, ...],
     untrained: bool,
     device: str,
     workers: int,
@@ -97,6 +104,7 @@ def evaluate_command(
       python cli.py evaluate --split large
       python cli.py evaluate --dataset veri --split all --rerank
       python cli.py evaluate --run demo --untrained
+      python cli.py evaluate --hide plate
       python cli.py evaluate --dataset veri --features theirs.npz --name osnet
       python cli.py evaluate --dataset vric --trained-on veri
     """
@@ -113,9 +121,18 @@ def evaluate_command(
             raise click.UsageError("--name names the features of another system; give them by --features")
         trained = find_run(loaded, runs, run, trained_on, parts_file)
         arguments.setdefault("--run", run_name(trained.checkpoint.path.parent))
-        evaluations = evaluate_run(trained, splits, scoring, compute, untrained=untrained, arguments=arguments)
+        hidden = find_run(loaded, runs, run, trained_on, parts_file, hide=sorted(set(hide))) if hide else None
+        evaluations = evaluate_run(
+            trained, splits, scoring, compute, untrained=untrained, hidden=hidden, arguments=arguments
+        )
     else:
-        of_a_run = {"--run": run, "--trained-on": trained_on, "--parts": parts_file, "--untrained": untrained}
+        of_a_run = {
+            "--run": run,
+            "--trained-on": trained_on,
+            "--parts": parts_file,
+            "--hide": hide,
+            "--untrained": untrained,
+        }
         given = [name for name, value in of_a_run.items() if value]
         if given:
             raise click.UsageError(f"{given[0]} and --features cannot be combined")

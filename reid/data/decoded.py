@@ -18,6 +18,9 @@ from data_cache.base.files import path_exists, remove_temporary_files, replacing
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
+from data_cache.parts.cache import PartBoxes
+from reid.data.augmentation import Boxes
+from reid.data.hiding import HIDING, hidden_boxes
 from reid.data.pixel_file import ROWS, PixelFile, digest_of, header_of, open_pixels, shape_of
 from reid.data.vehicle_images import RESAMPLING, ResizedFiles, image_paths, read_batches
 
@@ -26,17 +29,26 @@ log = logging.getLogger(__name__)
 FORMAT = 2  # raise it if the file format, `load_image` or the resizing changes: old files are then made again
 
 
-def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers: int, turned: bool = True) -> PixelFile:
+def decoded_training_images(
+    path: Path,
+    dataset: Dataset,
+    size: int,
+    *,
+    workers: int,
+    turned: bool = True,
+    parts: PartBoxes | None = None,
+) -> PixelFile:
     """Return the decoded images of the train split, held-out vehicles included, from the file at `path`.
 
-    `turned` is that of `load_image`.
+    `turned` is that of `load_image`; what `parts` hides is covered.
 
     If the file is missing, damaged or out of date, it is made again; a message says why. If another run is making it,
     this one waits. Raises UserError if an image cannot be read, or if the disk is too small.
     """
     names = sorted(dataset.table["name"][dataset.table["split"] == "train"])
     paths = image_paths(dataset, names)
-    made_from = describe(dataset.name, names, paths, size, turned=turned)
+    hidden = None if parts is None else hidden_boxes(parts, names)
+    made_from = describe(dataset.name, names, paths, size, turned=turned, hidden=hidden)
     threads, seen = max(1, workers), _inode(path)
     pixels = _usable(path, made_from, threads)
     if pixels is not None:
@@ -45,7 +57,7 @@ def decoded_training_images(path: Path, dataset: Dataset, size: int, *, workers:
         if _inode(path) != seen:  # another run has made it meanwhile
             pixels = _usable(path, made_from, threads)
         if pixels is None:
-            make_decoded(path, paths, made_from, workers=workers)
+            make_decoded(path, paths, made_from, workers=workers, hidden=hidden)
     return open_pixels(path, made_from, threads=threads) if pixels is None else pixels
 
 
@@ -65,15 +77,22 @@ def _usable(path: Path, made_from: Mapping[str, Any], threads: int) -> PixelFile
 
 
 def describe(
-    dataset: str, names: Sequence[str], paths: Sequence[Path], size: int, *, turned: bool = True
+    dataset: str,
+    names: Sequence[str],
+    paths: Sequence[Path],
+    size: int,
+    *,
+    turned: bool = True,
+    hidden: Boxes | None = None,
 ) -> dict[str, Any]:
-    """Return what determines the pixels: the image files, the decoder, and the size.
+    """Return what determines the pixels: the image files, the decoder, the size, and the boxes that are covered.
 
     A file is identified by its size and modification time, because hashing would read the whole data set at every
     start. So a file replaced by one of the same size with its time set back goes unnoticed, and a data set copied
     without its times is decoded again.
     """
     stats = [path.stat() for path in paths]
+    covered = {} if hidden is None else {"hidden": {"boxes": digest_of(hidden), **HIDING}}
     return {
         "format": FORMAT,
         "dataset": dataset,
@@ -82,14 +101,23 @@ def describe(
         "resampling": RESAMPLING.name.lower(),
         "decoder": f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}",
         "images": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in zip(names, stats, strict=True)},
+        **covered,
     }
 
 
-def make_decoded(path: Path, paths: Sequence[Path], made_from: Mapping[str, Any], *, workers: int) -> None:
+def make_decoded(
+    path: Path,
+    paths: Sequence[Path],
+    made_from: Mapping[str, Any],
+    *,
+    workers: int,
+    hidden: Boxes | None = None,
+) -> None:
     """Decode image files, in the order of the names of `made_from`, into the pixel file at `path`.
 
-    The caller holds the lock. Every process writes its own rows, so no pixels travel between processes. Raises
-    UserError if an image cannot be read or the disk is too small; an older file is then kept, and nothing else.
+    `hidden` (N, H, 4) are the boxes to cover in them. The caller holds the lock. Every process writes its own rows, so
+    no pixels travel between processes. Raises UserError if an image cannot be read or the disk is too small; an older
+    file is then kept, and nothing else.
     """
     shape = shape_of(made_from)
     pieces = -(-len(paths) // ROWS)
@@ -97,7 +125,8 @@ def make_decoded(path: Path, paths: Sequence[Path], made_from: Mapping[str, Any]
     remove_temporary_files(path)
     with replacing(path) as temporary, worker_death_as_user_error():
         _require_space(path, shape, start)
-        writer = _PieceWriter(ResizedFiles(paths, made_from["size"], turned=made_from["turned"]), temporary, start)
+        images = ResizedFiles(paths, made_from["size"], turned=made_from["turned"], hidden=hidden)
+        writer = _PieceWriter(images, temporary, start)
         loader = DataLoader(writer, batch_size=None, num_workers=workers, worker_init_fn=initialize_worker)
         written = track(read_batches(loader), "decoding images", len(paths), lambda piece: piece[1])
         digests = [digest for digest, _ in written]

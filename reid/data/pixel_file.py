@@ -106,9 +106,9 @@ def header_of(made_from: Mapping[str, Any], digests: Sequence[str]) -> bytes:
     return LENGTH.pack(len(text)) + text
 
 
-def digest_of(rows: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of rows of pixels as 64 hexadecimal digits."""
-    return hashlib.sha256(rows.reshape(-1).data).hexdigest()
+def digest_of(rows: NDArray[Any]) -> str:
+    """Return the SHA-256 of rows of pixels, or of other values, as 64 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(rows).reshape(-1).data).hexdigest()
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

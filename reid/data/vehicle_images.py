@@ -3,7 +3,8 @@
 An image's boxes go from parts.h5 to the network's masks in five steps:
 
     part_cache       parts.h5 in memory, `PartBoxes`: boxes (N, K, 4) in pixels, the most confident first; with
-                     `parts_per_label` or `parts_first` only D of them, chosen by data_cache/parts/selection.py
+                     `parts_per_label` or `parts_first` only D of them, chosen by data_cache/parts/selection.py; without
+                     those that `hide` names, which hiding.py covers in the pixels
     part_arrays      the top D boxes of the wanted images, (N, D, 4) in [0, 1] of the image, and which are present
     VehicleImages    an item: the resized image with its boxes, flipped together by augmentation
     Batch            items stacked, (B, D, 4); `Batch.inputs` moves them to the device
@@ -28,9 +29,9 @@ from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_parts
-from data_cache.parts.selection import select_parts
 from data_cache.parts.verification import require_dataset
 from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
+from reid.data.hiding import cover, hidden_boxes, network_parts
 from reid.data.pixel_file import PixelFile
 from reid.data.sampler import Sample
 from reid.recipes import ReidRecipe
@@ -98,16 +99,17 @@ class VehicleImages(TorchDataset[Item]):
 
 
 def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
-    """Return the part cache at `path`, by default the data set's own; an empty one if the recipe uses no parts.
+    """Return the part cache at `path`, by default the data set's own; an empty one if the recipe reads no boxes.
 
-    With `parts_per_label` or `parts_first` it is reduced to the boxes that the recipe chooses.
+    With `parts_per_label` or `parts_first` it is reduced to the boxes that the recipe chooses; with `hide`, see
+    `hide_parts`.
     """
-    if not recipe.uses_parts:
+    if not recipe.reads_boxes:
         return empty_cache(dataset.names())
     path = path or parts_path(runs, dataset.name)
     parts = read_parts(path)
     require_dataset(parts, dataset, path)
-    return select_parts(parts, recipe.box_choice)
+    return network_parts(parts, recipe)
 
 
 def vehicle_images(
@@ -123,13 +125,14 @@ def vehicle_images(
 ) -> VehicleImages:
     """Return the named images of a data set with their `top_d` most confident boxes, `size` pixels square.
 
-    `decoded` is read in place of the image files; the items are the same. Raises UserError if a file is missing. An
+    `decoded` is read in place of the image files; it was made with `parts`, and the items are the same. What `parts`
+    hides is covered in the pixels. Raises UserError if a file is missing. An
     image whose size is not the one that its boxes were detected at is refused when it is read, or here if `decoded`.
     """
     boxes, present = part_arrays(parts, names, top_d)
     paths, sizes = image_paths(dataset, names), parts.image_size[parts.rows(names)]
     if decoded is None:
-        files = ResizedFiles(paths, size, sizes, turned=parts.turned)
+        files = ResizedFiles(paths, size, sizes, turned=parts.turned, hidden=hidden_boxes(parts, names))
         return VehicleImages(files, boxes, present, augmentation=augmentation, seed=seed)
     for path, expected in zip(paths, sizes, strict=True):
         require_size(path, image_size(path, turned=parts.turned) if expected.any() else (), expected)
@@ -177,20 +180,21 @@ class ResizedFiles:
     """Images read from files and resized to a square; a call returns the image of an index.
 
     `expected` (N, 2) is the width and height that each image must have; 0 stands for any. `turned` is that of
-    `load_image`.
+    `load_image`. `hidden` (N, H, 4) are boxes that are covered before the image is resized, see `cover`.
     """
 
     paths: Sequence[Path]
     size: int
     expected: NDArray[np.int32] | None = None
     turned: bool = True
+    hidden: Boxes | None = None
 
     def __call__(self, index: int) -> Pixels:
         """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file or an unexpected size."""
         image = load_image(self.paths[index], turned=self.turned)
         if self.expected is not None:
             require_size(self.paths[index], image.shape[1::-1], self.expected[index])
-        return resized(image, self.size)
+        return resized(image if self.hidden is None else cover(image, self.hidden[index]), self.size)
 
 
 def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) -> None:

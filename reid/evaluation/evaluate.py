@@ -25,6 +25,7 @@ from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features, require_names_fit, write_features
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
+from reid.recipes import ReidRecipe
 from reid.retrieval.metrics import Scores
 from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, METRICS, checkpoint_to_continue, chosen_run, is_path
@@ -32,7 +33,7 @@ from reid.runs import BEST, METRICS, checkpoint_to_continue, chosen_run, is_path
 log = logging.getLogger(__name__)
 
 FEATURES, ALL = "features.safetensors", "all"
-NOT_THE_DETECTOR = (*IMAGE_KEYS, *TURNED, "limit", "versions")  # in a part cache's fingerprint
+NOT_THE_DETECTOR = (*IMAGE_KEYS, *TURNED, "limit", "versions", "hidden")  # in a part cache's fingerprint
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,43 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
-    """A trained network and the data set to evaluate it on: part boxes of its images, folder for the results."""
+    """A trained network and the data set to evaluate it on: part boxes of its images, folder for the results.
+
+    `hide` are parts that are hidden from it besides those of its recipe.
+    """
 
     dataset: Dataset
     parts: PartBoxes
     checkpoint: Checkpoint
     folder: Path
+    hide: tuple[str, ...] = ()
 
     def source(self, splits: Sequence[str]) -> FeatureSource:
         """Return the source of the features of all images of the tests."""
         names = image_names(self.dataset, splits)
-        return FeatureSource(self.dataset, names, self.parts, self.checkpoint.recipe, self.checkpoint.sha256)
+        return FeatureSource(self.dataset, names, self.parts, self.recipe, self.checkpoint.sha256)
+
+    @property
+    def recipe(self) -> ReidRecipe:
+        """The recipe of the network's input: that of its training, with the parts that are hidden."""
+        return _hiding(self.checkpoint.recipe, self.hide)
 
 
 def find_run(
-    dataset: Dataset, runs: Path, run: str | None, trained_on: str | None, parts_file: Path | None
+    dataset: Dataset,
+    runs: Path,
+    run: str | None,
+    trained_on: str | None,
+    parts_file: Path | None,
+    *,
+    hide: Sequence[str] = (),
 ) -> TrainedRun:
     """Return a run to evaluate on a data set, as `chosen_run` finds it.
 
     With `trained_on`, or by the path of a run on another data set, it is direct transfer, with a results folder of its
-    own. `parts_file` replaces the data set's part cache. Raises UserError if run or part cache is missing, if the
-    checkpoint was trained on a third data set, or if the part cache is from another detector than in training.
+    own. `parts_file` replaces the data set's part cache. `hide` are parts to hide from the network. Raises UserError if
+    run or part cache is missing, if the checkpoint was trained on a third data set, if the part cache is from another
+    detector than in training, or if the recipe hides these parts anyway.
     """
     source = dataset.name if trained_on is None else dataset_label(trained_on)
     folder = chosen_run(runs, source, run)
@@ -75,12 +92,18 @@ def find_run(
         source = str(checkpoint.metadata.get("dataset"))
     remedy = f"run {remedy_command('train', {'--dataset': source})}"
     require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": source}, checkpoint.path, remedy)
-    parts = part_cache(dataset, checkpoint.recipe, runs, parts_file)
+    if hide and set(hide) <= set(checkpoint.recipe.hide):
+        raise UserError(f"{checkpoint.path}: its recipe hides {', '.join(hide)}, so that every score is without")
+    parts = part_cache(dataset, _hiding(checkpoint.recipe, hide), runs, parts_file)
     if parts_file is None:  # --parts asks for other boxes; metrics.json records them
         require_trained_boxes(checkpoint, parts)
     if source != dataset.name:
         folder = runs / dataset.name / f"from-{source}-{folder.name}"
-    return TrainedRun(dataset, parts, checkpoint, folder)
+    return TrainedRun(dataset, parts, checkpoint, folder, tuple(hide))
+
+
+def _hiding(recipe: ReidRecipe, hide: Sequence[str]) -> ReidRecipe:
+    return recipe.model_copy(update={"hide": tuple(sorted({*recipe.hide, *hide}))}) if hide else recipe
 
 
 def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
@@ -108,17 +131,22 @@ def evaluate_run(
     compute: Compute,
     *,
     untrained: bool = False,
+    hidden: TrainedRun | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> list[Evaluation]:
     """Score a run on tests; metrics.json and queries.csv of each test go into FOLDER/SPLIT.
 
     One pass of features serves all tests, and features that are up to date are reused. `untrained` adds the network
-    before training, and its backbone alone. `arguments` of the command are stored in metrics.json. Raises UserError if
+    before training, and its backbone alone. `hidden` is the same run with parts hidden, scored in a row of its own.
+    `arguments` of the command are stored in metrics.json. Raises UserError if
     another run is writing the results.
     """
     with _locked(run.folder, splits):
         path, trained = features_of_run(run, splits, compute)
         features = {TRAINED: trained}
+        if hidden is not None:
+            row = f"{TRAINED}, {' and '.join(hidden.hide)} hidden"
+            _, features[row] = features_of_run(hidden, splits, compute)
         if untrained:
             source = replace(run.source(splits), names=trained.names)
             networks = untrained_networks(run.checkpoint.recipe, int(run.checkpoint.metadata["vehicles"]))
@@ -169,12 +197,15 @@ def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) ->
     A single test takes the features in `all` if they are up to date.
     """
     shared = run.folder / ALL / FEATURES
-    if len(splits) == 1 and shared.exists():
+    if len(splits) == 1 and shared.exists() and not run.hide:
         features = current_features(shared, run.source(list(run.dataset.splits)).provenance())
         if features is not None:
             log.info(f"{shared}: features of all tests are up to date")
             return shared, features
     path = _features_path(run.folder, splits)
+    if run.hide:
+        without = "-".join(part.replace(" ", "_") for part in run.hide)
+        path = path.with_name(f"{path.stem}-without-{without}{path.suffix}")
     return path, cached_features(path, trained_network(run.checkpoint), run.source(splits), compute)
 
 

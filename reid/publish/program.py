@@ -69,6 +69,10 @@ def program_metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     recipe, made_with = checkpoint.recipe, environment("cpu")
     side, top_d = recipe.image_size, recipe.parts
     order = "the most confident first" if recipe.uses_parts else "not used by this network"
+    covered = (
+        f", boxes of {' and '.join(recipe.hide)} covered as reid/data/hiding.py does, then" if recipe.hide else ","
+    )
+    without = f", none of {' and '.join(recipe.hide)}" if recipe.hide and recipe.uses_parts else ""
     return {
         "kind": checkpoint.metadata["kind"],
         "checkpoint_sha256": checkpoint.sha256,
@@ -76,8 +80,8 @@ def program_metadata(checkpoint: Checkpoint) -> dict[str, Any]:
         "recipe": recipe.model_dump(mode="json"),
         "dataset": checkpoint.metadata["dataset"],
         "inputs": {
-            "images": f"uint8 (batch, {side}, {side}, 3), RGB, resized with a bilinear filter",
-            "boxes": f"float32 (batch, {top_d}, 4), x0 y0 x1 y1 in [0, 1] of the image, {order}",
+            "images": f"uint8 (batch, {side}, {side}, 3), RGB{covered} resized with a bilinear filter",
+            "boxes": f"float32 (batch, {top_d}, 4), x0 y0 x1 y1 in [0, 1] of the image, {order}{without}",
             "present": f"bool (batch, {top_d}), false if there is no box",
         },
         "outputs": OUTPUTS,

@@ -75,6 +75,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
             cameras=tuple(finder.cameras),
             views=(PHOTO, *finder.heatmaps),
             attention=model.recipe.attention,
+            hidden=model.recipe.hide,
             upload_limit=max_upload * MEGABYTE,
             problems=tuple(problems),
         )
@@ -163,7 +164,7 @@ def _problems(finder: "Finder") -> list[str]:
     if problem is not None:
         problems.append(f"images of the gallery cannot be shown: {problem}")
     try:
-        if finder.model.recipe.uses_parts:
+        if finder.model.recipe.reads_boxes:
             _ = finder.model.detector
     except UserError as error:
         problems.append(f"uploaded photos cannot be searched with: {error}")

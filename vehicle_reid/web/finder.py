@@ -36,7 +36,7 @@ class Finder:
     def __init__(self, gallery: Gallery, root: Path) -> None:
         """Search in `gallery`, whose image names are paths below `root`."""
         self.gallery, self.model = gallery, gallery.model
-        self.photos = Photos(gallery.entries, root, self.model.recipe.image_size)
+        self.photos = Photos(gallery.entries, root)
         self._rows_by_name = sorted(range(len(gallery)), key=gallery.names.__getitem__)
         self._heatmaps = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_heatmaps)
         self._coverings = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_covering)
@@ -70,8 +70,9 @@ class Finder:
                 pixels = cropped(pixels, box, name)
             with hidden_progress():
                 embedding = self.model.embed({UPLOADED: pixels})
-            photo = make_photo(pixels, self.model.recipe.image_size, picture_height(pixels))
-            self.photos.add_upload(key, Upload(name, box, photo, embedding))
+                network_input = self.model.network_pixels(pixels)
+            photo = make_photo(pixels, picture_height(pixels))
+            self.photos.add_upload(key, Upload(name, box, photo, embedding, network_input))
         return key
 
     def describe(self, key: str) -> Json:
@@ -134,10 +135,16 @@ class Finder:
         return covering
 
     def _network_input(self, key: str) -> VehicleImages:
-        photo, found = self.photos.photo(key), self.photos.embedding(key)["boxes"][0]
+        upload, found = self.photos.upload(key), self.photos.embedding(key)["boxes"][0]
+        if upload is None:
+            image = self.photos.image(key)
+            with hidden_progress():
+                pixels, (height, width) = self.model.network_pixels(image), image.shape[:2]
+        else:
+            pixels, (width, height) = upload.pixels, upload.photo.size
         boxes, present = np.zeros((1, self.model.top_d, 4), np.float32), np.zeros((1, self.model.top_d), dtype=bool)
-        boxes[0, : len(found)], present[0, : len(found)] = found / np.array(2 * photo.size, np.float32), True
-        return VehicleImages(lambda _: photo.pixels, boxes, present)
+        boxes[0, : len(found)], present[0, : len(found)] = found / np.array(2 * (width, height), np.float32), True
+        return VehicleImages(lambda _: pixels, boxes, present)
 
     def _describe(self, key: str, row: Any) -> Json:
         """Return a row of `embed` or `search` as JSON; see `describe`."""

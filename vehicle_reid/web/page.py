@@ -41,7 +41,8 @@ class PageInfo:
     """What the page displays about the run and its gallery.
 
     `views` are the available pictures of a photo, keys of `views_of`; `attention` is the network's
-    (`reid.recipes.Attention`); `upload_limit` is in bytes; `problems` are shown at the top.
+    (`reid.recipes.Attention`); `hidden` are the parts that it does not see; `upload_limit` is in bytes; `problems` are
+    shown at the top.
     """
 
     run: str
@@ -49,6 +50,7 @@ class PageInfo:
     cameras: tuple[int, ...]
     views: tuple[str, ...]
     attention: str
+    hidden: tuple[str, ...] = ()
     upload_limit: int = 20 * MEGABYTE
     problems: tuple[str, ...] = ()
 

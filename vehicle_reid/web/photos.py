@@ -14,7 +14,6 @@ from PIL import Image
 
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, image_size, load_image, path_inside
-from reid.data.vehicle_images import resized
 from reid.report.thumbnails import resize_to_height
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.tables import embeddings_table
@@ -35,26 +34,29 @@ class UnknownPhoto(UserError):
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo: (width, height) as stored, a picture to show, and the network's input (S, S, 3) uint8."""
+    """A photo: (width, height) as stored, and a picture to show."""
 
     size: tuple[int, int]
     picture: Image.Image
-    pixels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`; `box` was cut out of the file."""
+    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`, and the network's input (S, S, 3).
+
+    `box` was cut out of the file.
+    """
 
     name: str
     box: Box | None
     photo: Photo
     embedding: pd.DataFrame
+    pixels: NDArray[np.uint8]
 
 
-def make_photo(pixels: NDArray[np.uint8], size: int, height: int = PICTURE_HEIGHT) -> Photo:
-    """Return an image (H, W, 3) as a photo for a network with inputs of `size` x `size`; its picture has `height`."""
-    return Photo((pixels.shape[1], pixels.shape[0]), resize_to_height(pixels, height)[0], resized(pixels, size))
+def make_photo(pixels: NDArray[np.uint8], height: int = PICTURE_HEIGHT) -> Photo:
+    """Return an image (H, W, 3) as a photo; its picture has `height`."""
+    return Photo((pixels.shape[1], pixels.shape[0]), resize_to_height(pixels, height)[0])
 
 
 def picture_height(pixels: NDArray[np.uint8]) -> int:
@@ -79,9 +81,9 @@ class Photos:
     The only files read are those that the gallery names, below `root`. Thread-safe.
     """
 
-    def __init__(self, entries: Entries, root: Path, size: int) -> None:
-        """Serve the images of `entries` from the folder `root`; `size` is the side of the network's input."""
-        self.entries, self._root, self._size = entries, root, size
+    def __init__(self, entries: Entries, root: Path) -> None:
+        """Serve the images of `entries` from the folder `root`."""
+        self.entries, self._root = entries, root
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._lock = Lock()
         self._read = lru_cache(maxsize=CACHED_PHOTOS)(self._read_row)
@@ -123,6 +125,13 @@ class Photos:
         row = self.row(key)
         return self._upload(key).photo if row is None else self._read(row)
 
+    def image(self, key: str) -> NDArray[np.uint8]:
+        """Return the image of a gallery row, (H, W, 3), from its file. Raises as `photo`."""
+        row = self.row(key)
+        if row is None:
+            raise UnknownPhoto("the file of an upload is not kept")
+        return load_image(self._path(row))
+
     def size(self, key: str) -> tuple[int, int]:
         """Return the (width, height) of a photo; reads only the header of a gallery file. Raises as `photo`."""
         row = self.row(key)
@@ -139,4 +148,4 @@ class Photos:
         return path_inside(self._root, self.entries.names[row])
 
     def _read_row(self, row: int) -> Photo:
-        return make_photo(load_image(self._path(row)), self._size)
+        return make_photo(load_image(self._path(row)))

@@ -18,6 +18,7 @@ from detect.model.weights import write_weights
 from helpers.places.stand_in import RECIPE, stand_in
 from helpers.toy.annotations import TINY as TINY_DETECTOR
 from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
+from reid.data.hiding import network_parts
 from reid.recipes import ReidRecipe
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.model import VehicleReID
@@ -72,7 +73,10 @@ class ToyRun(NamedTuple):
 
 
 def make_toy_run(folder: Path, recipe: ReidRecipe = ONE_EPOCH, *, real_detector: bool = False) -> ToyRun:
-    """Detect the parts of a toy set and train on them; `real_detector` is one with random weights."""
+    """Detect the parts of a toy set and train on them; `real_detector` is one with random weights.
+
+    The `parts` of the run are those that were detected, of which the training has what `network_parts` leaves.
+    """
     toy = toy_set(folder / "data")
     runs = folder / "runs"
     weights, output = runs / "detector" / "toy" / "weights.safetensors", runs / "folder" / "parts.h5"
@@ -84,7 +88,7 @@ def make_toy_run(folder: Path, recipe: ReidRecipe = ONE_EPOCH, *, real_detector:
     job = prepare_job(toy.dataset.names(), toy.dataset.root, weights, output, dataset="folder")
     detect_parts(job, device="cpu", workers=0)
     toy = Toy(toy.dataset, read_parts(output))
-    train_toy(recipe, toy, runs / "folder" / "tiny")
+    train_toy(recipe, Toy(toy.dataset, network_parts(toy.parts, recipe)), runs / "folder" / "tiny")
     return ToyRun(toy, runs, runs / "folder" / "tiny")
 
 

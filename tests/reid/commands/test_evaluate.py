@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cli import main
 from data_cache.base.files import read_json
 from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.cache import write_parts
+from data_cache.parts.names import PART_NAMES
 from helpers.places.reid import Place, assert_error
 from reid.evaluation.evaluate import FEATURES
 from reid.features.file import read_features
@@ -101,3 +104,39 @@ def test_a_missing_feature_file_is_named(place: Place, tmp_path: Path) -> None:
 
 def test_features_before_training_name_the_remedy(place: Place) -> None:
     assert_error(place("features"), 1, "no trained network", "cli.py train")
+
+
+def test_hidden_parts_get_a_row_and_features_of_their_own(place: Place, run: Path) -> None:
+    plain = json.loads(place("evaluate", "--json").stdout)
+    found = json.loads(place("evaluate", "--hide", "logo", "--rerank", "--json").stdout)
+    assert list(found["scores"]) == ["trained", "trained, re-ranked", "trained, logo hidden"]
+    assert found["scores"]["trained"] == plain["scores"]["trained"] and "hidden" not in found["parts"]
+    shown, hidden = (read_features(run / "test" / name) for name in (FEATURES, "features-without-logo.safetensors"))
+    assert hidden.provenance["recipe"] == {**shown.provenance["recipe"], "hide": ["logo"]}
+    assert hidden.provenance["parts"]["hidden"]["parts"] == ["logo"] and "hidden" not in shown.provenance["parts"]
+    has_logo = (place.toy.parts.labels[place.toy.parts.rows(shown.names)] == PART_NAMES.index("logo")).any(axis=1)
+    changed = (shown.matrix != hidden.matrix).any(axis=1)
+    np.testing.assert_array_equal(changed, has_logo)
+    assert changed.any() and not changed.all()
+    assert (hidden.attention > 0).sum(axis=1).max() == 1 < (shown.attention > 0).sum(axis=1).max()
+    assert "│ trained, logo hidden" in place("evaluate", "--hide", "logo").stdout
+    assert_error(place("evaluate", "--hide", "logos"), 1, "unknown part logos; did you mean logo?")
+    external = place("evaluate", "--hide", "logo", "--features", str(run / "test" / FEATURES), "--name", "x")
+    assert external.exit_code == 2 and "--hide and --features cannot be combined" in external.output
+
+
+@pytest.mark.parametrize("recipe", ["pgan_small", "baseline_small", "grid_small"])
+def test_a_network_trained_with_hidden_parts_is_scored_and_reported_without_them(place: Place, recipe: str) -> None:
+    run = place.train("--recipe", recipe, "--set", "hide=[logo]", "--decoded-cache").parent
+    assert [path.name for path in (place.runs / "folder").glob("decoded*")] == ["decoded-64-without-logo.safetensors"]
+    metrics = json.loads(place("evaluate", "--json").stdout)
+    assert metrics["recipe"]["hide"] == ["logo"] and metrics["parts"]["hidden"]["parts"] == ["logo"]
+    assert read_features(run / "test" / FEATURES).provenance["parts"]["hidden"]["parts"] == ["logo"]
+    shared = ["--dataset", "folder", "--data-root", str(place.toy.dataset.root), "--runs", str(place.runs)]
+    for command in ("report", "heatmaps", "rank"):
+        result = CliRunner().invoke(main, [command, *shared])
+        assert result.exit_code == 0, result.output
+    assert_error(place("evaluate", "--hide", "logo"), 1, "its recipe hides logo")
+    assert (
+        list(json.loads(place("evaluate", "--hide", "wheel", "--json").stdout)["scores"])[1] == "trained, wheel hidden"
+    )
