@@ -37,21 +37,40 @@ class VehicleReID:
     """A trained network with its part detector; use `load`.
 
     `fingerprint` identifies what determines a feature: the SHA-256 of the checkpoint's content and of the detector's
-    weights file, None if the network reads no boxes or the detector is unknown.
+    weights file, None if the network reads no boxes or the detector is unknown; and `flip_test` if it is not the
+    recipe's.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, detector: Path | None, detector_sha256: str | None, device: str
+        self,
+        checkpoint: Checkpoint,
+        *,
+        detector: Path | None,
+        detector_sha256: str | None,
+        device: str,
+        flip_test: bool = False,
     ) -> None:
         """Build the checkpoint's network; `detector` is the weights file of its part detector, None if unknown."""
         self.run, self.recipe, self.device = checkpoint.path.parent, checkpoint.recipe, device
         self.network = trained_network(checkpoint)
+        is_change = flip_test and not self.recipe.flip_test
+        if is_change:
+            self.recipe = self.recipe.model_copy(update={"flip_test": True})
+            self.network.flip_test = True
         self._weights = detector
-        self.fingerprint: Mapping[str, str | None] = {"checkpoint": checkpoint.sha256, "detector": detector_sha256}
+        self.fingerprint: Mapping[str, str | None] = {
+            "checkpoint": checkpoint.sha256,
+            "detector": detector_sha256,
+            **({"flip_test": "yes"} if is_change else {}),
+        }
 
     @classmethod
-    def load(cls, run: Path | str, *, detector: Path | str | None = None, device: str = "auto") -> "VehicleReID":
+    def load(
+        cls, run: Path | str, *, detector: Path | str | None = None, device: str = "auto", flip_test: bool = False
+    ) -> "VehicleReID":
         """Return the network trained in the folder `run`, RUNS/DATASET/RECIPE, on `device` (auto | cpu | cuda).
+
+        With `flip_test`, or if its recipe has it, features are means over image and mirror image.
 
         Parts are found by the detector that made the run's part cache, in RUNS/detector or shipped. `detector` is
         another one to use instead: a weights file, the name of a trained one, or "shipped". If nothing is known about
@@ -69,7 +88,9 @@ class VehicleReID:
             else:
                 weights = chosen_detector(runs, None if detector is None else str(detector))
                 sha256 = sha256_of_file(weights)
-        return cls(checkpoint, detector=weights, detector_sha256=sha256, device=choose_device(device))
+        return cls(
+            checkpoint, detector=weights, detector_sha256=sha256, device=choose_device(device), flip_test=flip_test
+        )
 
     @property
     def top_d(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from data_cache.base.errors import UserError, printable, short_repr
 from data_cache.base.files import read_regular
@@ -25,8 +25,10 @@ class Recipe(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers_fit(cls, value: Any) -> Any:
-        """Refuse booleans and integers of more than 63 bits: no option takes them."""
+    def _numbers_fit(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse integers of more than 63 bits, and booleans unless the option is one."""
+        if info.field_name is not None and cls.model_fields[info.field_name].annotation is bool:
+            return value
         numbers = list(_whole_numbers(value))
         if any(isinstance(number, bool) for number in numbers):  # YAML reads on, off, yes, no, true, false
             raise ValueError("yes or no is not a valid value")

@@ -1,9 +1,9 @@
 """`evaluate` and `features`: retrieval metrics of a trained network, or of features from another system."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,19 @@ from reid.commands.options import folder_name, is_folder_name, parts_option, run
 if TYPE_CHECKING:
     from data_cache.datasets.dataset import Dataset
     from reid.evaluation.evaluate import Evaluation
+
+FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
+
+
+def hide_option(does: str) -> Callable[[FC], FC]:
+    """Return the option --hide; its help starts with what it `does`."""
+    text = f"{does} the boxes of this part covered in the pixels, as plate; repeatable."
+    return click.option("--hide", multiple=True, metavar="PART", help=text)
+
+
+def flip_test_option(does: str) -> Callable[[FC], FC]:
+    """Return the option --flip-test; its help starts with what it `does`."""
+    return click.option("--flip-test", is_flag=True, help=f"{does} means over image and mirror image.")
 
 
 run_and_tests_options = add_options(
@@ -69,12 +82,8 @@ run_and_tests_options = add_options(
     default=0,
     help="Add scores of queries averaged with their K nearest gallery images.",
 )
-@click.option(
-    "--hide",
-    multiple=True,
-    metavar="PART",
-    help="Add scores with the boxes of this part covered in the pixels, as plate; repeatable.",
-)
+@hide_option("Add scores with")
+@flip_test_option("Add scores of")
 @click.option("--untrained", is_flag=True, help="Add scores of the network before training, and of its backbone alone.")
 @seed_option
 @device_option
@@ -91,6 +100,7 @@ def evaluate_command(
     features_file: Path | None,
     name: str | None,
     hide: tuple[str, ...],
+    flip_test: bool,
     untrained: bool,
     device: str,
     workers: int,
@@ -121,9 +131,11 @@ def evaluate_command(
             raise click.UsageError("--name names the features of another system; give them by --features")
         trained = find_run(loaded, runs, run, trained_on, parts_file)
         arguments.setdefault("--run", run_name(trained.checkpoint.path.parent))
-        hidden = find_run(loaded, runs, run, trained_on, parts_file, hide=sorted(set(hide))) if hide else None
+        changes: list[dict[str, Any]] = [{"hide": hide}] if hide else []
+        changes += [{"flip_test": True}] if flip_test else []
+        changed = [find_run(loaded, runs, run, trained_on, parts_file, **change) for change in changes]
         evaluations = evaluate_run(
-            trained, splits, scoring, compute, untrained=untrained, hidden=hidden, arguments=arguments
+            trained, splits, scoring, compute, untrained=untrained, changed=changed, arguments=arguments
         )
     else:
         of_a_run = {
@@ -131,6 +143,7 @@ def evaluate_command(
             "--trained-on": trained_on,
             "--parts": parts_file,
             "--hide": hide,
+            "--flip-test": flip_test,
             "--untrained": untrained,
         }
         given = [name for name, value in of_a_run.items() if value]
@@ -145,6 +158,8 @@ def evaluate_command(
 
 @click.command("features")
 @run_and_tests_options
+@hide_option("Extract them with")
+@flip_test_option("Extract")
 @device_option
 @workers_option
 def features_command(
@@ -157,6 +172,7 @@ def features_command(
     \b
     Examples:
       python cli.py features --dataset veriwild --split all --device cuda
+      python cli.py features --hide plate --flip-test
       torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
     """
     from data_cache.base.devices import Compute, choose_device

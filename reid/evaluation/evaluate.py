@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features, require_names_fit, write_features
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
+from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
 from reid.retrieval.metrics import Scores
 from reid.retrieval.scoring import Scoring
@@ -49,14 +50,15 @@ class Evaluation:
 class TrainedRun:
     """A trained network and the data set to evaluate it on: part boxes of its images, folder for the results.
 
-    `hide` are parts that are hidden from it besides those of its recipe.
+    `changes` are options of its recipe that concern the input alone, with other values than in training: `hide`,
+    `flip_test`.
     """
 
     dataset: Dataset
     parts: PartBoxes
     checkpoint: Checkpoint
     folder: Path
-    hide: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def source(self, splits: Sequence[str]) -> FeatureSource:
         """Return the source of the features of all images of the tests."""
@@ -65,8 +67,21 @@ class TrainedRun:
 
     @property
     def recipe(self) -> ReidRecipe:
-        """The recipe of the network's input: that of its training, with the parts that are hidden."""
-        return _hiding(self.checkpoint.recipe, self.hide)
+        """The recipe of its training, with the changes."""
+        return self.checkpoint.recipe.model_copy(update=dict(self.changes))
+
+    @property
+    def change(self) -> str:
+        """The changes in words, as "plate hidden"; empty without."""
+        hidden = [part for part in self.recipe.hide if part not in self.checkpoint.recipe.hide]
+        words = [f"{' and '.join(hidden)} hidden"] if hidden else []
+        return ", ".join([*words, *(["flip test"] if "flip_test" in self.changes else [])])
+
+    def network(self) -> PGAN:
+        """Return the trained network. Raises UserError as `trained_network`."""
+        network = trained_network(self.checkpoint)
+        network.flip_test = self.recipe.flip_test
+        return network
 
 
 def find_run(
@@ -77,13 +92,14 @@ def find_run(
     parts_file: Path | None,
     *,
     hide: Sequence[str] = (),
+    flip_test: bool = False,
 ) -> TrainedRun:
     """Return a run to evaluate on a data set, as `chosen_run` finds it.
 
     With `trained_on`, or by the path of a run on another data set, it is direct transfer, with a results folder of its
-    own. `parts_file` replaces the data set's part cache. `hide` are parts to hide from the network. Raises UserError if
+    own. `parts_file` replaces the data set's part cache. `hide` and `flip_test` change the recipe. Raises UserError if
     run or part cache is missing, if the checkpoint was trained on a third data set, if the part cache is from another
-    detector than in training, or if the recipe hides these parts anyway.
+    detector than in training, or if the recipe has the changes anyway.
     """
     source = dataset.name if trained_on is None else dataset_label(trained_on)
     folder = chosen_run(runs, source, run)
@@ -92,18 +108,27 @@ def find_run(
         source = str(checkpoint.metadata.get("dataset"))
     remedy = f"run {remedy_command('train', {'--dataset': source})}"
     require_fingerprint({"dataset": checkpoint.metadata.get("dataset")}, {"dataset": source}, checkpoint.path, remedy)
-    if hide and set(hide) <= set(checkpoint.recipe.hide):
-        raise UserError(f"{checkpoint.path}: its recipe hides {', '.join(hide)}, so that every score is without")
-    parts = part_cache(dataset, _hiding(checkpoint.recipe, hide), runs, parts_file)
+    changes = _changes(checkpoint, hide, flip_test)
+    parts = part_cache(dataset, checkpoint.recipe.model_copy(update=changes), runs, parts_file)
     if parts_file is None:  # --parts asks for other boxes; metrics.json records them
         require_trained_boxes(checkpoint, parts)
     if source != dataset.name:
         folder = runs / dataset.name / f"from-{source}-{folder.name}"
-    return TrainedRun(dataset, parts, checkpoint, folder, tuple(hide))
+    return TrainedRun(dataset, parts, checkpoint, folder, changes)
 
 
-def _hiding(recipe: ReidRecipe, hide: Sequence[str]) -> ReidRecipe:
-    return recipe.model_copy(update={"hide": tuple(sorted({*recipe.hide, *hide}))}) if hide else recipe
+def _changes(checkpoint: Checkpoint, hide: Sequence[str], flip_test: bool) -> dict[str, Any]:
+    """Return the changes of a recipe. Raises UserError if it has one of them anyway."""
+    recipe, changes = checkpoint.recipe, dict[str, Any]()
+    if hide:
+        changes["hide"] = tuple(sorted({*recipe.hide, *hide}))
+        if changes["hide"] == recipe.hide:
+            raise UserError(f"{checkpoint.path}: its recipe hides {', '.join(hide)}, so that every score is without")
+    if flip_test:
+        changes["flip_test"] = True
+        if recipe.flip_test:
+            raise UserError(f"{checkpoint.path}: its recipe has flip_test, so that every score is with it")
+    return changes
 
 
 def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
@@ -131,22 +156,20 @@ def evaluate_run(
     compute: Compute,
     *,
     untrained: bool = False,
-    hidden: TrainedRun | None = None,
+    changed: Sequence[TrainedRun] = (),
     arguments: Mapping[str, Any] | None = None,
 ) -> list[Evaluation]:
     """Score a run on tests; metrics.json and queries.csv of each test go into FOLDER/SPLIT.
 
     One pass of features serves all tests, and features that are up to date are reused. `untrained` adds the network
-    before training, and its backbone alone. `hidden` is the same run with parts hidden, scored in a row of its own.
-    `arguments` of the command are stored in metrics.json. Raises UserError if
-    another run is writing the results.
+    before training, and its backbone alone. `changed` are the same run with changes, each scored in a row of its own.
+    `arguments` of the command are stored in metrics.json. Raises UserError if another run is writing the results.
     """
     with _locked(run.folder, splits):
         path, trained = features_of_run(run, splits, compute)
         features = {TRAINED: trained}
-        if hidden is not None:
-            row = f"{TRAINED}, {' and '.join(hidden.hide)} hidden"
-            _, features[row] = features_of_run(hidden, splits, compute)
+        for other in changed:
+            _, features[f"{TRAINED}, {other.change}"] = features_of_run(other, splits, compute)
         if untrained:
             source = replace(run.source(splits), names=trained.names)
             networks = untrained_networks(run.checkpoint.recipe, int(run.checkpoint.metadata["vehicles"]))
@@ -197,16 +220,15 @@ def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) ->
     A single test takes the features in `all` if they are up to date.
     """
     shared = run.folder / ALL / FEATURES
-    if len(splits) == 1 and shared.exists() and not run.hide:
+    if len(splits) == 1 and shared.exists() and not run.changes:
         features = current_features(shared, run.source(list(run.dataset.splits)).provenance())
         if features is not None:
             log.info(f"{shared}: features of all tests are up to date")
             return shared, features
     path = _features_path(run.folder, splits)
-    if run.hide:
-        without = "-".join(part.replace(" ", "_") for part in run.hide)
-        path = path.with_name(f"{path.stem}-without-{without}{path.suffix}")
-    return path, cached_features(path, trained_network(run.checkpoint), run.source(splits), compute)
+    if run.changes:
+        path = path.with_name(f"{path.stem}-{run.change.replace(', ', '-').replace(' ', '_')}{path.suffix}")
+    return path, cached_features(path, run.network(), run.source(splits), compute)
 
 
 def _features_path(folder: Path, splits: Sequence[str]) -> Path:

@@ -14,6 +14,7 @@ from data_cache.base.errors import UserError, short_repr
 from data_cache.base.tensors import load_tensors
 from data_cache.base.weights.fitting import weight_differences
 from reid.model.backbones import Backbone, build_backbone
+from reid.model.flip_test import embed_with_mirror
 from reid.model.pgan import PGAN, global_average_pool
 from reid.recipes import ReidRecipe
 
@@ -72,6 +73,7 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
             temperature=recipe.temperature,
             cosine_logits=recipe.identity_loss == "arcface",
             pooling=recipe.pooling,
+            flip_test=recipe.flip_test,
         )
 
 
@@ -109,13 +111,19 @@ def network_state(checkpoint: Checkpoint, prefix: str = PREFIX) -> dict[str, Ten
 class PooledBackbone(nn.Module):
     """The pooled backbone map as the feature, which is what pretraining alone gives; embeds images as `PGAN` does."""
 
-    def __init__(self, backbone: Backbone) -> None:
-        """Keep the backbone."""
+    def __init__(self, backbone: Backbone, *, flip_test: bool = False) -> None:
+        """Keep the backbone; `flip_test` as in `PGAN`."""
         super().__init__()
         self.trunk = backbone  # its name enters the weights' hash in feature files
+        self.flip_test = flip_test
 
     def embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) -> feature (B, C), attention (B, D); the boxes are ignored."""
+        if self.flip_test:
+            return embed_with_mirror(self._embed, images, boxes, present)
+        return self._embed(images, boxes, present)
+
+    def _embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         pooled = global_average_pool(self.trunk(images))
         return pooled, present.new_zeros(present.shape, dtype=torch.float32)
 
@@ -126,4 +134,4 @@ Network = PGAN | PooledBackbone
 def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, Network]:
     """Return the networks before training: the whole network, and its pooled backbone under the name "trunk"."""
     network = build_network(recipe, vehicles).eval()
-    return {"untrained": network, "trunk": PooledBackbone(network.trunk).eval()}
+    return {"untrained": network, "trunk": PooledBackbone(network.trunk, flip_test=recipe.flip_test).eval()}

@@ -15,9 +15,11 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from reid.model.backbones import Backbone
+from reid.model.flip_test import embed_with_mirror
 from reid.recipes import Attention, Pooling
 
 WHOLE_MATRIX = -1  # weight_norm: one norm over all entries
+STRIDE = 16  # pixels per cell of the feature map, of every backbone
 EPSILON = 1e-4  # of a cell: a box that ends on the border of a cell does not touch the next cell
 SMALLEST = 1e-12  # of a divisor and of what a root is taken of
 
@@ -224,6 +226,7 @@ class PGAN(nn.Module):
         temperature: float = 10.0,
         cosine_logits: bool = False,
         pooling: Pooling = "average",
+        flip_test: bool = False,
     ) -> None:
         """Create the head on `backbone`; `vehicles` is the number of classes, `features` is 2C'.
 
@@ -234,6 +237,7 @@ class PGAN(nn.Module):
         self.trunk = backbone
         self.attention_kind = attention
         self.cosine_logits = cosine_logits
+        self.flip_test = flip_test
         if attention in ("parts", "grid"):
             self.attention = PartAttention(channels, temperature=temperature)
         if attention == "none":
@@ -257,7 +261,16 @@ class PGAN(nn.Module):
         return PGANOutput(self._logits(feature), fusion, global_, part, feature, weights)
 
     def embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `feature` and `attention` of the output of `forward`, without what only the losses need."""
+        """Return `feature` and `attention` of the output of `forward`, without what only the losses need.
+
+        With `flip_test` they are means with those of the mirror images, see `embed_with_mirror`.
+        """
+        if self.flip_test:
+            columns = images.shape[3] // STRIDE if self.attention_kind == "grid" else None
+            return embed_with_mirror(self._embed, images, boxes, present, columns=columns)
+        return self._embed(images, boxes, present)
+
+    def _embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         global_map, part_map, weights = self.maps(images, boxes, present)
         return self.neck(self._fusion(global_map, part_map)), weights
 

@@ -239,3 +239,17 @@ def test_a_network_without_parts_needs_no_detector(toy_run: ToyRun, tmp_path: Pa
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "best.safetensors"))):
         VehicleReID.load(tmp_path)
+
+
+def test_flip_test_is_part_of_the_model_and_of_its_galleries(toy_run: ToyRun, tmp_path: Path) -> None:
+    images = toy_run.images(toy_run.tested_names())
+    plain, both = (VehicleReID.load(toy_run.folder, device="cpu", flip_test=flip) for flip in (False, True))
+    assert plain.fingerprint == toy_run.model().fingerprint
+    source = FeatureSource(toy_run.toy.dataset, toy_run.tested_names(), toy_run.toy.parts, both.recipe, "")
+    expected = cached_features(tmp_path / "features.safetensors", both.network, source, Compute("cpu", 0)).matrix
+    np.testing.assert_array_equal(features_of(both.embed(images)), expected)
+    assert np.abs(expected - features_of(plain.embed(images))).max() > 1e-3
+    Gallery.build(both, images).save(tmp_path / "gallery.safetensors")
+    assert len(Gallery.load(tmp_path / "gallery.safetensors", both)) == len(images)
+    with pytest.raises(UserError, match="made with flip_test = yes, this run needs None"):
+        Gallery.load(tmp_path / "gallery.safetensors", plain)

@@ -26,6 +26,7 @@ model_options = add_options(
         "--gallery", "path", type=FILE, default=None, help=f"Gallery file; default: {GALLERY} in the run's folder."
     ),
     detector_option("the run's own, which made its part cache"),
+    click.option("--flip-test", is_flag=True, help="Features are means over image and mirror image."),
     device_option,
 )
 images_options = add_options(
@@ -46,7 +47,8 @@ def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
     from vehicle_reid.model import VehicleReID
 
     run = chosen_run(options["runs"], dataset_label(options["dataset"]), options.pop("run"))
-    model = VehicleReID.load(run, detector=options.pop("detector"), device=options.pop("device"))
+    chosen = {name: options.pop(name) for name in ("detector", "device", "flip_test")}
+    model = VehicleReID.load(run, **chosen)
     return model, options.pop("path") or run / GALLERY
 
 

@@ -111,7 +111,7 @@ def test_hidden_parts_get_a_row_and_features_of_their_own(place: Place, run: Pat
     found = json.loads(place("evaluate", "--hide", "logo", "--rerank", "--json").stdout)
     assert list(found["scores"]) == ["trained", "trained, re-ranked", "trained, logo hidden"]
     assert found["scores"]["trained"] == plain["scores"]["trained"] and "hidden" not in found["parts"]
-    shown, hidden = (read_features(run / "test" / name) for name in (FEATURES, "features-without-logo.safetensors"))
+    shown, hidden = (read_features(run / "test" / name) for name in (FEATURES, "features-logo_hidden.safetensors"))
     assert hidden.provenance["recipe"] == {**shown.provenance["recipe"], "hide": ["logo"]}
     assert hidden.provenance["parts"]["hidden"]["parts"] == ["logo"] and "hidden" not in shown.provenance["parts"]
     has_logo = (place.toy.parts.labels[place.toy.parts.rows(shown.names)] == PART_NAMES.index("logo")).any(axis=1)
@@ -140,3 +140,25 @@ def test_a_network_trained_with_hidden_parts_is_scored_and_reported_without_them
     assert (
         list(json.loads(place("evaluate", "--hide", "wheel", "--json").stdout)["scores"])[1] == "trained, wheel hidden"
     )
+
+
+def test_flip_test_gets_a_row_of_its_own_and_equals_the_option_of_the_recipe(place: Place, run: Path) -> None:
+    found = json.loads(place("evaluate", "--hide", "logo", "--flip-test", "--untrained", "--json").stdout)
+    rows = ["trained", "trained, logo hidden", "trained, flip test", "untrained", "trunk"]
+    assert list(found["scores"]) == rows
+    flipped = read_features(run / "test" / "features-flip_test.safetensors")
+    assert flipped.provenance["recipe"]["flip_test"] is True
+    result = place("features", "--flip-test")
+    assert result.stdout.strip().endswith("features-flip_test.safetensors") and "up to date" in result.output
+    both = read_features(Path(place("features", "--flip-test", "--hide", "logo").stdout.strip()))
+    assert both.provenance["recipe"] == {**flipped.provenance["recipe"], "hide": ["logo"]}
+    unchanged = place("evaluate", "--json").stdout
+    assert json.loads(unchanged)["scores"]["trained"] == found["scores"]["trained"]
+
+    checkpoint = run / BEST
+    tensors, metadata, _ = load_tensors(checkpoint, "")
+    save_tensors(checkpoint, tensors, {**metadata, "recipe": {**metadata["recipe"], "flip_test": True}})
+    own = json.loads(place("evaluate", "--json").stdout)
+    assert own["scores"]["trained"] == found["scores"]["trained, flip test"]
+    np.testing.assert_array_equal(read_features(run / "test" / FEATURES).matrix, flipped.matrix)
+    assert_error(place("evaluate", "--flip-test"), 1, "its recipe has flip_test")
