@@ -28,10 +28,13 @@ RECIPES = {
     "pgan_no_pam": TINY.model_copy(update={"attention": "equal"}),
     "grid": TINY.model_copy(update={"attention": "grid"}),
     "baseline": TINY.model_copy(update={"attention": "none"}),
+    "gem": TINY.model_copy(update={"pooling": "gem"}),
+    "ibn": TINY.model_copy(update={"trunk": "resnet18_ibn_a"}),
 }
+IN_ONNX = ("pgan", "no_parts", "grid", "gem", "ibn")
 CASES = [
     *(pytest.param((name, "pt2"), id=f"{name}-pt2") for name in RECIPES),
-    *(pytest.param((name, "onnx"), id=f"{name}-onnx", marks=needs_onnx) for name in ("pgan", "no_parts", "grid")),
+    *(pytest.param((name, "onnx"), id=f"{name}-onnx", marks=needs_onnx) for name in IN_ONNX),
 ]
 BOTH_KINDS = [case for case in CASES if str(case.id).startswith("pgan-")]
 Inputs = dict[str, Tensor]
