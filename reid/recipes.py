@@ -23,6 +23,7 @@ LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defa
     "pooling",
     "hide",
     "flip_test",
+    "augment",
 )
 
 
@@ -73,6 +74,9 @@ class ReidRecipe(Recipe):
     image_size: int = Field(224, ge=32, multiple_of=16, description="side of the input, in pixels")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+    augment: Literal["none", "light", "strong"] = Field(
+        "none", description="also move, colour, blur and compress training images, with their boxes"
+    )
     flip_test: bool = Field(False, description="features are means over image and mirror image, at twice the cost")
     vehicles_per_batch: int = Field(16, ge=2, description="P of the PK sampler")
     images_per_vehicle: int = Field(4, ge=2, description="K of the PK sampler")

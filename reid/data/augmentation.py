@@ -1,4 +1,4 @@
-"""Augmentation of a training image and its part boxes: horizontal flip and random erasing."""
+"""Augmentation of a training image and its part boxes: horizontal flip and random erasing; see also `image_changes`."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.pretrained import MEAN
+from reid.data.image_changes import Level
 
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -16,10 +17,11 @@ ERASING_ATTEMPTS = 100  # a drawn shape may not fit; the authors of random erasi
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Probabilities of a horizontal flip and of random erasing."""
+    """Probabilities of a horizontal flip and of random erasing, and the level of `image_changes.change` before them."""
 
     flip: float = 0.5
     erase: float = 0.5
+    changes: Level = "none"
 
 
 def augment(

@@ -96,7 +96,7 @@ def training_loader(
         top_d=recipe.parts,
         size=recipe.image_size,
         decoded=decoded,
-        augmentation=Augmentation(recipe.flip, recipe.erase),
+        augmentation=Augmentation(recipe.flip, recipe.erase, recipe.augment),
         seed=recipe.seed,
     )
     batch_bytes = recipe.vehicles_per_batch * recipe.images_per_vehicle * 3 * recipe.image_size**2

@@ -32,6 +32,7 @@ from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_p
 from data_cache.parts.verification import require_dataset
 from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
 from reid.data.hiding import cover, hidden_boxes, network_parts
+from reid.data.image_changes import change
 from reid.data.pixel_file import PixelFile
 from reid.data.sampler import Sample
 from reid.recipes import ReidRecipe
@@ -90,12 +91,14 @@ class VehicleImages(TorchDataset[Item]):
     def __getitem__(self, key: int | Sample) -> Item:
         """Return image (3, S, S) uint8, boxes (D, 4), present (D,), index. Raises ImageError for a bad file."""
         index = key.image if isinstance(key, Sample) else key
-        image, boxes = self.pixels(index), self.boxes[index]
+        image, boxes, present = self.pixels(index), self.boxes[index], self.present[index]
         if isinstance(key, Sample) and self.augmentation is not None:
             random = np.random.default_rng((self.seed, key.epoch, key.position))
+            if self.augmentation.changes != "none":
+                image, boxes, present = change(image, boxes, present, self.augmentation.changes, random)
             image, boxes = augment(image, boxes, self.augmentation, random)
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return tensor, torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(self.present[index]), index
+        return tensor, torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(present), index
 
 
 def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
