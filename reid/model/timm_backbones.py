@@ -27,6 +27,9 @@ AFTER_FEATURES = ("head", "fc_norm")  # modules that timm's `forward_features` d
 class FeatureMap(nn.Module):
     """A network of timm whose output is the map of its last layer, from images normalised for ImageNet."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, network: Any) -> None:
         """Keep `network`, and how its own normalisation follows from ImageNet's."""
         super().__init__()
@@ -44,7 +47,8 @@ class FeatureMap(nn.Module):
         if not _is_transformer(self.network):
             return features
         grid = (images.shape[2] // STRIDE, images.shape[3] // STRIDE)
-        return features[:, self.network.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid)
+        patches = features[:, self.network.num_prefix_tokens :].transpose(1, 2)
+        return patches.reshape(*patches.shape[:2], *grid)
 
 
 def timm_features(trunk: str, weights: str | None, size: tuple[int, int]) -> tuple[FeatureMap, int]:
