@@ -24,6 +24,7 @@ LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defa
     "hide",
     "flip_test",
     "augment",
+    *("image_height", "image_width"),
 )
 
 
@@ -72,6 +73,8 @@ class ReidRecipe(Recipe):
         0.0, ge=0, le=1, description="share of the identity loss's target given to all classes"
     )
     image_size: int = Field(224, ge=32, multiple_of=16, description="side of the input, in pixels")
+    image_height: int | None = Field(None, ge=32, multiple_of=16, description="of an input that is no square, or null")
+    image_width: int | None = Field(None, ge=32, multiple_of=16, description="of an input that is no square, or null")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
     augment: Literal["none", "light", "strong"] = Field(
@@ -132,6 +135,11 @@ class ReidRecipe(Recipe):
     def box_choice(self) -> BoxChoice:
         """The choice of the D boxes that the network reads."""
         return BoxChoice(self.parts, self.parts_per_label, self.parts_first)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """The height and width of the input, in pixels; `image_size` unless given."""
+        return self.image_height or self.image_size, self.image_width or self.image_size
 
     @property
     def uses_parts(self) -> bool:

@@ -1,7 +1,7 @@
 """The layout of the runs folder, and the run that `--run` chooses.
 
 RUNS/DATASET/parts.h5                       part cache of the data set
-RUNS/DATASET/decoded-SIZE.safetensors       decoded training images; -without-PARTS if parts are hidden in them
+RUNS/DATASET/decoded-SIZE.safetensors       decoded training images; -without-PARTS if some are hidden
 RUNS/DATASET/NAME/                          a run: checkpoints, log, results; NAME is the recipe's unless given
 RUNS/DATASET/ablation/                      tables of the ablation
 RUNS/DATASET/ablation/NAME/                 a run of the ablation
@@ -40,10 +40,15 @@ def parts_path(runs: Path, dataset: str) -> Path:
     return runs / dataset / CACHE_FILE
 
 
-def decoded_path(runs: Path, dataset: str, size: int, hide: Sequence[str] = ()) -> Path:
-    """Return the path of a data set's decoded training images, in which the parts `hide` are covered."""
+def decoded_path(runs: Path, dataset: str, size: int | tuple[int, int], hide: Sequence[str] = ()) -> Path:
+    """Return the path of a data set's decoded training images, in which the parts `hide` are covered.
+
+    `size` is the side of a square, or height and width.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    sides = height if height == width else f"{height}x{width}"
     without = "-without-" + "-".join(re.sub("[^a-z0-9]+", "_", part.lower()) for part in hide) if hide else ""
-    return runs / dataset / f"decoded-{size}{without}.safetensors"
+    return runs / dataset / f"decoded-{sides}{without}.safetensors"
 
 
 def in_ablation(run: Path) -> bool:

@@ -17,6 +17,7 @@ from detect.extraction.run import detect_batches, detect_parts
 from detect.model.reading import collate, read_image
 from reid.data.augmentation import Boxes
 from reid.data.hiding import cover, hidden_boxes
+from reid.data.pixel_file import Size
 from reid.data.vehicle_images import VehicleImages, part_arrays, resized
 from reid.features.blocks import Block, cut
 from reid.features.extraction import FeatureSource, cached_features, extract_features
@@ -78,13 +79,13 @@ def compute_features(
         return features.matrix, features.attention
     boxes, present = part_arrays(parts, images.names, recipe.parts)
     sizes, hidden = parts.image_size[parts.rows(images.names)], hidden_boxes(parts, images.names)
-    pixels = ResizedImages(images, sizes, recipe.image_size, hidden)
+    pixels = ResizedImages(images, sizes, recipe.input_size, hidden)
     return extract_features(network, VehicleImages(pixels, boxes, present), device=device, workers=0)
 
 
 @dataclass(frozen=True, eq=False)
 class ResizedImages:
-    """Images of any source, resized to (size, size); calling it with an index returns that image.
+    """Images of any source, resized to `size`; calling it with an index returns that image.
 
     `detected_sizes` (N, 2) are the width and height when the parts were found, 0 for images without boxes; `hidden`
     (N, H, 4) are boxes that are covered first.
@@ -92,11 +93,11 @@ class ResizedImages:
 
     images: NamedImages
     detected_sizes: NDArray[np.int32]
-    size: int
+    size: Size
     hidden: Boxes | None = None
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
-        """Return the image, (size, size, 3). Raises UserError if its size has changed since its parts were found."""
+        """Return the image, (H, W, 3). Raises UserError if its size has changed since its parts were found."""
         pixels = self.images.pixels(index)
         width, height = self.detected_sizes[index].tolist()
         if width and (width, height) != pixels.shape[1::-1]:

@@ -149,12 +149,12 @@ class VehicleReID:
         return entries.features[entries.rows(images.names)]
 
     def network_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return an image (H, W, 3) as the network reads it, (S, S, 3): what the recipe hides is found and covered."""
+        """Return an image (H, W, 3) as the network reads it: what the recipe hides is covered, then it is resized."""
         if self.recipe.hide:
             hidden = hide_parts(find_parts(self.detector, named_images({"image": pixels})), self.recipe.hide).hidden
             assert hidden is not None
             pixels = cover(pixels, hidden[0])
-        return resized(pixels, self.recipe.image_size)
+        return resized(pixels, self.recipe.input_size)
 
     def part_boxes(self, parts: Parts | None) -> PartBoxes | None:
         """Return given parts as a part cache. Raises UserError if another detector than this model's made it."""

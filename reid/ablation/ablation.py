@@ -163,7 +163,7 @@ def _write_tables(ablations: Sequence[Ablation]) -> None:
 def _train_and_evaluate(workspace: Workspace, run: Run, compute: Compute, decoded_cache: bool) -> None:
     dataset, boxes, folder = workspace.dataset, workspace.boxes_of(run), workspace.folder_of(run)
     recipe = run.recipe
-    decoded = decoded_path(workspace.runs, dataset.name, recipe.image_size, recipe.hide) if decoded_cache else None
+    decoded = decoded_path(workspace.runs, dataset.name, recipe.input_size, recipe.hide) if decoded_cache else None
     best = train(run.recipe, dataset, boxes, folder, device=compute.device, workers=compute.workers, decoded=decoded)
     trained = TrainedRun(dataset, boxes, read_checkpoint(best), folder)
     evaluate_run(trained, [workspace.split], Scoring(), compute)

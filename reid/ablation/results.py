@@ -165,8 +165,10 @@ def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: 
     finished = [(run, metrics) for run in runs if (metrics := states[run.folder].metrics)]
     origin = {"Runs": f"{len(finished)} of {len(runs)} finished, in {workspace.folder}", "Command": f"`{command}`"}
     recipe, training_set = runs[0].recipe, workspace.training_set(runs[0])
+    height, width = recipe.input_size
+    size = height if height == width else f"{height} x {width}"
     origin["Training"] = (
-        f"{recipe.trunk} (weights: {recipe.trunk_weights or 'random'}) at {recipe.image_size} pixels, {recipe.epochs} "
+        f"{recipe.trunk} (weights: {recipe.trunk_weights or 'random'}) at {size} pixels, {recipe.epochs} "
         f"epochs on {training_set.images:,} images of {training_set.vehicles:,} vehicles of {workspace.dataset.name}"
     )
     if rendering := describe_rendering(workspace.dataset.root):

@@ -110,7 +110,7 @@ def train_command(
             compiled=compiled,
             tensorboard=tensorboard,
             command=running_command({"--recipe": recipe}),
-            decoded=(decoded_path(runs, loaded.name, settings.image_size, settings.hide) if decoded_cache else None),
+            decoded=(decoded_path(runs, loaded.name, settings.input_size, settings.hide) if decoded_cache else None),
         )
     if is_first_rank():
         click.echo(best)

@@ -21,7 +21,7 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
 from reid.data.augmentation import Boxes
 from reid.data.hiding import HIDING, hidden_boxes
-from reid.data.pixel_file import ROWS, PixelFile, digest_of, header_of, open_pixels, shape_of
+from reid.data.pixel_file import ROWS, PixelFile, Size, digest_of, header_of, height_and_width, open_pixels, shape_of
 from reid.data.vehicle_images import RESAMPLING, ResizedFiles, image_paths, read_batches
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ FORMAT = 2  # raise it if the file format, `load_image` or the resizing changes:
 def decoded_training_images(
     path: Path,
     dataset: Dataset,
-    size: int,
+    size: Size,
     *,
     workers: int,
     turned: bool = True,
@@ -80,7 +80,7 @@ def describe(
     dataset: str,
     names: Sequence[str],
     paths: Sequence[Path],
-    size: int,
+    size: Size,
     *,
     turned: bool = True,
     hidden: Boxes | None = None,
@@ -91,12 +91,13 @@ def describe(
     start. So a file replaced by one of the same size with its time set back goes unnoticed, and a data set copied
     without its times is decoded again.
     """
+    height, width = height_and_width(size)
     stats = [path.stat() for path in paths]
     covered = {} if hidden is None else {"hidden": {"boxes": digest_of(hidden), **HIDING}}
     return {
         "format": FORMAT,
         "dataset": dataset,
-        "size": size,
+        "size": height if height == width else [height, width],
         "turned": turned,
         "resampling": RESAMPLING.name.lower(),
         "decoder": f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}",
@@ -164,7 +165,7 @@ def _require_space(path: Path, shape: Sequence[int], start: int) -> None:
     """Log the size of the file. Raises UserError if the disk has less space; an older file still needs its own."""
     needed, free = (start + int(np.prod(shape))) / 1e9, shutil.disk_usage(path.parent).free / 1e9
     amounts = (
-        f"{path}: {shape[0]:,} images decoded at {shape[1]} x {shape[1]} take {needed:,.2f} GB, {free:,.2f} GB are free"
+        f"{path}: {shape[0]:,} images decoded at {shape[1]} x {shape[2]} take {needed:,.2f} GB, {free:,.2f} GB are free"
     )
     if needed > free:
         raise UserError(f"{amounts}; free some, choose another --runs, or omit --decoded-cache")

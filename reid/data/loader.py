@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -94,12 +95,12 @@ def training_loader(
         parts,
         names,
         top_d=recipe.parts,
-        size=recipe.image_size,
+        size=recipe.input_size,
         decoded=decoded,
         augmentation=Augmentation(recipe.flip, recipe.erase, recipe.augment),
         seed=recipe.seed,
     )
-    batch_bytes = recipe.vehicles_per_batch * recipe.images_per_vehicle * 3 * recipe.image_size**2
+    batch_bytes = recipe.vehicles_per_batch * recipe.images_per_vehicle * 3 * prod(recipe.input_size)
     sampler = pk_sampler(recipe, split, (own_rank(), rank_count()))
     batches: DataLoader[Any] = DataLoader(
         images,

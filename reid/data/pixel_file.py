@@ -1,6 +1,6 @@
 """A file of equally large images as raw pixels, mapped into memory and verified when it is opened.
 
-It is a safetensors file, so nothing in it can run: a JSON header, then `pixels` (N, S, S, 3) uint8, row i being the
+It is a safetensors file, so nothing in it can run: a JSON header, then `pixels` (N, H, W, 3) uint8, row i being the
 i-th name in sorted order. The header says what the pixels were made from and holds a SHA-256 for every ROWS rows.
 """
 
@@ -26,11 +26,12 @@ ROWS = 64  # images per hash, and per piece of work of a process: 10 MB at 224 p
 MAX_HEADER = 100_000_000  # bytes, also the limit of safetensors; enough for a million images
 REMEDY = "`train --decoded-cache` makes it again"
 LENGTH = struct.Struct("<Q")
+Size = int | Sequence[int]  # the side of a square, or height and width, in pixels
 _NOT_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
 
 
 class PixelFile:
-    """A verified file: `names` (N), and `pixels` (N, S, S, 3) uint8, mapped read-only.
+    """A verified file: `names` (N), and `pixels` (N, H, W, 3) uint8, mapped read-only.
 
     A forked process shares the mapping. A pickled copy carries no pixels; it maps the file again.
     """
@@ -54,7 +55,7 @@ class PixelFile:
         return self._mapped
 
     def images(self, names: Sequence[str]) -> Callable[[int], NDArray[np.uint8]]:
-        """Return a function from an index into `names` to that image, (S, S, 3) uint8, read-only.
+        """Return a function from an index into `names` to that image, (H, W, 3) uint8, read-only.
 
         Raises UserError for a name that is not in the file.
         """
@@ -88,8 +89,18 @@ def open_pixels(path: Path, made_from: Mapping[str, Any], *, threads: int = 1) -
 
 
 def shape_of(made_from: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Return the shape of the pixels, (N, S, S, 3)."""
-    return len(made_from["images"]), made_from["size"], made_from["size"], 3
+    """Return the shape of the pixels, (N, H, W, 3)."""
+    return len(made_from["images"]), *height_and_width(made_from["size"]), 3
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Return the height and width of a size.
+
+    >>> height_and_width(128), height_and_width((96, 160))
+    ((128, 128), (96, 160))
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 def header_of(made_from: Mapping[str, Any], digests: Sequence[str]) -> bytes:

@@ -33,7 +33,7 @@ from data_cache.parts.verification import require_dataset
 from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
 from reid.data.hiding import cover, hidden_boxes, network_parts
 from reid.data.image_changes import change
-from reid.data.pixel_file import PixelFile
+from reid.data.pixel_file import PixelFile, Size, height_and_width
 from reid.data.sampler import Sample
 from reid.recipes import ReidRecipe
 from reid.runs import parts_path
@@ -46,7 +46,7 @@ MEANS, DEVIATIONS = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 
 
 @dataclass(frozen=True)
 class Batch:
-    """images (B, 3, S, S) uint8, boxes (B, D, 4) in [0, 1], present (B, D) bool, index (B,) into the list of images."""
+    """images (B, 3, H, W) uint8, boxes (B, D, 4) in [0, 1], present (B, D) bool, index (B,) into the list of images."""
 
     images: Tensor
     boxes: Tensor
@@ -80,7 +80,7 @@ class VehicleImages(TorchDataset[Item]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
-        """Keep boxes (N, D, 4) in [0, 1] and present (N, D); `pixels` returns an image (S, S, 3) by its index."""
+        """Keep boxes (N, D, 4) in [0, 1] and present (N, D); `pixels` returns an image (H, W, 3) by its index."""
         self.pixels, self.boxes, self.present = pixels, boxes, present
         self.augmentation, self.seed = augmentation, seed
 
@@ -89,7 +89,7 @@ class VehicleImages(TorchDataset[Item]):
         return len(self.boxes)
 
     def __getitem__(self, key: int | Sample) -> Item:
-        """Return image (3, S, S) uint8, boxes (D, 4), present (D,), index. Raises ImageError for a bad file."""
+        """Return image (3, H, W) uint8, boxes (D, 4), present (D,), index. Raises ImageError for a bad file."""
         index = key.image if isinstance(key, Sample) else key
         image, boxes, present = self.pixels(index), self.boxes[index], self.present[index]
         if isinstance(key, Sample) and self.augmentation is not None:
@@ -121,12 +121,12 @@ def vehicle_images(
     names: Sequence[str],
     *,
     top_d: int,
-    size: int,
+    size: Size,
     decoded: PixelFile | None = None,
     augmentation: Augmentation | None = None,
     seed: int = 0,
 ) -> VehicleImages:
-    """Return the named images of a data set with their `top_d` most confident boxes, `size` pixels square.
+    """Return the named images of a data set with their `top_d` most confident boxes, resized to `size`.
 
     `decoded` is read in place of the image files; it was made with `parts`, and the items are the same. What `parts`
     hides is covered in the pixels. Raises UserError if a file is missing. An
@@ -180,20 +180,20 @@ def read_batches(loader: Iterable[Loaded]) -> Iterator[Loaded]:
 
 @dataclass(frozen=True, eq=False)
 class ResizedFiles:
-    """Images read from files and resized to a square; a call returns the image of an index.
+    """Images read from files and resized; a call returns the image of an index.
 
     `expected` (N, 2) is the width and height that each image must have; 0 stands for any. `turned` is that of
     `load_image`. `hidden` (N, H, 4) are boxes that are covered before the image is resized, see `cover`.
     """
 
     paths: Sequence[Path]
-    size: int
+    size: Size
     expected: NDArray[np.int32] | None = None
     turned: bool = True
     hidden: Boxes | None = None
 
     def __call__(self, index: int) -> Pixels:
-        """Return the image, (size, size, 3) uint8. Raises ImageError for a bad file or an unexpected size."""
+        """Return the image, (H, W, 3) uint8. Raises ImageError for a bad file or an unexpected size."""
         image = load_image(self.paths[index], turned=self.turned)
         if self.expected is not None:
             require_size(self.paths[index], image.shape[1::-1], self.expected[index])
@@ -210,9 +210,10 @@ def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) 
         )
 
 
-def resized(pixels: Pixels, size: int) -> Pixels:
-    """Return an image (H, W, 3) as the network sees it, (size, size, 3); the aspect ratio is not kept."""
-    return np.array(Image.fromarray(pixels).resize((size, size), RESAMPLING))
+def resized(pixels: Pixels, size: Size) -> Pixels:
+    """Return an image (H, W, 3) as the network sees it, of `size`; the aspect ratio is not kept."""
+    height, width = height_and_width(size)
+    return np.array(Image.fromarray(pixels).resize((width, height), RESAMPLING))
 
 
 def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
@@ -225,7 +226,7 @@ def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Return uint8 images (B, 3, S, S) as the backbone expects them: float, normalised, channels last."""
+    """Return uint8 images (B, 3, H, W) as the backbone expects them: float, normalised, channels last."""
     # non_blocking: a GPU would otherwise finish all its queued work first, in every step
     mean, deviation = (values.to(images.device, non_blocking=True) for values in (MEANS, DEVIATIONS))
     return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)

@@ -61,7 +61,7 @@ class FeatureSource:
     def images(self) -> VehicleImages:
         """Return the images with their boxes. Raises UserError if a file is missing or its parts failed."""
         recipe = self.recipe
-        return vehicle_images(self.dataset, self.parts, self.names, top_d=recipe.parts, size=recipe.image_size)
+        return vehicle_images(self.dataset, self.parts, self.names, top_d=recipe.parts, size=recipe.input_size)
 
 
 def cached_features(path: Path, network: Network, source: FeatureSource, compute: Compute) -> Features:

@@ -60,8 +60,7 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        size = (recipe.image_size, recipe.image_size)
-        backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None, size)
+        backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None, recipe.input_size)
         if pretrained:
             weights = "random weights" if recipe.trunk_weights is None else f"weights from {recipe.trunk_weights}"
             log.info(f"backbone {recipe.trunk}: {weights}")

@@ -26,6 +26,6 @@ def embed_with_mirror(
     feature, attention = embed(images, boxes, present)
     other, other_attention = embed(*mirrored(images, boxes), present)
     if columns is not None:
-        other_attention = other_attention.unflatten(1, (-1, columns)).flip(2).flatten(1)
+        other_attention = other_attention.view(images.shape[0], -1, columns).flip(2).flatten(1)
     mean = (functional.normalize(feature.float()) + functional.normalize(other.float())) / 2
     return mean, (attention + other_attention) / 2

@@ -67,7 +67,7 @@ def export_program(checkpoint: Checkpoint, kind: str) -> Exported:
 def program_metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the metadata of an exported file: network, recipe, data set, inputs, outputs, versions."""
     recipe, made_with = checkpoint.recipe, environment("cpu")
-    side, top_d = recipe.image_size, recipe.parts
+    (height, width), top_d = recipe.input_size, recipe.parts
     order = "the most confident first" if recipe.uses_parts else "not used by this network"
     covered = (
         f", boxes of {' and '.join(recipe.hide)} covered as reid/data/hiding.py does, then" if recipe.hide else ","
@@ -80,7 +80,7 @@ def program_metadata(checkpoint: Checkpoint) -> dict[str, Any]:
         "recipe": recipe.model_dump(mode="json"),
         "dataset": checkpoint.metadata["dataset"],
         "inputs": {
-            "images": f"uint8 (batch, {side}, {side}, 3), RGB{covered} resized with a bilinear filter",
+            "images": f"uint8 (batch, {height}, {width}, 3), RGB{covered} resized with a bilinear filter",
             "boxes": f"float32 (batch, {top_d}, 4), x0 y0 x1 y1 in [0, 1] of the image, {order}{without}",
             "present": f"bool (batch, {top_d}), false if there is no box",
         },
@@ -93,7 +93,7 @@ def program_metadata(checkpoint: Checkpoint) -> dict[str, Any]:
 def random_inputs(recipe: ReidRecipe, count: int, seed: int = 0) -> dict[str, Tensor]:
     """Return `count` random images with random boxes, some absent; the first image has no part."""
     random = torch.Generator().manual_seed(seed)
-    shape = (count, recipe.image_size, recipe.image_size, 3)
+    shape = (count, *recipe.input_size, 3)
     present = torch.rand(count, recipe.parts, generator=random) < 0.7
     present[0] = False
     return {

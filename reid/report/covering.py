@@ -57,9 +57,10 @@ def covering_effects(
     effects = []
     for index in range(len(images)):
         image, boxes, present, _ = images[index]
-        side = image.shape[-1]
-        parts = [box_region(box, side) for box in boxes[present].tolist()]
-        scores = _scores(network, image, boxes, present, [*grid_regions(side, grid), *parts], references[index], device)
+        height, width = image.shape[1:]
+        regions = list(grid_regions(height, width, grid))
+        regions += [box_region(box, height, width) for box in boxes[present].tolist()]
+        scores = _scores(network, image, boxes, present, regions, references[index], device)
         by_part = np.full(len(boxes), np.nan, np.float32)
         by_part[present.numpy()] = scores[1 + grid * grid :] - scores[0]
         squares = (scores[1 : 1 + grid * grid] - scores[0]).reshape(grid, grid)
@@ -67,18 +68,18 @@ def covering_effects(
     return effects
 
 
-def grid_regions(side: int, grid: int) -> Iterator[Region]:
-    """Yield the squares of an image of `side` pixels, row by row; together they cover it once."""
-    edges = [round(side * index / grid) for index in range(grid + 1)]
-    for top, bottom in pairwise(edges):
-        for left, right in pairwise(edges):
+def grid_regions(height: int, width: int, grid: int) -> Iterator[Region]:
+    """Yield the squares of an image in pixels, row by row; together they cover it once."""
+    rows, columns = ([round(side * index / grid) for index in range(grid + 1)] for side in (height, width))
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
             yield slice(top, bottom), slice(left, right)
 
 
-def box_region(box: Sequence[float], side: int) -> Region:
-    """Return the pixels that a box, xyxy in [0, 1], touches in an image of `side` pixels; at least one."""
-    x0, y0, x1, y1 = (value * side for value in box)
-    left, top = min(int(x0), side - 1), min(int(y0), side - 1)
+def box_region(box: Sequence[float], height: int, width: int) -> Region:
+    """Return the pixels that a box, xyxy in [0, 1], touches in an image; at least one."""
+    x0, y0, x1, y1 = (value * side for value, side in zip(box, (width, height, width, height), strict=True))
+    left, top = min(int(x0), width - 1), min(int(y0), height - 1)
     return slice(top, max(top + 1, int(np.ceil(y1)))), slice(left, max(left + 1, int(np.ceil(x1))))
 
 
@@ -100,7 +101,7 @@ def _scores(
     reference: FloatMap,
     device: str,
 ) -> FloatMap:
-    """Return the cosine of the image (3, S, S) uint8 with `reference`, as it is and with each region covered."""
+    """Return the cosine of the image (3, H, W) uint8 with `reference`, as it is and with each region covered."""
     copies = image.repeat(1 + len(regions), 1, 1, 1)
     colour = torch.from_numpy(MEAN_PIXEL)[:, None, None]
     for copy, (rows, columns) in zip(copies[1:], regions, strict=True):

@@ -120,7 +120,7 @@ class EvaluatedRun:
         if checkpoint.sha256 != self.checkpoint_hash:
             raise UserError(f"{checkpoint.path} has changed since it was evaluated; {again()}")
         recipe = checkpoint.recipe
-        images = vehicle_images(self.dataset, self.parts, names, top_d=recipe.parts, size=recipe.image_size)
+        images = vehicle_images(self.dataset, self.parts, names, top_d=recipe.parts, size=recipe.input_size)
         return trained_network(checkpoint), images
 
     def _checkpoint_path(self) -> Path:

@@ -79,7 +79,7 @@ def train(
             pixels = None
             if decoded is not None:
                 pixels = decoded_training_images(
-                    decoded, dataset, recipe.image_size, workers=workers, turned=parts.turned, parts=parts
+                    decoded, dataset, recipe.input_size, workers=workers, turned=parts.turned, parts=parts
                 )
             loader = training_loader(recipe, dataset, parts, split, device=device, workers=workers, decoded=pixels)
             holdout = (

@@ -29,7 +29,7 @@ class Holdout:
     ) -> None:
         """Keep the images of `table`, rows of the data set's table. Raises UserError if they cannot be scored."""
         self.images = vehicle_images(
-            dataset, parts, list(table["name"]), top_d=recipe.parts, size=recipe.image_size, decoded=decoded
+            dataset, parts, list(table["name"]), top_d=recipe.parts, size=recipe.input_size, decoded=decoded
         )
         labels = Labels.of_table(table)
         # without cameras every image is its own camera, so that only the query itself is junk

@@ -42,7 +42,7 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`, and the network's input (S, S, 3).
+    """An uploaded photo with its embedding, one row of a `tables.embeddings_table`, and the network's input.
 
     `box` was cut out of the file.
     """

@@ -84,10 +84,10 @@ def test_only_the_region_that_the_score_depends_on_has_an_effect() -> None:
     assert effect.squares[3, 1] == pytest.approx(wanted, abs=1e-3)
 
 
-@pytest.mark.parametrize(("side", "grid"), [(128, 8), (100, 8), (9, 4)])
-def test_the_squares_cover_every_pixel_once(side: int, grid: int) -> None:
-    counts = np.zeros((side, side), int)
-    for region in grid_regions(side, grid):
+@pytest.mark.parametrize(("height", "width", "grid"), [(128, 128, 8), (100, 100, 8), (9, 9, 4), (96, 160, 8)])
+def test_the_squares_cover_every_pixel_once(height: int, width: int, grid: int) -> None:
+    counts = np.zeros((height, width), int)
+    for region in grid_regions(height, width, grid):
         counts[region] += 1
     assert (counts == 1).all()
 
@@ -103,8 +103,12 @@ def test_the_squares_cover_every_pixel_once(side: int, grid: int) -> None:
 def test_a_box_covers_the_pixels_that_it_touches(
     box: tuple[float, ...], rows: tuple[int, int], columns: tuple[int, int]
 ) -> None:
-    found = box_region(box, 10)
+    found = box_region(box, 10, 10)
     assert ((found[0].start, found[0].stop), (found[1].start, found[1].stop)) == (rows, columns)
+
+
+def test_a_box_of_a_wide_image_has_its_own_rows_and_columns() -> None:
+    assert box_region((0.5, 0.25, 0.75, 0.5), 40, 80) == (slice(10, 20), slice(40, 60))
 
 
 def test_red_lowers_the_score_blue_raises_it_and_no_effect_leaves_the_picture_grey() -> None:
