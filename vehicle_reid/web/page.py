@@ -50,9 +50,9 @@ class PageInfo:
     cameras: tuple[int, ...]
     views: tuple[str, ...]
     attention: str
-    hidden: tuple[str, ...] = ()
     upload_limit: int = 20 * MEGABYTE
     problems: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 def views_of(attention: str) -> dict[str, View]:
