@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from cli import main
 from data_cache.base.config import Recipe, recipe_text, resolve_recipe
-from detect.recipes import LATER_OPTIONS, PRESETS as DETECTORS
+from detect.recipes import PRESETS as DETECTORS
 from detect.recipes import DetectorRecipe
 from reid.recipes import LATER_OPTIONS, PRESETS, ReidRecipe
 
