@@ -57,7 +57,7 @@ def in_ablation(run: Path) -> bool:
 
 
 def run_name(run: Path) -> str:
-    """Return the name of a run's folder as `--recipe` takes it: RECIPE, or ablation/NAME."""
+    """Return the name of a run's folder as `--run` takes it: NAME, or ablation/NAME."""
     return f"{ABLATION}/{run.name}" if in_ablation(run) else run.name
 
 

@@ -60,8 +60,8 @@ def _run(folder: Path) -> Run:
     tests = sorted(sorted_glob(folder, f"*/{METRICS}"), key=lambda path: path.stat().st_mtime)
     metrics = read_metrics(tests[-1]) if tests else None
     scores = metrics["scores"][plain_row(metrics, tests[-1])] if metrics else {}
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    newest = max((path.stat().st_mtime for path in files), default=0.0)
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    newest = max((file.st_mtime for file in files), default=0.0)
     return Run(
         folder=str(folder),
         dataset=dataset_folder(folder).name,
@@ -72,14 +72,14 @@ def _run(folder: Path) -> Run:
         test=metrics["split"] if metrics else None,
         score=scores.get("mAP"),
         cmc1=scores.get("cmc1"),
-        megabytes=round(sum(path.stat().st_size for path in files) / 1e6, 1),
+        megabytes=round(sum(file.st_size for file in files) / 1e6, 1),
         changed=datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds"),
     )
 
 
 @dataclass(frozen=True)
 class Unneeded:
-    """A file that nothing needs any more, and why; `command` makes it again where that is possible."""
+    """A file that nothing needs any more, and why."""
 
     path: Path
     megabytes: float
@@ -92,21 +92,25 @@ def unneeded_files(runs: Path, folders: list[Path] | None = None) -> list[Unneed
     These are the checkpoints to resume from, and decoded images once no training on the data set is unfinished. Scores,
     features, galleries and the best checkpoint stay. Raises UserError if a checkpoint is damaged.
     """
-    found = []
-    own = sorted(
-        {last.parent for last in (*sorted_glob(runs, f"*/*/{LAST}"), *sorted_glob(runs, f"*/{ABLATION}/*/{LAST}"))}
-    )
-    for folder in own if folders is None else folders:
-        if is_finished(folder):
-            found += [_unneeded(folder / name, "to resume from; the training is finished") for name in (LAST, PREVIOUS)]
+    wanted = folders
+    if wanted is None:
+        lasts = (*sorted_glob(runs, f"*/*/{LAST}"), *sorted_glob(runs, f"*/{ABLATION}/*/{LAST}"))
+        wanted = sorted(last.parent for last in lasts)
+    finished = {folder: is_finished(folder) for folder in wanted}
+    found = {
+        folder / name: "to resume from; the training is finished"
+        for folder in wanted
+        for name in (LAST, PREVIOUS)
+        if finished[folder] and path_exists(folder / name)
+    }
     if folders is None:
-        busy = {dataset_folder(folder) for folder in own if not is_finished(folder)}
-        found += [
-            _unneeded(path, "decoded images; `train --decoded-cache` makes them again")
+        busy = {dataset_folder(folder) for folder in wanted if not finished[folder]}
+        found |= {
+            path: "decoded images; `train --decoded-cache` makes them again"
             for path in sorted_glob(runs, "*/decoded-*.safetensors")
             if path.parent not in busy
-        ]
-    return [file for file in found if path_exists(file.path)]
+        }
+    return [Unneeded(path, path.stat().st_size / 1e6, reason) for path, reason in found.items()]
 
 
 def is_finished(folder: Path) -> bool:
@@ -131,7 +135,3 @@ def remove_unneeded(files: list[Unneeded]) -> tuple[list[Unneeded], list[str]]:
             raise UserError(f"{file.path}: cannot be removed ({error.strerror or error})") from error
         removed.append(file)
     return removed, refused
-
-
-def _unneeded(path: Path, reason: str) -> Unneeded:
-    return Unneeded(path, path.stat().st_size / 1e6 if path_exists(path) else 0.0, reason)
