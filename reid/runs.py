@@ -140,7 +140,7 @@ def _has_scores(run: Path) -> bool:
 
 
 def _refuse_scores_alone(run: Path) -> None:
-    if _has_scores(run) and not (run / BEST).exists():
+    if _has_scores(run):  # the callers found no checkpoint
         raise UserError(f"{run}: holds scores, of another system's features or of direct transfer, but no network")
 
 

@@ -66,14 +66,16 @@ def train(
                 files = (folder / name for name in (LAST, BEST, RECIPE, LOG, CURVES))
                 remove_temporary_files(*files, command_file(folder))
             checkpoint = checkpoint_to_resume(folder, identity)
-            if checkpoint is not None and checkpoint.metadata["epoch"] == recipe.epochs:
+            is_finished = (
+                is_cleaned(folder, recipe.epochs)
+                if checkpoint is None
+                else checkpoint.metadata["epoch"] == recipe.epochs
+            )
+            if is_finished:
                 if not (folder / BEST).exists():
                     raise UserError(
                         f"{folder / BEST}: missing, though all epochs are done; delete {folder} to train anew"
                     )
-                log.info(f"{folder}: already trained, {recipe.epochs} epochs")
-                return folder / BEST
-            if checkpoint is None and is_cleaned(folder, recipe.epochs):
                 log.info(f"{folder}: already trained, {recipe.epochs} epochs")
                 return folder / BEST
             pixels = None
