@@ -50,8 +50,8 @@ DEFAULT = ParameterSource.DEFAULT
 )
 @click.option(
     "--fixed",
-    type=click.Choice(["fleets480"]),
-    help="A named set of published results, with fixed sizes and seed.",
+    type=click.Choice(["fleets480", "fleets480v2"]),
+    help="A named set of published results, with fixed sizes and seed: 480 vehicles, at 200 or (v2) 420 pixels.",
 )
 @click.option("--preview", is_flag=True, help="Also write preview.png, a contact sheet with part boxes.")
 @seed_option
@@ -69,7 +69,7 @@ def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, worker
       python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root large
       python cli.py synth --variety wide --vehicles 2000 --fleet-size 1 --data-root varied
       python cli.py synth --layout vehicleid --data-root try
-      python cli.py synth --fixed fleets480 --data-root fleets480
+      python cli.py synth --fixed fleets480v2 --data-root data/fleets480v2
     """
     from data_cache.synthetic import FIXED, LAYOUTS, SyntheticSettings, write_preview, write_synthetic
 

@@ -107,6 +107,13 @@ def test_options_of_synth_have_the_defaults_of_its_settings() -> None:
     assert shared == {name: settings[name] for name in shared}
 
 
+def test_every_fixed_set_can_be_named() -> None:
+    from data_cache.commands.synth import synth
+    from data_cache.synthetic import FIXED
+
+    assert {option.name: option for option in synth.params}["fixed"].type.choices == tuple(FIXED)
+
+
 def test_fixed_set_accepts_no_size(run: Run, tmp_path: Path) -> None:
     line = mistake(run("synth", "--fixed", "fleets480", "--fleet-size", "4"), 2)
     assert "--fixed fleets480 and --fleet-size cannot be combined" in line

@@ -35,6 +35,7 @@ def test_values_out_of_range(changed: dict[str, Any], message: str) -> None:
     ("settings", "description"),
     [
         (FIXED["fleets480"], "fleets480 (renderer 2)"),
+        (FIXED["fleets480v2"], "fleets480v2 (renderer 2)"),
         (replace(FIXED["fleets480"], fleet_size=4), "480 vehicles, seed 1 (renderer 2)"),
         (SyntheticSettings(vehicles=30, seed=7), "30 vehicles, seed 7 (renderer 2)"),
     ],
@@ -55,4 +56,5 @@ def test_sets_rendered_before_there_were_varieties_are_still_known() -> None:
     }  # fmt: skip
     assert FIXED["fleets480"].to_dict() == recorded
     changed = {"variety": "wide", "renderer_version": RENDERER_VERSIONS["wide"]}
+    assert FIXED["fleets480v2"].to_dict() == recorded | {"image_size": 420}
     assert replace(FIXED["fleets480"], variety="wide").to_dict() == recorded | changed
