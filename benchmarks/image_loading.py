@@ -6,10 +6,11 @@ from benchmarks.measure import Row, best_seconds
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import empty_cache
 from reid.data.augmentation import Augmentation
-from reid.data.decoded import decoded_training_images, describe, make_decoded
+from reid.data.decoded import decoded_training_views, describe, make_decoded
 from reid.data.pixel_file import open_pixels
 from reid.data.sampler import Sample
-from reid.data.vehicle_images import VehicleImages, image_paths, vehicle_images
+from reid.data.vehicle_images import FileViews, VehicleImages, image_paths, vehicle_images
+from reid.data.views import ViewMaker
 from reid.runs import decoded_path
 
 SIZE, ROUNDS = 224, 3
@@ -19,17 +20,18 @@ def image_loading_rows(folder: Path) -> list[Row]:
     """Return the table's rows; `folder` contains rendered pictures."""
     data = load_dataset("synthetic", folder)
     path = decoded_path(folder, data.name, SIZE)
-    decoded = decoded_training_images(path, data, SIZE, workers=0)
-    names, paths = decoded.names, image_paths(data, decoded.names)
-    made_from = describe(data.name, names, paths, SIZE)
+    decoded = decoded_training_views(path, data, SIZE, workers=0)
+    names = decoded.images.names
+    files = FileViews(image_paths(data, names), ViewMaker(SIZE))
+    made_from = describe(data.name, names, files)
     from_files, from_cache = (
-        vehicle_images(data, empty_cache(names), names, top_d=0, size=SIZE, decoded=pixels, augmentation=Augmentation())
-        for pixels in (None, decoded)
+        vehicle_images(data, empty_cache(names), names, top_d=0, size=SIZE, decoded=views, augmentation=Augmentation())
+        for views in (None, decoded)
     )
     calls = {
         "files": lambda: read_all(from_files),
         "cache": lambda: read_all(from_cache),
-        "making": lambda: make_decoded(path, paths, made_from, workers=0),
+        "making": lambda: make_decoded(path, files, made_from, workers=0),
         "opening": lambda: open_pixels(path, made_from),
     }
     seconds = best_seconds(calls, ROUNDS)

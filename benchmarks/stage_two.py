@@ -8,10 +8,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Call, Row, best_seconds
 from data_cache.base.depthwise import StridedDepthwise
-from reid.data.vehicle_images import Batch, ResizedFiles, VehicleImages, normalised
+from reid.data.vehicle_images import Batch, FileViews, VehicleImages, normalised
+from reid.data.views import ViewMaker
 from reid.features.extraction import BATCH, extract_features
 from reid.model.backbones import build_backbone
-from reid.model.checkpoint import build_network
+from reid.model.checkpoint import build_pgan
 from reid.recipes import PRESETS, ReidRecipe
 from reid.training.loop import training_step
 from reid.training.state import start_state
@@ -56,7 +57,8 @@ def _step(recipe: ReidRecipe, device: str, size: int) -> Call:
     side = recipe.image_size
     images = torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=random)
     corners = torch.rand(size, TOP_D, 2, 2, generator=random).sort(dim=2).values.flatten(2)
-    batch = Batch(images, corners, torch.ones(size, TOP_D, dtype=torch.bool), torch.arange(size))
+    labels, no_crops = torch.zeros(size, TOP_D, dtype=torch.long), torch.zeros(size, 0, 3, 0, 0, dtype=torch.uint8)
+    batch = Batch(images, corners, labels, no_crops, torch.arange(size))
     batch = Batch(*(tensor.to(device) for tensor in vars(batch).values()))
     vehicle = torch.arange(size, device=device) // 4
     return lambda: training_step(state, batch, vehicle, device)
@@ -111,12 +113,13 @@ def _features_row(folder: Path, device: str) -> Row:
 def feature_calls(folder: Path, device: str) -> dict[str, Call]:
     """Return two calls on `IMAGES` pictures in `folder`: `features` from files, `backbone` on ready tensors."""
     recipe = PRESETS["pgan"].model_copy(update={"trunk_weights": None})
-    network = build_network(recipe, VEHICLES).to(device).to(memory_format=torch.channels_last).eval()
+    network = build_pgan(recipe, VEHICLES).to(device).to(memory_format=torch.channels_last).eval()
     paths = sorted((folder / "synthetic/images").rglob("*.jpg"))[:IMAGES]
     random = np.random.default_rng(0)
     corners = np.sort(random.random((len(paths), TOP_D, 2, 2), np.float32), axis=2).reshape(len(paths), TOP_D, 4)
-    files = VehicleImages(ResizedFiles(paths, recipe.image_size), corners, np.ones((len(paths), TOP_D), bool))
-    ready = normalised(torch.stack([files[index][0] for index in range(len(files))]).to(device))
+    views = FileViews(paths, ViewMaker(recipe.image_size))
+    files = VehicleImages(views, corners, np.zeros((len(paths), TOP_D), np.int64))
+    ready = normalised(torch.stack([files[index].image for index in range(len(files))]).to(device))
 
     def run_backbone() -> None:
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):

@@ -12,7 +12,8 @@ from detect.extraction.run import detect_batches
 from detect.model import shipped
 from detect.model.detector import load_detector
 from detect.model.reading import read_batches
-from reid.data.vehicle_images import ResizedFiles, VehicleImages, part_arrays
+from reid.data.vehicle_images import FileViews, VehicleImages, part_arrays
+from reid.data.views import ViewMaker
 from reid.features.extraction import extract_features
 from reid.model.checkpoint import build_network
 from reid.recipes import PRESETS
@@ -34,9 +35,9 @@ def whole_job_rows(folder: Path, device: str) -> list[Row]:
 
     def features(name: str, parts: PartBoxes | None) -> None:
         recipe = recipes[name]
-        boxes, present = part_arrays(parts or empty_cache(names), names, recipe.parts)
-        pixels = ResizedFiles([root / image for image in names], recipe.image_size)
-        extract_features(networks[name], VehicleImages(pixels, boxes, present), device=device, workers=WORKERS)
+        boxes, labels = part_arrays(parts or empty_cache(names), names, recipe.parts)
+        views = FileViews([root / image for image in names], ViewMaker(recipe.image_size))
+        extract_features(networks[name], VehicleImages(views, boxes, labels), device=device, workers=WORKERS)
 
     seconds = best_seconds(
         {

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from data_cache.base.config import Recipe, resolve_recipe
+from data_cache.parts.names import PART_NAMES
 from data_cache.parts.selection import BoxChoice, First
 
 Attention = Literal["parts", "equal", "grid", "none"]
@@ -18,6 +19,7 @@ TRUNKS = (
 TIMM_TRUNK = re.compile(r"timm/[a-z0-9_]+(\.[a-z0-9_]+)?")  # a name of timm, with the tag of its weights
 LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defaults, which must never change
     *("parts_per_label", "parts_first"),
+    *("part_crops", "slot_features", "slot_weight"),
     *("metric_loss", "circle_margin", "circle_scale"),
     *("identity_loss", "arc_margin", "arc_scale", "label_smoothing", "average"),
     "pooling",
@@ -52,6 +54,15 @@ class ReidRecipe(Recipe):
     hide: tuple[str, ...] = Field(
         (), description="parts whose boxes are covered in the pixels, as [plate]; the network has none of them"
     )
+    part_crops: int = Field(
+        0,
+        ge=0,
+        le=256,
+        multiple_of=16,
+        description="side of a crop of each part from the stored image, in pixels: PGAN+; 0: none",
+    )
+    slot_features: int = Field(32, ge=4, le=512, description="of each kind of part in the feature of PGAN+")
+    slot_weight: float = Field(1.0, ge=0, description="weight of the losses of the parts of PGAN+")
     temperature: float = Field(10.0, gt=0, description="of the softmax in PAM")
     pooling: Pooling = Field("average", description="of the refined maps; gem: generalised mean, exponent learned")
     triplets: tuple[Literal["fusion", "global", "part"], ...] = Field(
@@ -142,9 +153,14 @@ class ReidRecipe(Recipe):
         return self.image_height or self.image_size, self.image_width or self.image_size
 
     @property
+    def feature_length(self) -> int:
+        """The number of values in the feature of an image: 2C', and the slots of PGAN+."""
+        return self.features + (len(PART_NAMES) * self.slot_features if self.part_crops else 0)
+
+    @property
     def uses_parts(self) -> bool:
         """Whether the network uses part boxes."""
-        return self.attention in ("parts", "equal") and self.parts > 0
+        return (self.attention in ("parts", "equal") or self.part_crops > 0) and self.parts > 0
 
     @property
     def reads_boxes(self) -> bool:

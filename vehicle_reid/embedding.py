@@ -15,13 +15,12 @@ from data_cache.parts.names import CACHE_FILE
 from detect.extraction.job import prepare_job
 from detect.extraction.run import detect_batches, detect_parts
 from detect.model.reading import collate, read_image
-from reid.data.augmentation import Boxes
-from reid.data.hiding import cover, hidden_boxes
-from reid.data.pixel_file import Size
-from reid.data.vehicle_images import VehicleImages, part_arrays, resized
+from reid.data.hiding import hidden_boxes
+from reid.data.vehicle_images import VehicleImages, part_arrays
+from reid.data.views import ViewMaker, Views
 from reid.features.blocks import Block, cut
 from reid.features.extraction import FeatureSource, cached_features, extract_features
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import TrainedNetwork
 from reid.recipes import ReidRecipe
 from vehicle_reid.images import NamedImages
 
@@ -61,7 +60,7 @@ def find_parts_resumable(weights: Path, images: NamedImages, work: WorkFolder, d
 
 
 def compute_features(
-    network: PGAN,
+    network: TrainedNetwork,
     recipe: ReidRecipe,
     checkpoint: str,
     images: NamedImages,
@@ -77,27 +76,25 @@ def compute_features(
         source = FeatureSource(images.dataset(), images.names, parts, recipe, checkpoint)
         features = cached_features(work.path / FEATURES, network, source, Compute(device, work.workers))
         return features.matrix, features.attention
-    boxes, present = part_arrays(parts, images.names, recipe.parts)
-    sizes, hidden = parts.image_size[parts.rows(images.names)], hidden_boxes(parts, images.names)
-    pixels = ResizedImages(images, sizes, recipe.input_size, hidden)
-    return extract_features(network, VehicleImages(pixels, boxes, present), device=device, workers=0)
+    boxes, labels = part_arrays(parts, images.names, recipe.parts)
+    maker = ViewMaker(recipe.input_size, hidden_boxes(parts, images.names), recipe.part_crops, boxes, labels >= 0)
+    views = ImageViews(images, parts.image_size[parts.rows(images.names)], maker)
+    return extract_features(network, VehicleImages(views, boxes, labels), device=device, workers=0)
 
 
 @dataclass(frozen=True, eq=False)
-class ResizedImages:
-    """Images of any source, resized to `size`; calling it with an index returns that image.
+class ImageViews:
+    """Views of images of any source; calling it with an index returns those of that image.
 
-    `detected_sizes` (N, 2) are the width and height when the parts were found, 0 for images without boxes; `hidden`
-    (N, H, 4) are boxes that are covered first.
+    `detected_sizes` (N, 2) are the width and height when the parts were found, 0 for images without boxes.
     """
 
     images: NamedImages
     detected_sizes: NDArray[np.int32]
-    size: Size
-    hidden: Boxes | None = None
+    maker: ViewMaker
 
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """Return the image, (H, W, 3). Raises UserError if its size has changed since its parts were found."""
+    def __call__(self, index: int) -> Views:
+        """Return the views. Raises UserError if the image's size has changed since its parts were found."""
         pixels = self.images.pixels(index)
         width, height = self.detected_sizes[index].tolist()
         if width and (width, height) != pixels.shape[1::-1]:
@@ -105,4 +102,4 @@ class ResizedImages:
                 f"{self.images.names[index]}: is {pixels.shape[1]} x {pixels.shape[0]} now and was {width} x {height} "
                 "when its parts were found; find its parts again"
             )
-        return resized(pixels if self.hidden is None else cover(pixels, self.hidden[index]), self.size)
+        return self.maker(index, pixels)

@@ -14,10 +14,12 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
+from data_cache.parts.names import PART_NAMES
 from detect.model import shipped
 from detect.training.runs import DETECTORS, WEIGHTS, chosen_detector
-from reid.data.hiding import cover, hide_parts, network_parts
-from reid.data.vehicle_images import resized
+from reid.data.hiding import hide_parts, network_parts
+from reid.data.vehicle_images import VehicleImages
+from reid.data.views import ViewMaker
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
 from reid.runs import BEST, dataset_folder, parts_path
@@ -148,13 +150,21 @@ class VehicleReID:
         entries = self.entries(images)
         return entries.features[entries.rows(images.names)]
 
-    def network_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return an image (H, W, 3) as the network reads it: what the recipe hides is covered, then it is resized."""
+    def network_input(self, pixels: NDArray[np.uint8], row: "pd.Series[Any]") -> VehicleImages:
+        """Return one image (H, W, 3) as the network reads it: what the recipe hides is covered, then it is resized.
+
+        `row` is its row of `embed`, with the boxes that the network used.
+        """
+        hidden, boxes = None, np.zeros((1, self.top_d, 4), np.float32)
+        labels = np.full((1, self.top_d), -1, np.int64)
         if self.recipe.hide:
             hidden = hide_parts(find_parts(self.detector, named_images({"image": pixels})), self.recipe.hide).hidden
-            assert hidden is not None
-            pixels = cover(pixels, hidden[0])
-        return resized(pixels, self.recipe.input_size)
+        used = len(row["parts"])
+        boxes[0, :used] = row["boxes"] / np.array(2 * pixels.shape[1::-1], np.float32)
+        labels[0, :used] = [PART_NAMES.index(part) for part in row["parts"]]
+        maker = ViewMaker(self.recipe.input_size, hidden, self.recipe.part_crops, boxes, labels >= 0)
+        views = maker(0, pixels)
+        return VehicleImages(lambda _: views, boxes, labels)
 
     def part_boxes(self, parts: Parts | None) -> PartBoxes | None:
         """Return given parts as a part cache. Raises UserError if another detector than this model's made it."""
@@ -197,7 +207,7 @@ class VehicleReID:
             errors = [parts.failure[row] for row in parts.rows(images.names).tolist()]
             images = images.readable(errors, skip=skip_unreadable)
         if parts is None or not len(images):
-            return Entries.empty(self.recipe.features, self.top_d)
+            return Entries.empty(self.recipe.feature_length, self.top_d)
         parts = network_parts(parts, self.recipe)
         checkpoint = str(self.fingerprint["checkpoint"])
         features, attention = compute_features(self.network, self.recipe, checkpoint, images, parts, work, self.device)

@@ -25,14 +25,18 @@ class Augmentation:
 
 
 def augment(
-    image: Pixels, boxes: Boxes, probabilities: Augmentation, random: np.random.Generator
-) -> tuple[Pixels, Boxes]:
-    """Flip image and boxes together, then erase a rectangle of the image; erased boxes stay (the paper is silent)."""
+    image: Pixels, crops: Pixels, boxes: Boxes, probabilities: Augmentation, random: np.random.Generator
+) -> tuple[Pixels, Pixels, Boxes]:
+    """Flip image, crops of its parts and boxes together, then erase a rectangle of the image.
+
+    Erased boxes stay (the paper is silent), and crops are not erased.
+    """
     if random.random() < probabilities.flip:
         image, boxes = flip(image, boxes)
+        crops = crops[:, :, ::-1]
     if random.random() < probabilities.erase:
         image = erase(image, random)
-    return image, boxes
+    return image, crops, boxes
 
 
 def flip(image: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:

@@ -1,8 +1,11 @@
-"""Training images decoded once, at training size: a pixel file, made by several processes and used while up to date."""
+"""Training images decoded once, at training size: pixel files, made by several processes and used while up to date.
+
+One file holds the images; for networks that look at crops of the parts, a second one holds these.
+"""
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +22,52 @@ from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
-from reid.data.augmentation import Boxes
+from reid.data.augmentation import Pixels
 from reid.data.hiding import HIDING, hidden_boxes
 from reid.data.pixel_file import ROWS, PixelFile, Size, digest_of, header_of, height_and_width, open_pixels, shape_of
-from reid.data.vehicle_images import RESAMPLING, ResizedFiles, image_paths, read_batches
+from reid.data.vehicle_images import FileViews, image_paths, part_arrays, read_batches
+from reid.data.views import MARGIN, NO_CROPS, RESAMPLING, ViewMaker, Views
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # raise it if the file format, `load_image` or the resizing changes: old files are then made again
 
 
-def decoded_training_images(
+@dataclass(frozen=True)
+class DecodedViews:
+    """The files of decoded images, and of the crops of their parts if the network reads crops."""
+
+    images: PixelFile
+    crops: PixelFile | None = None
+
+    def views(self, names: Sequence[str]) -> Callable[[int], Views]:
+        """Return a function from an index into `names` to the views of that image, read-only.
+
+        Raises UserError for a name that is not in a file.
+        """
+        return _ViewsOfRows(self.images.images(names), None if self.crops is None else self.crops.images(names))
+
+
+@dataclass(frozen=True, eq=False)
+class _ViewsOfRows:
+    images: Callable[[int], Pixels]
+    crops: Callable[[int], Pixels] | None
+
+    def __call__(self, index: int) -> Views:
+        return Views(self.images(index), NO_CROPS if self.crops is None else _cut(self.crops(index)))
+
+
+def _column(crops: Pixels) -> Pixels:
+    """Return crops (D, S, S, 3) as one image, one below the other: (D * S, S, 3)."""
+    return crops.reshape(-1, *crops.shape[2:])
+
+
+def _cut(column: Pixels) -> Pixels:
+    """Undo `_column`."""
+    return column.reshape(-1, column.shape[1], *column.shape[1:])
+
+
+def decoded_training_views(
     path: Path,
     dataset: Dataset,
     size: Size,
@@ -37,18 +75,33 @@ def decoded_training_images(
     workers: int,
     turned: bool = True,
     parts: PartBoxes | None = None,
-) -> PixelFile:
+    top_d: int = 0,
+    crop: int = 0,
+) -> DecodedViews:
     """Return the decoded images of the train split, held-out vehicles included, from the file at `path`.
 
-    `turned` is that of `load_image`; what `parts` hides is covered.
+    `turned` is that of `load_image`; what `parts` hides is covered. With `crop`, the side of a crop in pixels, those of
+    the `top_d` most confident boxes of `parts` are in a second file beside it.
 
-    If the file is missing, damaged or out of date, it is made again; a message says why. If another run is making it,
-    this one waits. Raises UserError if an image cannot be read, or if the disk is too small.
+    A file that is missing, damaged or out of date is made again; a message says why. If another run is making it, this
+    one waits. Raises UserError if an image cannot be read, or if the disk is too small.
     """
     names = sorted(dataset.table["name"][dataset.table["split"] == "train"])
     paths = image_paths(dataset, names)
     hidden = None if parts is None else hidden_boxes(parts, names)
-    made_from = describe(dataset.name, names, paths, size, turned=turned, hidden=hidden)
+    maker = ViewMaker(size, hidden)
+    images = _decoded(path, dataset.name, names, FileViews(paths, maker, turned=turned), workers)
+    if not crop or parts is None:
+        return DecodedViews(images)
+    boxes, labels = part_arrays(parts, names, top_d)
+    maker = ViewMaker(size, hidden, crop, boxes, labels >= 0)
+    path = path.with_name(f"decoded-crops-{crop}-{digest_of(boxes)[:8]}.safetensors")
+    return DecodedViews(images, _decoded(path, dataset.name, names, FileViews(paths, maker, turned=turned), workers))
+
+
+def _decoded(path: Path, dataset: str, names: Sequence[str], files: FileViews, workers: int) -> PixelFile:
+    """Return the pixel file of the images, or of their crops if `files` makes any, made if necessary."""
+    made_from = describe(dataset, names, files)
     threads, seen = max(1, workers), _inode(path)
     pixels = _usable(path, made_from, threads)
     if pixels is not None:
@@ -57,7 +110,7 @@ def decoded_training_images(
         if _inode(path) != seen:  # another run has made it meanwhile
             pixels = _usable(path, made_from, threads)
         if pixels is None:
-            make_decoded(path, paths, made_from, workers=workers, hidden=hidden)
+            make_decoded(path, files, made_from, workers=workers)
     return open_pixels(path, made_from, threads=threads) if pixels is None else pixels
 
 
@@ -76,60 +129,49 @@ def _usable(path: Path, made_from: Mapping[str, Any], threads: int) -> PixelFile
         return None
 
 
-def describe(
-    dataset: str,
-    names: Sequence[str],
-    paths: Sequence[Path],
-    size: Size,
-    *,
-    turned: bool = True,
-    hidden: Boxes | None = None,
-) -> dict[str, Any]:
-    """Return what determines the pixels: the image files, the decoder, the size, and the boxes that are covered.
+def describe(dataset: str, names: Sequence[str], files: FileViews) -> dict[str, Any]:
+    """Return what determines the pixels: the image files, the decoder, the size, and the boxes covered or cropped.
 
     A file is identified by its size and modification time, because hashing would read the whole data set at every
     start. So a file replaced by one of the same size with its time set back goes unnoticed, and a data set copied
     without its times is decoded again.
     """
-    height, width = height_and_width(size)
-    stats = [path.stat() for path in paths]
-    covered = {} if hidden is None else {"hidden": {"boxes": digest_of(hidden), **HIDING}}
+    maker = files.maker
+    stats = [path.stat() for path in files.paths]
+    covered = {} if maker.hidden is None else {"hidden": {"boxes": digest_of(maker.hidden), **HIDING}}
+    cropped: dict[str, Any] = {}
+    height, width = height_and_width(maker.size)
+    if maker.crop and maker.boxes is not None and maker.present is not None:
+        height, width = maker.boxes.shape[1] * maker.crop, maker.crop
+        cropped = {"crops": {"boxes": digest_of(maker.boxes), "present": digest_of(maker.present), "margin": MARGIN}}
     return {
         "format": FORMAT,
         "dataset": dataset,
         "size": height if height == width else [height, width],
-        "turned": turned,
+        "turned": files.turned,
         "resampling": RESAMPLING.name.lower(),
         "decoder": f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}",
         "images": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in zip(names, stats, strict=True)},
         **covered,
+        **cropped,
     }
 
 
-def make_decoded(
-    path: Path,
-    paths: Sequence[Path],
-    made_from: Mapping[str, Any],
-    *,
-    workers: int,
-    hidden: Boxes | None = None,
-) -> None:
+def make_decoded(path: Path, files: FileViews, made_from: Mapping[str, Any], *, workers: int) -> None:
     """Decode image files, in the order of the names of `made_from`, into the pixel file at `path`.
 
-    `hidden` (N, H, 4) are the boxes to cover in them. The caller holds the lock. Every process writes its own rows, so
-    no pixels travel between processes. Raises UserError if an image cannot be read or the disk is too small; an older
-    file is then kept, and nothing else.
+    The caller holds the lock. Every process writes its own rows, so no pixels travel between processes. Raises
+    UserError if an image cannot be read or the disk is too small; an older file is then kept, and nothing else.
     """
     shape = shape_of(made_from)
-    pieces = -(-len(paths) // ROWS)
+    pieces = -(-len(files.paths) // ROWS)
     start = len(header_of(made_from, ["0" * 64] * pieces))
     remove_temporary_files(path)
     with replacing(path) as temporary, worker_death_as_user_error():
         _require_space(path, shape, start)
-        images = ResizedFiles(paths, made_from["size"], turned=made_from["turned"], hidden=hidden)
-        writer = _PieceWriter(images, temporary, start)
+        writer = _PieceWriter(files, temporary, start)
         loader = DataLoader(writer, batch_size=None, num_workers=workers, worker_init_fn=initialize_worker)
-        written = track(read_batches(loader), "decoding images", len(paths), lambda piece: piece[1])
+        written = track(read_batches(loader), "decoding images", len(files.paths), lambda piece: piece[1])
         digests = [digest for digest, _ in written]
         with temporary.open("r+b") as file:
             file.write(header_of(made_from, digests))
@@ -139,16 +181,17 @@ def make_decoded(
 class _PieceWriter(TorchDataset[tuple[str, int]]):
     """Pieces of ROWS images: reading one writes its pixels to the file and returns their hash and number."""
 
-    images: ResizedFiles
+    files: FileViews
     file: Path
     start: int
 
     def __len__(self) -> int:
-        return -(-len(self.images.paths) // ROWS)
+        return -(-len(self.files.paths) // ROWS)
 
     def __getitem__(self, piece: int) -> tuple[str, int]:
         first = piece * ROWS
-        rows = np.stack([self.images(index) for index in range(first, min(first + ROWS, len(self.images.paths)))])
+        views = [self.files(index) for index in range(first, min(first + ROWS, len(self.files.paths)))]
+        rows = np.stack([_column(crops) if self.files.maker.crop else image for image, crops in views])
         try:
             with self.file.open("r+b") as file:
                 file.seek(self.start + first * rows[0].nbytes)

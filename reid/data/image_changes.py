@@ -95,18 +95,30 @@ STRENGTHS = {
 
 
 def change(
-    image: Pixels, boxes: Boxes, present: NDArray[np.bool_], level: Level, random: np.random.Generator
-) -> tuple[Pixels, Boxes, NDArray[np.bool_]]:
-    """Return an image (H, W, 3), its boxes (D, 4), xyxy in [0, 1], and present (D,), changed at random together."""
+    image: Pixels,
+    crops: Pixels,
+    boxes: Boxes,
+    present: NDArray[np.bool_],
+    level: Level,
+    random: np.random.Generator,
+) -> tuple[Pixels, Pixels, Boxes, NDArray[np.bool_]]:
+    """Return an image (H, W, 3), crops of its parts, boxes (D, 4) and present (D,), changed at random together.
+
+    crops (D, S, S, 3), boxes xyxy in [0, 1]. The crops get the light of the image, but do not move.
+    """
     strength = STRENGTHS[level]
     picture = Image.fromarray(image)
     if random.random() < strength.moved:
         moved = random_move(picture.width, picture.height, strength, random)
         picture = move_image(picture, moved)
         boxes, present = move_boxes(boxes, present, moved, picture.width, picture.height)
-    picture = _other_light(picture, strength, random)
-    picture = _other_camera(picture, strength, random)
-    return np.asarray(picture), boxes, present
+    light = _random_light(strength, random)
+    picture = _other_camera(_in_light(picture, light), picture.height, strength, random)
+    if crops.size:
+        column = Image.fromarray(crops.reshape(-1, *crops.shape[2:]))  # one below the other
+        changed = _other_camera(_in_light(column, light), crops.shape[1], strength, random)
+        crops = np.asarray(changed).reshape(crops.shape)
+    return np.asarray(picture), crops, boxes, present
 
 
 def random_move(width: int, height: int, strength: Strength, random: np.random.Generator) -> Matrix:
@@ -156,22 +168,30 @@ def _areas(boxes: Matrix) -> Matrix:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
 
 
-def _other_light(picture: Image.Image, strength: Strength, random: np.random.Generator) -> Image.Image:
-    """Return the image with another exposure, contrast, gamma, white balance and saturation."""
+def _random_light(strength: Strength, random: np.random.Generator) -> tuple[list[int], float]:
+    """Return another exposure, contrast, gamma and white balance as a table of 3 x 256 values, and a saturation."""
     draws = random.uniform(-1, 1, 7)
     gain = np.exp(strength.gain * draws[0] + strength.balance * draws[1:4])[:, None]  # (3, 1)
     value = (gain * RAMP) ** np.exp(strength.gamma * draws[4])
     value = (value - 0.5) * np.exp(strength.contrast * draws[5]) + 0.5
     table = np.rint(255 * value.clip(0, 1)).astype(np.uint8)
-    picture = picture.point(table.ravel().tolist())
     saturation = 0.0 if random.random() < strength.grey else float(np.exp(strength.saturation * draws[6]))
+    return table.ravel().tolist(), saturation
+
+
+def _in_light(picture: Image.Image, light: tuple[list[int], float]) -> Image.Image:
+    table, saturation = light
+    picture = picture.point(table)
     return Image.blend(picture.convert("L").convert("RGB"), picture, saturation)
 
 
-def _other_camera(picture: Image.Image, strength: Strength, random: np.random.Generator) -> Image.Image:
-    """Return the image blurred, with noise, and through a JPEG file, each with its own probability."""
+def _other_camera(picture: Image.Image, height: int, strength: Strength, random: np.random.Generator) -> Image.Image:
+    """Return the image blurred, with noise, and through a JPEG file, each with its own probability.
+
+    The blur is a share of `height`, in pixels.
+    """
     if random.random() < strength.blurred:
-        picture = picture.filter(ImageFilter.GaussianBlur(strength.blur * picture.height * random.random()))
+        picture = picture.filter(ImageFilter.GaussianBlur(strength.blur * height * random.random()))
     if random.random() < strength.noisy:
         grain = random.standard_normal((picture.height, picture.width, 1), np.float32)  # the same in all channels
         grain *= np.float32(strength.noise * random.random())

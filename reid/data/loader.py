@@ -17,9 +17,8 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
 from reid.data.augmentation import Augmentation
-from reid.data.pixel_file import PixelFile
 from reid.data.sampler import PKSampler
-from reid.data.vehicle_images import collate, vehicle_images
+from reid.data.vehicle_images import DecodedImages, collate, vehicle_images
 from reid.distributed import own_rank, rank_count
 from reid.recipes import ReidRecipe
 
@@ -86,7 +85,7 @@ def training_loader(
     *,
     device: str,
     workers: int,
-    decoded: PixelFile | None = None,
+    decoded: DecodedImages | None = None,
 ) -> TrainingLoader:
     """Return this process's share of augmented PK batches. Raises UserError if there are too few vehicles."""
     names = list(split.train["name"])
@@ -96,11 +95,13 @@ def training_loader(
         names,
         top_d=recipe.parts,
         size=recipe.input_size,
+        crop=recipe.part_crops,
         decoded=decoded,
         augmentation=Augmentation(recipe.flip, recipe.erase, recipe.augment),
         seed=recipe.seed,
     )
-    batch_bytes = recipe.vehicles_per_batch * recipe.images_per_vehicle * 3 * prod(recipe.input_size)
+    pixels = prod(recipe.input_size) + recipe.parts * recipe.part_crops**2
+    batch_bytes = recipe.vehicles_per_batch * recipe.images_per_vehicle * 3 * pixels
     sampler = pk_sampler(recipe, split, (own_rank(), rank_count()))
     batches: DataLoader[Any] = DataLoader(
         images,

@@ -5,8 +5,8 @@ An image's boxes go from parts.h5 to the network's masks in five steps:
     part_cache       parts.h5 in memory, `PartBoxes`: boxes (N, K, 4) in pixels, the most confident first; with
                      `parts_per_label` or `parts_first` only D of them, chosen by data_cache/parts/selection.py; without
                      those that `hide` names, which hiding.py covers in the pixels
-    part_arrays      the top D boxes of the wanted images, (N, D, 4) in [0, 1] of the image, and which are present
-    VehicleImages    an item: the resized image with its boxes, flipped together by augmentation
+    part_arrays      the top D boxes of the wanted images, (N, D, 4) in [0, 1] of the image, and their labels
+    VehicleImages    an item: the views of an image, resized and cropped, with its boxes, augmented together
     Batch            items stacked, (B, D, 4); `Batch.inputs` moves them to the device
     PGAN.forward     `part_masks` turns the boxes into masks (B, D, h, w) on the grid of the feature map
 """
@@ -14,12 +14,11 @@ An image's boxes go from parts.h5 to the network's masks in five steps:
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
@@ -30,39 +29,65 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, image_size, load_image
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_parts
 from data_cache.parts.verification import require_dataset
-from reid.data.augmentation import Augmentation, Boxes, Pixels, augment
-from reid.data.hiding import cover, hidden_boxes, network_parts
+from reid.data.augmentation import Augmentation, Boxes, augment
+from reid.data.hiding import hidden_boxes, network_parts
 from reid.data.image_changes import change
-from reid.data.pixel_file import PixelFile, Size, height_and_width
+from reid.data.pixel_file import Size
 from reid.data.sampler import Sample
+from reid.data.views import ViewMaker, Views
 from reid.recipes import ReidRecipe
 from reid.runs import parts_path
 
-Item = tuple[Tensor, Tensor, Tensor, int]
 Loaded = TypeVar("Loaded")
-RESAMPLING = Image.Resampling.BILINEAR
+Labels = NDArray[np.int64]
 MEANS, DEVIATIONS = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+
+
+class DecodedImages(Protocol):
+    """Views of images that were decoded before, see decoded.py."""
+
+    def views(self, names: Sequence[str]) -> Callable[[int], Views]:
+        """Return a function from an index into `names` to the views of that image."""
+
+
+class Item(NamedTuple):
+    """image (3, H, W) uint8, boxes (D, 4) in [0, 1], labels (D,), crops (D, 3, S, S) uint8, number in the list."""
+
+    image: Tensor
+    boxes: Tensor
+    labels: Tensor
+    crops: Tensor
+    number: int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images (B, 3, H, W) uint8, boxes (B, D, 4) in [0, 1], present (B, D) bool, index (B,) into the list of images."""
+    """Items stacked: images (B, 3, H, W), boxes (B, D, 4), labels (B, D), crops (B, D, 3, S, S), index (B,).
+
+    A label is the number of a kind of part, -1 where there is no part; S is 0 for networks without crops.
+    """
 
     images: Tensor
     boxes: Tensor
-    present: Tensor
+    labels: Tensor
+    crops: Tensor
     index: Tensor
 
     def pin_memory(self) -> "Batch":
         """Return a copy in page-locked memory; a loader for a GPU calls it."""
         return Batch(*(tensor.pin_memory() for tensor in vars(self).values()))
 
-    def inputs(self, device: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the arguments of `PGAN.forward` on `device`: normalised images, boxes, present."""
-        images, boxes, present = (
-            tensor.to(device, non_blocking=True) for tensor in (self.images, self.boxes, self.present)
+    def inputs(self, device: str) -> tuple[Tensor, ...]:
+        """Return the arguments of `forward` of `PGANPlus` if there are crops, else of `PGAN`, on `device`.
+
+        Images and crops are normalised.
+        """
+        images, boxes, labels, crops = (
+            tensor.to(device, non_blocking=True) for tensor in (self.images, self.boxes, self.labels, self.crops)
         )
-        return normalised(images), boxes, present
+        if not crops.shape[3]:
+            return normalised(images), boxes, labels >= 0
+        return normalised(images), boxes, labels, normalised(crops.flatten(0, 1)).view(crops.shape)
 
 
 class VehicleImages(TorchDataset[Item]):
@@ -73,15 +98,15 @@ class VehicleImages(TorchDataset[Item]):
 
     def __init__(
         self,
-        pixels: Callable[[int], Pixels],
+        views: Callable[[int], Views],
         boxes: Boxes,
-        present: NDArray[np.bool_],
+        labels: Labels,
         *,
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
-        """Keep boxes (N, D, 4) in [0, 1] and present (N, D); `pixels` returns an image (H, W, 3) by its index."""
-        self.pixels, self.boxes, self.present = pixels, boxes, present
+        """Keep boxes (N, D, 4) in [0, 1] and labels (N, D), -1 for none; `views` returns the views of an index."""
+        self.views, self.boxes, self.labels = views, boxes, labels
         self.augmentation, self.seed = augmentation, seed
 
     def __len__(self) -> int:
@@ -89,16 +114,23 @@ class VehicleImages(TorchDataset[Item]):
         return len(self.boxes)
 
     def __getitem__(self, key: int | Sample) -> Item:
-        """Return image (3, H, W) uint8, boxes (D, 4), present (D,), index. Raises ImageError for a bad file."""
+        """Return an item. Raises ImageError for a bad file."""
         index = key.image if isinstance(key, Sample) else key
-        image, boxes, present = self.pixels(index), self.boxes[index], self.present[index]
+        (image, crops), boxes, labels = self.views(index), self.boxes[index], self.labels[index]
         if isinstance(key, Sample) and self.augmentation is not None:
             random = np.random.default_rng((self.seed, key.epoch, key.position))
             if self.augmentation.changes != "none":
-                image, boxes, present = change(image, boxes, present, self.augmentation.changes, random)
-            image, boxes = augment(image, boxes, self.augmentation, random)
-        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return tensor, torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(present), index
+                level = self.augmentation.changes
+                image, crops, boxes, present = change(image, crops, boxes, labels >= 0, level, random)
+                labels = np.where(present, labels, -1)
+            image, crops, boxes = augment(image, crops, boxes, self.augmentation, random)
+        parts = torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(labels)
+        return Item(_channels_first(image), *parts, _channels_first(crops), index)
+
+
+def _channels_first(pixels: NDArray[np.uint8]) -> Tensor:
+    """(..., H, W, 3) -> (..., 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3)))
 
 
 def part_cache(dataset: Dataset, recipe: ReidRecipe, runs: Path, path: Path | None) -> PartBoxes:
@@ -122,31 +154,35 @@ def vehicle_images(
     *,
     top_d: int,
     size: Size,
-    decoded: PixelFile | None = None,
+    crop: int = 0,
+    decoded: DecodedImages | None = None,
     augmentation: Augmentation | None = None,
     seed: int = 0,
 ) -> VehicleImages:
     """Return the named images of a data set with their `top_d` most confident boxes, resized to `size`.
 
-    `decoded` is read in place of the image files; it was made with `parts`, and the items are the same. What `parts`
-    hides is covered in the pixels. Raises UserError if a file is missing. An
-    image whose size is not the one that its boxes were detected at is refused when it is read, or here if `decoded`.
+    With `crop`, its side in pixels, the items have a crop of each of these boxes. `decoded` is read in place of the
+    image files; it was made with `parts`, and the items are the same. What `parts` hides is covered in the pixels.
+    Raises UserError if a file is missing. An image whose size is not the one that its boxes were detected at is refused
+    when it is read, or here if `decoded`.
     """
-    boxes, present = part_arrays(parts, names, top_d)
+    boxes, labels = part_arrays(parts, names, top_d)
     paths, sizes = image_paths(dataset, names), parts.image_size[parts.rows(names)]
     if decoded is None:
-        files = ResizedFiles(paths, size, sizes, turned=parts.turned, hidden=hidden_boxes(parts, names))
-        return VehicleImages(files, boxes, present, augmentation=augmentation, seed=seed)
+        maker = ViewMaker(size, hidden_boxes(parts, names), crop, boxes, labels >= 0)
+        files = FileViews(paths, maker, sizes, turned=parts.turned)
+        return VehicleImages(files, boxes, labels, augmentation=augmentation, seed=seed)
     for path, expected in zip(paths, sizes, strict=True):
         require_size(path, image_size(path, turned=parts.turned) if expected.any() else (), expected)
-    return VehicleImages(decoded.images(names), boxes, present, augmentation=augmentation, seed=seed)
+    return VehicleImages(decoded.views(names), boxes, labels, augmentation=augmentation, seed=seed)
 
 
-def part_arrays(parts: PartBoxes, names: Sequence[str], top_d: int) -> tuple[Boxes, NDArray[np.bool_]]:
-    """Return the `top_d` most confident boxes of each name, (N, D, 4) in [0, 1] of the image, and present, (N, D).
+def part_arrays(parts: PartBoxes, names: Sequence[str], top_d: int) -> tuple[Boxes, Labels]:
+    """Return the `top_d` most confident boxes of each name, (N, D, 4) in [0, 1] of the image, and their labels, (N, D).
 
     Raises UserError if a name is not in the cache or failed, or if the cache holds fewer than `top_d` slots per image.
-    A cache from `empty_cache` has no slots and fits every `top_d`.
+    A label is the number of a part in the cache's names, -1 for none. A cache from `empty_cache` has no slots and fits
+    every `top_d`.
     """
     slots = parts.labels.shape[1]
     if 0 < slots < top_d:
@@ -160,13 +196,14 @@ def part_arrays(parts: PartBoxes, names: Sequence[str], top_d: int) -> tuple[Box
         )
     size = parts.image_size[rows].astype(np.float32)
     boxes = parts.boxes[rows, :top_d] / np.concatenate([size, size], axis=1)[:, None, :]
-    return boxes.astype(np.float32), parts.labels[rows, :top_d] >= 0
+    return boxes.astype(np.float32), parts.labels[rows, :top_d].astype(np.int64)
 
 
 def collate(items: Sequence[Item]) -> Batch:
     """Stack items to a batch."""
-    images, boxes, present, index = zip(*items, strict=True)
-    return Batch(torch.stack(images), torch.stack(boxes), torch.stack(present), torch.tensor(index))
+    images, boxes, labels, crops, numbers = zip(*items, strict=True)
+    stacked = (torch.stack(values) for values in (images, boxes, labels, crops))
+    return Batch(*stacked, torch.tensor(numbers))  # type: ignore[call-arg]
 
 
 def read_batches(loader: Iterable[Loaded]) -> Iterator[Loaded]:
@@ -179,25 +216,24 @@ def read_batches(loader: Iterable[Loaded]) -> Iterator[Loaded]:
 
 
 @dataclass(frozen=True, eq=False)
-class ResizedFiles:
-    """Images read from files and resized; a call returns the image of an index.
+class FileViews:
+    """Views of images that are read from files; a call returns those of an index.
 
     `expected` (N, 2) is the width and height that each image must have; 0 stands for any. `turned` is that of
-    `load_image`. `hidden` (N, H, 4) are boxes that are covered before the image is resized, see `cover`.
+    `load_image`.
     """
 
     paths: Sequence[Path]
-    size: Size
+    maker: ViewMaker
     expected: NDArray[np.int32] | None = None
     turned: bool = True
-    hidden: Boxes | None = None
 
-    def __call__(self, index: int) -> Pixels:
-        """Return the image, (H, W, 3) uint8. Raises ImageError for a bad file or an unexpected size."""
+    def __call__(self, index: int) -> Views:
+        """Return the views. Raises ImageError for a bad file or an unexpected size."""
         image = load_image(self.paths[index], turned=self.turned)
         if self.expected is not None:
             require_size(self.paths[index], image.shape[1::-1], self.expected[index])
-        return resized(image if self.hidden is None else cover(image, self.hidden[index]), self.size)
+        return self.maker(index, image)
 
 
 def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) -> None:
@@ -208,12 +244,6 @@ def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) 
             f"{path}: {now} pixels, {before} when its parts were detected: the image was replaced; "
             f"delete the part cache and run {remedy_command('detect')} again"
         )
-
-
-def resized(pixels: Pixels, size: Size) -> Pixels:
-    """Return an image (H, W, 3) as the network sees it, of `size`; the aspect ratio is not kept."""
-    height, width = height_and_width(size)
-    return np.array(Image.fromarray(pixels).resize((width, height), RESAMPLING))
 
 
 def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:

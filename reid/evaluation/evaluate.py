@@ -24,8 +24,7 @@ from reid.evaluation.metrics_file import EXTERNAL, QUERIES, TRAINED, write_evalu
 from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
 from reid.features.file import Features, require_names_fit, write_features
-from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network, untrained_networks
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import Checkpoint, TrainedNetwork, read_checkpoint, trained_network, untrained_networks
 from reid.recipes import ReidRecipe
 from reid.retrieval.metrics import Scores
 from reid.retrieval.scoring import Scoring
@@ -77,7 +76,7 @@ class TrainedRun:
         words = [f"{' and '.join(hidden)} hidden"] if hidden else []
         return ", ".join([*words, *(["flip test"] if "flip_test" in self.changes else [])])
 
-    def network(self) -> PGAN:
+    def network(self) -> TrainedNetwork:
         """Return the trained network. Raises UserError as `trained_network`."""
         network = trained_network(self.checkpoint)
         network.flip_test = self.recipe.flip_test

@@ -61,7 +61,14 @@ class FeatureSource:
     def images(self) -> VehicleImages:
         """Return the images with their boxes. Raises UserError if a file is missing or its parts failed."""
         recipe = self.recipe
-        return vehicle_images(self.dataset, self.parts, self.names, top_d=recipe.parts, size=recipe.input_size)
+        return vehicle_images(
+            self.dataset,
+            self.parts,
+            self.names,
+            top_d=recipe.parts,
+            size=recipe.input_size,
+            crop=recipe.part_crops,
+        )
 
 
 def cached_features(path: Path, network: Network, source: FeatureSource, compute: Compute) -> Features:
@@ -140,7 +147,8 @@ def _extract_blocks(
     if not missing:  # an empty loader would still start its workers
         return
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    batch_bytes = BATCH[device] * images[missing[0][0]][0].nbytes
+    first = images[missing[0][0]]
+    batch_bytes = BATCH[device] * (first.image.nbytes + first.crops.nbytes)
     loader = DataLoader(
         images,
         batch_sampler=[list(batch) for rows in missing for batch in cut(rows, BATCH[device])],

@@ -16,12 +16,14 @@ from data_cache.base.weights.fitting import weight_differences
 from reid.model.backbones import Backbone, build_backbone
 from reid.model.flip_test import embed_with_mirror
 from reid.model.pgan import PGAN, global_average_pool
+from reid.model.pgan_plus import PGANPlus
 from reid.recipes import ReidRecipe
 
 log = logging.getLogger(__name__)
 
 MAX_VEHICLES = 2**24
 REQUIRED = {"recipe", "vehicles", "epoch", "best"}  # metadata of every checkpoint
+TrainedNetwork = PGAN | PGANPlus
 PREFIX = "model."  # of the network's tensors in a checkpoint, which may also hold the optimizer's
 
 
@@ -53,30 +55,45 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, metadata, sha256)
 
 
-def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> PGAN:
+def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> TrainedNetwork:
     """Return the network before training; the same recipe gives the same weights.
 
     `pretrained=False` leaves the backbone random, for a checkpoint that replaces it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None, recipe.input_size)
-        if pretrained:
-            weights = "random weights" if recipe.trunk_weights is None else f"weights from {recipe.trunk_weights}"
-            log.info(f"backbone {recipe.trunk}: {weights}")
-        return PGAN(
-            backbone,
+        network = build_pgan(recipe, vehicles, pretrained=pretrained)
+        if not recipe.part_crops:
+            return network
+        network.flip_test = False  # PGANPlus mirrors image and crops together
+        return PGANPlus(
+            network,
             vehicles=vehicles,
-            attention=recipe.attention,
             features=recipe.features,
-            temperature=recipe.temperature,
-            cosine_logits=recipe.identity_loss == "arcface",
-            pooling=recipe.pooling,
+            slot=recipe.slot_features,
             flip_test=recipe.flip_test,
         )
 
 
-def trained_network(checkpoint: Checkpoint) -> PGAN:
+def build_pgan(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> PGAN:
+    """Return the network of the paper that the recipe describes, which in PGAN+ is that of the whole image."""
+    backbone = build_backbone(recipe.trunk, recipe.trunk_weights if pretrained else None, recipe.input_size)
+    if pretrained:
+        weights = "random weights" if recipe.trunk_weights is None else f"weights from {recipe.trunk_weights}"
+        log.info(f"backbone {recipe.trunk}: {weights}")
+    return PGAN(
+        backbone,
+        vehicles=vehicles,
+        attention=recipe.attention,
+        features=recipe.features,
+        temperature=recipe.temperature,
+        cosine_logits=recipe.identity_loss == "arcface",
+        pooling=recipe.pooling,
+        flip_test=recipe.flip_test,
+    )
+
+
+def trained_network(checkpoint: Checkpoint) -> TrainedNetwork:
     """Return the checkpoint's network in evaluation mode.
 
     Raises UserError if its tensors are not those of the network that its recipe describes.
@@ -97,7 +114,7 @@ def trained_network(checkpoint: Checkpoint) -> PGAN:
     return network.eval()
 
 
-def network_tensors(network: PGAN) -> dict[str, Tensor]:
+def network_tensors(network: TrainedNetwork) -> dict[str, Tensor]:
     """Return the network's tensors under their names in a checkpoint; the inverse of `network_state`."""
     return {PREFIX + name: value for name, value in network.state_dict().items()}
 
@@ -116,21 +133,20 @@ class PooledBackbone(nn.Module):
         self.trunk = backbone  # its name enters the weights' hash in feature files
         self.flip_test = flip_test
 
-    def embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def embed(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) -> feature (B, C), attention (B, D); the boxes are ignored."""
-        if self.flip_test:
-            return embed_with_mirror(self._embed, images, boxes, present)
-        return self._embed(images, boxes, present)
+        return embed_with_mirror(self._embed, *inputs) if self.flip_test else self._embed(*inputs)
 
-    def _embed(self, images: Tensor, boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def _embed(self, images: Tensor, boxes: Tensor, parts: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
         pooled = global_average_pool(self.trunk(images))
-        return pooled, present.new_zeros(present.shape, dtype=torch.float32)
+        return pooled, parts.new_zeros(parts.shape, dtype=torch.float32)
 
 
-Network = PGAN | PooledBackbone
+Network = TrainedNetwork | PooledBackbone
 
 
 def untrained_networks(recipe: ReidRecipe, vehicles: int) -> dict[str, Network]:
     """Return the networks before training: the whole network, and its pooled backbone under the name "trunk"."""
     network = build_network(recipe, vehicles).eval()
-    return {"untrained": network, "trunk": PooledBackbone(network.trunk, flip_test=recipe.flip_test).eval()}
+    trunk = network.whole.trunk if isinstance(network, PGANPlus) else network.trunk
+    return {"untrained": network, "trunk": PooledBackbone(trunk, flip_test=recipe.flip_test).eval()}

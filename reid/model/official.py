@@ -26,7 +26,7 @@ from data_cache.base.weights.fitting import (
     weight_differences,
 )
 from data_cache.base.weights.reading import read_state_dicts
-from reid.model.checkpoint import build_network
+from reid.model.checkpoint import build_pgan
 from reid.model.pgan import PGAN
 from reid.recipes import ReidRecipe
 
@@ -109,7 +109,7 @@ def read_official(path: Path) -> OfficialNetwork:
     recipe = _recipe(path, state)
     vehicles = _length(state, CLASSIFIER)
     with torch.device("meta"):  # compare shapes before memory of a possibly absurd size is allocated
-        network = build_network(recipe, vehicles or 1, pretrained=False)
+        network = build_pgan(recipe, vehicles or 1, pretrained=False)
     own = network.state_dict()
     expected = {their_name(name): value for name, value in own.items()}
     if CLASSIFIER not in state:
@@ -144,9 +144,7 @@ def _state(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 def _anchors() -> set[str]:
     """Return the authors' names that their network has on every ResNet."""
     with torch.device("meta"):
-        return {
-            their_name(name) for name in build_network(ReidRecipe(trunk="resnet18"), 1, pretrained=False).state_dict()
-        }
+        return {their_name(name) for name in build_pgan(ReidRecipe(trunk="resnet18"), 1, pretrained=False).state_dict()}
 
 
 def _recipe(path: Path, state: Mapping[str, Tensor]) -> ReidRecipe:

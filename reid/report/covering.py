@@ -1,8 +1,8 @@
 """What covering a region of an image does to its score with another image: the regions that a network relies on.
 
-A region is covered with the mean colour, as random erasing does in training, and the feature is computed again; boxes
-stay where they are. Maps of feature values mislead: at the border they show the zero padding of the convolutions, not
-the vehicle.
+A region is covered with the mean colour, as random erasing does in training, and so it is in the crops of parts that
+show it; the feature is computed again, and boxes stay where they are. Maps of feature values mislead: at the border
+they show the zero padding of the convolutions, not the vehicle.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from reid.data.augmentation import MEAN_PIXEL
-from reid.data.vehicle_images import VehicleImages, normalised
+from reid.data.vehicle_images import Item, VehicleImages, collate
+from reid.data.views import crop_window
 from reid.features.extraction import BATCH
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import TrainedNetwork
 
 FloatMap = NDArray[np.float32]
 Region = tuple[slice, slice]  # rows and columns
@@ -47,7 +47,7 @@ class Covering:
 
 
 def covering_effects(
-    network: PGAN, images: VehicleImages, references: FloatMap, *, device: str, grid: int = GRID
+    network: TrainedNetwork, images: VehicleImages, references: FloatMap, *, device: str, grid: int = GRID
 ) -> list[Covering]:
     """Return the effects for all images, in order; `references` (N, F) are the normalised features to compare with.
 
@@ -56,12 +56,13 @@ def covering_effects(
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     effects = []
     for index in range(len(images)):
-        image, boxes, present, _ = images[index]
-        height, width = image.shape[1:]
+        item = images[index]
+        height, width = item.image.shape[1:]
+        present = item.labels >= 0
         regions = list(grid_regions(height, width, grid))
-        regions += [box_region(box, height, width) for box in boxes[present].tolist()]
-        scores = _scores(network, image, boxes, present, regions, references[index], device)
-        by_part = np.full(len(boxes), np.nan, np.float32)
+        regions += [box_region(box, height, width) for box in item.boxes[present].tolist()]
+        scores = _scores(network, item, regions, references[index], device)
+        by_part = np.full(len(present), np.nan, np.float32)
         by_part[present.numpy()] = scores[1 + grid * grid :] - scores[0]
         squares = (scores[1 : 1 + grid * grid] - scores[0]).reshape(grid, grid)
         effects.append(Covering(float(scores[0]), squares, by_part))
@@ -93,28 +94,36 @@ def draw_effects(picture: Image.Image, squares: FloatMap, largest: float) -> Ima
 
 
 def _scores(
-    network: PGAN,
-    image: Tensor,
-    boxes: Tensor,
-    present: Tensor,
-    regions: Sequence[Region],
-    reference: FloatMap,
-    device: str,
+    network: TrainedNetwork, item: Item, regions: Sequence[Region], reference: FloatMap, device: str
 ) -> FloatMap:
-    """Return the cosine of the image (3, H, W) uint8 with `reference`, as it is and with each region covered."""
-    copies = image.repeat(1 + len(regions), 1, 1, 1)
-    colour = torch.from_numpy(MEAN_PIXEL)[:, None, None]
-    for copy, (rows, columns) in zip(copies[1:], regions, strict=True):
-        copy[:, rows, columns] = colour
+    """Return the cosine of an image with `reference`, as it is and with each region covered."""
+    items = [item, *(_covered(item, region) for region in regions)]
     scores = []
-    for batch in torch.split(copies, BATCH[device]):
-        count = len(batch)
+    for first in range(0, len(items), BATCH[device]):
+        batch = collate(items[first : first + BATCH[device]])
         with torch.inference_mode():
-            features, _ = network.embed(
-                normalised(batch.to(device)),
-                boxes.expand(count, -1, -1).to(device),
-                present.expand(count, -1).to(device),
-            )
+            features, _ = network.embed(*batch.inputs(device))
             features = torch.nn.functional.normalize(features.float(), dim=1)
             scores.append(features @ torch.from_numpy(reference).to(device))
     return np.asarray(torch.cat(scores).cpu(), dtype=np.float32)
+
+
+def _covered(item: Item, region: Region) -> Item:
+    """Return an item with a region covered in its image, and in the crops that show it."""
+    colour = torch.from_numpy(MEAN_PIXEL)[:, None, None]
+    image, crops = item.image.clone(), item.crops.clone()
+    image[:, region[0], region[1]] = colour
+    for crop, box, label in zip(crops, item.boxes.numpy(), item.labels.tolist(), strict=False):
+        if label >= 0:
+            rows, columns = _inside_crop(region, crop_window(box), image.shape[1:], crop.shape[1])
+            crop[:, rows, columns] = colour
+    return item._replace(image=image, crops=crops)
+
+
+def _inside_crop(region: Region, window: NDArray[np.float64], sides: Sequence[int], crop: int) -> Region:
+    """Return the pixels of a crop with side `crop` that show a region of an image with `sides` (height, width)."""
+    slices = []
+    for part, side, low, high in zip(region, sides, window[[1, 0]], window[[3, 2]], strict=True):
+        first, last = ((end / side - low) / (high - low) * crop for end in (part.start, part.stop))
+        slices.append(slice(max(0, int(np.floor(first))), max(0, int(np.ceil(last)))))
+    return slices[0], slices[1]

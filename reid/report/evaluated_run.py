@@ -16,8 +16,7 @@ from reid.evaluation.evaluate import image_names
 from reid.evaluation.metrics_file import EXTERNAL, TRAINED, again, not_evaluated, plain_row, read_metrics
 from reid.features.external import read_external_features
 from reid.features.file import Features, read_features
-from reid.model.checkpoint import read_checkpoint, trained_network
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import TrainedNetwork, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
 from reid.report.covering import Covering, covering_effects
 from reid.report.heatmaps import Heatmaps, compute_heatmaps
@@ -115,12 +114,14 @@ class EvaluatedRun:
         (ranked,) = ranked_lists(self.features, self.dataset, self.protocol(), choice, top_k=query.first_hit_rank)
         return next(image.name for image in ranked.images if image.right)
 
-    def _network_with(self, names: Sequence[str]) -> tuple[PGAN, VehicleImages]:
+    def _network_with(self, names: Sequence[str]) -> tuple[TrainedNetwork, VehicleImages]:
         checkpoint = read_checkpoint(self._checkpoint_path())
         if checkpoint.sha256 != self.checkpoint_hash:
             raise UserError(f"{checkpoint.path} has changed since it was evaluated; {again()}")
         recipe = checkpoint.recipe
-        images = vehicle_images(self.dataset, self.parts, names, top_d=recipe.parts, size=recipe.input_size)
+        images = vehicle_images(
+            self.dataset, self.parts, names, top_d=recipe.parts, size=recipe.input_size, crop=recipe.part_crops
+        )
         return trained_network(checkpoint), images
 
     def _checkpoint_path(self) -> Path:

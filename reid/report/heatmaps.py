@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reid.data.vehicle_images import VehicleImages, collate
 from reid.features.extraction import BATCH
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import TrainedNetwork
 
 FloatMap = NDArray[np.float32]
 COLORMAP = "turbo"  # blue, green, yellow, red, as in the paper
@@ -47,7 +47,7 @@ class Heatmaps:
         }
 
 
-def compute_heatmaps(network: PGAN, images: VehicleImages, *, device: str) -> list[Heatmaps]:
+def compute_heatmaps(network: TrainedNetwork, images: VehicleImages, *, device: str) -> list[Heatmaps]:
     """Return the heatmaps of all images, in order, computed in evaluation mode and float32.
 
     Raises ImageError if a file cannot be read.

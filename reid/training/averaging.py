@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import torch
 
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import TrainedNetwork
 
 
 class WeightAverage:
@@ -14,13 +14,13 @@ class WeightAverage:
     statistics of batch norm; counters are copied.
     """
 
-    def __init__(self, network: PGAN, decay: float) -> None:
+    def __init__(self, network: TrainedNetwork, decay: float) -> None:
         """Start at the weights of `network`; `decay` in [0, 1)."""
         self.network = deepcopy(network).eval().requires_grad_(False)
         self.decay, self.steps = decay, 0
 
     @torch.no_grad()
-    def update(self, network: PGAN) -> None:
+    def update(self, network: TrainedNetwork) -> None:
         """Include the weights of `network` after a step of its optimizer."""
         self.steps += 1
         share = 1 - min(self.decay, self.steps / (self.steps + 9))

@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from reid.distributed import gathered
 from reid.model.pgan import PGANOutput
+from reid.model.pgan_plus import PGANPlusOutput
+
+COSINE_SCALE = 20.0  # of the cosines of PGAN+ in their cross-entropy
 
 
 def pairwise_distances(vectors: Tensor) -> Tensor:
@@ -101,13 +104,14 @@ class Criterion:
     label_smoothing: float = 0.0
     arc: Margin | None = None
     circle: Margin | None = None
+    slot_weight: float = 1.0
 
     def __call__(self, output: PGANOutput, vehicle: Tensor) -> dict[str, Tensor]:
         """Return the terms by name and their weighted sum as "loss"; vehicle (B,) holds class numbers."""
         logits = output.logits.float()
         if self.arc is not None:
             logits = arcface_logits(logits, vehicle, *self.arc)
-        terms = {"identity": functional.cross_entropy(logits, vehicle, label_smoothing=self.label_smoothing)}
+        terms = {"identity": self._cross_entropy(logits, vehicle)}
         vectors = {"fusion": output.fusion, "global": output.global_, "part": output.part}
         for name in self.triplets:
             vector = vectors[name]
@@ -115,6 +119,20 @@ class Criterion:
                 terms[name] = self._metric_loss(vector, vehicle)
         total = self.identity_weight * terms["identity"] + sum(terms[name] for name in terms if name != "identity")
         return {"loss": total, **terms}
+
+    def with_parts(self, output: PGANPlusOutput, vehicle: Tensor) -> dict[str, Tensor]:
+        """Return the terms of PGAN+: those of the whole image, of its slots, and of both joined."""
+        whole = self(output.whole, vehicle)
+        terms = {
+            "slots": self._cross_entropy(output.slot_logits, vehicle),
+            "joint": self._cross_entropy(COSINE_SCALE * output.cosines, vehicle),
+            "triplets": self._metric_loss(output.feature, vehicle),
+        }
+        total = whole.pop("loss") + self.slot_weight * sum(terms.values())
+        return {"loss": total, **whole, **terms}
+
+    def _cross_entropy(self, logits: Tensor, vehicle: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, vehicle, label_smoothing=self.label_smoothing)
 
     def _metric_loss(self, vector: Tensor, vehicle: Tensor) -> Tensor:
         if self.circle is not None:
@@ -130,12 +148,17 @@ class Objective(nn.Module):
         super().__init__()
         self.network, self.criterion = network, criterion
 
-    def forward(self, images: Tensor, boxes: Tensor, present: Tensor, vehicle: Tensor) -> dict[str, Tensor]:
-        """Inputs of `PGAN` for this process's images, vehicle (B,) of the whole batch -> terms as in `Criterion`."""
-        output = self.network(images, boxes, present)
-        whole = {  # of the images of all processes, because triplets are mined in the whole batch
-            name: gathered(values.float())
-            for name in ("logits", "fusion", "global_", "part")
-            if (values := getattr(output, name)) is not None
-        }
-        return self.criterion(output._replace(**whole), vehicle)
+    def forward(self, *inputs_and_vehicle: Tensor) -> dict[str, Tensor]:
+        """Inputs of the network for this process's images, vehicle (B,) of the whole batch -> terms of `Criterion`."""
+        *inputs, vehicle = inputs_and_vehicle
+        output = self.network(*inputs)
+        # the outputs for the images of all processes, because triplets are mined in the whole batch
+        if isinstance(output, PGANOutput):
+            return self.criterion(_gathered(output), vehicle)
+        joint = {name: gathered(getattr(output, name).float()) for name in ("slot_logits", "cosines", "feature")}
+        return self.criterion.with_parts(output._replace(whole=_gathered(output.whole), **joint), vehicle)
+
+
+def _gathered(output: PGANOutput) -> PGANOutput:
+    names = [name for name in ("logits", "fusion", "global_", "part") if getattr(output, name) is not None]
+    return output._replace(**{name: gathered(getattr(output, name).float()) for name in names})

@@ -13,8 +13,14 @@ from data_cache.base.errors import UserError, printable
 from data_cache.base.tensors import read_metadata, save_tensors
 from data_cache.parts.fingerprints import require_fingerprint
 from reid.distributed import rank_count
-from reid.model.checkpoint import Checkpoint, build_network, network_state, network_tensors, read_checkpoint
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import (
+    Checkpoint,
+    TrainedNetwork,
+    build_network,
+    network_state,
+    network_tensors,
+    read_checkpoint,
+)
 from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST, PREVIOUS, checkpoint_to_continue
 from reid.training.averaging import WeightAverage
@@ -32,7 +38,7 @@ class State:
     `average` follows its weights, if the recipe asks for it.
     """
 
-    network: PGAN
+    network: TrainedNetwork
     objective: nn.Module
     optimizer: torch.optim.Adam
     average: WeightAverage | None = None
@@ -40,7 +46,7 @@ class State:
     best: float = -1.0  # best mAP on the held-out vehicles
 
     @property
-    def result(self) -> PGAN:
+    def result(self) -> TrainedNetwork:
         """The network that is validated and used after training: the average, if there is one."""
         return self.network if self.average is None else self.average.network
 
@@ -66,6 +72,7 @@ def start_state(
         label_smoothing=recipe.label_smoothing,
         arc=Margin(recipe.arc_margin, recipe.arc_scale) if recipe.identity_loss == "arcface" else None,
         circle=Margin(recipe.circle_margin, recipe.circle_scale) if recipe.metric_loss == "circle" else None,
+        slot_weight=recipe.slot_weight,
     )
     forward: Any = torch.compile(network) if compiled else network
     objective: nn.Module = Objective(forward, criterion)
@@ -75,7 +82,9 @@ def start_state(
 
 
 def _has_unused_parameters(recipe: ReidRecipe) -> bool:
-    """Return whether the loss ignores a part of the network: a branch without triplets, or PAM without parts."""
+    """Return whether the loss ignores a part of the network: a branch without triplets, or one without parts."""
+    if recipe.part_crops:
+        return True  # all images of a process may be without parts
     if recipe.attention == "none":
         return False
     return not {"global", "part"} <= set(recipe.triplets) or (recipe.attention == "parts" and recipe.parts == 0)

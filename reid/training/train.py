@@ -16,7 +16,7 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.problems import list_problems
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.source_files import run_fingerprint
-from reid.data.decoded import decoded_training_images
+from reid.data.decoded import decoded_training_views
 from reid.data.loader import TrainingSplit, split_vehicles, training_loader
 from reid.distributed import first_rank_first, own_rank, rank_count
 from reid.recipes import ReidRecipe
@@ -78,14 +78,21 @@ def train(
                     )
                 log.info(f"{folder}: already trained, {recipe.epochs} epochs")
                 return folder / BEST
-            pixels = None
+            views = None
             if decoded is not None:
-                pixels = decoded_training_images(
-                    decoded, dataset, recipe.input_size, workers=workers, turned=parts.turned, parts=parts
+                views = decoded_training_views(
+                    decoded,
+                    dataset,
+                    recipe.input_size,
+                    workers=workers,
+                    turned=parts.turned,
+                    parts=parts,
+                    top_d=recipe.parts,
+                    crop=recipe.part_crops,
                 )
-            loader = training_loader(recipe, dataset, parts, split, device=device, workers=workers, decoded=pixels)
+            loader = training_loader(recipe, dataset, parts, split, device=device, workers=workers, decoded=views)
             holdout = (
-                Holdout(dataset, split.held_out, parts, recipe, device, workers, pixels) if recipe.holdout else None
+                Holdout(dataset, split.held_out, parts, recipe, device, workers, views) if recipe.holdout else None
             )
         resumed = checkpoint is not None
         state = start_state(recipe, len(split.vehicle_ids), device, compiled=compiled, resumed=resumed)

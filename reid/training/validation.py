@@ -6,10 +6,9 @@ import pandas as pd
 from data_cache.base.errors import UserError
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
-from reid.data.pixel_file import PixelFile
-from reid.data.vehicle_images import vehicle_images
+from reid.data.vehicle_images import DecodedImages, vehicle_images
 from reid.features.extraction import extract_features
-from reid.model.pgan import PGAN
+from reid.model.checkpoint import TrainedNetwork
 from reid.recipes import ReidRecipe
 from reid.retrieval.ranking import LabelledTrial, Labels, cosine_scores, rank_queries
 
@@ -25,11 +24,17 @@ class Holdout:
         recipe: ReidRecipe,
         device: str,
         workers: int,
-        decoded: PixelFile | None = None,
+        decoded: DecodedImages | None = None,
     ) -> None:
         """Keep the images of `table`, rows of the data set's table. Raises UserError if they cannot be scored."""
         self.images = vehicle_images(
-            dataset, parts, list(table["name"]), top_d=recipe.parts, size=recipe.input_size, decoded=decoded
+            dataset,
+            parts,
+            list(table["name"]),
+            top_d=recipe.parts,
+            size=recipe.input_size,
+            crop=recipe.part_crops,
+            decoded=decoded,
         )
         labels = Labels.of_table(table)
         # without cameras every image is its own camera, so that only the query itself is junk
@@ -50,7 +55,7 @@ class Holdout:
                 "two held-out vehicles are needed, one of them seen by two cameras; raise holdout, or set it to 0"
             )
 
-    def __call__(self, network: PGAN) -> dict[str, float]:
+    def __call__(self, network: TrainedNetwork) -> dict[str, float]:
         """Return validation_mAP and validation_cmc1, in [0, 1]."""
         features, _ = extract_features(network, self.images, device=self.device, workers=self.workers)
         means = rank_queries(cosine_scores(features, features), self.trial).means()

@@ -70,7 +70,7 @@ class Finder:
                 pixels = cropped(pixels, box, name)
             with hidden_progress():
                 embedding = self.model.embed({UPLOADED: pixels})
-                network_input = self.model.network_pixels(pixels)
+                network_input = self.model.network_input(pixels, embedding.iloc[0])
             photo = make_photo(pixels, picture_height(pixels))
             self.photos.add_upload(key, Upload(name, box, photo, embedding, network_input))
         return key
@@ -135,16 +135,12 @@ class Finder:
         return covering
 
     def _network_input(self, key: str) -> VehicleImages:
-        upload, found = self.photos.upload(key), self.photos.embedding(key)["boxes"][0]
-        if upload is None:
-            image = self.photos.image(key)
-            with hidden_progress():
-                pixels, (height, width) = self.model.network_pixels(image), image.shape[:2]
-        else:
-            pixels, (width, height) = upload.pixels, upload.photo.size
-        boxes, present = np.zeros((1, self.model.top_d, 4), np.float32), np.zeros((1, self.model.top_d), dtype=bool)
-        boxes[0, : len(found)], present[0, : len(found)] = found / np.array(2 * (width, height), np.float32), True
-        return VehicleImages(lambda _: pixels, boxes, present)
+        upload = self.photos.upload(key)
+        if upload is not None:
+            return upload.network_input
+        image, row = self.photos.image(key), self.photos.embedding(key).iloc[0]
+        with hidden_progress():
+            return self.model.network_input(image, row)
 
     def _describe(self, key: str, row: Any) -> Json:
         """Return a row of `embed` or `search` as JSON; see `describe`."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, image_size, load_image, path_inside
+from reid.data.vehicle_images import VehicleImages
 from reid.report.thumbnails import resize_to_height
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.tables import embeddings_table
@@ -51,7 +52,7 @@ class Upload:
     box: Box | None
     photo: Photo
     embedding: pd.DataFrame
-    pixels: NDArray[np.uint8]
+    network_input: VehicleImages
 
 
 def make_photo(pixels: NDArray[np.uint8], height: int = PICTURE_HEIGHT) -> Photo:

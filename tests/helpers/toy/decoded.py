@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 from helpers.toy.vehicles import Toy
 from reid.data import decoded, pixel_file
 from reid.data.augmentation import Augmentation
-from reid.data.decoded import decoded_training_images, describe
+from reid.data.decoded import DecodedViews, decoded_training_views, describe
 from reid.data.pixel_file import PixelFile
 from reid.data.sampler import Sample
-from reid.data.vehicle_images import VehicleImages, collate, image_paths, vehicle_images
+from reid.data.vehicle_images import FileViews, VehicleImages, collate, image_paths, vehicle_images
+from reid.data.views import ViewMaker
 
 SIZE = 48
 
@@ -34,13 +35,13 @@ def names_of(toy: Toy) -> list[str]:
 
 def made(toy: Toy, path: Path, size: int = SIZE, workers: int = 0) -> PixelFile:
     """Return the decoded training images at `path`, made if necessary."""
-    return decoded_training_images(path, toy.dataset, size, workers=workers)
+    return decoded_training_views(path, toy.dataset, size, workers=workers).images
 
 
 def description(toy: Toy, size: int = SIZE) -> dict[str, Any]:
     """Return what the file must have been made from, given the image files as they are now."""
     names = names_of(toy)
-    return describe(toy.dataset.name, names, image_paths(toy.dataset, names), size)
+    return describe(toy.dataset.name, names, FileViews(image_paths(toy.dataset, names), ViewMaker(size)))
 
 
 def images_of(toy: Toy, pixels: PixelFile | None, names: list[str] | None = None) -> VehicleImages:
@@ -51,7 +52,7 @@ def images_of(toy: Toy, pixels: PixelFile | None, names: list[str] | None = None
         names or names_of(toy),
         top_d=2,
         size=SIZE,
-        decoded=pixels,
+        decoded=None if pixels is None else DecodedViews(pixels),
         augmentation=Augmentation(),
         seed=4,
     )
@@ -66,7 +67,7 @@ def assert_same_items(found: VehicleImages, expected: VehicleImages, workers: in
         DataLoader(images, batch_sampler=plan, num_workers=workers, collate_fn=collate) for images in (found, expected)
     )
     for one, other in zip(*loaders, strict=True):
-        for name in ("images", "boxes", "present", "index"):
+        for name in ("images", "boxes", "labels", "crops", "index"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 

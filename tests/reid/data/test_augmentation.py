@@ -53,14 +53,17 @@ def test_erasing_fills_one_rectangle_with_the_mean_colour() -> None:
 
 def test_flips_and_erasures_have_their_probabilities() -> None:
     image, boxes = noise(), np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)
+    crops = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
     mirrored = flip(image, boxes)
     flips = erasures = 0
     for seed in range(400):
-        new, found = augment(image, boxes, Augmentation(flip=0.25, erase=0.75), np.random.default_rng(seed))
+        random = np.random.default_rng(seed)
+        new, parts, found = augment(image, crops, boxes, Augmentation(flip=0.25, erase=0.75), random)
         flipped = not np.array_equal(found, boxes)
+        np.testing.assert_array_equal(parts, crops[:, :, ::-1] if flipped else crops)  # and not erased
         np.testing.assert_array_equal(found, mirrored[1] if flipped else boxes)
         flips += flipped
         erasures += not np.array_equal(new, mirrored[0] if flipped else image)
     assert 70 <= flips <= 130 and 265 <= erasures <= 335
-    same, kept = augment(image, boxes, Augmentation(flip=0, erase=0), np.random.default_rng(0))
-    assert same is image and kept is boxes
+    same, uncut, kept = augment(image, crops, boxes, Augmentation(flip=0, erase=0), np.random.default_rng(0))
+    assert same is image and uncut is crops and kept is boxes

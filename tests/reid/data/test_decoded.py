@@ -31,7 +31,7 @@ from helpers.toy.decoded import (
 from helpers.toy.vehicles import TINY_HOLDOUT, Toy, assert_same_run, train_toy
 from reid.data import decoded, pixel_file
 from reid.data.pixel_file import REMEDY, open_pixels
-from reid.data.vehicle_images import ResizedFiles
+from reid.data.vehicle_images import FileViews
 from reid.runs import BEST
 from reid.training.train import train
 
@@ -105,7 +105,7 @@ def test_a_bad_image_is_named_and_the_old_file_kept(own_toy: Toy, tmp_path: Path
 def test_a_small_disk_is_refused_before_decoding(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=32 * SIZE * SIZE * 3)  # enough without the header
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(ResizedFiles, "__call__", lambda *_: pytest.fail("an image was decoded"))
+    monkeypatch.setattr(FileViews, "__call__", lambda *_: pytest.fail("an image was decoded"))
     with pytest.raises(UserError, match=r"take 0\.00 GB, 0\.00 GB are free; free some, choose another --runs"):
         made(toy, tmp_path / "decoded.safetensors")
     assert files_in(tmp_path) == []
@@ -138,16 +138,16 @@ def test_a_disk_that_fills_up_is_one_error_and_leaves_nothing(toy: Toy, tmp_path
 def test_a_killed_writer_leaves_no_file_under_the_name(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, read, calls = tmp_path / "decoded.safetensors", ResizedFiles.__call__, []
+    path, read, calls = tmp_path / "decoded.safetensors", FileViews.__call__, []
 
-    def kill_at_the_twelfth(self: ResizedFiles, index: int) -> Any:
+    def kill_at_the_twelfth(self: FileViews, index: int) -> Any:
         calls.append(index)
         if len(calls) == 12:
             os.kill(os.getpid(), signal.SIGKILL)
         return read(self, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ResizedFiles, "__call__", kill_at_the_twelfth)
+        patch.setattr(FileViews, "__call__", kill_at_the_twelfth)
         process = get_context("fork").Process(target=made, args=(toy, path))
         process.start()
         process.join()
@@ -158,7 +158,7 @@ def test_a_killed_writer_leaves_no_file_under_the_name(
 
 
 def test_a_killed_worker_is_one_error(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ResizedFiles, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(FileViews, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(UserError, match="a process that reads images was killed"):
         made(toy, tmp_path / "decoded.safetensors", workers=1)
     assert files_in(tmp_path) == []
@@ -197,7 +197,7 @@ def test_a_training_on_decoded_images_is_the_same_to_the_bit(toy: Toy, tmp_path:
 def test_training_and_validation_read_no_image_file(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "decoded.safetensors"
     made(toy, path, TINY_HOLDOUT.image_size)
-    monkeypatch.setattr(ResizedFiles, "__call__", lambda *_: pytest.fail("an image was decoded"))
+    monkeypatch.setattr(FileViews, "__call__", lambda *_: pytest.fail("an image was decoded"))
     train(TINY_HOLDOUT, toy.dataset, toy.parts, tmp_path / "run", device="cpu", workers=0, decoded=path)
 
 

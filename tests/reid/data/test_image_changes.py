@@ -16,6 +16,7 @@ from reid.data.augmentation import Augmentation
 from reid.data.image_changes import STRENGTHS, Level, change, move_boxes, move_image, random_move
 from reid.data.sampler import Sample
 from reid.data.vehicle_images import vehicle_images
+from reid.data.views import NO_CROPS
 from reid.recipes import PRESETS
 
 LEVELS: tuple[Level, ...] = ("light", "strong")
@@ -92,7 +93,7 @@ def test_a_part_that_leaves_the_image_is_absent_and_images_without_parts_are_fin
     for count in (0, 3):
         none = np.zeros((count, 4), np.float32), np.zeros(count, bool)
         for level in LEVELS:
-            changed, left, present = change(image, *none, level, np.random.default_rng(0))
+            changed, _, left, present = change(image, NO_CROPS, *none, level, np.random.default_rng(0))
             assert changed.shape == image.shape and left.shape == (count, 4) and not present.any()
 
 
@@ -103,8 +104,8 @@ def test_every_kind_of_change_occurs_and_none_changes_its_input(level: Level, mo
     before, boxes = image.copy(), np.array([[0.2, 0.2, 0.6, 0.6]], np.float32)
     moved = grey = 0
     for seed in range(600):
-        changed, found, _ = change(image, boxes, np.ones(1, bool), level, np.random.default_rng(seed))
-        again, _, _ = change(image, boxes, np.ones(1, bool), level, np.random.default_rng(seed))
+        changed, _, found, _ = change(image, NO_CROPS, boxes, np.ones(1, bool), level, np.random.default_rng(seed))
+        again, *_ = change(image, NO_CROPS, boxes, np.ones(1, bool), level, np.random.default_rng(seed))
         np.testing.assert_array_equal(changed, again)
         assert changed.dtype == np.uint8 and not np.array_equal(changed, image)
         moved += not np.array_equal(found, boxes)
@@ -121,7 +122,7 @@ def test_each_change_of_the_camera_has_its_share(name: str) -> None:
     strength = replace(STRENGTHS["strong"], **{**others, name: 0.3, "noise": 60.0})
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8))
     changed = sum(
-        image_changes._other_camera(picture, strength, np.random.default_rng(seed)) is not picture
+        image_changes._other_camera(picture, picture.height, strength, np.random.default_rng(seed)) is not picture
         for seed in range(400)
     )
     assert 90 <= changed <= 150

@@ -65,7 +65,7 @@ def test_a_pickled_copy_carries_no_pixels(toy: Toy, tmp_path: Path) -> None:
 def test_pixels_are_read_only(toy: Toy, tmp_path: Path) -> None:
     images = images_of(toy, made(toy, tmp_path / "decoded.safetensors"))
     with pytest.raises(ValueError, match="read-only"):
-        images.pixels(0)[0, 0] = 0
+        images.views(0).image[0, 0] = 0
 
 
 def test_a_file_replaced_during_use_stays_mapped_but_is_not_mapped_again(own_toy: Toy, tmp_path: Path) -> None:

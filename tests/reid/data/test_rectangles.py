@@ -10,9 +10,10 @@ from PIL import Image
 from data_cache.images.loading import load_image
 from helpers.places.reid import Place
 from helpers.toy.vehicles import TINY, Toy
-from reid.data.decoded import decoded_training_images
+from reid.data.decoded import decoded_training_views
 from reid.data.loader import split_vehicles, training_loader
-from reid.data.vehicle_images import ResizedFiles, resized, vehicle_images
+from reid.data.vehicle_images import vehicle_images
+from reid.data.views import ViewMaker, resized
 from reid.model.checkpoint import build_network
 from reid.model.pgan import part_masks
 from reid.recipes import PRESETS, ReidRecipe
@@ -38,7 +39,7 @@ def test_the_image_is_resized_to_height_and_width(own_toy: Toy) -> None:
     path = own_toy.dataset.path(own_toy.dataset.names()[0])
     pixels = load_image(path)
     expected = np.asarray(Image.fromarray(pixels).resize((96, 48), Image.Resampling.BILINEAR))
-    for found in (resized(pixels, (48, 96)), resized(pixels, [48, 96]), ResizedFiles([path], (48, 96))(0)):
+    for found in (resized(pixels, (48, 96)), resized(pixels, [48, 96]), ViewMaker((48, 96))(0, pixels).image):
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(resized(pixels, (64, 64)), resized(pixels, 64))
 
@@ -47,18 +48,18 @@ def test_decoded_rectangles_are_the_images_and_those_of_another_size_are_made_ag
     own_toy: Toy, tmp_path: Path
 ) -> None:
     path, names = tmp_path / "decoded.safetensors", list(own_toy.dataset.table.query("split == 'train'")["name"])
-    decoded_training_images(path, own_toy.dataset, (96, 48), workers=0)
-    made = decoded_training_images(path, own_toy.dataset, (48, 96), workers=0)
-    assert made.shape == (12, 48, 96, 3)
+    decoded_training_views(path, own_toy.dataset, (96, 48), workers=0)
+    made = decoded_training_views(path, own_toy.dataset, (48, 96), workers=0)
+    assert made.images.shape == (12, 48, 96, 3)
     files, decoded = (
-        vehicle_images(own_toy.dataset, own_toy.parts, names, top_d=2, size=(48, 96), decoded=pixels)
-        for pixels in (None, made)
+        vehicle_images(own_toy.dataset, own_toy.parts, names, top_d=2, size=(48, 96), decoded=views)
+        for views in (None, made)
     )
     for index in range(len(names)):
         np.testing.assert_array_equal(files[index][0], decoded[index][0])
-    square = decoded_training_images(path, own_toy.dataset, (64, 64), workers=0)
+    square = decoded_training_views(path, own_toy.dataset, (64, 64), workers=0).images
     before = path.stat().st_mtime_ns
-    assert decoded_training_images(path, own_toy.dataset, 64, workers=0).shape == square.shape
+    assert decoded_training_views(path, own_toy.dataset, 64, workers=0).images.shape == square.shape
     assert path.stat().st_mtime_ns == before  # a square is the same however it is given
     names_of_files = [decoded_path(tmp_path, "toy", size).name for size in (64, (64, 64), (48, 96))]
     assert names_of_files == [*["decoded-64.safetensors"] * 2, "decoded-48x96.safetensors"]

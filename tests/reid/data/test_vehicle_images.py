@@ -33,13 +33,13 @@ def images_of(toy: Toy, augmentation: Augmentation | None = None, seed: int = 0)
 def test_part_arrays_are_the_first_boxes_scaled_by_the_image_size(toy: Toy) -> None:
     names = toy.dataset.names()[::-1]  # not the order of the cache
     for top_d in range(4):
-        boxes, present = part_arrays(toy.parts, names, top_d)
-        assert boxes.shape == (len(names), top_d, 4) and boxes.dtype == np.float32 and present.dtype == np.bool_
+        boxes, labels = part_arrays(toy.parts, names, top_d)
+        assert boxes.shape == (len(names), top_d, 4) and boxes.dtype == np.float32 and labels.dtype == np.int64
         for row, name in enumerate(names):
             source = toy.parts.names.index(name)
             expected = toy.parts.boxes[source, :top_d] / np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])
             np.testing.assert_allclose(boxes[row], expected, atol=1e-6)
-            np.testing.assert_array_equal(present[row], toy.parts.labels[source, :top_d] >= 0)
+            np.testing.assert_array_equal(labels[row], toy.parts.labels[source, :top_d])
 
 
 def test_a_recipe_chooses_among_the_boxes_of_the_cache(toy: Toy, tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ def test_a_recipe_chooses_among_the_boxes_of_the_cache(toy: Toy, tmp_path: Path)
     np.testing.assert_array_equal(varied.boxes[:, 0], toy.parts.boxes[:, 0])
     assert varied.labels.shape[1] == 2 and (varied.labels[:, 1] == -1).all() and varied.fingerprint == whole.fingerprint
     names = toy.dataset.names()
-    _, present = part_arrays(varied, names, 2)
-    assert present.any() and present.sum() < part_arrays(whole, names, 2)[1].sum()
+    present, before = (part_arrays(parts, names, 2)[1] >= 0 for parts in (varied, whole))
+    assert present.any() and present.sum() < before.sum()
 
 
 def test_every_image_has_its_own_scale() -> None:
@@ -88,8 +88,8 @@ def test_an_image_that_failed_in_stage_one_is_refused_with_its_reason(fingerprin
 
 @pytest.mark.filterwarnings("error")
 def test_a_cache_without_slots_fits_every_top_d(toy: Toy) -> None:
-    boxes, present = part_arrays(empty_cache(toy.dataset.names()), toy.dataset.names()[:2], 8)
-    assert boxes.shape == (2, 0, 4) and present.shape == (2, 0)
+    boxes, labels = part_arrays(empty_cache(toy.dataset.names()), toy.dataset.names()[:2], 8)
+    assert boxes.shape == (2, 0, 4) and labels.shape == (2, 0)
 
 
 def test_too_few_slots_and_unknown_images_are_refused(toy: Toy) -> None:
@@ -102,20 +102,20 @@ def test_too_few_slots_and_unknown_images_are_refused(toy: Toy) -> None:
 def test_an_item_by_index_is_not_augmented(toy: Toy) -> None:
     images, plain = images_of(toy, Augmentation(flip=1, erase=1)), images_of(toy)
     for number in (0, 5):
-        image, boxes, present, index = images[number]
-        assert image.shape == (3, 64, 64) and image.dtype == torch.uint8 and index == number
-        assert torch.equal(image, plain[number][0]) and torch.equal(boxes, plain[number][1])
-        assert present.tolist() == [number % 7 != 0] * 2
+        image, boxes, labels, crops, found = images[number]
+        assert image.shape == (3, 64, 64) and image.dtype == torch.uint8 and found == number
+        assert torch.equal(image, plain[number].image) and torch.equal(boxes, plain[number].boxes)
+        assert (labels >= 0).tolist() == [number % 7 != 0] * 2 and crops.numel() == 0
 
 
 def test_boxes_follow_their_part_through_resizing_and_flipping(toy: Toy) -> None:
     images, checked = images_of(toy, Augmentation(flip=0.5, erase=0)), 0
     for position in range(40):
-        image, boxes, present, index = images[Sample(0, position, position % len(images))]
-        if present[0]:
+        image, boxes, labels, _, number = images[Sample(0, position, position % len(images))]
+        if labels[0] >= 0:
             left, top, right, bottom = (boxes[0] * 64).round().int().tolist()
             mark = image[:, top + 2 : bottom - 2, left + 2 : right - 2].float()
-            vehicle = int(Path(toy.dataset.names()[index]).name[:2])
+            vehicle = int(Path(toy.dataset.names()[number]).name[:2])
             assert abs(mark.mean() - (245 if vehicle % 2 else 5)) < 15
             checked += 1
     assert checked > 30
@@ -132,9 +132,10 @@ def test_samples_do_not_depend_on_workers_or_order(toy: Toy, workers: int) -> No
     for keys, batch in zip(batches, loader, strict=True):
         assert isinstance(batch, Batch)
         for row, sample in enumerate(keys):
-            image, boxes, present, index = expected[sample]
+            image, boxes, labels, crops, number = expected[sample]
             assert torch.equal(batch.images[row], image) and torch.equal(batch.boxes[row], boxes)
-            assert torch.equal(batch.present[row], present) and batch.index[row] == index
+            assert torch.equal(batch.labels[row], labels) and torch.equal(batch.crops[row], crops)
+            assert batch.index[row] == number
 
 
 def test_seed_epoch_and_position_each_change_the_augmentation(toy: Toy) -> None:

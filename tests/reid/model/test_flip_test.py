@@ -42,13 +42,14 @@ def batch(count: int = 3, height: int = 64, width: int = 96) -> tuple[Tensor, Te
 
 
 def test_mirrored_twice_is_the_batch_itself_and_once_is_the_flip_of_training() -> None:
-    images, boxes, _ = batch()
-    again = mirrored(*mirrored(images, boxes))
-    assert torch.equal(again[0], images)
+    images, boxes, present = batch()
+    crops = torch.randn(*present.shape, 3, 16, 16)
+    again = mirrored(*mirrored(images, boxes, present, crops))
+    assert torch.equal(again[0], images) and again[2] is present and torch.equal(again[3], crops)
     torch.testing.assert_close(again[1], boxes)
     pixels = (images[0].permute(1, 2, 0) * 40 + 120).clamp(0, 255).byte().numpy()
     own, own_boxes = flip(pixels, boxes[0].numpy())
-    once = mirrored(torch.from_numpy(pixels).permute(2, 0, 1)[None], boxes[:1])
+    once = mirrored(torch.from_numpy(pixels).permute(2, 0, 1)[None], boxes[:1], present[:1])
     np.testing.assert_array_equal(once[0][0].permute(1, 2, 0).numpy(), own)
     np.testing.assert_array_equal(once[1][0].numpy(), own_boxes)
 
@@ -83,7 +84,7 @@ def test_an_image_and_its_mirror_image_have_the_same_feature(attention: Attentio
     built, (images, boxes, present) = network(attention), batch()
     with torch.inference_mode():
         feature, _ = built.embed(images, boxes, present)
-        other, _ = built.embed(*mirrored(images, boxes), present)
+        other, _ = built.embed(*mirrored(images, boxes, present))
     torch.testing.assert_close(feature, other)
 
 

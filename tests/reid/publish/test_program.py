@@ -14,7 +14,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.pretrained import MEAN, STD
 from helpers.places.exported import example_program, load_program, needs_onnx, read_metadata, run_example
 from helpers.toy.vehicles import HEIGHT, TINY, WIDTH, Toy, tiny_scale
-from reid.data.vehicle_images import vehicle_images
+from reid.data.vehicle_images import collate, vehicle_images
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.publish import program as export
 from reid.publish.program import agreement, export_program, run_in_pytorch
@@ -32,9 +32,11 @@ RECIPES = {
     "ibn": TINY.model_copy(update={"trunk": "resnet18_ibn_a"}),
     "flip_test": TINY.model_copy(update={"flip_test": True}),
     "flip_test_grid": TINY.model_copy(update={"flip_test": True, "attention": "grid", "image_width": 96}),
+    "plus": TINY.model_copy(update={"attention": "none", "part_crops": 32, "slot_features": 8}),
+    "plus_flip_test": TINY.model_copy(update={"part_crops": 32, "slot_features": 8, "flip_test": True}),
     "rectangle": TINY.model_copy(update={"image_height": 48, "image_width": 96, "hide": ("plate",)}),
 }
-IN_ONNX = ("pgan", "no_parts", "grid", "gem", "ibn", "flip_test", "rectangle")
+IN_ONNX = ("pgan", "no_parts", "grid", "gem", "ibn", "flip_test", "plus", "rectangle")
 CASES = [
     *(pytest.param((name, "pt2"), id=f"{name}-pt2") for name in RECIPES),
     *(pytest.param((name, "onnx"), id=f"{name}-onnx", marks=needs_onnx) for name in IN_ONNX),
@@ -90,24 +92,38 @@ def save_checkpoint(recipe: ReidRecipe, toy: Toy, folder: Path) -> Checkpoint:
 def make_inputs(recipe: ReidRecipe, toy: Toy, rows: range) -> Inputs:
     """Return the inputs of a program: images and their parts; one image in seven has no part."""
     names = [toy.dataset.names()[row] for row in rows]
-    found = vehicle_images(toy.dataset, toy.parts, names, top_d=recipe.parts, size=recipe.input_size)
-    images, boxes, present, _ = zip(*(found[row] for row in range(len(found))), strict=True)
-    return {
-        "images": torch.stack(images).permute(0, 2, 3, 1).contiguous(),
-        "boxes": torch.stack(boxes),
-        "present": torch.stack(present),
-    }
+    options = {"top_d": recipe.parts, "size": recipe.input_size, "crop": recipe.part_crops}
+    batch = collate([*vehicle_images(toy.dataset, toy.parts, names, **options)])
+    inputs = {"images": batch.images.permute(0, 2, 3, 1).contiguous(), "boxes": batch.boxes}
+    if recipe.part_crops:
+        return {**inputs, "labels": batch.labels, "crops": batch.crops.permute(0, 1, 3, 4, 2).contiguous()}
+    return {**inputs, "present": batch.labels >= 0}
 
 
-def network_inputs(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+def network_inputs(inputs: Inputs) -> list[Tensor]:
     """Return the inputs of the network, normalised by definition."""
-    planes = inputs["images"].permute(0, 3, 1, 2).float() / 255
-    pixels = torch.stack([(planes[:, channel] - MEAN[channel]) / STD[channel] for channel in range(3)], dim=1)
-    return pixels, inputs["boxes"], inputs["present"]
+    pixels = by_definition(inputs["images"])
+    if "crops" not in inputs:
+        return [pixels, inputs["boxes"], inputs["present"]]
+    return [pixels, inputs["boxes"], inputs["labels"], torch.stack([by_definition(own) for own in inputs["crops"]])]
+
+
+def by_definition(images: Tensor) -> Tensor:
+    """Return images (N, H, W, 3) uint8 normalised, (N, 3, H, W)."""
+    planes = images.permute(0, 3, 1, 2).float() / 255
+    return torch.stack([(planes[:, channel] - MEAN[channel]) / STD[channel] for channel in range(3)], dim=1)
 
 
 def without_parts(inputs: Inputs, absent: Tensor) -> Inputs:
     """Return the inputs without the parts in these slots."""
+    if "labels" in inputs:
+        labels = torch.where(absent, -1, inputs["labels"])
+        shown = (labels >= 0)[..., None]
+        return inputs | {
+            "labels": labels,
+            "boxes": inputs["boxes"] * shown,
+            "crops": inputs["crops"] * shown[..., None, None],
+        }
     present = inputs["present"] & ~absent
     return inputs | {"present": present, "boxes": inputs["boxes"] * present[..., None]}
 
@@ -125,7 +141,7 @@ def test_features_and_attention_equal_pytorch(program: Program, toy: Toy) -> Non
             feature, attention = program.run(batch)
             with torch.no_grad():
                 expected = network.embed(*network_inputs(batch))
-            assert feature.shape == (size, recipe.features) and feature.dtype == torch.float32
+            assert feature.shape == (size, recipe.feature_length) and feature.dtype == torch.float32
             assert attention.shape == expected[1].shape
             cosine, difference = agreement([feature, attention], list(expected))
             assert cosine >= 0.99999 and difference <= 1e-5

@@ -7,6 +7,7 @@ from PIL import Image
 
 from helpers.toy.vehicles import TINY, Toy, tiny_scale
 from reid.data.vehicle_images import VehicleImages, vehicle_images
+from reid.data.views import Views
 from reid.model.checkpoint import build_network
 from reid.recipes import Attention
 from reid.report.covering import GRID, Covering, box_region, covering_effects, draw_effects, grid_regions
@@ -41,13 +42,14 @@ def test_effects_equal_a_loop_over_the_regions(toy: Toy, attention: Attention) -
         return vector / np.linalg.norm(vector)
 
     references = []
-    for image, boxes, present, _ in images:
+    items = [(item.image, item.boxes, item.labels >= 0) for item in images]
+    for image, boxes, present in items:
         noisy = feature(image.numpy().transpose(1, 2, 0), boxes, present)
         noisy = noisy + 0.3 * random.standard_normal(len(noisy))
         references.append((noisy / np.linalg.norm(noisy)).astype(np.float32))
     found = covering_effects(network, images, np.stack(references), device="cpu", grid=4)
     side = TINY.image_size
-    for effect, (image, boxes, present, _), reference in zip(found, images, references, strict=True):
+    for effect, (image, boxes, present), reference in zip(found, items, references, strict=True):
         pixels = image.numpy().transpose(1, 2, 0)
         score = float(feature(pixels, boxes, present) @ reference)
         assert effect.score == pytest.approx(score, abs=2e-4)
@@ -72,7 +74,7 @@ def test_effects_equal_a_loop_over_the_regions(toy: Toy, attention: Attention) -
 def test_only_the_region_that_the_score_depends_on_has_an_effect() -> None:
     """The reference is (1, 0, 0): covering a bright square on the left lowers the score, on the right it raises it."""
     white = np.full((32, 32, 3), 255, np.uint8)
-    images = VehicleImages(lambda _: white, np.zeros((1, 2, 4), np.float32), np.zeros((1, 2), bool))
+    images = VehicleImages(lambda _: Views(white), np.zeros((1, 2, 4), np.float32), np.full((1, 2), -1))
     (effect,) = covering_effects(Brightness(), images, np.float32([[1, 0, 0]]), device="cpu")  # type: ignore[arg-type]
     assert effect.squares.shape == (GRID, GRID) and np.isnan(effect.parts).all()
     assert (effect.squares[:, : GRID // 2] < -1e-4).all() and (effect.squares[:, GRID // 2 :] > 1e-4).all()

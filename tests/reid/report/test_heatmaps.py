@@ -28,10 +28,11 @@ def network_of(attention: Attention) -> PGAN:
 def test_heatmaps_equal_the_means_of_the_literal_maps(toy: Toy, attention: Attention) -> None:
     network, images = network_of(attention), images_of(toy)
     with torch.no_grad():
-        global_maps = network.eval().trunk(normalised(torch.stack([item[0] for item in images]))).double().numpy()
+        global_maps = network.eval().trunk(normalised(torch.stack([item.image for item in images]))).double().numpy()
     found = compute_heatmaps(network, images, device="cpu")
-    assert len(found) == 9 and any(not item[2].any() for item in images)
-    for heat, global_map, (_, boxes, present, _) in zip(found, global_maps, images, strict=True):
+    items = [(item.boxes, item.labels >= 0) for item in images]
+    assert len(found) == 9 and any(not present.any() for _, present in items)
+    for heat, global_map, (boxes, present) in zip(found, global_maps, items, strict=True):
         height, width = global_map.shape[1:]
         if attention == "grid":
             masks = list(np.eye(height * width).reshape(-1, height, width))
