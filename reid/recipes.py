@@ -182,8 +182,11 @@ SMALL = ReidRecipe(
     warmup_epochs=3,
     schedule="cosine",
 )
+PLUS: Mapping[str, Any] = {"attention": "none", "parts_first": "varying", "parts_per_label": 2}  # the whole: a baseline
 PRESETS: dict[str, ReidRecipe] = {
     **{name: ReidRecipe(attention=kind) for name, kind in ATTENTIONS.items()},
+    "pgan_plus": ReidRecipe(**PLUS, part_crops=96),
+    "pgan_plus_small": SMALL.model_copy(update={**PLUS, "part_crops": 64}),
     **{f"{name}_small": SMALL.model_copy(update={"attention": kind}) for name, kind in ATTENTIONS.items()},
     "demo": SMALL.model_copy(update={"epochs": 12, "validate_every": 6}),
 }

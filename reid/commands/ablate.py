@@ -37,9 +37,10 @@ def _share(_context: click.Context, _option: click.Parameter, text: str | None) 
 @click.option(
     "--table",
     "tables",
-    type=click.Choice(["1", "2", "3", "5", "oracle"]),
+    type=click.Choice(["1", "2", "3", "5", "oracle", "plus"]),
     multiple=True,
-    help="1: losses; 2: kinds of attention; 3: the paper's own four rows; 5: number of parts; oracle: kinds of boxes.",
+    help="1: losses; 2: kinds of attention; 3: the paper's own four rows; 5: number of parts; oracle: kinds of boxes; "
+    "plus: PGAN+ and its controls.",
 )
 @click.option("--figure", "figures", type=click.Choice(["3"]), multiple=True, help="3: dimension and lambda.")
 @dataset_option
@@ -114,7 +115,7 @@ def ablate_command(
     from reid.ablation.request import format_runs, list_runs, load_ablations
 
     if not selection["tables"] and not selection["figures"]:
-        raise click.UsageError("choose what to run: --table 1, 2, 3, 5 or oracle, or --figure 3")
+        raise click.UsageError("choose what to run: --table 1, 2, 3, 5, oracle or plus, or --figure 3")
     keep_freed_memory()
     choose_algorithms(deterministic=False)
     device = choose_device(device)
