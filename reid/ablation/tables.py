@@ -178,8 +178,8 @@ def _oracle_table(dataset: str) -> Table:
         paper = TABLE_1["f+g+p"] if kind == "detector" else PaperScores()
         rows.append(Row(f"PGAN, boxes {description}", Variant(boxes=kind), paper))
     notes = (
-        f"{CONTROLS} Of the ground truth the first D boxes are used; the rarest kinds are those with the fewest boxes in "
-        "the training images.",
+        f"{CONTROLS} Of the ground truth the first D boxes are used; the rarest kinds are those with the fewest boxes "
+        "in the training images.",
         "The paper has no such table; its scores are those of Table 1.",
     )
     return Table("table-oracle", "What the boxes are worth", tuple(rows), "the baseline", notes=notes)

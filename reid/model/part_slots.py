@@ -73,7 +73,7 @@ class PartSlots(nn.Module):
         """(B, D, 3, s, s) -> (B, D, C) in float32, 0 where there is no part."""
         if not self.training:
             flat: Tensor = self.encoder(crops.flatten(0, 1))
-            return flat.float().view(*present.shape, -1) * present[..., None]
+            return flat.float().view(*present.shape, self.projections.shape[1]) * present[..., None]
         encoded = present.new_zeros(*present.shape, self.projections.shape[1], dtype=torch.float32)
         if present.any():  # absent parts must not enter the statistics of batch norm
             encoded[present] = self.encoder(crops[present]).float()
