@@ -6,11 +6,12 @@ import torch
 from PIL import Image
 
 from helpers.toy.vehicles import TINY, Toy, tiny_scale
-from reid.data.vehicle_images import VehicleImages, vehicle_images
-from reid.data.views import Views
+from reid.data.vehicle_images import Item, VehicleImages, vehicle_images
+from reid.data.views import Views, crop_window
+from reid.features.extraction import extract_features
 from reid.model.checkpoint import build_network
 from reid.recipes import Attention
-from reid.report.covering import GRID, Covering, box_region, covering_effects, draw_effects, grid_regions
+from reid.report.covering import GRID, Covering, _covered, box_region, covering_effects, draw_effects, grid_regions
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
 GREY = np.array([124, 116, 104])  # 255 times MEAN, rounded
@@ -134,3 +135,52 @@ def test_the_network_is_in_evaluation_mode(toy: Toy) -> None:
     covering_effects(network, images, reference, device="cpu", grid=2)
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert not network.training
+
+
+def test_a_region_is_covered_in_the_crops_that_show_it() -> None:
+    """A pixel of a crop is covered if any of it lies in the region; pixels of absent parts never are."""
+    random, side, crop = np.random.default_rng(0), 40, 16
+    boxes = torch.tensor([[0.1, 0.2, 0.5, 0.4], [0.0, 0.0, 1.0, 1.0], [0.3, 0.3, 0.6, 0.9]])
+    labels, crops = torch.tensor([0, 3, -1]), torch.full((3, 3, crop, crop), 7, dtype=torch.uint8)
+    item = Item(torch.zeros(3, side, side, dtype=torch.uint8), boxes, labels, crops, 0)
+    for _ in range(20):
+        top, left = random.integers(0, 30, 2)
+        bottom, right = random.integers((top, left), side) + 1
+        found = _covered(item, (slice(top, bottom), slice(left, right)))
+        assert (item.crops == 7).all() and not item.image.any()  # copies
+        assert (found.crops[2] == 7).all()
+        for part in range(2):
+            x0, y0, x1, y1 = crop_window(boxes[part].numpy()) * side
+            rows, columns = (
+                [
+                    low + (index + 1) * (high - low) / crop > first + 1e-9
+                    and low + index * (high - low) / crop < last - 1e-9
+                    for index in range(crop)
+                ]
+                for low, high, first, last in ((y0, y1, top, bottom), (x0, x1, left, right))
+            )
+            inside = np.outer(rows, columns)
+            np.testing.assert_array_equal(found.crops[part, 0].numpy() != 7, inside)
+
+
+def test_squares_that_only_a_crop_shows_have_an_effect(toy: Toy) -> None:
+    """A network that reads crops alone scores lower where they are covered, and the same elsewhere."""
+    with tiny_scale():
+        network = build_network(
+            TINY.model_copy(update={"attention": "none", "part_crops": 32, "slot_features": 8}), 8
+        ).eval()
+    with torch.no_grad():
+        network.scale.fill_(1000.0)
+    images = vehicle_images(toy.dataset, toy.parts, toy.dataset.names()[1:3], top_d=2, size=64, crop=32)
+    references = extract_features(network, images, device="cpu", workers=0)[0]
+    for item, effect in zip(images, covering_effects(network, images, references, device="cpu", grid=4), strict=True):
+        assert effect.score == pytest.approx(1, abs=1e-3)
+        shown = np.zeros((4, 4), bool)
+        for box in item.boxes[item.labels >= 0]:
+            x0, y0, x1, y1 = crop_window(box.numpy()) * 4
+            shown |= np.outer(
+                [row + 1 > y0 and row < y1 for row in range(4)],
+                [column + 1 > x0 and column < x1 for column in range(4)],
+            )
+        assert shown.any() and not shown.all()
+        assert (effect.squares[shown].min() < -1e-3) and np.abs(effect.squares[~shown]).max() < 1e-3
