@@ -18,7 +18,9 @@ from data_cache.base.options import (
 )
 from reid.commands.options import folder_name, parts_option
 
-RECIPES = "pgan, pgan_no_pam, grid, baseline (the paper's settings), each also with _small for a CPU, and demo"
+RECIPES = (
+    "pgan, pgan_no_pam, grid, baseline (the paper's settings), and pgan_plus, each also with _small for a CPU; demo"
+)
 
 
 @click.command("train")

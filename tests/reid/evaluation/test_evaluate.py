@@ -66,7 +66,8 @@ def test_features_are_those_of_the_network_for_the_test_images(toy: Toy, run: Pa
     images = vehicle_images(toy.dataset, toy.parts, list(found.names), top_d=TINY.parts, size=TINY.image_size)
     network = trained_network(read_checkpoint(run / BEST))
     for row in range(16):
-        image, boxes, present, _ = images[row]
+        image, boxes, labels, *_ = images[row]
+        present = labels >= 0
         scaled = image.float() / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
         scaled = scaled / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
         with torch.no_grad():
