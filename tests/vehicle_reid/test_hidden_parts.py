@@ -20,18 +20,25 @@ from vehicle_reid.web.finder import Finder
 HIDDEN = ("car light", "logo", "plate", "wheel", "wind-shield glass")
 
 
-@pytest.fixture(scope="module", params=["parts", "none"])
+NETWORKS = {
+    "pgan": {"attention": "parts"},
+    "baseline": {"attention": "none"},
+    "pgan_plus": {"attention": "none", "part_crops": 32},
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
 def hiding(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyRun]:
-    """A toy run, with part attention or none, that hides some of the parts its stand-in detector finds."""
-    recipe = ONE_EPOCH.model_copy(update={"hide": HIDDEN, "attention": request.param, "triplets": ("fusion",)})
+    """A toy run that hides some of the parts its stand-in detector finds."""
+    recipe = ONE_EPOCH.model_copy(update={"hide": HIDDEN, "triplets": ("fusion",), **NETWORKS[request.param]})
     with small_networks():
         yield make_toy_run(tmp_path_factory.mktemp("hiding"), recipe)
 
 
 def expected(run: ToyRun, model: VehicleReID, names: list[str]) -> np.ndarray:
-    images = vehicle_images(
-        run.toy.dataset, network_parts(run.toy.parts, model.recipe), names, top_d=model.recipe.parts, size=64
-    )
+    recipe = model.recipe
+    parts, crop = network_parts(run.toy.parts, recipe), recipe.part_crops
+    images = vehicle_images(run.toy.dataset, parts, names, top_d=recipe.parts, size=64, crop=crop)
     return extract_features(model.network, images, device="cpu", workers=0)[0]
 
 
