@@ -22,12 +22,13 @@ from reid.data.vehicle_images import VehicleImages
 from reid.data.views import ViewMaker
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.retrieval.ranking import Matrix
+from reid.retrieval.score_by_part import score_by_part
 from reid.runs import BEST, dataset_folder, parts_path
 from vehicle_reid.embedding import WorkFolder, compute_features, find_parts, find_parts_resumable
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.search import ExactSearch, search
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
-from vehicle_reid.tables import embeddings_table, matches_table, parts_of_table, parts_table
+from vehicle_reid.tables import embeddings_table, explanation_table, matches_table, parts_of_table, parts_table
 
 if TYPE_CHECKING:
     from detect.model.detector import Detector
@@ -144,6 +145,18 @@ class VehicleReID:
         queries, gallery = named_images(first), self.entries(named_images(second))
         matches = search(ExactSearch(gallery.features), self.features(queries), max(1, len(gallery)))
         return matches_table(queries.names, gallery, matches)
+
+    def explain(self, first: Images, second: Images) -> pd.DataFrame:
+        """Return what the similarity of two images is the sum of: a `tables.explanation_table`.
+
+        Raises UserError for a network other than PGAN+, whose similarity has no parts, and as `embed`.
+        """
+        if not self.recipe.part_crops:
+            raise UserError(f"{self.run}: only PGAN+ tells what a similarity is the sum of; train --recipe pgan_plus")
+        one, other = (self.features(named_images(images)) for images in (first, second))
+        if len(one) != 1 or len(other) != 1:
+            raise UserError(f"explain: compares one image with one, not {len(one)} with {len(other)}")
+        return explanation_table(score_by_part(self.recipe, one[0], other[0]))
 
     def features(self, images: NamedImages) -> Matrix:
         """Return the unit vectors of images, (N, C), in the order given. Raises UserError as `embed`."""

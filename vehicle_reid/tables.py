@@ -10,6 +10,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_bytes
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
+from reid.retrieval.score_by_part import PartScore
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.search import Matches
 
@@ -70,6 +71,14 @@ def embeddings_table(entries: Entries) -> pd.DataFrame:
     """
     rows = [(*_cells(entries, row), entries.features[row]) for row in range(len(entries))]
     return pd.DataFrame(rows, columns=[*ENTRY_COLUMNS, "feature"])
+
+
+def explanation_table(scores: Sequence[PartScore]) -> pd.DataFrame:
+    """Return the parts of a score as a table, the whole image first, then what adds or takes most.
+
+    Columns: part; similarity, the cosine for it in [-1, 1]; added, what it adds to the score. The sum is the score.
+    """
+    return pd.DataFrame(scores, columns=list(PartScore._fields))
 
 
 def matches_table(queries: Sequence[str], entries: Entries, matches: Matches) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from reid.recipes import ReidRecipe
 from reid.report.covering import Covering, covering_effects
 from reid.report.heatmaps import Heatmaps, compute_heatmaps
 from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
+from reid.retrieval.score_by_part import PartScore, score_by_part
 from reid.runs import BEST, METRICS, dataset_folder, run_folder
 
 
@@ -80,6 +81,16 @@ class EvaluatedRun:
     def attends_to_parts(self) -> bool:
         """Whether the network's attention is over part boxes."""
         return attends_to_parts(self.parts, self.features)
+
+    def score_by_part(self, first: str, second: str) -> list[PartScore]:
+        """Return what the score of two images is the sum of, see `score_by_part`; empty for most networks.
+
+        Raises UserError if an image has no feature.
+        """
+        recipe = self.features.provenance.get("recipe")
+        if recipe is None:
+            return []
+        return score_by_part(ReidRecipe.model_validate(recipe), *self.features.of([first, second]))
 
     def protocol(self) -> Protocol:
         """Return the protocol of the test with the first of its draws."""

@@ -20,7 +20,7 @@ MAX_STEM = 60
 
 @dataclass(frozen=True, eq=False)
 class ImageRow:
-    """One or more images side by side below a heading, with a caption for each or for none."""
+    """One or more images side by side below a heading, with a caption of one or more lines for each or for none."""
 
     heading: str
     images: Sequence[Image.Image]
@@ -57,27 +57,34 @@ def _column_edges(rows: Sequence[ImageRow]) -> list[int]:
     widths = [0] * max(len(row.images) for row in rows)
     for row in rows:
         for column, (image, caption) in enumerate(_cells(row)):
-            widths[column] = max(widths[column], image.width, round(text_width(caption, TEXT_SIZE)) + GAP)
+            longest = max((round(text_width(line, TEXT_SIZE)) + GAP for line in caption), default=0)
+            widths[column] = max(widths[column], image.width, longest)
     edges = [GAP]
     for column, width in enumerate(widths):
         edges.append(edges[-1] + width + GAP + (QUERY_GAP if column == 0 and len(widths) > 1 else 0))
     return edges
 
 
-def _cells(row: ImageRow) -> list[tuple[Image.Image, str]]:
-    captions = [" ".join(escape_invisible(caption).split()) for caption in row.captions] or [""] * len(row.images)
-    return list(zip(row.images, captions, strict=True))
+def _cells(row: ImageRow) -> list[tuple[Image.Image, list[str]]]:
+    """Return the images with the lines of their captions."""
+    captions = row.captions or [""] * len(row.images)
+    lines = [[" ".join(line.split()) for line in escape_invisible(caption).split("\n")] for caption in captions]
+    return list(zip(row.images, lines, strict=True))
 
 
 def _draw_row(row: ImageRow, edges: Sequence[int]) -> Image.Image:
     heading, tallest = _draw_text(row.heading, edges[-1], TEXT_SIZE, QUIET), max(image.height for image in row.images)
-    height = heading.height + tallest + (LINE_HEIGHT if row.captions else 0)
+    height = (
+        heading.height + tallest + (LINE_HEIGHT * max(len(lines) for _, lines in _cells(row)) if row.captions else 0)
+    )
     canvas = Image.new("RGB", (edges[-1], height), BACKGROUND)
     canvas.paste(heading, (0, 0))
     draw = ImageDraw.Draw(canvas)
     for (image, caption), left in zip(_cells(row), edges, strict=False):
         canvas.paste(image, (left, heading.height))
-        draw.text((left, heading.height + tallest + 2), caption, fill=TEXT, font=font(TEXT_SIZE))
+        for number, line in enumerate(caption):
+            top = heading.height + tallest + 2 + LINE_HEIGHT * number
+            draw.text((left, top), line, fill=QUIET if number else TEXT, font=font(TEXT_SIZE))
     return canvas
 
 

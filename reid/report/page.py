@@ -19,7 +19,7 @@ from reid.report.curves import compared_loss_curve, compared_validation_curve, l
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
 from reid.report.part_statistics import part_statistics, parts_by_camera
-from reid.report.query_images import ExplainedQuery, explain_queries, part_effects
+from reid.report.query_images import ExplainedQuery, describe_parts, explain_queries, part_effects
 from reid.report.run_commands import reproduction_commands
 from reid.report.thumbnails import encode_jpeg, image_thumbnail, weighted_boxes
 from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
@@ -50,12 +50,13 @@ class PageImage:
 class PageList:
     """A ranked list on the page, in rows of `columns` images.
 
-    `parts` are the query's parts with the most attention and their weights.
+    An image comes with lines that say what its score is the sum of, none for most networks. `parts` are the query's
+    parts with the most attention and their weights.
     """
 
     ranked: RankedList
     query: PageImage
-    images: tuple[tuple[RankedImage, PageImage], ...]
+    images: tuple[tuple[RankedImage, PageImage, list[str]], ...]
     parts: tuple[tuple[str, float], ...]
 
     @property
@@ -188,9 +189,10 @@ def _curves(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> dict[str, str 
 
 def _page_list(run: EvaluatedRun, ranked: RankedList) -> PageList:
     query = image_thumbnail(run, ranked.query, None, height=THUMBNAIL_HEIGHT, show_weights=True)
-    images = [
-        (image, _page_image(image_thumbnail(run, image.name, None, height=THUMBNAIL_HEIGHT))) for image in ranked.images
-    ]
+    images = []
+    for image in ranked.images:
+        picture = _page_image(image_thumbnail(run, image.name, None, height=THUMBNAIL_HEIGHT))
+        images.append((image, picture, describe_parts(run.score_by_part(ranked.query, image.name))))
     strongest = weighted_boxes(run, ranked.query).strongest(STRONGEST_PARTS)
     return PageList(ranked, _page_image(query), tuple(images), tuple(strongest))
 

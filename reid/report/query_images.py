@@ -25,12 +25,14 @@ from reid.report.thumbnails import (
     resize_to_height,
 )
 from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
+from reid.retrieval.score_by_part import PartScore
 
 HEIGHT = 220  # pixels of a thumbnail
 MAPS_HEADING = (
     "Maps: mean of the feature channels; blue is low, red is high. Before and after attention share a scale, what it "
     "adds has its own. Bright borders come from the padding of the convolutions, not from the vehicle."
 )
+STRONGEST = 3  # kinds of part named below a result
 Panel = tuple[str, Image.Image]  # caption and image
 Pair = tuple[str, str]  # an image, and the one that its score is with
 
@@ -201,7 +203,7 @@ def _list_rows(run: EvaluatedRun, ranked: RankedList, coverings: Mapping[Pair, C
     """Return the row of a ranked list and, below it, what covering squares of its images does to their scores."""
     thumbnails = list_thumbnails(run, ranked, height=HEIGHT, show_weights=True)
     weights = "; attention in percent beside each part box" if run.attends_to_parts else ""
-    rows = [ImageRow(f"{run.name}: {query_summary(ranked)}{weights}", thumbnails, _captions(ranked))]
+    rows = [ImageRow(f"{run.name}: {query_summary(ranked)}{weights}", thumbnails, _captions(run, ranked))]
     if not coverings:
         return rows
     effects = [coverings[pair] for pair in _list_pairs(ranked)]
@@ -214,14 +216,21 @@ def _list_rows(run: EvaluatedRun, ranked: RankedList, coverings: Mapping[Pair, C
     return [*rows, ImageRow(heading, images, [f"up to {effect.squares.min():+.3f}" for effect in effects])]
 
 
-def _captions(ranked: RankedList) -> list[str]:
-    return [
-        f"query{_camera(ranked.camera)}",
-        *(
-            f"{rank} {'right' if image.right else 'wrong'}  {image.score:.3f}{_camera(image.camera)}"
-            for rank, image in enumerate(ranked.images, start=1)
-        ),
-    ]
+def _captions(run: EvaluatedRun, ranked: RankedList) -> list[str]:
+    """Return the captions of a list; with PGAN+, what the score is the sum of is below it."""
+    captions = [f"query{_camera(ranked.camera)}"]
+    for rank, image in enumerate(ranked.images, start=1):
+        scores = run.score_by_part(ranked.query, image.name)
+        verdict = f"{rank} {'right' if image.right else 'wrong'}  {image.score:.3f}{_camera(image.camera)}"
+        captions.append("\n".join([verdict, *describe_parts(scores)]))
+    return captions
+
+
+def describe_parts(scores: Sequence[PartScore], count: int = STRONGEST) -> list[str]:
+    """Return what a score is the sum of in words, a line each: the strongest parts, and how many there are besides."""
+    lines = [f"{score.part} {score.added:+.3f}" for score in scores[: 1 + count]]
+    rest = scores[1 + count :]
+    return lines + ([f"{len(rest)} other parts {sum(score.added for score in rest):+.3f}"] if rest else [])
 
 
 def _camera(camera: int) -> str:
