@@ -65,9 +65,9 @@ class PartSlots(nn.Module):
             by_kind = of_kind.transpose(1, 2) @ encoded  # (B, K, C)
             slots = torch.einsum("bkc,kcs->bks", by_kind, self.projections)
             vector = functional.normalize(slots.flatten(1))
-        weights = vector.view(slots.shape).square().sum(dim=2)  # (B, K), sum 1
-        shared = weights / of_kind.sum(dim=1).clamp(min=1)
-        return vector, (of_kind @ shared[..., None])[..., 0]
+            weights = vector.view(slots.shape).square().sum(dim=2)  # (B, K), sum 1
+            shared = weights / of_kind.sum(dim=1).clamp(min=1)
+            return vector, (of_kind @ shared[..., None])[..., 0]
 
     def _encoded(self, crops: Tensor, present: Tensor) -> Tensor:
         """(B, D, 3, s, s) -> (B, D, C) in float32, 0 where there is no part."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reid.report.image_grid import GAP, QUERY_GAP, ImageRow, draw_grid, image_file_name
+from reid.report.image_grid import GAP, LINE_HEIGHT, QUERY_GAP, ImageRow, draw_grid, image_file_name
 
 COLOURS = [(250, 10 * number, 0) for number in range(20)]
 
@@ -51,6 +51,16 @@ def test_a_column_is_as_wide_as_its_caption() -> None:
     columns = np.flatnonzero((below < 120).all(axis=2).any(axis=0))
     assert GAP <= columns.min() and columns.max() < canvas.shape[1]
     assert not ((columns > second - GAP) & (columns < second)).any()
+
+
+def test_captions_of_several_lines_are_below_each_other() -> None:
+    one, three = (
+        np.asarray(draw_grid("", [[ImageRow("", [image(0, 90)], [caption])]])) for caption in ("a", "a\nwhole\nwheel")
+    )
+    assert len(three) - len(one) == 2 * LINE_HEIGHT and position(0, one) == position(0, three)
+    for line in range(3):
+        top = position(0, three)[1] + 40 + LINE_HEIGHT * line
+        assert (three[top : top + LINE_HEIGHT] < 150).any()
 
 
 def test_long_titles_and_strange_characters_stay_on_the_canvas() -> None:
