@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Call, Row, best_seconds
 from data_cache.base.depthwise import StridedDepthwise
+from data_cache.parts.names import PART_NAMES
 from reid.data.vehicle_images import Batch, FileViews, VehicleImages, normalised
 from reid.data.views import ViewMaker
 from reid.features.extraction import BATCH, extract_features
@@ -35,7 +36,7 @@ def stage_two_rows(folder: Path, device: str) -> list[Row]:
 
 
 def _step_rows(device: str, batch: int) -> list[Row]:
-    calls = {name: _step(PRESETS[name], device, batch) for name in ("pgan", "pgan_no_pam", "baseline")}
+    calls = {name: _step(PRESETS[name], device, batch) for name in ("pgan", "pgan_no_pam", "pgan_plus", "baseline")}
     seconds = best_seconds(calls, STEP_ROUNDS)
 
     def row(what: str, name: str, target: str = "") -> Row:
@@ -45,6 +46,7 @@ def _step_rows(device: str, batch: int) -> list[Row]:
     rows = [
         row(f"PGAN training step, ResNet-50, 224 px, batch {batch}, bfloat16", "pgan", "<= 1.15 x"),
         row("PGAN without PAM, the same", "pgan_no_pam"),
+        row(f"PGAN+, the same, crops of {PRESETS['pgan_plus'].part_crops} px", "pgan_plus", "<= 1.3 x"),
     ]
     return [*rows, _share_of_peak(batch / seconds["pgan"])] if device == "cuda" else rows
 
@@ -57,8 +59,10 @@ def _step(recipe: ReidRecipe, device: str, size: int) -> Call:
     side = recipe.image_size
     images = torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=random)
     corners = torch.rand(size, TOP_D, 2, 2, generator=random).sort(dim=2).values.flatten(2)
-    labels, no_crops = torch.zeros(size, TOP_D, dtype=torch.long), torch.zeros(size, 0, 3, 0, 0, dtype=torch.uint8)
-    batch = Batch(images, corners, labels, no_crops, torch.arange(size))
+    labels, crop = torch.randint(0, len(PART_NAMES), (size, TOP_D), generator=random), recipe.part_crops
+    shape = (size, TOP_D, 3, crop, crop) if crop else (size, 0, 3, 0, 0)
+    crops = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
+    batch = Batch(images, corners, labels, crops, torch.arange(size))
     batch = Batch(*(tensor.to(device) for tensor in vars(batch).values()))
     vehicle = torch.arange(size, device=device) // 4
     return lambda: training_step(state, batch, vehicle, device)
