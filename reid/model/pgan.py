@@ -275,13 +275,9 @@ class PGAN(nn.Module):
         return self.neck(self._fusion(global_map, part_map)), weights
 
     def _logits(self, feature: Tensor) -> Tensor:
-        """Return the logits of `PGANOutput`; cosines in float32: a scale of 30 multiplies their rounding."""
-        if not self.cosine_logits:
-            logits: Tensor = self.classifier(feature)
-            return logits
-        with torch.autocast(feature.device.type, enabled=False):
-            unit, weight = functional.normalize(feature.float()), functional.normalize(self.classifier.weight)
-            return functional.linear(unit, weight)
+        """Return the logits of `PGANOutput`."""
+        logits: Tensor = cosines(feature, self.classifier.weight) if self.cosine_logits else self.classifier(feature)
+        return logits
 
     def _fusion(self, global_map: Tensor, part_map: Tensor | None) -> Tensor:
         """Return the refined fusion vector of Ff = concat(Fg, Fp); of Fg for the baseline."""
@@ -311,6 +307,15 @@ class PGAN(nn.Module):
                 weights = self.attention(masked_average(global_map, masks), present)
             weight_map = (weights[:, :, None, None] * masks).sum(dim=1)
         return global_map * (1 + weight_map[:, None]).to(global_map.dtype), weights
+
+
+def cosines(features: Tensor, weight: Tensor) -> Tensor:
+    """Return the cosines of features (B, C) and class weights (V, C), (B, V).
+
+    In float32, because a loss multiplies them by 20 or more, and their rounding with them.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        return functional.linear(functional.normalize(features.float()), functional.normalize(weight))
 
 
 def _initialise_head(network: PGAN) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from data_cache.parts.names import PART_NAMES
 from reid.model.flip_test import embed_with_mirror
 from reid.model.part_slots import PartSlots
-from reid.model.pgan import PGAN, PGANOutput
+from reid.model.pgan import PGAN, PGANOutput, cosines
 
 FIRST_SCALE = 0.5  # of the slots beside the whole: 0.4 to 0.7 was best on validation vehicles, at 128 and at 224 pixels
 
@@ -28,8 +28,8 @@ class PGANPlusOutput(NamedTuple):
     """Output for B images."""
 
     whole: PGANOutput  # of the network for the whole image
-    slot_logits: Tensor  # (B, vehicles) of the classifier of the slots
-    cosines: Tensor  # (B, vehicles) of `feature` and the class weights
+    slot_cosines: Tensor  # (B, vehicles) of the slots p and their class weights
+    cosines: Tensor  # (B, vehicles) of `feature` and its class weights
     feature: Tensor  # (B, 2C' + K * S), normalised it is the feature used for evaluation
     attention: Tensor  # (B, D) share of each part in p, 0 for absent parts
 
@@ -55,10 +55,8 @@ class PGANPlus(nn.Module):
         whole: PGANOutput = self.whole(images, boxes, labels >= 0)
         vector, weights = self.slots(crops, labels)
         feature = self._joined(whole.feature, vector)
-        with torch.autocast(images.device.type, enabled=False):
-            weight = functional.normalize(self.classifier.weight)
-            cosines = functional.linear(functional.normalize(feature), weight)
-        return PGANPlusOutput(whole, self.slot_classifier(vector), cosines, feature, weights)
+        slot_cosines = cosines(vector, self.slot_classifier.weight)
+        return PGANPlusOutput(whole, slot_cosines, cosines(feature, self.classifier.weight), feature, weights)
 
     def embed(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return `feature` and `attention` of the output of `forward`, as `PGAN.embed` does."""

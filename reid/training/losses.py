@@ -124,7 +124,7 @@ class Criterion:
         """Return the terms of PGAN+: those of the whole image, of its slots, and of both joined."""
         whole = self(output.whole, vehicle)
         terms = {
-            "slots": self._cross_entropy(output.slot_logits, vehicle),
+            "slots": self._cross_entropy(COSINE_SCALE * output.slot_cosines, vehicle),
             "joint": self._cross_entropy(COSINE_SCALE * output.cosines, vehicle),
             "triplets": self._metric_loss(output.feature, vehicle),
         }
@@ -155,7 +155,7 @@ class Objective(nn.Module):
         # the outputs for the images of all processes, because triplets are mined in the whole batch
         if isinstance(output, PGANOutput):
             return self.criterion(_gathered(output), vehicle)
-        joint = {name: gathered(getattr(output, name).float()) for name in ("slot_logits", "cosines", "feature")}
+        joint = {name: gathered(getattr(output, name).float()) for name in ("slot_cosines", "cosines", "feature")}
         return self.criterion.with_parts(output._replace(whole=_gathered(output.whole), **joint), vehicle)
 
 

@@ -179,10 +179,13 @@ def test_the_loss_is_that_of_the_whole_and_three_terms_more() -> None:
     criterion = Criterion(2.0, 0.3, ("fusion",), slot_weight=0.5)
     terms = criterion.with_parts(output, vehicle)
     whole = criterion(output.whole, vehicle)
-    unit, weight = functional.normalize(output.feature), functional.normalize(network.classifier.weight)
+    vector, _ = network.slots(inputs()[3], LABELS)
     slot, joint = (
-        -torch.stack([values[row].log_softmax(0)[vehicle[row]] for row in range(4)]).mean()
-        for values in (output.slot_logits, COSINE_SCALE * unit @ weight.T)
+        -torch.stack([logits[row].log_softmax(0)[vehicle[row]] for row in range(4)]).mean()
+        for logits in (
+            COSINE_SCALE * functional.normalize(values) @ functional.normalize(classifier.weight).T
+            for values, classifier in ((vector, network.slot_classifier), (output.feature, network.classifier))
+        )
     )
     triplets = batch_hard_triplet(output.feature, vehicle, 0.3)
     torch.testing.assert_close(terms["slots"], slot)
