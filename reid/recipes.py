@@ -158,6 +158,11 @@ class ReidRecipe(Recipe):
         return self.features + (len(PART_NAMES) * self.slot_features if self.part_crops else 0)
 
     @property
+    def weighing(self) -> str:
+        """How parts are weighed, as pictures and lists call it: the attention, or "slots" for PGAN+."""
+        return "slots" if self.part_crops else self.attention
+
+    @property
     def uses_parts(self) -> bool:
         """Whether the network uses part boxes."""
         return (self.attention in ("parts", "equal") or self.part_crops > 0) and self.parts > 0

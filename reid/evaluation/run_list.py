@@ -25,7 +25,7 @@ class Run:
     folder: str
     dataset: str
     name: str
-    network: str | None  # attention and backbone
+    network: str | None  # attention, or slots, and backbone
     epochs: int | None
     planned: int | None
     test: str | None
@@ -62,11 +62,12 @@ def _run(folder: Path) -> Run:
     scores = metrics["scores"][plain_row(metrics, tests[-1])] if metrics else {}
     files = [path.stat() for path in folder.rglob("*") if path.is_file()]
     newest = max((file.st_mtime for file in files), default=0.0)
+    attention = "slots" if recipe.get("part_crops") else recipe.get("attention")  # any version's recipe
     return Run(
         folder=str(folder),
         dataset=dataset_folder(folder).name,
         name=run_name(folder),
-        network=f"{recipe['attention']}, {recipe['trunk']}" if {"attention", "trunk"} <= set(recipe) else None,
+        network=f"{attention}, {recipe['trunk']}" if {"attention", "trunk"} <= set(recipe) else None,
         epochs=epochs,
         planned=recipe.get("epochs"),
         test=metrics["split"] if metrics else None,

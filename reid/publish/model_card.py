@@ -24,6 +24,7 @@ NETWORKS = {
     "equal": "PGAN without its attention (all parts weigh the same)",
     "grid": "the grid attention",
     "none": "the baseline, without parts,",
+    "slots": "PGAN+, the network with crops of the parts",
 }
 
 
@@ -73,7 +74,7 @@ def model_card(checkpoint: Checkpoint, tests: list[Mapping[str, Any]], files: Ma
     return templates.get_template(TEMPLATE.name).render(
         name=checkpoint.path.parent.name,
         commands=_commands(checkpoint),
-        network=NETWORKS[recipe.attention],
+        network=NETWORKS[recipe.weighing],
         recipe=recipe,
         recipe_text=recipe_yaml(checkpoint),
         dataset=metadata["dataset"],

@@ -9,7 +9,11 @@ import pytest
 from data_cache.base.errors import UserError
 from data_cache.parts.names import PART_NAMES
 from helpers.places.api import ONE_EPOCH, ToyRun, make_toy_run, small_networks
+from reid.evaluation.run_list import list_runs
+from reid.model.checkpoint import read_checkpoint
+from reid.publish.model_card import model_card
 from reid.retrieval.score_by_part import WHOLE
+from reid.runs import BEST
 from vehicle_reid import Gallery, VehicleReID
 from vehicle_reid.web.finder import Finder
 
@@ -61,6 +65,13 @@ def test_a_gallery_keeps_and_finds_its_images(plus: ToyRun, tmp_path: Path) -> N
         match = gallery.search(path, k=1).iloc[0]
         assert match["score"] == pytest.approx(1, abs=1e-4) and path.name in match["name"]
     assert len(Gallery.build(model, {})) == 0
+
+
+def test_pictures_and_lists_call_it_slots(plus: ToyRun) -> None:
+    assert plus.model().recipe.weighing == "slots" and ONE_EPOCH.weighing == ONE_EPOCH.attention
+    (run,) = list_runs(plus.folder.parents[1])
+    assert run.network == f"slots, {PLUS.trunk}"
+    assert "PGAN+, the network with crops of the parts" in model_card(read_checkpoint(plus.folder / BEST), [], {})
 
 
 def test_the_page_draws_what_the_score_depends_on(plus: ToyRun) -> None:

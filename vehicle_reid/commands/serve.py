@@ -74,7 +74,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
             images=len(gallery),
             cameras=tuple(finder.cameras),
             views=(PHOTO, *finder.heatmaps),
-            attention=model.recipe.attention,
+            attention=model.recipe.weighing,
             hidden=model.recipe.hide,
             upload_limit=max_upload * MEGABYTE,
             problems=tuple(problems),
