@@ -18,6 +18,7 @@ TRUNKS = (
 )
 TIMM_TRUNK = re.compile(r"timm/[a-z0-9_]+(\.[a-z0-9_]+)?")  # a name of timm, with the tag of its weights
 LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defaults, which must never change
+    "start",
     *("parts_per_label", "parts_first"),
     *("part_crops", "slot_features", "slot_weight"),
     *("metric_loss", "circle_margin", "circle_scale"),
@@ -37,6 +38,10 @@ class ReidRecipe(Recipe):
     trunk_weights: str | None = Field(
         "imagenet",
         description="of the backbone: imagenet, another torchvision name, timm, a file, or null for random",
+    )
+    start: str | None = Field(
+        None,
+        description="a trained network to start from, its run's folder or file, instead of trunk_weights",
     )
     attention: Attention = Field("parts", description="parts: PGAN; equal: without PAM; grid; none: the baseline")
     features: int = Field(512, ge=8, multiple_of=8, description="2C', the size of the fusion vector")

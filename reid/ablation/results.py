@@ -168,7 +168,7 @@ def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: 
     height, width = recipe.input_size
     size = height if height == width else f"{height} x {width}"
     origin["Training"] = (
-        f"{recipe.trunk} (weights: {recipe.trunk_weights or 'random'}) at {size} pixels, {recipe.epochs} "
+        f"{recipe.trunk} (weights: {recipe.start or recipe.trunk_weights or 'random'}) at {size} pixels, {recipe.epochs} "
         f"epochs on {training_set.images:,} images of {training_set.vehicles:,} vehicles of {workspace.dataset.name}"
     )
     if rendering := describe_rendering(workspace.dataset.root):

@@ -18,12 +18,14 @@ from reid.model.flip_test import embed_with_mirror
 from reid.model.pgan import PGAN, global_average_pool
 from reid.model.pgan_plus import PGANPlus
 from reid.recipes import ReidRecipe
+from reid.runs import BEST
 
 log = logging.getLogger(__name__)
 
 MAX_VEHICLES = 2**24
 REQUIRED = {"recipe", "vehicles", "epoch", "best"}  # metadata of every checkpoint
 TrainedNetwork = PGAN | PGANPlus
+WHOLE = "whole."  # of the tensors of PGAN+ for the whole image
 PREFIX = "model."  # of the network's tensors in a checkpoint, which may also hold the optimizer's
 
 
@@ -62,17 +64,41 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_pgan(recipe, vehicles, pretrained=pretrained)
-        if not recipe.part_crops:
-            return network
-        network.flip_test = False  # PGANPlus mirrors image and crops together
-        return PGANPlus(
-            network,
-            vehicles=vehicles,
-            features=recipe.features,
-            slot=recipe.slot_features,
-            flip_test=recipe.flip_test,
-        )
+        whole = build_pgan(recipe, vehicles, pretrained=pretrained and recipe.start is None)
+        network: TrainedNetwork = whole
+        if recipe.part_crops:
+            whole.flip_test = False  # PGANPlus mirrors image and crops together
+            network = PGANPlus(
+                whole,
+                vehicles=vehicles,
+                features=recipe.features,
+                slot=recipe.slot_features,
+                flip_test=recipe.flip_test,
+            )
+    if pretrained and recipe.start is not None:
+        start_from(network, recipe.trunk, Path(recipe.start))
+    return network
+
+
+def start_from(network: TrainedNetwork, trunk: str, source: Path) -> None:
+    """Load the weights of a trained network, its run's folder or its file, but those of its classes.
+
+    That of PGAN+ may start from one of the paper's, which becomes the network of its whole image. What the other lacks
+    or has in another shape, such as a head with other `features`, stays random, and a message says so. Raises UserError
+    if `source` is no trained network or has another backbone than `trunk`.
+    """
+    checkpoint = read_checkpoint(source / BEST if source.is_dir() else source)
+    state = {name: value for name, value in network_state(checkpoint).items() if "classifier" not in name}
+    if isinstance(network, PGANPlus) and not any(name.startswith(WHOLE) for name in state):
+        state = {WHOLE + name: value for name, value in state.items()}
+    own = {name: value for name, value in network.state_dict().items() if "classifier" not in name}
+    fitting = {name for name, value in own.items() if name in state and state[name].shape == value.shape}
+    lacking = [name for name in own if name not in fitting]
+    if any("trunk." in name for name in lacking):
+        raise UserError(f"{source}: a network on {checkpoint.recipe.trunk}, not on {trunk}; choose another start")
+    network.load_state_dict({name: state[name] for name in fitting}, strict=False)
+    modules = ", ".join(dict.fromkeys(name.removeprefix(WHOLE).split(".")[0] for name in lacking)) or "none"
+    log.info(f"weights from {checkpoint.path}; random: {modules}, and the classes")
 
 
 def build_pgan(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> PGAN:

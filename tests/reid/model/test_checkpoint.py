@@ -12,6 +12,8 @@ from helpers.faults.attack import Attack
 from helpers.toy.vehicles import TINY, tiny_backbone
 from reid.model.backbones import BACKBONES
 from reid.model.checkpoint import build_network, network_state, read_checkpoint, trained_network, untrained_networks
+from reid.recipes import ReidRecipe
+from reid.runs import BEST
 from reid.training.state import checkpoint_to_resume, restore, save, start_state
 
 IDENTITY = {"kind": "re-identification", "recipe": TINY.model_dump(mode="json"), "vehicles": 8, "parts": {}}
@@ -138,3 +140,52 @@ def test_a_pickle_under_the_name_of_a_checkpoint_does_not_run(tmp_path: Path) ->
 
 def test_an_empty_folder_has_nothing_to_resume(tmp_path: Path) -> None:
     assert checkpoint_to_resume(tmp_path, IDENTITY) is None
+
+
+PLUS = TINY.model_copy(update={"attention": "none", "part_crops": 32, "slot_features": 8})
+
+
+def started(recipe: ReidRecipe, source: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a network that starts from another."""
+    return build_network(recipe.model_copy(update={"start": str(source)}), 5).state_dict()
+
+
+def trained_folder(recipe: ReidRecipe, folder: Path) -> dict[str, torch.Tensor]:
+    """Write a checkpoint of other weights than those of the seed into a folder; return its state dict."""
+    state = start_state(recipe.model_copy(update={"seed": 9}), 8, "cpu")
+    metadata = {"kind": "re-identification", "recipe": recipe.model_dump(mode="json"), "vehicles": 8}
+    save(state, folder / BEST, metadata)
+    return state.network.state_dict()
+
+
+@pytest.mark.parametrize("recipe", [TINY, PLUS], ids=["pgan", "plus"])
+def test_a_network_starts_from_all_but_the_classes_of_another(recipe: ReidRecipe, tmp_path: Path) -> None:
+    source, fresh = trained_folder(recipe, tmp_path), build_network(recipe, 5).state_dict()
+    for path in (tmp_path, tmp_path / BEST):
+        for name, value in started(recipe, path).items():
+            torch.testing.assert_close(value, fresh[name] if "classifier" in name else source[name])
+
+
+def test_plus_starts_from_a_baseline_as_its_whole(tmp_path: Path) -> None:
+    baseline = TINY.model_copy(update={"attention": "none"})
+    source, fresh = trained_folder(baseline, tmp_path), build_network(PLUS, 5).state_dict()
+    for name, value in started(PLUS, tmp_path).items():
+        own = name.removeprefix("whole.")
+        taken = own != name and "classifier" not in name
+        torch.testing.assert_close(value, source[own] if taken else fresh[name])
+
+
+def test_what_does_not_fit_stays_random_and_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = trained_folder(TINY, tmp_path)
+    wider = TINY.model_copy(update={"features": 2 * TINY.features})
+    found = started(wider, tmp_path)
+    assert all(torch.equal(value, source[name]) for name, value in found.items() if name.startswith("trunk."))
+    assert "random: refine_fusion, refine_global, refine_part, neck, and the classes" in caplog.text
+
+
+def test_another_backbone_is_refused(tmp_path: Path) -> None:
+    trained_folder(TINY.model_copy(update={"trunk": "mobilenet_v2"}), tmp_path)
+    with pytest.raises(UserError, match=r"a network on mobilenet_v2, not on resnet18; choose another start"):
+        started(TINY, tmp_path)
+    with pytest.raises(UserError, match=r"nowhere: no such file"):
+        started(TINY, tmp_path / "nowhere")
