@@ -1,8 +1,8 @@
 """Train and rank with torchreid (github.com/KaiyangZhou/deep-person-reid, MIT), beside us: docs/results/peers.md.
 
-torchreid must be importable. The CSV is that of vehicle_re_id_dataset_csv.py. WEIGHTS are torchvision's ImageNet weights
-of mobilenet_v2; they go into torchreid's own MobileNetV2, whose maps are then the same, apart from the stride of the
-last stage.
+torchreid must be importable. The CSV is that of vehicle_re_id_dataset_csv.py. WEIGHTS are torchvision's ImageNet
+weights of mobilenet_v2; they go into torchreid's own MobileNetV2, whose maps are then the same, apart from the stride
+of the last stage.
 
     python docs/examples/torchreid_side_by_side.py train PHOTOS photographs.csv mobilenet_v2_imagenet.pth
     python docs/examples/torchreid_side_by_side.py rank torchreid 1000

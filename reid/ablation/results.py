@@ -167,8 +167,9 @@ def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: 
     recipe, training_set = runs[0].recipe, workspace.training_set(runs[0])
     height, width = recipe.input_size
     size = height if height == width else f"{height} x {width}"
+    weights = recipe.start or recipe.trunk_weights or "random"
     origin["Training"] = (
-        f"{recipe.trunk} (weights: {recipe.start or recipe.trunk_weights or 'random'}) at {size} pixels, {recipe.epochs} "
+        f"{recipe.trunk} (weights: {weights}) at {size} pixels, {recipe.epochs} "
         f"epochs on {training_set.images:,} images of {training_set.vehicles:,} vehicles of {workspace.dataset.name}"
     )
     if rendering := describe_rendering(workspace.dataset.root):
