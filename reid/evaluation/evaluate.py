@@ -133,10 +133,11 @@ def _changes(checkpoint: Checkpoint, hide: Sequence[str], flip_test: bool) -> di
 def require_trained_boxes(checkpoint: Checkpoint, parts: PartBoxes) -> None:
     """Raise UserError, naming the first difference, if `parts` come from another detector than in training.
 
-    Other images and other package versions are no difference. Imported weights record no detector and pass.
+    Other images and other package versions are no difference. Imported weights record no detector and pass, and so does
+    a network that was trained without boxes: they can only hide parts from it.
     """
     trained = checkpoint.metadata.get("parts")
-    if trained is None:
+    if trained is None or not checkpoint.recipe.reads_boxes:
         return
     if isinstance(trained, Mapping) and "control" in trained:
         raise UserError(f"{checkpoint.path}: was trained on boxes that the ablation chose; `ablate` scores it")

@@ -142,6 +142,13 @@ def test_a_network_trained_with_hidden_parts_is_scored_and_reported_without_them
     )
 
 
+@pytest.mark.parametrize("recipe", ["baseline_small", "grid_small"])
+def test_parts_are_hidden_from_a_network_that_was_trained_without_boxes(place: Place, recipe: str) -> None:
+    place.train("--recipe", recipe)
+    scores = json.loads(place("evaluate", "--hide", "logo", "--json").stdout)["scores"]
+    assert list(scores) == ["trained", "trained, logo hidden"] and scores["trained"] != scores["trained, logo hidden"]
+
+
 def test_flip_test_gets_a_row_of_its_own_and_equals_the_option_of_the_recipe(place: Place, run: Path) -> None:
     found = json.loads(place("evaluate", "--hide", "logo", "--flip-test", "--untrained", "--json").stdout)
     rows = ["trained", "trained, logo hidden", "trained, flip test", "untrained", "trunk"]
