@@ -141,7 +141,7 @@ def describe(dataset: str, names: Sequence[str], files: FileViews) -> dict[str, 
     covered = {} if maker.hidden is None else {"hidden": {"boxes": digest_of(maker.hidden), **HIDING}}
     cropped: dict[str, Any] = {}
     height, width = height_and_width(maker.size)
-    if maker.crop and maker.boxes is not None and maker.present is not None:
+    if maker.crop:
         height, width = maker.boxes.shape[1] * maker.crop, maker.crop
         cropped = {"crops": {"boxes": digest_of(maker.boxes), "present": digest_of(maker.present), "margin": MARGIN}}
     return {

@@ -87,7 +87,7 @@ class Batch:
         )
         if not crops.shape[3]:
             return normalised(images), boxes, labels >= 0
-        return normalised(images), boxes, labels, normalised(crops.flatten(0, 1)).view(crops.shape)
+        return normalised(images), boxes, labels, normalised_crops(crops)
 
 
 class VehicleImages(TorchDataset[Item]):
@@ -260,3 +260,8 @@ def normalised(images: Tensor) -> Tensor:
     # non_blocking: a GPU would otherwise finish all its queued work first, in every step
     mean, deviation = (values.to(images.device, non_blocking=True) for values in (MEANS, DEVIATIONS))
     return ((images.float() / 255 - mean) / deviation).contiguous(memory_format=torch.channels_last)
+
+
+def normalised_crops(crops: Tensor) -> Tensor:
+    """Return uint8 crops (B, D, 3, S, S) normalised as `normalised` does images."""
+    return normalised(crops.flatten(0, 1)).view(crops.shape)

@@ -5,7 +5,7 @@ whatever the size of the input.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -39,16 +39,17 @@ class ViewMaker:
     size: Size
     hidden: Boxes | None = None
     crop: int = 0
-    boxes: Boxes | None = None
-    present: NDArray[np.bool_] | None = None
+    boxes: Boxes = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
+    present: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
 
     def __call__(self, index: int, pixels: Pixels) -> Views:
         """Return the views of the image of that index."""
         if self.hidden is not None:
             pixels = cover(pixels, self.hidden[index])
-        if not self.crop or self.boxes is None or self.present is None:
-            return Views(resized(pixels, self.size))
-        return Views(resized(pixels, self.size), part_crops(pixels, self.boxes[index], self.present[index], self.crop))
+        whole = resized(pixels, self.size)
+        if not self.crop:
+            return Views(whole)
+        return Views(whole, part_crops(pixels, self.boxes[index], self.present[index], self.crop))
 
 
 def part_crops(pixels: Pixels, boxes: Boxes, present: NDArray[np.bool_], side: int) -> Pixels:

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from data_cache.base.errors import UserError
 from data_cache.base.export import FOLDER, Exported, Run, write_program
 from data_cache.parts.names import PART_NAMES
-from reid.data.vehicle_images import normalised
+from reid.data.vehicle_images import normalised, normalised_crops
 from reid.data.views import MARGIN
 from reid.evaluation.metrics_file import environment
 from reid.model.checkpoint import Checkpoint, TrainedNetwork, trained_network
@@ -65,12 +65,7 @@ def network_inputs(images: Tensor, boxes: Tensor, parts: Tensor, crops: Tensor |
     inputs = [normalised(images.permute(0, 3, 1, 2)), boxes, parts]
     if crops is None:
         return inputs
-    return [*inputs, _normalised_crops(crops)]
-
-
-def _normalised_crops(crops: Tensor) -> Tensor:
-    batch, count, height, width, _ = crops.shape
-    return normalised(crops.flatten(0, 1).permute(0, 3, 1, 2)).reshape(batch, count, 3, height, width)
+    return [*inputs, normalised_crops(crops.permute(0, 1, 4, 2, 3))]
 
 
 def exported_network(network: TrainedNetwork) -> ExportedNetwork:
