@@ -38,8 +38,8 @@ def test_boxes_rasterise_to_the_masks(tmp_path: Path, size: tuple[int, int]) -> 
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.new("L", size).save(tmp_path / name)
     found = import_masks(tmp_path / "masks", tmp_path, names, dataset="set", top_k=8)
-    boxes, present = part_arrays(found.parts, names, 8)
-    rasterised = part_masks(torch.from_numpy(boxes), torch.from_numpy(present), 14, 14).numpy()
+    boxes, labels = part_arrays(found.parts, names, 8)
+    rasterised = part_masks(torch.from_numpy(boxes), torch.from_numpy(labels) >= 0, 14, 14).numpy()
     assert found.notes == ("72 masks beyond the 8 most confident of their image were left out",)
     for name, given in zip(names, rasterised, strict=True):
         assert np.array_equal(given[::-1], masks[name][-8:])
