@@ -41,7 +41,7 @@ class ReidRecipe(Recipe):
     )
     start: str | None = Field(
         None,
-        description="a trained network to start from, its run's folder or file, instead of trunk_weights",
+        description="a trained network to start from, its run's folder or file or shipped, instead of trunk_weights",
     )
     attention: Attention = Field("parts", description="parts: PGAN; equal: without PAM; grid; none: the baseline")
     features: int = Field(512, ge=8, multiple_of=8, description="2C', the size of the fusion vector")

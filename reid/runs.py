@@ -19,6 +19,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sorted_glob
 from data_cache.base.options import command_file, command_line, read_command, remedy_command
 from data_cache.parts.names import CACHE_FILE
+from reid import shipped
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 METRICS = "metrics.json"  # in the folder of each test, RUN/SPLIT
@@ -100,8 +101,9 @@ def scored_folders(runs: Path, dataset: str = "*") -> list[Path]:
 def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = False) -> Path:
     """Return the folder of a trained run: by its name on a data set, by its path (see `is_path`), or the newest.
 
-    A name is NAME, ablation/NAME, or the YAML file of the recipe that named it. With `scored` it may be one of the
-    `scored_folders` instead, the newest if nothing was trained. Raises UserError if there is none.
+    A name is NAME, ablation/NAME, or the YAML file of the recipe that named it. The shipped network, once imported, is
+    the newest only if nothing was trained. With `scored` it may be one of the `scored_folders` instead, the newest if
+    there is no network. Raises UserError if there is none.
     """
     if run is not None and is_path(run):
         if not (Path(run) / BEST).exists() and not (scored and _has_scores(Path(run))):
@@ -113,7 +115,7 @@ def chosen_run(runs: Path, dataset: str, run: str | None, *, scored: bool = Fals
     if run is None:
         if not trained and not others:
             raise UserError(f"{runs / dataset}: no trained network; train one with {_training(dataset)}")
-        return (trained or others)[-1]
+        return ([folder for folder in trained if folder.name != shipped.NAME] or trained or others)[-1]
     trained += [best.parent for best in sorted_glob(runs / dataset / ABLATION, f"*/{BEST}")]
     folder = runs / dataset / run if run.startswith(f"{ABLATION}/") else run_folder(runs, dataset, run)
     if folder not in (*trained, *others):

@@ -25,7 +25,7 @@ ORDER = {
     "data_cache": "base < images < datasets < parts < check | synthetic < commands",
     "data_cache.synthetic": "geometry < design < vehicle < scene < dataset",
     "detect": "recipes < annotations | model < extraction < evaluation < training < commands",
-    "reid": "recipes | distributed < runs < model | data < features < retrieval < training | evaluation "
+    "reid": "recipes | distributed | shipped < runs < model | data < features < retrieval < training | evaluation "
     "< report | ablation | publish < commands",
     "vehicle_reid": "images < gallery.entries | gallery.search < gallery.approximate < gallery.file "
     "< tables < embedding < model < gallery.gallery < web < commands",

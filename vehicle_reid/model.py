@@ -15,8 +15,9 @@ from data_cache.base.files import path_exists, sha256_of_file
 from data_cache.parts.cache import PartBoxes, empty_cache, read_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.names import PART_NAMES
-from detect.model import shipped
+from detect.model import shipped as shipped_detector
 from detect.training.runs import DETECTORS, WEIGHTS, chosen_detector
+from reid import shipped as shipped_network
 from reid.data.hiding import hide_parts, network_parts
 from reid.data.vehicle_images import VehicleImages
 from reid.data.views import ViewMaker
@@ -69,28 +70,25 @@ class VehicleReID:
 
     @classmethod
     def load(
-        cls, run: Path | str, *, detector: Path | str | None = None, device: str = "auto", flip_test: bool = False
+        cls,
+        run: Path | str | None = None,
+        *,
+        detector: Path | str | None = None,
+        device: str = "auto",
+        flip_test: bool = False,
     ) -> "VehicleReID":
         """Return the network trained in the folder `run`, RUNS/DATASET/RECIPE, on `device` (auto | cpu | cuda).
 
-        With `flip_test`, or if its recipe has it, features are means over image and mirror image.
+        Without `run` it is the network that ships with the package. With `flip_test`, or if its recipe has it, features
+        are means over image and mirror image.
 
         Parts are found by the detector that made the run's part cache, in RUNS/detector or shipped. `detector` is
         another one to use instead: a weights file, the name of a trained one, or "shipped". If nothing is known about
         the part cache, it is the newest trained one, or the shipped one. Raises UserError if there is no trained
         network or a file is damaged.
         """
-        checkpoint = read_checkpoint(Path(run) / BEST)
-        weights, sha256 = None, None
-        if checkpoint.recipe.reads_boxes:
-            runs = dataset_folder(checkpoint.path.parent.resolve()).parent
-            parts = _fingerprint_of_parts(checkpoint)
-            if detector is None and parts is not None:
-                sha256 = parts.get("weights_sha256")  # none in boxes that were imported
-                weights = _find_weights(runs, sha256)
-            else:
-                weights = chosen_detector(runs, None if detector is None else str(detector))
-                sha256 = sha256_of_file(weights)
+        checkpoint = read_checkpoint(shipped_network.weights() if run is None else Path(run) / BEST)
+        weights, sha256 = _detector(checkpoint, detector) if checkpoint.recipe.reads_boxes else (None, None)
         return cls(
             checkpoint, detector=weights, detector_sha256=sha256, device=choose_device(device), flip_test=flip_test
         )
@@ -230,6 +228,21 @@ class VehicleReID:
         return Entries(images.names, ids, images.cameras, features, boxes, labels, attention)
 
 
+def _detector(checkpoint: Checkpoint, detector: Path | str | None) -> tuple[Path | None, str | None]:
+    """Return the weights file of a network's detector and its SHA-256, None if unknown; `load` says which it is."""
+    runs, parts = Path("runs"), None
+    if checkpoint.path != shipped_network.PATH:
+        runs = dataset_folder(checkpoint.path.parent.resolve()).parent
+        parts = _fingerprint_of_parts(checkpoint)
+    elif detector is None:
+        detector = shipped_detector.NAME
+    if detector is None and parts is not None:
+        sha256 = parts.get("weights_sha256")  # none in boxes that were imported
+        return _find_weights(runs, sha256), sha256
+    weights = chosen_detector(runs, None if detector is None else str(detector))
+    return weights, sha256_of_file(weights)
+
+
 def _fingerprint_of_parts(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
     """Return the fingerprint of a run's part cache; None if there is none.
 
@@ -243,7 +256,7 @@ def _fingerprint_of_parts(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
 
 def _find_weights(runs: Path, sha256: str | None) -> Path | None:
     """Return the weights file with that hash in RUNS/detector, or the shipped one; None if it is neither."""
-    if sha256 == shipped.SHA256:
-        return shipped.weights()
+    if sha256 == shipped_detector.SHA256:
+        return shipped_detector.weights()
     paths = sorted((runs / DETECTORS).glob(f"*/{WEIGHTS}")) if sha256 is not None else ()
     return next((path for path in paths if sha256_of_file(path) == sha256), None)

@@ -212,6 +212,21 @@ def sha256_of_file(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def shipped_file(path: Path, sha256: str, otherwise: str) -> Path:
+    """Return `path`, a file that ships with the package and has this hash.
+
+    Raises UserError, with the remedy to install again or `otherwise`, if the installation lacks or damaged it.
+    """
+    remedy = f"install the package again, or {otherwise}"
+    try:
+        found = sha256_of_file(path)
+    except UserError as error:
+        raise UserError(f"{error}; it ships with the package: {remedy}") from error
+    if found != sha256:
+        raise UserError(f"{path}: damaged, not the file that ships with the package; {remedy}")
+    return path
+
+
 def sha256_of_names(names: object) -> str:
     """Return the SHA-256 of a list of names, as its JSON text."""
     return sha256_of_bytes(json.dumps(names, ensure_ascii=False).encode())

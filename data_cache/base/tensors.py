@@ -79,6 +79,17 @@ def load_tensors(path: Path, remedy: str) -> "tuple[dict[str, Tensor], dict[str,
     return tensors, metadata, expected
 
 
+def half_precision(source: Path, tensors: "Mapping[str, Tensor]", remedy: str) -> "dict[str, Tensor]":
+    """Return the tensors of the file `source` with matrices in float16 and vectors as they are: half the bytes.
+
+    Raises UserError, ending with `remedy`, if a value is not finite in float16.
+    """
+    halved = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
+    if broken := non_finite_names(halved):
+        raise UserError(f"{source}: {broken[0]} is not finite in float16; {remedy}")
+    return halved
+
+
 def non_finite_names(tensors: "Mapping[str, Tensor]") -> list[str]:
     """Return the names of tensors that contain NaN or infinity."""
     return [name for name, value in tensors.items() if not value.isfinite().all()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from data_cache.base.errors import UserError, printable
-from data_cache.base.tensors import load_tensors, non_finite_names, read_metadata, save_tensors
+from data_cache.base.tensors import half_precision, load_tensors, non_finite_names, read_metadata, save_tensors
 from data_cache.base.weights.fitting import weight_differences
 from data_cache.parts.names import PART_NAMES
 from detect.recipes import DetectorRecipe
@@ -35,10 +35,7 @@ def write_half_precision(source: Path, target: Path) -> None:
     trunk = _recipe(source, metadata).trunk_weights
     if trunk is not None:  # of a path only the file's name: the written file is for others
         metadata = {**metadata, "recipe": {**metadata["recipe"], "trunk_weights": Path(trunk).name}}
-    halved = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
-    if broken := non_finite_names(halved):
-        raise UserError(f"{source}: {broken[0]} is not finite in float16; {REMEDY}")
-    save_tensors(target, halved, metadata)
+    save_tensors(target, half_precision(source, tensors, REMEDY), metadata)
 
 
 def read_recipe(path: Path) -> DetectorRecipe:

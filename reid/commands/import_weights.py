@@ -1,4 +1,4 @@
-"""The command `import-weights`: a run from the network that PGAN's authors published."""
+"""The command `import-weights`: a run from the network that PGAN's authors published, or from the shipped one."""
 
 import json
 import logging
@@ -13,43 +13,78 @@ log = logging.getLogger(__name__)
 
 
 @click.command("import-weights")
-@click.option("--official", "source", type=FILE, required=True, help="The authors' model_best.pth of the data set.")
+@click.option("--official", "source", type=FILE, default=None, help="The authors' model_best.pth of the data set.")
+@click.option("--shipped", "is_shipped", is_flag=True, help="The network that ships with this package: run `shipped`.")
 @dataset_option
-@click.option("--name", default="official", show_default=True, callback=folder_name, help="Name of the run.")
+@click.option(
+    "--name", default=None, callback=folder_name, help="Name of the run of the authors' network.  [default: official]"
+)
 @runs_option
 @click.option(
     "--parts-depth",
     "top_d",
     type=click.IntRange(0, 64),
-    default=8,
-    show_default=True,
-    help="D: part boxes per image that the network uses; the authors use 8.",
+    default=None,
+    help="D: part boxes per image that the authors' network uses.  [default: 8, as theirs]",
 )
 @json_option
-def import_weights(source: Path, dataset: str, name: str, runs: Path, top_d: int, as_json: bool) -> None:
-    """Import the network that PGAN's authors published, for `evaluate` and `report`.
+def import_weights(
+    source: Path | None,
+    is_shipped: bool,
+    dataset: str,
+    name: str | None,
+    runs: Path,
+    top_d: int | None,
+    as_json: bool,
+) -> None:
+    """Import a network that was trained elsewhere, for `evaluate`, `report` and every other command.
 
-    Writes RUNS/DATASET/NAME/best.safetensors and recipe.json. Reading the file runs no code from it, and every tensor
-    in it must be used. `cache import` turns the authors' part masks into boxes. A run with another network is never
-    overwritten.
+    It is the one that PGAN's authors published, or that ships with this package, which MODEL_CARD.md in reid/weights
+    describes. Writes RUNS/DATASET/NAME/best.safetensors and recipe.json; a run with another network is never
+    overwritten. Reading the authors' file runs no code from it, and every tensor in it must be used. `cache import`
+    turns their part masks into boxes.
 
     \b
     Examples:
       python cli.py import-weights --official model_best.pth --dataset veri
       python cli.py cache import --masks masks/VeRi --dataset veri
       python cli.py evaluate --dataset veri --run official
+      python cli.py import-weights --shipped --dataset veri
+      python cli.py evaluate --dataset veri --run shipped
     """
     from data_cache.datasets.catalogue import dataset_label
-    from reid.publish.official_import import import_official
     from reid.recipes import PRESETS
-    from reid.runs import run_folder
 
+    if (source is not None) == is_shipped:
+        raise click.UsageError("one of --official and --shipped is needed")
+    label = dataset_label(dataset)
+    if source is None:
+        if name is not None or top_d is not None:
+            raise click.UsageError("--name and --parts-depth are for --official")
+        _import_shipped(runs, label, as_json)
+        return
     if name in PRESETS:
         raise click.UsageError(f"--name {name}: reserved for `train --recipe {name}`; choose another")
-    label = dataset_label(dataset)
-    imported = import_official(source, run_folder(runs, label, name), label, top_d=top_d, command=running_command())
+    _import_official(source, runs, label, name or "official", 8 if top_d is None else top_d, as_json)
+
+
+def _import_official(source: Path, runs: Path, dataset: str, name: str, top_d: int, as_json: bool) -> None:
+    from reid.publish.official_import import import_official
+    from reid.runs import run_folder
+
+    imported = import_official(source, run_folder(runs, dataset, name), dataset, top_d=top_d, command=running_command())
     for remark in imported.official.remarks:
         log.info(f"{source}: {remark}")
     if not imported.written:
         log.info(f"{imported.checkpoint.parent}: already imported, nothing was written")
     click.echo(json.dumps(imported.to_dict()) if as_json else imported.line())
+
+
+def _import_shipped(runs: Path, dataset: str, as_json: bool) -> None:
+    from reid.publish.shipped_import import import_shipped
+    from reid.runs import BEST
+
+    folder, written = import_shipped(runs, dataset, running_command())
+    if not written:
+        log.info(f"{folder}: already imported, nothing was written")
+    click.echo(json.dumps({"output": str(folder / BEST), "written": written}) if as_json else folder / BEST)

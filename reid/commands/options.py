@@ -23,6 +23,7 @@ from data_cache.base.options import (
     runs_option,
 )
 from data_cache.parts.names import CACHE_FILE
+from reid import shipped
 from reid.runs import ABLATION, chosen_run, dataset_folder, is_path, scored_folders, trained_runs
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def is_folder_name(name: str) -> bool:
     """
     path = Path(name)
     return (
-        bool(name) and name == path.name != ".." and path.suffix not in SUFFIXES and name not in (ABLATION, CACHE_FILE)
+        bool(name)
+        and name == path.name != ".."
+        and path.suffix not in SUFFIXES
+        and name not in (ABLATION, CACHE_FILE, shipped.NAME)
     )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from data_cache.base.errors import UserError, short_repr
-from data_cache.base.tensors import load_tensors
+from data_cache.base.tensors import content_hash, half_precision, load_tensors
 from data_cache.base.weights.fitting import weight_differences
+from reid import shipped
 from reid.model.backbones import Backbone, build_backbone
 from reid.model.flip_test import embed_with_mirror
 from reid.model.pgan import PGAN, global_average_pool
@@ -57,6 +58,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, metadata, sha256)
 
 
+def in_half_precision(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint with matrices in float16, for others: of files in its recipe it keeps the names only.
+
+    Raises UserError if a value is not finite in float16.
+    """
+    recipe = dict(checkpoint.metadata["recipe"])
+    files = {name: Path(recipe[name]).name for name in ("trunk_weights", "start") if recipe.get(name)}
+    metadata = {**checkpoint.metadata, "recipe": recipe | files}
+    tensors = half_precision(checkpoint.path, checkpoint.tensors, "export it without --half")
+    return replace(checkpoint, tensors=tensors, metadata=metadata, sha256=content_hash(tensors, metadata))
+
+
 def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True) -> TrainedNetwork:
     """Return the network before training; the same recipe gives the same weights.
 
@@ -76,7 +89,8 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
                 flip_test=recipe.flip_test,
             )
     if pretrained and recipe.start is not None:
-        start_from(network, recipe.trunk, Path(recipe.start))
+        start = shipped.weights() if recipe.start == shipped.NAME else Path(recipe.start)
+        start_from(network, recipe.trunk, start)
     return network
 
 

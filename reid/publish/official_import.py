@@ -75,19 +75,33 @@ def import_official(
         "epoch": None,  # not in the file
         "best": None,
     }
+    written = write_imported(folder, tensors, metadata, command, f"delete {folder}, or choose another --name")
+    return ImportedWeights(source, folder / BEST, official, recipe, written=written)
+
+
+def write_imported(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    command: Mapping[str, Any] | None,
+    remedy: str,
+) -> bool:
+    """Write a network that was not trained here as the run `folder`; return False if it was there already.
+
+    Raises UserError, ending with `remedy`, if `folder` holds another network.
+    """
     with run_lock(folder):
-        exists = _is_imported(folder, tensors, metadata)
+        exists = _is_imported(folder, tensors, metadata, remedy)
         if not exists:
             write_json(folder / "recipe.json", metadata["recipe"])
             if command is not None:
                 write_json(command_file(folder), command)
             save_tensors(folder / BEST, tensors, metadata)
-    return ImportedWeights(source, folder / BEST, official, recipe, written=not exists)
+    return not exists
 
 
-def _is_imported(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bool:
+def _is_imported(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], remedy: str) -> bool:
     """Return whether `folder` already holds this import. Raises UserError if it holds another network."""
-    remedy = f"delete {folder}, or choose another --name"
     if (folder / LAST).exists():
         raise UserError(f"{folder}: contains a trained network; {remedy}")
     if not (folder / BEST).exists():

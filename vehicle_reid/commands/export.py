@@ -31,10 +31,19 @@ if TYPE_CHECKING:
     help="safetensors: weights and recipe, of a network with a model card, of a detector in float16; pt2: a program of "
     "torch.export; onnx: for onnxruntime.",
 )
+@click.option("--half", is_flag=True, help="Matrices of a network's safetensors in float16: half the bytes.")
 @detector_option()
 @json_option
 def export_command(
-    dataset: str, runs: Path, run: str | None, what: str, kind: str, detector: str | None, as_json: bool, **_: object
+    dataset: str,
+    runs: Path,
+    run: str | None,
+    what: str,
+    kind: str,
+    half: bool,
+    detector: str | None,
+    as_json: bool,
+    **_: object,
 ) -> None:
     """Export a trained network into the folder `export` of its run.
 
@@ -50,21 +59,24 @@ def export_command(
     """
     if (run if what == "detector" else detector) is not None:
         raise click.UsageError("--detector chooses the detector of --what detector, --run that of a network")
+    if half and (what, kind) != ("network", "safetensors"):
+        raise click.UsageError("--half is for --format safetensors of a network; a detector's are in float16 anyway")
     if what == "detector":
         exported = _export_detector(runs, detector, kind)
     else:
-        exported = _export_network(runs, dataset, run, kind)
+        exported = _export_network(runs, dataset, run, kind, half)
     click.echo(json.dumps(exported.to_dict()) if as_json else exported.lines())
 
 
-def _export_network(runs: Path, dataset: str, run: str | None, kind: str) -> "Exported":
+def _export_network(runs: Path, dataset: str, run: str | None, kind: str, half: bool) -> "Exported":
     from data_cache.datasets.catalogue import dataset_label
-    from reid.model.checkpoint import read_checkpoint
+    from reid.model.checkpoint import in_half_precision, read_checkpoint
     from reid.publish.model_card import export_weights
     from reid.publish.program import export_program
     from reid.runs import BEST, chosen_run
 
     checkpoint = read_checkpoint(chosen_run(runs, dataset_label(dataset), run) / BEST)
+    checkpoint = in_half_precision(checkpoint) if half else checkpoint
     return export_weights(checkpoint) if kind == "safetensors" else export_program(checkpoint, kind)
 
 

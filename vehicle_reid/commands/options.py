@@ -1,5 +1,7 @@
 """Options of the commands on galleries, and the model, gallery file and images that they select."""
 
+import glob
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +15,13 @@ from data_cache.base.options import (
     workers_option,
 )
 from detect.commands.options import detector_option
+from reid import shipped
 from reid.commands.options import parts_option, run_options
 
 if TYPE_CHECKING:
     from vehicle_reid.model import VehicleReID
+
+log = logging.getLogger(__name__)
 
 GALLERY = "gallery.safetensors"
 
@@ -42,14 +47,29 @@ images_options = add_options(
 
 def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
     """Return the model and the gallery file of `model_options`, and remove these options except the data set."""
-    from data_cache.datasets.catalogue import dataset_label
-    from reid.runs import chosen_run
     from vehicle_reid.model import VehicleReID
 
-    run = chosen_run(options["runs"], dataset_label(options["dataset"]), options.pop("run"))
+    run = _selected_run(options, options.pop("run"))
     chosen = {name: options.pop(name) for name in ("detector", "device", "flip_test")}
     model = VehicleReID.load(run, **chosen)
     return model, options.pop("path") or run / GALLERY
+
+
+def _selected_run(options: dict[str, Any], run: str | None) -> Path:
+    """Return the folder of a run as `chosen_run` does, or of the shipped network where none was trained."""
+    from data_cache.datasets.catalogue import dataset_label
+    from reid.publish.shipped_import import import_shipped
+    from reid.runs import chosen_run, trained_runs
+
+    runs, dataset = options["runs"], dataset_label(options["dataset"])
+    trained = [folder.name for folder in trained_runs(runs, glob.escape(dataset)) if folder.name != shipped.NAME]
+    if run != shipped.NAME and (run is not None or trained):
+        return chosen_run(runs, dataset, run)
+    if run is None:
+        log.info(f"nothing is trained on {dataset}: using the shipped network, which knows other vehicles and cameras")
+    location = {"--dataset": options["dataset"], "--runs": str(runs)}
+    command = {"command": "import-weights", "options": {"--shipped": True, **location}}
+    return import_shipped(runs, dataset, command)[0]
 
 
 def gallery_of_folder(default: Path, folder: Path) -> Path:

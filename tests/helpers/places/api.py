@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from data_cache.base.files import sha256_of_file
 from data_cache.parts.cache import read_parts
 from detect.extraction.job import prepare_job
 from detect.extraction.run import detect_parts
@@ -18,6 +20,7 @@ from detect.model.weights import write_weights
 from helpers.places.stand_in import RECIPE, stand_in
 from helpers.toy.annotations import TINY as TINY_DETECTOR
 from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
+from reid import shipped
 from reid.data.hiding import network_parts
 from reid.recipes import ReidRecipe
 from vehicle_reid.gallery.entries import Entries
@@ -97,6 +100,15 @@ def small_networks() -> Iterator[None]:
     """Replace the backbone by a tiny one, and the detector by a stand-in."""
     with tiny_scale(), stand_in():
         yield
+
+
+@contextmanager
+def shipping_network(checkpoint: Path) -> Iterator[Path]:
+    """Let a checkpoint be the network that ships with the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "PATH", checkpoint)
+        patch.setattr(shipped, "SHA256", sha256_of_file(checkpoint))
+        yield checkpoint
 
 
 def random_matrix(count: int, channels: int = CHANNELS, seed: int = 0) -> Matrix:

@@ -1,0 +1,27 @@
+"""A run folder from the network that ships with the package, used by every command like a trained one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reid import shipped
+from reid.model.checkpoint import read_checkpoint
+from reid.publish.official_import import write_imported
+from reid.runs import BEST, run_folder
+
+
+def import_shipped(runs: Path, dataset: str, command: Mapping[str, Any]) -> tuple[Path, bool]:
+    """Write the shipped network as the run `shipped` of a data set; return its folder, and whether it was new.
+
+    `command` (see `running_command`) is kept beside it. The run is not tied to the boxes of the training: it reads the
+    data set's part cache, whichever detector made it. Raises UserError if the shipped file is missing or damaged, or
+    the folder holds another network.
+    """
+    checkpoint = read_checkpoint(shipped.weights())
+    metadata = {name: value for name, value in checkpoint.metadata.items() if name != "parts"}
+    metadata["source"] = {"weights": "that ship with the package", "sha256": shipped.SHA256}
+    folder = run_folder(runs, dataset, shipped.NAME)
+    written = write_imported(
+        folder, checkpoint.tensors, metadata, command, f"delete {folder / BEST} and what was made with it"
+    )
+    return folder, written
