@@ -193,10 +193,19 @@ SMALL = ReidRecipe(
     schedule="cosine",
 )
 PLUS: Mapping[str, Any] = {"attention": "none", "parts_first": "varying", "parts_per_label": 2}  # the whole: a baseline
+STRONG: Mapping[str, Any] = {  # what paid beside PGAN+, docs/results/ablation.md
+    **PLUS,
+    "identity_weight": 4.0,
+    "label_smoothing": 0.1,
+    "average": 0.98,
+    "flip_test": True,
+}
 PRESETS: dict[str, ReidRecipe] = {
     **{name: ReidRecipe(attention=kind) for name, kind in ATTENTIONS.items()},
     "pgan_plus": ReidRecipe(**PLUS, part_crops=96),
     "pgan_plus_small": SMALL.model_copy(update={**PLUS, "part_crops": 64}),
+    "strong": ReidRecipe().model_copy(update={**STRONG, "part_crops": 96}),
+    "strong_small": SMALL.model_copy(update={**STRONG, "part_crops": 64}),
     **{f"{name}_small": SMALL.model_copy(update={"attention": kind}) for name, kind in ATTENTIONS.items()},
     "demo": SMALL.model_copy(update={"epochs": 12, "validate_every": 6}),
 }

@@ -19,7 +19,7 @@ from data_cache.base.options import (
 from reid.commands.options import folder_name, parts_option
 
 RECIPES = (
-    "pgan, pgan_no_pam, grid, baseline (the paper's settings), and pgan_plus, each also with _small for a CPU; demo"
+    "pgan, pgan_no_pam, grid, baseline (the paper's settings), pgan_plus, strong, each also with _small for a CPU; demo"
 )
 
 

@@ -98,6 +98,14 @@ def test_the_presets_take_the_telling_parts_first_and_differ_in_size_only() -> N
     assert not ReidRecipe(part_crops=32, parts=0, attention="none").uses_parts
 
 
+def test_the_strong_presets_are_pgan_plus_with_four_options_more() -> None:
+    for name in ("", "_small"):
+        strong, plus = PRESETS[f"strong{name}"], PRESETS[f"pgan_plus{name}"]
+        own = {"identity_weight", "label_smoothing", "average", "flip_test"}
+        assert strong.model_dump(exclude=own) == plus.model_dump(exclude=own)
+        assert all(getattr(strong, option) != getattr(plus, option) for option in own)
+
+
 def test_the_whole_is_trained_from_the_weights_of_the_baseline() -> None:
     plus = start_state(RECIPE, 4, "cpu").network
     baseline = start_state(TINY_HOLDOUT.model_copy(update={"attention": "none"}), 4, "cpu").network
