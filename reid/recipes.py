@@ -193,7 +193,7 @@ SMALL = ReidRecipe(
     schedule="cosine",
 )
 PLUS: Mapping[str, Any] = {"attention": "none", "parts_first": "varying", "parts_per_label": 2}  # the whole: a baseline
-STRONG: Mapping[str, Any] = {  # what paid beside PGAN+, docs/results/ablation.md
+STRONG: Mapping[str, Any] = {  # what paid beside PGAN+, docs/results/plus.md
     **PLUS,
     "identity_weight": 4.0,
     "label_smoothing": 0.1,
