@@ -18,6 +18,7 @@ from data_cache.base.progress import hide_library_warnings, is_first_rank, show_
 from data_cache.base.signals import Terminated, sigterm_raises
 from data_cache.commands.cache import cache
 from data_cache.commands.check import check
+from data_cache.commands.crop import crop
 from data_cache.commands.synth import synth
 from detect.commands.detect import detect
 from detect.commands.doctor import doctor
@@ -37,7 +38,7 @@ from vehicle_reid.commands.serve import serve_command
 
 # A new command goes to its stage, in the order in which users need them; `--help` shows them so.
 STAGES: dict[str, tuple[click.Command, ...]] = {
-    "Data": (synth, check, cache),
+    "Data": (synth, crop, check, cache),
     "Stage one, find the parts": (parts, detect),
     "Stage two, learn which parts matter": (
         train_command,

@@ -3,11 +3,8 @@
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -15,6 +12,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_file
 from data_cache.base.progress import track
 from data_cache.images.loading import load_image, path_inside
+from data_cache.images.processes import in_processes
 
 CHUNK = 256  # images that a process takes at a time
 Kind = Literal["ok", "missing", "empty", "unreadable"]
@@ -51,7 +49,7 @@ def check_files(root: Path, names: Sequence[str], trained: set[str], *, strict: 
     `workers` processes decode, or this one if it is 0. Raises UserError if a process is killed.
     """
     check = partial(check_file, root, strict=strict)
-    checked = _in_processes(check, names, workers) if strict and workers else map(check, names)
+    checked = in_processes(check, names, workers if strict else 0, chunk=CHUNK)
     states = sorted(track(checked, "decoding images" if strict else "looking for images", len(names)))
     folder_of = {name: PurePosixPath(name).parent for name in names}
     folders = set(folder_of.values())
@@ -85,17 +83,6 @@ def check_file(root: Path, name: str, *, strict: bool) -> FileState:
         return FileState(name, "unreadable", f"{root / name}: {error.strerror or error}")
     except UserError as error:
         return FileState(name, "unreadable", str(error))
-
-
-def _in_processes(check: "partial[FileState]", names: Sequence[str], workers: int) -> Iterator[FileState]:
-    try:
-        # spawn: a forked child would inherit the threads of the caller's libraries
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(check, names, chunksize=CHUNK)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a process that decodes images was killed; if memory is short use fewer --workers, then run it again"
-        ) from error
 
 
 def _duplicates(states: Iterable[FileState], trained: set[str]) -> Iterator[tuple[str, str]]:

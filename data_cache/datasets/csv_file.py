@@ -72,7 +72,7 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     neither do blanks around values; a camera may be written c001. With `root`, names become those of files below it, as
     far as there are any. Raises UserError, with the line if there is one, for whatever is missing or invalid.
     """
-    table = _in_usual_form(_parsed(path))
+    table = _in_usual_form(parse_csv(path))
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing; needed: {', '.join(COLUMNS)}")
@@ -151,7 +151,8 @@ def _in_usual_form(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _parsed(path: Path) -> pd.DataFrame:
+def parse_csv(path: Path) -> pd.DataFrame:
+    """Return a CSV as text, with any separator of SEPARATORS. Raises UserError if it cannot be read."""
     try:
         data = read_regular(path)
         header = data.partition(b"\n")[0].decode("utf-8-sig")

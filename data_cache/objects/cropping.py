@@ -1,0 +1,217 @@
+"""Crops of vehicles out of frames, and the product's own table of them; an interrupted run resumes."""
+
+import io
+import logging
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from data_cache.base.errors import UserError
+from data_cache.base.files import path_exists, read_json, remove_temporary_files, write_atomically, write_json
+from data_cache.base.locks import run_lock
+from data_cache.base.progress import track
+from data_cache.images.loading import image_size, load_image, path_inside
+from data_cache.images.lookup import ImageLookup
+from data_cache.images.processes import in_processes
+from data_cache.objects.table import BOX, place, shares_of_the_frame
+
+log = logging.getLogger(__name__)
+
+CROPS, TABLE, SETTINGS, FAILED = "crops", "images.csv", "crop.json", "failed.csv"  # in the output folder
+TOLERANCE = 2.0  # pixels by which a box may leave its frame without a word: trackers round
+LEAST_SIDE = 4  # pixels of a box inside its frame; smaller ones show nothing
+CHUNK = 8  # frames that a process takes at a time
+Corners = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How crops are cut and stored: `margin` is added on each side, as a share of the box's side.
+
+    `quality` is that of JPEG, whose colours are not subsampled.
+    """
+
+    margin: float = 0.0
+    kind: Literal["jpg", "png"] = "jpg"
+    quality: int = 95
+
+
+class Cut(NamedTuple):
+    """A crop to write: the row of its object, the pixels of the frame that it shows, and its path below the output."""
+
+    row: int
+    box: Corners
+    name: str
+
+
+@dataclass(frozen=True)
+class CropSummary:
+    """What `crop_objects` wrote: crops in the table, those written now, and lines on objects that it could not use."""
+
+    table: Path
+    crops: int
+    written: int
+    failures: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values, of the failures their number and the first."""
+        counts = {"failures": len(self.failures), "first_failure": next(iter(self.failures), "")}
+        return {**asdict(self), "table": str(self.table), **counts}
+
+
+def crop_objects(
+    objects: pd.DataFrame, images: Path, output: Path, settings: CropSettings, workers: int
+) -> CropSummary:
+    """Write the crop of every object below `output`/crops, and `output`/images.csv with a row each, in their order.
+
+    `objects` is an `objects_table`, `images` the folder of the frames. An object that cannot be cut out is in
+    failed.csv instead, with the reason. The name of a crop comes from its frame and box, so it is the same in every
+    run; crops that exist are kept. `workers` processes read and write, this one if it is 0. Raises UserError if
+    `output` has crops of other settings, or nothing can be cut out.
+    """
+    with run_lock(output):
+        _require_settings(output, settings)
+        failures = {row: f"{place(objects, row)}: {fault}" for row, fault in enumerate(objects["fault"]) if fault}
+        frames = _frames(objects, images, failures)
+        cuts = _cuts(objects, frames, settings, failures)
+        jobs = _missing(cuts, output)
+        remove_temporary_files(*(output / cut.name for _, found in jobs for cut in found))
+        write = partial(_write_crops, images, output, settings)
+        for failed in track(in_processes(write, jobs, workers, chunk=CHUNK), "cutting out (frames)", len(jobs)):
+            failures |= {row: f"{place(objects, row)}: {reason}" for row, reason in failed.items()}
+        kept = {cut.row: cut for found in cuts.values() for cut in found if cut.row not in failures}
+        _write_tables(objects, kept, failures, output)
+    if not kept:
+        raise UserError(f"{output}: no object could be cut out, first {failures[min(failures)]}")
+    lines = tuple(failures[row] for row in sorted(failures))
+    return CropSummary(output / TABLE, len(kept), sum(len(found) for _, found in jobs), lines)
+
+
+def _require_settings(output: Path, settings: CropSettings) -> None:
+    """Write the settings beside the crops. Raises UserError if those that are there were cut with others."""
+    path, wanted = output / SETTINGS, asdict(settings)
+    if not path_exists(path):
+        write_json(path, wanted)
+    elif (found := read_json(path)) != wanted:
+        raise UserError(
+            f"{output}: its crops were cut with {found}, not {wanted}; delete it, or choose another --output"
+        )
+
+
+def _frames(objects: pd.DataFrame, images: Path, failures: dict[int, str]) -> dict[str, tuple[str, int, int]]:
+    """Return name below `images`, width and height of each frame that can be read; rows of the others fail."""
+    lookup, found = ImageLookup(images), {}
+    rows_of = objects.groupby("image", sort=False).groups
+    for image, rows in track(rows_of.items(), "looking for frames", len(rows_of)):
+        usable = [row for row in rows if row not in failures]
+        try:
+            name = lookup.find(str(image))
+            found[str(image)] = (name, *image_size(path_inside(images, name)))
+        except UserError as error:
+            failures |= {row: f"{place(objects, row)}: {error}" for row in usable}
+    for note in lookup.notes():
+        log.info(note)
+    return found
+
+
+def _cuts(
+    objects: pd.DataFrame,
+    frames: Mapping[str, tuple[str, int, int]],
+    settings: CropSettings,
+    failures: dict[int, str],
+) -> dict[str, list[Cut]]:
+    """Return the crops of each frame. Boxes are clipped to it; one with too little inside fails."""
+    shares = shares_of_the_frame(objects)
+    if shares:
+        log.info("all boxes are within 0 and 1: read as shares of their frames")
+    cuts: dict[str, list[Cut]] = defaultdict(list)
+    names: Counter[str] = Counter()
+    clipped, repeated = [], []
+    images, boxes = objects["image"].tolist(), objects[BOX].to_numpy(np.float64)
+    for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
+        if row in failures:
+            continue
+        frame, width, height = frames[image]
+        side = np.array([width, height, width, height], np.float64)
+        box = box * side if shares else box
+        inside = np.clip(box, 0, side)
+        if min(inside[2] - inside[0], inside[3] - inside[1]) < LEAST_SIDE:
+            corners = ", ".join(f"{value:g}" for value in box)
+            failures[row] = (
+                f"{place(objects, row)}: the box {corners} (x0, y0, x1, y1) has less than {LEAST_SIDE} pixels a side "
+                f"inside its frame of {width} x {height}"
+            )
+            continue
+        if np.abs(inside - box).max() > TOLERANCE:
+            clipped.append(row)
+        pixels = _with_margin(inside, settings.margin, width, height)
+        name = f"{CROPS}/{PurePosixPath(frame).with_suffix('')}_{'-'.join(map(str, pixels))}"
+        names[name] += 1
+        if names[name] > 1:
+            repeated.append(row)
+            name += f"_{names[name]}"
+        cuts[frame].append(Cut(row, pixels, f"{name}.{settings.kind}"))
+    for rows, what in ((clipped, "boxes leave their frame and are clipped"), (repeated, "objects are listed again")):
+        if rows:
+            log.warning(f"{len(rows):,} {what}, first {place(objects, rows[0])}")
+    return cuts
+
+
+def _with_margin(box: NDArray[np.float64], margin: float, width: int, height: int) -> Corners:
+    """Return whole pixels around a box with its margin, inside the frame."""
+    x0, y0, x1, y1 = box.tolist()
+    wider, higher = margin * (x1 - x0), margin * (y1 - y0)
+    return (
+        max(0, math.floor(x0 - wider)),
+        max(0, math.floor(y0 - higher)),
+        min(width, math.ceil(x1 + wider)),
+        min(height, math.ceil(y1 + higher)),
+    )
+
+
+def _missing(cuts: Mapping[str, Sequence[Cut]], output: Path) -> list[tuple[str, list[Cut]]]:
+    missing = ((frame, [cut for cut in found if not path_exists(output / cut.name)]) for frame, found in cuts.items())
+    return [(frame, found) for frame, found in missing if found]
+
+
+def _write_crops(images: Path, output: Path, settings: CropSettings, job: tuple[str, Sequence[Cut]]) -> dict[int, str]:
+    """Write the crops of one frame; return the rows that failed, with the reason."""
+    frame, cuts = job
+    try:
+        picture = Image.fromarray(load_image(path_inside(images, frame)))
+    except UserError as error:
+        return {cut.row: str(error) for cut in cuts}
+    for cut in cuts:
+        buffer = io.BytesIO()
+        crop = picture.crop(cut.box)
+        if settings.kind == "png":
+            crop.save(buffer, "PNG")
+        else:
+            crop.save(buffer, "JPEG", quality=settings.quality, subsampling=0)
+        write_atomically(output / cut.name, buffer.getvalue())
+    return {}
+
+
+def _write_tables(objects: pd.DataFrame, kept: Mapping[int, Cut], failures: Mapping[int, str], output: Path) -> None:
+    """Write images.csv, a row a crop, and failed.csv with the others, or remove that of an earlier run."""
+    rows = sorted(kept)
+    table = objects.loc[rows].drop(columns=["place", "fault"])
+    table.insert(0, "name", [kept[row].name for row in rows])
+    table = table.rename(columns={"image": "frame"})
+    write_atomically(output / TABLE, table.to_csv(index=False).encode())
+    failed = objects.loc[sorted(failures), ["file", "row", "image"]].assign(
+        reason=[failures[row] for row in sorted(failures)]
+    )
+    if len(failed):
+        write_atomically(output / FAILED, failed.to_csv(index=False).encode())
+    elif path_exists(output / FAILED):
+        (output / FAILED).unlink()

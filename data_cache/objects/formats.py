@@ -1,0 +1,157 @@
+"""Objects in frames as annotation tools and trackers store them: COCO JSON, folders of YOLO, text of MOTChallenge."""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_cache.base.errors import RecordFault, UserError
+from data_cache.base.files import files_below, read_regular
+from data_cache.images.loading import images_below
+from data_cache.objects.table import objects_table, read_objects_csv
+from data_cache.parts.coco import corners, faults_of, list_in, read_document, required
+
+log = logging.getLogger(__name__)
+
+VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation, or in its `attributes`
+CAMERA_KEYS = ("camera_id", "camera")  # of a COCO image or annotation
+MOT_FIELDS = 6  # frame, track, left, top, width, height; what follows is not needed
+
+
+def read_objects(path: Path, images: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return the `objects_table` of a file or folder, by its kind: COCO JSON, a YOLO folder, MOT text, or else a CSV.
+
+    `images` is the folder of the frames, `columns` are those of a CSV, as for `find_columns`. Raises UserError if
+    it cannot be read.
+    """
+    if path.is_dir():
+        return read_yolo(path, images)
+    if path.suffix.lower() == ".json":
+        return read_coco(path)
+    if path.suffix.lower() == ".txt" and not columns and _is_mot(path):
+        return read_mot(path, images)
+    return read_objects_csv(path, columns)
+
+
+def read_coco(path: Path) -> pd.DataFrame:
+    """Return the objects of a COCO file, an annotation each; vehicle and camera if annotation or image name them.
+
+    Raises UserError for a file of another kind, and for images without a name.
+    """
+    document = read_document(path)
+    images: dict[Any, Mapping[str, Any]] = {}
+
+    def read_image(record: Any) -> None:
+        required(record, "file_name")
+        images[str(required(record, "id"))] = record
+
+    faults = faults_of("images", list_in(path, document, "images"), read_image)
+    if faults:
+        raise UserError(f"{path}: {faults[0]}")
+    annotations = list_in(path, document, "annotations")
+    boxes, failures = np.zeros((len(annotations), 4)), {}
+    texts: dict[str, list[str]] = {"image": [], "vehicle_id": [], "camera_id": []}
+    for row, annotation in enumerate(annotations):
+        image: Mapping[str, Any] = {}
+        try:
+            image = images.get(str(required(annotation, "image_id")), {})
+            if not image:
+                raise RecordFault(f"its image {annotation['image_id']!r} is not in the file")
+            boxes[row] = corners(annotation)
+        except RecordFault as fault:
+            failures[row] = str(fault)
+        texts["image"].append(str(image.get("file_name", "")))
+        texts["vehicle_id"].append(_first(VEHICLE_KEYS, annotation))
+        texts["camera_id"].append(_first(CAMERA_KEYS, image, annotation))
+    places = [f"annotations[{row}]" for row in range(len(annotations))]
+    return objects_table(texts, boxes, path, places, failures)
+
+
+def _first(keys: tuple[str, ...], *records: Any) -> str:
+    for record in records:
+        if isinstance(record, dict):
+            attributes = record.get("attributes")
+            for source in (record, attributes if isinstance(attributes, dict) else {}):
+                found = next((source[key] for key in keys if isinstance(source.get(key), str | int)), None)
+                if found is not None:
+                    return str(found)
+    return ""
+
+
+def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
+    """Return the objects of a folder of YOLO labels: per image a text file with lines `class cx cy w h [track]`.
+
+    A label belongs to the image of the same path but for the ending, also with `labels` for `images` in it. Raises
+    UserError if the folder has no label.
+    """
+    files = [name for name in files_below(folder, (".txt",)) if PurePosixPath(name).stem != "classes"]
+    if not files:
+        raise UserError(f"{folder}: no labels (.txt) there")
+    known = {str(PurePosixPath(name).with_suffix("")): name for name in images_below(images)}
+    texts: dict[str, list[str]] = {"image": [], "vehicle_id": []}
+    boxes: list[tuple[float, float, float, float]] = []
+    places, faults = [], {}
+    for file in files:
+        stem = str(PurePosixPath(file).with_suffix(""))
+        image = next((known[one] for one in (stem, re.sub(r"(^|/)labels/", r"\1images/", stem)) if one in known), stem)
+        for number, fields in _lines(folder / file):
+            try:
+                cx, cy, width, height = (float(field) for field in fields[1:5])
+            except ValueError:
+                faults[len(boxes)] = "not `class cx cy w h`"
+                cx = cy = width = height = 0.0
+            boxes.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
+            texts["image"].append(image)
+            texts["vehicle_id"].append(fields[5] if len(fields) == 6 else "")
+            places.append(f"{file}, line {number}")
+    return objects_table(texts, np.array(boxes).reshape(-1, 4), folder, places, faults)
+
+
+def read_mot(path: Path, images: Path) -> pd.DataFrame:
+    """Return the objects of a MOTChallenge file: lines `frame,track,left,top,width,height,...`, pixels from 1.
+
+    The frames are the images whose names are their numbers, whatever the zeros. Raises UserError if there is none.
+    """
+    frames = {}
+    for name in images_below(images):
+        stem = PurePosixPath(name).stem
+        if stem.isdecimal():
+            frames[int(stem)] = name
+    if not frames:
+        raise UserError(f"{images}: no image there is named after its number in the video, as 000001.jpg")
+    texts: dict[str, list[str]] = {"image": [], "vehicle_id": []}
+    boxes: list[tuple[float, float, float, float]] = []
+    places, faults = [], {}
+    for number, fields in _lines(path):
+        try:
+            frame, left, top, width, height = (float(field) for field in (fields[0], *fields[2:MOT_FIELDS]))
+            texts["image"].append(frames.get(int(frame), f"{int(frame):06d}"))
+        except ValueError:
+            faults[len(boxes)] = "not `frame,track,left,top,width,height`"
+            left = top = width = height = 0.0
+            texts["image"].append("")
+        boxes.append((left - 1, top - 1, left - 1 + width, top - 1 + height))
+        texts["vehicle_id"].append(fields[1])
+        places.append(f"line {number}")
+    return objects_table(texts, np.array(boxes).reshape(-1, 4), path, places, faults)
+
+
+def _is_mot(path: Path) -> bool:
+    first = next(iter(_lines(path)), (0, []))[1]
+    return len(first) >= MOT_FIELDS and all(re.fullmatch(r"-?\d+(\.\d+)?", field) for field in first[:MOT_FIELDS])
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return number and fields, by commas or blanks, of the lines that are not empty."""
+    try:
+        text = read_regular(path).decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text ({error})") from error
+    lines = ((number, re.split(r"[,\s]+", line.strip())) for number, line in enumerate(text.splitlines(), 1))
+    return [(number, fields) for number, fields in lines if fields != [""]]

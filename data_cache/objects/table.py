@@ -1,0 +1,89 @@
+"""Tables of objects: a vehicle in a frame a row, with its box, and what is known of vehicle, camera, time and split."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_cache.base.errors import UserError, printable
+from data_cache.datasets.csv_file import parse_csv
+from data_cache.objects.columns import TEXTS, Corners, find_columns
+
+log = logging.getLogger(__name__)
+
+BOX = ["x0", "y0", "x1", "y1"]
+COLUMNS = [*TEXTS, *BOX, "file", "row", "place", "fault"]
+SPLITS = ("train", "query", "gallery")
+
+
+def objects_table(
+    texts: Mapping[str, Sequence[str]],
+    boxes: Corners,
+    file: Path,
+    places: Sequence[str],
+    faults: Mapping[int, str] | None = None,
+) -> pd.DataFrame:
+    """Return a table of objects with COLUMNS, in the order of a file.
+
+    `texts` has image and, as far as they are known, vehicle_id, camera_id, time and split; the others are empty. Boxes
+    (N, 4) are x0 y0 x1 y1 in the frame. `row` counts from 0; `places` say for messages where in the file it stands.
+    `faults` say why objects cannot be used.
+    """
+    count = len(boxes)
+    table = pd.DataFrame({key: list(texts.get(key, [""] * count)) for key in TEXTS}, dtype=object)
+    table[BOX] = boxes
+    found = [] if faults is None else [faults.get(row, "") for row in range(count)]
+    return table.assign(file=str(file), row=np.arange(count), place=list(places), fault=found or [""] * count)[COLUMNS]
+
+
+def read_objects_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return the `objects_table` of a CSV with any column names; `columns` are those that `find_columns` is given.
+
+    Boxes whose numbers are all at most 1 are shares of the frame: they are negative in the table, see `in_pixels`.
+    Raises UserError if the file, or a column, is missing.
+    """
+    table = parse_csv(path)
+    if table.empty:
+        raise UserError(f"{path}: lists no object")
+    found = find_columns([str(header) for header in table.columns], columns, str(path))
+    log.info(f"{path}: {len(table):,} objects, {found.described()}")
+    numbers = table[list(found.box)].apply(lambda values: pd.to_numeric(values.str.strip(), errors="coerce"))
+    wrong = ~np.isfinite(numbers.to_numpy(np.float64)).all(axis=1)
+    texts = {key: table[header].str.strip().tolist() for key, header in found.texts.items()}
+    faults = {
+        int(row): f"the box {', '.join(table.loc[row, list(found.box)])} is not four numbers"
+        for row in np.flatnonzero(wrong)
+    }
+    faults |= {row: "names no image" for row, image in enumerate(texts["image"]) if not image}
+    boxes = found.form.corners(np.where(wrong[:, None], 0.0, numbers.to_numpy(np.float64)))
+    return objects_table(texts, boxes, path, [f"line {row + 2}" for row in range(len(table))], faults)
+
+
+def place(objects: pd.DataFrame, row: int) -> str:
+    """Return the file of an object and its line there, for a message."""
+    return f"{printable(objects['file'][row])}, {objects['place'][row]}"
+
+
+def combined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the tables of several files below each other; a key other than "" is the split of all its objects.
+
+    Objects without a split are for training; `val` is a part of it, `test` the gallery. Raises UserError for any other.
+    """
+    parts = [table.assign(split=split) if split else table for split, table in tables.items()]
+    table = pd.concat(parts, ignore_index=True)
+    table["split"] = (
+        table["split"].str.lower().replace({"": "train", "test": "gallery", "val": "train", "valid": "train"})
+    )
+    unknown = table.index[~table["split"].isin(SPLITS)]
+    if len(unknown):
+        wrong = table["split"][unknown[0]]
+        raise UserError(f"{place(table, unknown[0])}: unknown split {wrong!r}; use one of {', '.join(SPLITS)}")
+    return table
+
+
+def shares_of_the_frame(table: pd.DataFrame) -> bool:
+    """Return whether all boxes are in [0, 1]: shares of width and height, as in YOLO's files."""
+    boxes = table.loc[table["fault"] == "", BOX].to_numpy(np.float64)
+    return bool(len(boxes)) and float(boxes.max()) <= 1 and float(boxes.min()) >= 0

@@ -1,0 +1,147 @@
+"""Files of annotation tools and trackers give the same objects as a CSV of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from data_cache.base.errors import UserError
+from data_cache.objects.formats import read_objects
+from data_cache.objects.table import BOX, COLUMNS, combined, shares_of_the_frame
+
+SIZE = (80, 40)
+OBJECTS = [  # frame, x0, y0, x1, y1, vehicle, camera
+    (1, 10, 5, 30, 25, "7", "north"),
+    (1, 40, 0, 80, 40, "a b", "north"),
+    (12, 0, 8, 16, 24, "7", "south-2"),
+]
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in (1, 12):
+        Image.new("RGB", SIZE).save(folder / f"{number:06d}.png")
+    return folder
+
+
+def write_csv(path: Path) -> Path:
+    lines = [f"{n:06d},{x0},{y0},{x1 - x0},{y1 - y0},{who},{camera}" for n, x0, y0, x1, y1, who, camera in OBJECTS]
+    path.write_text("\n".join(["image_id,x,y,w,h,vehicle_id,camera_id", *lines]) + "\n")
+    return path
+
+
+def write_coco(path: Path) -> Path:
+    images = [
+        {"id": 5, "file_name": "000001.png", "camera_id": "north"},
+        {"id": 6, "file_name": "000012.png", "camera": "south-2"},
+    ]
+    annotations = [
+        {"image_id": 5 if n == 1 else "6", "bbox": [x0, y0, x1 - x0, y1 - y0], "attributes": {"track_id": who}}
+        for n, x0, y0, x1, y1, who, _ in OBJECTS
+    ]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
+    return path
+
+
+def write_yolo(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "classes.txt").write_text("car\n")
+    for number in (1, 12):
+        lines = [
+            f"0 {(x0 + x1) / 2 / SIZE[0]} {(y0 + y1) / 2 / SIZE[1]} {(x1 - x0) / SIZE[0]} {(y1 - y0) / SIZE[1]} {row}"
+            for row, (n, x0, y0, x1, y1, *_) in enumerate(OBJECTS)
+            if n == number
+        ]
+        (folder / f"{number:06d}.txt").write_text("\n".join(lines) + "\n\n")
+    return folder
+
+
+def write_mot(path: Path) -> Path:
+    lines = [
+        f"{n},{row},{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0},1,-1,-1"
+        for row, (n, x0, y0, x1, y1, *_) in enumerate(OBJECTS)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def boxes_of(table: pd.DataFrame) -> np.ndarray:
+    return table[BOX].to_numpy(np.float64)
+
+
+def test_every_format_has_the_boxes_of_the_csv(tmp_path: Path, frames: Path) -> None:
+    wanted = np.array([one[1:5] for one in OBJECTS], np.float64)
+    csv = read_objects(write_csv(tmp_path / "t.csv"), frames, {})
+    assert csv["vehicle_id"].tolist() == ["7", "a b", "7"] and csv["camera_id"].tolist() == [
+        "north",
+        "north",
+        "south-2",
+    ]
+    coco = read_objects(write_coco(tmp_path / "t.json"), frames, {})
+    yolo = read_objects(write_yolo(tmp_path / "labels"), frames, {})
+    mot = read_objects(write_mot(tmp_path / "gt.txt"), frames, {})
+    for table in (csv, coco, yolo, mot):
+        assert table.columns.tolist() == COLUMNS and (table["fault"] == "").all()
+        assert table["row"].tolist() == [0, 1, 2]
+        assert [Path(name).stem for name in table["image"]] == ["000001", "000001", "000012"]
+        shares = shares_of_the_frame(table)
+        assert shares == (table is yolo)
+        np.testing.assert_allclose(boxes_of(table) * ((*SIZE, *SIZE) if shares else 1), wanted)
+    pd.testing.assert_frame_equal(coco[["vehicle_id", "camera_id"]], csv[["vehicle_id", "camera_id"]])
+    assert yolo["vehicle_id"].tolist() == mot["vehicle_id"].tolist() == ["0", "1", "2"]
+
+
+def test_rows_that_cannot_be_used_are_kept_with_their_reason(tmp_path: Path, frames: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,x,y,w,h\n000001,1,2,3,4\n000001,1,two,3,4\n,1,2,3,4\n000001,1,2,inf,4\n")
+    table = read_objects(tmp_path / "t.csv", frames, {})
+    assert table["fault"].tolist() == ["", "the box 1, two, 3, 4 is not four numbers", "names no image",
+                                       "the box 1, 2, inf, 4 is not four numbers"]  # fmt: skip
+    assert table["place"].tolist() == ["line 2", "line 3", "line 4", "line 5"]
+
+
+def test_faults_of_other_formats_are_kept_too(tmp_path: Path, frames: Path) -> None:
+    images = [{"id": 1, "file_name": "000001.png"}]
+    annotations = [{"image_id": 1, "bbox": [0, 0, 1]}, {"image_id": 2, "bbox": [0, 0, 9, 9]}, {"bbox": [0, 0, 9, 9]}]
+    (tmp_path / "t.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    assert [bool(fault) for fault in read_objects(tmp_path / "t.json", frames, {})["fault"]] == [True] * 3
+    (tmp_path / "gt.txt").write_text("1,1,1,1,5,5\n2,x,1,a,5,5\n")
+    assert (
+        read_objects(tmp_path / "gt.txt", frames, {})["fault"].tolist()[1] == "not `frame,track,left,top,width,height`"
+    )
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/000001.txt").write_text("0 0.5 0.5 0.2\n0 0.5 0.5 0.2 0.2\n")
+    assert read_objects(tmp_path / "labels", frames, {})["fault"].tolist() == ["not `class cx cy w h`", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("t.json", "{}", "no list `images`"),
+        ("t.json", '{"images": [{"id": 1}], "annotations": []}', "`file_name` is missing"),
+        ("t.csv", "image,x,y,w,h\n", "lists no object"),
+        ("missing.csv", None, "no such file"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_line(
+    tmp_path: Path, frames: Path, name: str, text: str | None, words: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_objects(tmp_path / name, frames, {})
+
+
+def test_several_files_are_one_table_in_their_order(tmp_path: Path, frames: Path) -> None:
+    one = read_objects(write_csv(tmp_path / "t.csv"), frames, {})
+    table = combined({"train": one, "query": one[:1], "gallery": one[1:]})
+    assert table["split"].tolist() == ["train"] * 3 + ["query"] + ["gallery"] * 2
+    assert table["row"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert combined({"": one})["split"].tolist() == ["train"] * 3
+    assert combined({"": one.assign(split=["Query", "TEST", "val"])})["split"].tolist() == ["query", "gallery", "train"]
+    with pytest.raises(UserError, match=r"t\.csv, line 3: unknown split 'other'"):
+        combined({"": one.assign(split=["query", "other", "val"])})
