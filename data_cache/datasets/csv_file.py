@@ -12,7 +12,7 @@ import pandas as pd
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular
 from data_cache.base.options import remedy_command
-from data_cache.datasets.dataset import COLUMNS, ParsedLists
+from data_cache.datasets.dataset import COLUMNS, SPLITS, ParsedLists
 from data_cache.datasets.lists import plain_name_fault, require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
 from data_cache.images.loading import ImageError
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 MOST_PROBED = 20_000  # names; looking for each of a million files would take seconds, and minutes on a network drive
 SEPARATORS = (",", ";", "\t", "|")
 CAMERA = re.compile(r"^(?:c|cam|camera)[ _-]?(\d+)$", re.IGNORECASE)
+UNKNOWN = "unknown-"  # begins the names of vehicles that are not known
 RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
 
 
@@ -69,8 +70,10 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     """Read a data set's CSV: name, vehicle_id, camera_id, split, and any other columns.
 
     Columns are separated by commas, semicolons, tabs or bars. The case of headers and splits does not matter, and
-    neither do blanks around values; a camera may be written c001. With `root`, names become those of files below it, as
-    far as there are any. Raises UserError, with the line if there is one, for whatever is missing or invalid.
+    neither do blanks around values; a camera may be written c001, or be any text, see `_camera_numbers`. Images of a
+    test may lack a vehicle: each becomes one of its own, `unknown_vehicle`. With `root`, names become those of files
+    below it, as far as there are any. Raises UserError, with the line if there is one, for whatever is missing or
+    invalid.
     """
     table = _in_usual_form(parse_csv(path))
     missing = [column for column in COLUMNS if column not in table]
@@ -78,17 +81,49 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
         raise UserError(f"{path}: column {missing[0]} is missing; needed: {', '.join(COLUMNS)}")
     if table.empty:
         raise UserError(f"{path}: lists no image")
-    unnamed = (table[["name", "vehicle_id"]] == "").any(axis=1)
+    unknown = table["vehicle_id"] == ""
+    unnamed = (table["name"] == "") | (unknown & ~table["split"].isin(SPLITS[1:]))
     if unnamed.any():
         raise UserError(f"{path}, line {int(unnamed.argmax()) + 2}: name or vehicle_id is empty")
+    table.loc[unknown, "vehicle_id"] = [unknown_vehicle(row + 2) for row in np.flatnonzero(unknown)]
     table["name"] = _plain_names(table["name"].tolist(), root, path)
-    numbers = table["camera_id"].str.replace(CAMERA, r"\1", regex=True)
-    camera = pd.to_numeric(numbers.replace("", "-1"), errors="coerce")
-    wrong = ~((camera == camera.round()) & (camera.abs() < 2**53))  # also NaN and infinity
+    return _camera_numbers(table, path)
+
+
+def unknown_vehicle(line: int) -> str:
+    """Return the vehicle of an image of which none is known, so that it is the same as in no other image."""
+    return f"{UNKNOWN}{line}"
+
+
+def _camera_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the table with the camera as an integer, -1 if unknown, and as the text that was given.
+
+    If one is no integer, cameras are numbered from 1 in the order of their names, and a message says so. Raises
+    UserError for numbers that are no integers.
+    """
+    given = table["camera_id"]
+    camera = pd.to_numeric(given.str.replace(CAMERA, r"\1", regex=True).replace("", "-1"), errors="coerce")
+    whole = (camera == camera.round()) & (camera.abs() < 2**53)  # not NaN, not infinity
+    if whole.all():
+        return table.assign(camera_id=camera.astype("int64"))
+    wrong = ~whole & given.map(_is_number)
     if wrong.any():
         line = int(wrong.argmax()) + 2
-        raise UserError(f"{path}, line {line}: camera_id must be an integer, also as in c001, or empty if unknown")
-    return table.assign(camera_id=camera.astype("int64"))
+        raise UserError(
+            f"{path}, line {line}: camera_id must be an integer, also as in c001, a name, or empty if unknown"
+        )
+    names = sorted(set(given) - {""})
+    numbers = {"": -1, **{name: number for number, name in enumerate(names, 1)}}
+    log.info(f"{path}: {len(names)} cameras are numbered in the order of their names, 1 is {names[0]}")
+    return table.assign(camera_id=given.map(numbers).astype("int64"), camera=given)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain_names(names: list[str], root: Path | None, csv: Path) -> list[str]:

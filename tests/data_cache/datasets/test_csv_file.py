@@ -46,11 +46,25 @@ def test_trailing_commas_do_not_shift_the_columns(tmp_path: Path) -> None:
     assert read_csv(tmp_path / "t.csv")["name"].tolist() == ["a.jpg", "b.jpg"]
 
 
-@pytest.mark.parametrize("camera", ["one", "1.5", "nan", "inf", "-inf", "1e300", "1;2"])
+@pytest.mark.parametrize("camera", ["1.5", "nan", "inf", "-inf", "1e300"])
 def test_camera_that_is_not_an_integer_is_named(tmp_path: Path, camera: str) -> None:
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\nb.jpg,1,{camera},train\n")
     with pytest.raises(UserError, match=r"t\.csv, line 3: camera_id must be an integer"):
         read_csv(tmp_path / "t.csv")
+
+
+def test_cameras_of_any_name_are_numbered_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["a.jpg,1,north,train", "b.jpg,1,7,train", "c.jpg,1,,query", "d.jpg,1,north,gallery", "e.jpg,1,Ö 2,train"]
+    (tmp_path / "t.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]) + "\n")
+    table = read_csv(tmp_path / "t.csv")
+    assert table["camera_id"].tolist() == [2, 1, -1, 2, 3]
+    assert table["camera"].tolist() == ["north", "7", "", "north", "Ö 2"]
+
+
+def test_an_image_of_a_test_without_a_vehicle_is_like_no_other(tmp_path: Path) -> None:
+    lines = ["a.jpg,1,1,train", "b.jpg,,1,query", "c.jpg,,2,gallery", "d.jpg,,,test"]
+    (tmp_path / "t.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]) + "\n")
+    assert read_csv(tmp_path / "t.csv")["vehicle_id"].tolist() == ["1", "unknown-3", "unknown-4", "unknown-5"]
 
 
 @pytest.mark.parametrize("line", [",1,2,train", "b.jpg,,2,train", "b.jpg"])
