@@ -20,6 +20,7 @@ from data_cache.commands.cache import cache
 from data_cache.commands.check import check
 from data_cache.commands.crop import crop
 from data_cache.commands.synth import synth
+from data_cache.commands.table import table
 from detect.commands.detect import detect
 from detect.commands.doctor import doctor
 from detect.commands.parts import parts
@@ -38,7 +39,7 @@ from vehicle_reid.commands.serve import serve_command
 
 # A new command goes to its stage, in the order in which users need them; `--help` shows them so.
 STAGES: dict[str, tuple[click.Command, ...]] = {
-    "Data": (synth, crop, check, cache),
+    "Data": (synth, crop, table, check, cache),
     "Stage one, find the parts": (parts, detect),
     "Stage two, learn which parts matter": (
         train_command,
