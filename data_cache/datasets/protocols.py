@@ -1,12 +1,14 @@
 """Retrieval protocols: which rows of a data set's table are queries and gallery, and which pairs are junk."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+Cameras = Literal["any", "other", "own"]  # of the gallery, beside the query's
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Trials whose scores are averaged; junk = gallery images of the query's vehicle from the query's camera."""
+    """Trials whose scores are averaged; junk = gallery images of the query's vehicle from the query's camera.
+
+    `cameras` restricts the gallery of each query: to other cameras than its own, or to its own, where matches by that
+    camera count. Images by unknown cameras are of another camera.
+    """
 
     split: str
     trials: tuple[Trial, ...]
     same_camera_is_junk: bool
     seed: int | None = None
+    cameras: Cameras = "any"
 
     def rows(self) -> Rows:
         """Return the rows that any trial uses, sorted and unique."""

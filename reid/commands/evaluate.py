@@ -82,6 +82,11 @@ run_and_tests_options = add_options(
     default=0,
     help="Add scores of queries averaged with their K nearest gallery images.",
 )
+@click.option(
+    "--cameras",
+    is_flag=True,
+    help="Add scores across cameras, with the gallery of each query by other cameras than its own, and within its own.",
+)
 @hide_option("Add scores with")
 @flip_test_option("Add scores of")
 @click.option("--untrained", is_flag=True, help="Add scores of the network before training, and of its backbone alone.")
@@ -114,7 +119,7 @@ def evaluate_command(
       python cli.py evaluate --split large
       python cli.py evaluate --dataset veri --split all --rerank
       python cli.py evaluate --run demo --untrained
-      python cli.py evaluate --hide plate
+      python cli.py evaluate --hide plate --cameras
       python cli.py evaluate --dataset veri --features theirs.npz --name osnet
       python cli.py evaluate --dataset vric --trained-on veri
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_cache.base.errors import UserError
-from data_cache.datasets.protocols import Protocol
+from data_cache.datasets.protocols import Cameras, Protocol
 from reid.retrieval.metrics import PrecisionForm, QueryResults, Ranks
 
 Matrix = NDArray[np.float32]
@@ -64,12 +64,14 @@ class LabelledTrial:
 
     With `same_camera_is_junk`, gallery images of the query's vehicle by the query's camera are left out. With `tracks`
     (T,) tracks are ranked: track t is the images tracks[t] to tracks[t + 1] - 1, with the score of its best image.
+    `cameras` as in `Protocol`.
     """
 
     query: Labels
     gallery: Labels
     same_camera_is_junk: bool
     tracks: Numbers | None = None
+    cameras: Cameras = "any"
 
     def __post_init__(self) -> None:
         """Raise ValueError if the tracks do not divide the gallery."""
@@ -85,14 +87,29 @@ class LabelledTrial:
     def junk(self, query: Numbers | int, ranked: Numbers) -> Mask:
         """Return which pairs of a query and a ranked image or track of its vehicle are junk, (E,)."""
         camera = self.query.camera[query]
-        return np.asarray((self.ranked.camera[ranked] == camera) & (camera >= 0) & self.same_camera_is_junk)
+        same = np.asarray((self.ranked.camera[ranked] == camera) & (camera >= 0))
+        if self.cameras == "own":
+            return ~same
+        return same & (self.same_camera_is_junk or self.cameras == "other")
+
+    def left_out(self, queries: Numbers) -> Mask:
+        """Return which ranked images or tracks are by no camera that counts for each query, (B, R)."""
+        camera = self.query.camera[queries, None]
+        same = (self.ranked.camera[None] == camera) & (camera >= 0)
+        return np.asarray(~same if self.cameras == "own" else same & (self.cameras == "other"))
 
 
 def labelled_trials(table: pd.DataFrame, protocol: Protocol) -> list[LabelledTrial]:
     """Return the trials of a protocol with the labels of their images, from the data set's table."""
     labels = Labels.of_table(table)
     return [
-        LabelledTrial(labels.take(trial.query), labels.take(trial.gallery), protocol.same_camera_is_junk, trial.tracks)
+        LabelledTrial(
+            labels.take(trial.query),
+            labels.take(trial.gallery),
+            protocol.same_camera_is_junk,
+            trial.tracks,
+            protocol.cameras,
+        )
         for trial in protocol.trials
     ]
 
@@ -127,7 +144,10 @@ def rank_queries(scores: Iterable[Tensor], trial: LabelledTrial, form: Precision
         numbers = np.arange(len(lists), len(lists) + len(block))
         rows, columns = _same_vehicle(trial.query.vehicle[numbers], ranked.vehicle, order)
         junk = trial.junk(numbers[rows], columns)
-        lists += block_ranks(_best_of_tracks(block, trial.tracks), rows, columns, junk)
+        block = _best_of_tracks(block, trial.tracks)
+        if trial.cameras != "any":
+            block[torch.from_numpy(trial.left_out(numbers)).to(block.device)] = -torch.inf
+        lists += block_ranks(block, rows, columns, junk)
     if len(lists) != len(trial.query):
         raise ValueError(f"ranking: scores of {len(lists)} queries, labels of {len(trial.query)}")
     return QueryResults.from_ranks(lists, form)

@@ -1,13 +1,13 @@
 """Scoring of features under a data set's protocol: plain cosine and, on request, re-ranking and query expansion."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
 
 from data_cache.datasets.dataset import Dataset
-from data_cache.datasets.protocols import Protocol
+from data_cache.datasets.protocols import Cameras, Protocol
 from reid.features.file import Features, require_spread
 from reid.retrieval.metrics import PrecisionForm, QueryResults, Scores, mean_scores
 from reid.retrieval.neighbours import expanded_queries
@@ -15,6 +15,7 @@ from reid.retrieval.ranking import Matrix, cosine_scores, labelled_trials, rank_
 from reid.retrieval.reranking import k_reciprocal_scores
 
 RERANKED, EXPANDED = "re-ranked", "expanded queries"
+BY_CAMERAS: Mapping[str, Cameras] = {"across cameras": "other", "within a camera": "own"}
 Scorer = Callable[[Matrix, Matrix], Iterable[Tensor]]  # queries, gallery -> blocks of scores, see `rank_queries`
 
 
@@ -32,7 +33,8 @@ class Scoring:
     """Options of scoring: draws and seed of random galleries, form of the average precision, and what to add.
 
     `rerank` adds scores after k-reciprocal re-ranking; `expand` adds scores of queries averaged with that many gallery
-    images, 0 for none.
+    images, 0 for none. `cameras` adds what the network knows of cameras: scores with each query's gallery restricted
+    to other cameras, and to its own.
     """
 
     draws: int = 10
@@ -40,6 +42,7 @@ class Scoring:
     form: PrecisionForm = "step"
     rerank: bool = False
     expand: int = 0
+    cameras: bool = False
 
     def protocol(self, dataset: Dataset, split: str) -> Protocol:
         """Return the trials of a test. Raises UserError for an unknown split."""
@@ -54,10 +57,16 @@ class Scoring:
         results: dict[str, list[QueryResults]] = {}
         for row, values in features.items():
             require_spread(values.of(dataset.table["name"].iloc[protocol.rows()]))
-            added = {} if results else self._added_scorers(row, device)
-            scorers: dict[str, Scorer] = {row: partial(cosine_scores, device=device), **added}
+            plain, first = partial(cosine_scores, device=device), not results
+            scorers: dict[str, Scorer] = {row: plain, **(self._added_scorers(row, device) if first else {})}
             for name, scorer in scorers.items():
                 results[name] = rank_protocol(values, dataset, protocol, scorer, self.form)
+            if self.cameras and first:
+                for name, cameras in BY_CAMERAS.items():
+                    restricted = replace(protocol, cameras=cameras)
+                    found = rank_protocol(values, dataset, restricted, plain, self.form)
+                    if all(trial.valid.any() for trial in found):  # a gallery may have no match by the query's camera
+                        results[f"{row}, {name}"] = found
         scores = {row: mean_scores(protocol, trials, self.form) for row, trials in results.items()}
         return ScoredTest(protocol, results, scores)
 

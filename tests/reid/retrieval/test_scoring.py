@@ -97,3 +97,17 @@ def test_what_cannot_be_scored_is_an_error() -> None:
         score(Features(features.names, features.matrix[:1].repeat(32, axis=0), features.attention, {}), dataset)
     with pytest.raises(UserError, match="unknown split"):
         score(features, dataset, "large")
+
+
+def test_scores_by_cameras_are_rows_of_the_first_network_only() -> None:
+    dataset = camera_dataset()
+    features = make_features(dataset)
+    test = Scoring(cameras=True).score({"row": features, "other": features}, dataset, "test", device="cpu")
+    assert [*test.scores] == ["row", "row, across cameras", "row, within a camera", "other"]
+    assert test.results["row, within a camera"][0].positives.tolist() == [1] * 8
+    assert test.results["row, across cameras"][0].positives.tolist() == [2] * 8
+
+
+def test_no_row_where_no_query_has_a_match_by_its_own_camera() -> None:
+    dataset = drawn_dataset()
+    assert [*scored(make_features(dataset), dataset, "small", cameras=True).scores] == ["row", "row, across cameras"]
