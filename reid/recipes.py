@@ -23,7 +23,7 @@ LATER_OPTIONS = (  # added since version 0.3; dumps leave them out at their defa
     *("part_crops", "slot_features", "slot_weight"),
     *("metric_loss", "circle_margin", "circle_scale"),
     *("identity_loss", "arc_margin", "arc_scale", "label_smoothing", "average"),
-    "pooling",
+    *("pooling", "across_cameras"),
     "hide",
     "flip_test",
     "augment",
@@ -99,6 +99,9 @@ class ReidRecipe(Recipe):
     flip_test: bool = Field(False, description="features are means over image and mirror image, at twice the cost")
     vehicles_per_batch: int = Field(16, ge=2, description="P of the PK sampler")
     images_per_vehicle: int = Field(4, ge=2, description="K of the PK sampler")
+    across_cameras: bool = Field(
+        False, description="batches with a vehicle's images by different cameras, and vehicles by the same camera"
+    )
     epochs: int = Field(130, ge=1)
     learning_rate: float = Field(1.75e-4, gt=0, description="after the warm-up")
     weight_decay: float = Field(5e-4, ge=0)

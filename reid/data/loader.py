@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_cache.base.errors import initialize_worker
+from data_cache.base.errors import UserError, initialize_worker
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
@@ -56,13 +56,23 @@ def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> TrainingSplit:
 
 
 def pk_sampler(recipe: ReidRecipe, split: TrainingSplit, share: tuple[int, int] = (0, 1)) -> PKSampler:
-    """Return the sampler of the recipe's batches; `share` as in `PKSampler`."""
+    """Return the sampler of the recipe's batches; `share` as in `PKSampler`.
+
+    Raises UserError if the recipe wants batches across cameras, and a camera is not known.
+    """
+    cameras = None
+    if recipe.across_cameras:
+        cameras, known = np.unique(split.train["camera_id"].to_numpy(np.int64), return_inverse=True)
+        if len(cameras) < 2 or cameras[0] < 0:
+            raise UserError("across_cameras needs the cameras of all training images, two at least; set it to false")
+        cameras = known
     return PKSampler(
         split.labels(),
         vehicles=recipe.vehicles_per_batch,
         images=recipe.images_per_vehicle,
         seed=recipe.seed,
         share=share,
+        cameras=cameras,
     )
 
 

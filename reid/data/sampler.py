@@ -25,6 +25,9 @@ class PKSampler:
     a group of each of the P vehicles with the most groups left (ties at random), which gives as many batches as any
     order can. Every iteration gives the epoch chosen by `start_epoch`. `share` (rank, ranks) selects one process's
     vehicles of each batch.
+
+    With `cameras` (N,) the images of a group are by as many cameras as there are, and the ties go to vehicles that a
+    camera has in common: a positive looks different, and the hardest negatives share its background and light.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class PKSampler:
         images: int,
         seed: int,
         share: tuple[int, int] = (0, 1),
+        cameras: NDArray[np.int64] | None = None,
     ) -> None:
         """Keep labels (N,). Raises UserError if a batch cannot be filled, or not be shared by the processes."""
         self._images_of = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
@@ -47,6 +51,7 @@ class PKSampler:
         if vehicles % ranks:
             raise UserError(f"{ranks} processes cannot share {vehicles} vehicles a batch; change vehicles_per_batch")
         self.vehicles, self.images, self.seed, self.epoch = vehicles, images, seed, 0
+        self._cameras = cameras
         own = vehicles // ranks * images
         self._own = slice(rank * own, (rank + 1) * own)
         self._length = sum(1 for _ in self)  # the same for every epoch: it depends on the counts of images only
@@ -68,22 +73,44 @@ class PKSampler:
         """Yield the batches of the chosen epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
         groups = [self._groups(images, random) for images in self._images_of]
-        queue = [(-len(own), random.random(), vehicle) for vehicle, own in enumerate(groups)]
+        order = None if self._cameras is None else random.permutation(int(self._cameras.max()) + 1)
+
+        def turn(vehicle: int, left: int) -> tuple[int, int, float, int]:
+            """Return the place in the queue of a vehicle with -left groups: the most groups first, then by camera."""
+            camera = 0 if order is None or self._cameras is None else order[self._cameras[groups[vehicle][left][0]]]
+            return left, int(camera), random.random(), vehicle
+
+        queue = [turn(vehicle, -len(own)) for vehicle, own in enumerate(groups)]
         heapq.heapify(queue)
         position = 0
         while len(queue) >= self.vehicles:
             chosen = [heapq.heappop(queue) for _ in range(self.vehicles)]
-            images = np.concatenate([groups[vehicle][left] for left, _, vehicle in chosen])
+            images = np.concatenate([groups[vehicle][left] for left, _, _, vehicle in chosen])
             batch = [Sample(self.epoch, position + offset, int(image)) for offset, image in enumerate(images)]
             yield batch[self._own]
             position += len(images)
-            for left, _, vehicle in chosen:
+            for left, _, _, vehicle in chosen:
                 if left < -1:
-                    heapq.heappush(queue, (left + 1, random.random(), vehicle))
+                    heapq.heappush(queue, turn(vehicle, left + 1))
 
     def _groups(self, images: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
         """Cut a vehicle's shuffled images into (groups, K), with repeats in the last group."""
         shuffled = random.permutation(images)
+        if self._cameras is not None:
+            shuffled = shuffled[_by_turns(self._cameras[shuffled])]
         missing = -len(images) % self.images
         repeats = random.permutation(np.resize(shuffled, max(missing, len(images))))[:missing]
         return np.asarray(np.concatenate([shuffled, repeats]).reshape(-1, self.images))
+
+
+def _by_turns(cameras: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return an order of images in which the cameras (N,) take turns, each with its images in the order given.
+
+    >>> _by_turns(np.array([4, 4, 4, 1, 9, 1])).tolist()
+    [0, 3, 4, 1, 5, 2]
+    """
+    rounds = np.zeros(len(cameras), np.int64)
+    for camera in np.unique(cameras):
+        own = cameras == camera
+        rounds[own] = np.arange(own.sum())
+    return np.argsort(rounds, kind="stable")

@@ -138,3 +138,45 @@ def test_too_few_vehicles_and_vehicles_that_cannot_be_shared_are_refused() -> No
         sampler_of((9, 9, 9), vehicles=4)
     with pytest.raises(UserError, match=r"3 processes cannot share 4 vehicles a batch; change vehicles_per_batch"):
         PKSampler(labels_of((4,) * 6), vehicles=4, images=2, seed=0, share=(0, 3))
+
+
+def camera_sampler(seed: int = 0) -> tuple[PKSampler, NDArray[np.int64], NDArray[np.int64]]:
+    """A sampler of 12 vehicles, each with six images by three of nine cameras, and labels and cameras."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(12), 6)
+    cameras = np.concatenate([np.repeat(random.choice(9, 3, replace=False), 2) for _ in range(12)])
+    order = random.permutation(len(labels))
+    labels, cameras = labels[order], cameras[order]
+    return PKSampler(labels, vehicles=4, images=3, seed=seed, cameras=cameras), labels, cameras
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_across_cameras_a_group_is_by_different_cameras_and_nothing_else_changes(seed: int) -> None:
+    sampler, labels, cameras = camera_sampler(seed)
+    plain = PKSampler(labels, vehicles=4, images=3, seed=seed)
+    assert len(sampler) == len(plain)
+    for epoch in range(3):
+        sampler.start_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(images_of(batches)) == list(range(len(labels)))
+        for batch in batches:
+            for vehicle in {labels[sample.image] for sample in batch}:
+                group = [cameras[sample.image] for sample in batch if labels[sample.image] == vehicle]
+                assert len(set(group)) == 3
+
+
+def test_across_cameras_a_batch_has_more_negatives_by_the_same_camera() -> None:
+    def share(sampler: PKSampler, labels: NDArray[np.int64], cameras: NDArray[np.int64]) -> float:
+        found = []
+        for epoch in range(20):
+            sampler.start_epoch(epoch)
+            for batch in sampler:
+                rows = [sample.image for sample in batch]
+                camera, label = cameras[rows], labels[rows]
+                negative = (camera[:, None] == camera) & (label[:, None] != label)
+                found.append(negative.any(axis=1).mean())
+        return float(np.mean(found))
+
+    sampler, labels, cameras = camera_sampler()
+    spread = PKSampler(labels, vehicles=4, images=3, seed=0)
+    assert share(sampler, labels, cameras) > share(spread, labels, cameras)
