@@ -25,6 +25,7 @@ from detect.commands.detect import detect
 from detect.commands.doctor import doctor
 from detect.commands.parts import parts
 from reid.commands.ablate import ablate_command
+from reid.commands.calibrate import calibrate_command
 from reid.commands.compare import compare_command
 from reid.commands.evaluate import evaluate_command, features_command
 from reid.commands.import_weights import import_weights
@@ -44,6 +45,7 @@ STAGES: dict[str, tuple[click.Command, ...]] = {
     "Stage two, learn which parts matter": (
         train_command,
         evaluate_command,
+        calibrate_command,
         features_command,
         compare_command,
         report_command,

@@ -102,7 +102,7 @@ class OpenSet:
     def best_f1(self) -> float:
         """Return the threshold with the highest F1 of the first matches; of equal ones the highest."""
         found = [(self.at(threshold)["top1_f1"], threshold) for threshold in self.thresholds().tolist()]
-        return max(found)[1]
+        return float(max(found)[1])
 
     def threshold_at(self, fpir: float) -> float:
         """Return the lowest threshold that accepts at most the share `fpir` of the absent vehicles.

@@ -1,0 +1,164 @@
+"""Calibration of a run: how sure its best match is, learnt from searches among vehicles that it was not trained on."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from data_cache.base.devices import Compute
+from data_cache.base.errors import UserError
+from data_cache.base.files import path_exists, read_json, write_json
+from data_cache.base.options import remedy_command
+from reid.data.loader import split_vehicles
+from reid.evaluation.evaluate import TrainedRun
+from reid.features.extraction import FeatureSource, extract_features
+from reid.retrieval.open_set import EVIDENCE, FIRST, Calibration, Mask, OpenSet, Values, evidence
+from reid.retrieval.ranked_lists import top_matches
+from reid.retrieval.ranking import LabelledTrial, Labels, Matrix
+
+log = logging.getLogger(__name__)
+
+FILE = "calibration.json"  # in the folder of the run
+LEAST_VEHICLES = 8  # unseen ones
+SEARCHES = 12  # simulated galleries, each with other vehicles
+PRESENT = 0.5  # share of the vehicles in a simulated gallery
+SIZES = (1.0, 0.5, 0.25)  # of simulated galleries, as shares of those vehicles
+FPIR = re.compile(r"fpir=(0(\.\d+)?|1(\.0+)?)")
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Simulated searches (N,): evidence of the best match, whether it is right, whether the vehicle was there."""
+
+    found: Values
+    right: Mask
+    present: Mask
+
+    def open_set(self, calibration: Calibration) -> OpenSet:
+        """Return the searches with the confidence that a calibration has in them."""
+        return OpenSet(calibration.confidence(self.found), self.right, self.present)
+
+
+def unseen_vehicles(run: TrainedRun) -> pd.DataFrame:
+    """Return the training images of the data set whose vehicles the network was not trained on: those it held out.
+
+    Of another data set than that of its training they are all. Raises UserError if there are too few.
+    """
+    dataset, checkpoint = run.dataset, run.checkpoint
+    table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
+    if checkpoint.metadata.get("dataset") == dataset.name:
+        table = split_vehicles(dataset, checkpoint.recipe).held_out
+    count = table["vehicle_id"].nunique()
+    if count < LEAST_VEHICLES:
+        raise UserError(
+            f"{checkpoint.path}: {count} vehicles with identity were not trained on, {LEAST_VEHICLES} are needed; "
+            f"train with a larger holdout ({remedy_command('train', {'--set': 'holdout=0.2'})})"
+        )
+    return table
+
+
+def simulated_searches(features: Matrix, labels: Labels, seed: int) -> Searches:
+    """Search for every image in galleries of some of the vehicles, so that many queries have no match.
+
+    features (N, C), labels (N,). A query's own image, and its vehicle's images by its camera, are left out. Galleries
+    are of several sizes, because a larger one makes a chance match more likely.
+    """
+    random, results = np.random.default_rng(seed), []
+    different = labels.camera.max(initial=0) + 1 + np.arange(len(labels))
+    camera = np.where(labels.camera >= 0, labels.camera, different)  # each image of an unknown one by its own
+    vehicles = np.unique(labels.vehicle)
+    for number in range(SEARCHES):
+        share = PRESENT * SIZES[number % len(SIZES)]
+        chosen = random.permutation(vehicles)[: max(2, round(share * len(vehicles)))]
+        rows = np.flatnonzero(np.isin(labels.vehicle, chosen))
+        gallery = Labels(labels.vehicle[rows], camera[rows])
+        trial = LabelledTrial(Labels(labels.vehicle, camera), gallery, same_camera_is_junk=True)
+        best, scores = top_matches(features, features[rows], trial, k=FIRST)
+        first = np.where(best[:, 0] >= 0, gallery.vehicle[best[:, 0]], -1)
+        present = ((labels.vehicle[:, None] == gallery.vehicle) & (camera[:, None] != gallery.camera)).any(axis=1)
+        results.append(Searches(evidence(scores, len(rows)), first == labels.vehicle, present))
+    return Searches(*(np.concatenate([vars(one)[name] for one in results]) for name in ("found", "right", "present")))
+
+
+@dataclass(frozen=True)
+class CalibratedRun:
+    """A calibration and its origin: the checkpoint's SHA-256, the aim, and the rates measured on other vehicles."""
+
+    calibration: Calibration
+    checkpoint: str
+    aim: str
+    vehicles: int
+    measured: Mapping[str, Any]
+    evidence: tuple[str, ...] = EVIDENCE
+
+    def write(self, folder: Path) -> Path:
+        """Write it into the folder of the run; return the file."""
+        write_json(folder / FILE, asdict(self))
+        return folder / FILE
+
+
+def calibrate(run: TrainedRun, compute: Compute, *, aim: str, seed: int) -> CalibratedRun:
+    """Learn confidence and threshold of a run's best match; `aim` is f1, or fpir=RATE: see `threshold_for`.
+
+    The rates are measured by two halves of the vehicles, each with the calibration of the other one. Raises UserError
+    for another aim, and if too few vehicles were held out.
+    """
+    table = unseen_vehicles(run)
+    source = FeatureSource(run.dataset, list(table["name"]), run.parts, run.recipe, run.checkpoint.sha256)
+    log.info(f"{len(table):,} images of {table['vehicle_id'].nunique():,} vehicles that the network was not trained on")
+    features, _ = extract_features(run.network(), source.images(), device=compute.device, workers=compute.workers)
+    labels = Labels.of_table(table)
+    whole = fitted(simulated_searches(features, labels, seed), aim)
+    halves = [labels.vehicle % 2 == half for half in range(2)]
+    parts = [simulated_searches(features[half], labels.take(np.flatnonzero(half)), seed) for half in halves]
+    measured = [part.open_set(fitted(other, aim)) for part, other in zip(parts, parts[::-1], strict=True)]
+    together = OpenSet(*(np.concatenate([vars(one)[name] for one in measured]) for name in vars(measured[0])))
+    scores = together.scores(whole.threshold)
+    return CalibratedRun(whole, run.checkpoint.sha256, aim, int(table["vehicle_id"].nunique()), scores)
+
+
+def fitted(searches: Searches, aim: str) -> Calibration:
+    """Return the calibration of simulated searches, with the threshold of an aim."""
+    calibration = Calibration.fit(searches.found, searches.right)
+    return replace(calibration, threshold=threshold_for(searches.open_set(calibration), aim))
+
+
+def threshold_for(test: OpenSet, aim: str) -> float:
+    """Return the threshold with the best F1 of first matches ("f1"), or the lowest that meets "fpir=RATE".
+
+    fpir is the share of absent vehicles that are accepted. Raises UserError for another aim.
+    """
+    if aim == "f1":
+        return test.best_f1()
+    if not FPIR.fullmatch(aim):
+        raise UserError(f"--aim {aim}: not f1, or fpir=RATE with a rate from 0 to 1")
+    return test.threshold_at(float(aim.partition("=")[2]))
+
+
+def read_calibration(folder: Path, checkpoint: str) -> CalibratedRun | None:
+    """Return the calibration in a run's folder; None if there is none. Raises UserError if it is of another checkpoint.
+
+    Also raises UserError if it is damaged, or of another version.
+    """
+    path = folder / FILE
+    if not path_exists(path):
+        return None
+    content = read_json(path)
+    remedy = f"calibrate again with {remedy_command('calibrate')}, or delete it"
+    try:
+        found = TypeAdapter(CalibratedRun).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: damaged, or of another version ({first['msg']}); {remedy}") from error
+    model = found.calibration
+    if found.evidence != EVIDENCE or {len(model.mean), len(model.scale), len(model.weights)} != {len(EVIDENCE)}:
+        raise UserError(f"{path}: of another version; {remedy}")
+    if found.checkpoint != checkpoint:
+        raise UserError(f"{path}: made for another checkpoint than the one in its folder; {remedy}")
+    return found
