@@ -21,7 +21,9 @@ from reid import shipped as shipped_network
 from reid.data.hiding import hide_parts, network_parts
 from reid.data.vehicle_images import VehicleImages
 from reid.data.views import ViewMaker
+from reid.evaluation.calibration import read_calibration
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
+from reid.retrieval.open_set import Calibration
 from reid.retrieval.ranking import Matrix
 from reid.retrieval.score_by_part import score_by_part
 from reid.runs import BEST, dataset_folder, parts_path
@@ -104,6 +106,18 @@ class VehicleReID:
         from detect.model.detector import load_detector
 
         return load_detector(self.weights(), self.device)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """How sure its best match is, and from when it is accepted: that of `calibrate`, None if there is none.
+
+        With a flip test that the recipe does not have there is none, as the scores are others. Raises UserError if the
+        file is damaged, or of another checkpoint.
+        """
+        if "flip_test" in self.fingerprint:
+            return None
+        found = read_calibration(self.run, str(self.fingerprint["checkpoint"]))
+        return None if found is None else found.calibration
 
     def weights(self) -> Path:
         """Return the detector's weights file. Raises UserError, with the remedy, if it is missing."""

@@ -16,7 +16,7 @@ from vehicle_reid.gallery.search import Matches
 
 PARTS_COLUMNS = ("name", "width", "height", "boxes", "parts", "scores")
 ENTRY_COLUMNS = ("name", "camera", "boxes", "parts", "attention")
-MATCHES_COLUMNS = ("query", "rank", "name", "score", "camera", "boxes", "parts", "attention")
+MATCHES_COLUMNS = ("query", "rank", "name", "score", "confidence", "camera", "boxes", "parts", "attention")
 
 
 def parts_table(parts: PartBoxes, names: Sequence[str]) -> pd.DataFrame:
@@ -81,19 +81,26 @@ def explanation_table(scores: Sequence[PartScore]) -> pd.DataFrame:
     return pd.DataFrame(scores, columns=list(PartScore._fields))
 
 
-def matches_table(queries: Sequence[str], entries: Entries, matches: Matches) -> pd.DataFrame:
+def matches_table(
+    queries: Sequence[str], entries: Entries, matches: Matches, confidence: NDArray[np.float64] | None = None
+) -> pd.DataFrame:
     """Return matches as a table, one row per match, the best of each query first.
 
-    Columns: query, its name; rank, from 1; name; score, the cosine; then as in `embeddings_table`.
+    Columns: query, its name; rank, from 1; name; score, the cosine; confidence that it is the vehicle, only of the best
+    match of a calibrated run, `confidence` (Q,), else NaN; then as in `embeddings_table`.
     """
+    sure = np.full(len(queries), np.nan) if confidence is None else confidence
     rows = []
-    for query, best, scores in zip(queries, matches.rows.tolist(), matches.scores.tolist(), strict=True):
+    for query, best, scores, own in zip(
+        queries, matches.rows.tolist(), matches.scores.tolist(), sure.tolist(), strict=True
+    ):
         for rank, (row, score) in enumerate(zip(best, scores, strict=True), start=1):
             if row >= 0:
                 name, *rest = _cells(entries, row)
-                rows.append((query, rank, name, score, *rest))
+                rows.append((query, rank, name, score, own if rank == 1 else np.nan, *rest))
     table = pd.DataFrame(rows, columns=list(MATCHES_COLUMNS))
-    return table.astype({"rank": "int64", "score": "float64", "camera": "int64"})  # an empty table has these types too
+    types = {"rank": "int64", "score": "float64", "confidence": "float64", "camera": "int64"}
+    return table.astype(types)  # an empty table has these types too
 
 
 def _cells(entries: Entries, row: int) -> tuple[str, int, NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:

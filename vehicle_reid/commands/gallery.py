@@ -114,6 +114,8 @@ def search_command(
 ) -> None:
     """Find the images of a gallery that are most similar to each query image.
 
+    After `calibrate` the best match has a confidence, and a query whose vehicle is probably not there has no match.
+
     \b
     Example:
       python cli.py gallery search --dataset veri car.jpg -k 5 --without-camera 3
@@ -123,7 +125,7 @@ def search_command(
     model, path = selected_model(options)
     require_gallery(path)
     matches = Gallery.load(path, model).search(queries, k, cameras=cameras or None, without_cameras=without)
-    _print_matches(matches, as_json)
+    _print_matches(matches, as_json, None if model.calibration is None else model.calibration.threshold)
 
 
 def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], index: str = "exact") -> "Gallery":
@@ -169,11 +171,20 @@ def _print_summary(path: Path, gallery: "Gallery", as_json: bool, recall: float 
     click.echo(f"{path}: {len(gallery):,} images, index {gallery.index}{measured}")
 
 
-def _print_matches(matches: "pd.DataFrame", as_json: bool) -> None:
-    """Print matches as JSON, or as a table with the part of the highest attention."""
+def _print_matches(matches: "pd.DataFrame", as_json: bool, threshold: float | None) -> None:
+    """Print matches as JSON, or as a table with the part of the highest attention.
+
+    With `threshold`, that of a calibrated run, the best match of a query is `accepted` or not.
+    """
+    records = matches.to_dict("records")
     if as_json:
-        arrays = {name: [cell.tolist() for cell in matches[name]] for name in ("boxes", "attention")}
-        click.echo(json.dumps(matches.assign(**arrays).to_dict("records"), indent=2))
+        for match in records:
+            sure = match["confidence"] == match["confidence"]  # not NaN: the best match of a calibrated run
+            match |= {name: match[name].tolist() for name in ("boxes", "attention")}
+            match["confidence"] = match["confidence"] if sure else None
+            if threshold is not None:
+                match["accepted"] = bool(match["confidence"] >= threshold) if sure else None
+        click.echo(json.dumps(records, indent=2))
         return
     from rich.markup import escape
     from rich.table import Table
@@ -181,11 +192,19 @@ def _print_matches(matches: "pd.DataFrame", as_json: bool) -> None:
     from data_cache.base.progress import print_tables
 
     table = Table()
-    for heading in ("query", "rank", "image", "score", "camera", "top part"):
+    headings = ("query", "rank", "image", "score", "camera", "top part", *(["answer"] if threshold is not None else []))
+    for heading in headings:
         table.add_column(heading, overflow="fold")  # never cut a name short
-    for match in matches.to_dict("records"):
+    for match in records:
         query, name, parts, weights = (match[column] for column in ("query", "name", "parts", "attention"))
         camera = "" if match["camera"] < 0 else str(match["camera"])
         top_part = f"{parts[weights.argmax()]} {weights.max():.2f}" if parts else ""
-        table.add_row(escape(query), str(match["rank"]), escape(name), f"{match['score']:.3f}", camera, top_part)
+        cells = [escape(query), str(match["rank"]), escape(name), f"{match['score']:.3f}", camera, top_part]
+        if threshold is not None:
+            cells.append(_answer(match["confidence"], threshold) if match["rank"] == 1 else "")
+        table.add_row(*cells)
     print_tables(table)
+
+
+def _answer(confidence: float, threshold: float) -> str:
+    return f"{'match' if confidence >= threshold else 'no match'}, {confidence:.2f}"

@@ -9,12 +9,13 @@ import pandas as pd
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
+from reid.retrieval.open_set import FIRST, evidence
 from reid.retrieval.ranking import Matrix
 from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.approximate import FaissSearch, require_index
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.file import make_index, read_gallery, write_gallery
-from vehicle_reid.gallery.search import ExactSearch, Mask, recall_sample, search
+from vehicle_reid.gallery.search import ExactSearch, Mask, Matches, recall_sample, search
 from vehicle_reid.images import Cameras, Images, named_images
 from vehicle_reid.model import Parts, VehicleReID
 from vehicle_reid.tables import matches_table
@@ -120,15 +121,23 @@ class Gallery:
         *,
         cameras: Sequence[int] | None = None,
         without_cameras: Sequence[int] = (),
+        without: Sequence[str] = (),
     ) -> pd.DataFrame:
         """Return the best k images for each query, or all if there are fewer: a `tables.matches_table`.
 
         `query` is images, or a table of `VehicleReID.embed`. `cameras` restricts the matches to images by these
-        cameras, `without_cameras` excludes images by those. Raises UserError if a query cannot be used.
+        cameras, `without_cameras` excludes images by those, `without` images by name. If the run is calibrated, the
+        best match has a confidence; see `VehicleReID.calibration`. Raises UserError if a query cannot be used.
         """
         names, features = self._query_features(query)
-        matches = search(self._index, features, k, self._camera_mask(cameras, without_cameras))
-        return matches_table(names, self.entries, matches)
+        allowed = self._allowed(cameras, without_cameras, without)
+        calibration = self.model.calibration
+        if calibration is None or k < 1:
+            return matches_table(names, self.entries, search(self._index, features, k, allowed))
+        found = search(self._index, features, max(k, FIRST), allowed)
+        size = len(self) if allowed is None else int(allowed.sum())
+        confidence = calibration.confidence(evidence(found.scores, size))
+        return matches_table(names, self.entries, Matches(found.rows[:, :k], found.scores[:, :k]), confidence)
 
     def recall(self, k: int = 10) -> float:
         """Return the share of the exact best k that the index finds, measured on some of the gallery's images."""
@@ -160,9 +169,12 @@ class Gallery:
             raise UserError(f"query: the gallery's features have {channels} channels, those of the query do not")
         return list(query["name"]), np.array(features, np.float32).reshape(-1, channels)
 
-    def _camera_mask(self, cameras: Sequence[int] | None, without: Sequence[int]) -> Mask | None:
+    def _allowed(
+        self, cameras: Sequence[int] | None, without_cameras: Sequence[int], without: Sequence[str]
+    ) -> Mask | None:
         """Return which images may match (N,), None for all."""
-        if cameras is None and not len(without):
+        if cameras is None and not len(without_cameras) and not len(without):
             return None
-        allowed = ~np.isin(self.entries.cameras, list(without))
+        allowed = ~np.isin(self.entries.cameras, list(without_cameras))
+        allowed[self.entries.rows(list(without))] = False
         return allowed if cameras is None else allowed & np.isin(self.entries.cameras, list(cameras))

@@ -92,14 +92,15 @@ class Finder:
     def matches(self, key: str, k: int, cameras: Sequence[int] | None, without: Sequence[int]) -> list[Json]:
         """Return the k gallery images most similar to a photo, never the photo itself. Raises UnknownPhoto."""
         own_row = self.photos.row(key)
-        matches = self.gallery.search(self.photos.embedding(key), k + 1, cameras=cameras, without_cameras=without)
+        itself = () if own_row is None else (self.gallery.names[own_row],)
+        matches = self.gallery.search(
+            self.photos.embedding(key), k, cameras=cameras, without_cameras=without, without=itself
+        )
         rows = self.gallery.entries.rows(list(matches["name"])).tolist()
-        others = [
+        return [
             {**self._describe(f"g{row}", match), "score": match["score"]}
             for row, match in zip(rows, matches.to_dict("records"), strict=True)
-            if row != own_row
         ]
-        return others[:k]
 
     def score(self, first: str, second: str) -> float:
         """Return the cosine similarity of two photos. Raises UnknownPhoto."""

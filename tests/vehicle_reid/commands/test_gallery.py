@@ -62,7 +62,8 @@ def test_the_gallery_of_a_data_sets_test_is_built_and_searched(toy_run: ToyRun, 
     wanted = gallery.search(query, k=3, cameras=[1])
     for match, row in zip(matches, wanted.to_dict("records"), strict=True):
         assert match == {**row, "boxes": row["boxes"].tolist(), "attention": row["attention"].tolist(),
-                         "parts": list(row["parts"]), "score": pytest.approx(row["score"])}  # fmt: skip
+                         "parts": list(row["parts"]), "confidence": None,
+                         "score": pytest.approx(row["score"])}  # fmt: skip
     table = run("search", str(query), "-k", "2", "--without-camera", "1").stdout
     assert "top part" in table and f"{gallery.search(query, k=1, cameras=[0])['score'].item():.3f}" in table
 
