@@ -12,7 +12,7 @@ import pandas as pd
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular
 from data_cache.base.options import remedy_command
-from data_cache.datasets.dataset import COLUMNS, SPLITS, ParsedLists
+from data_cache.datasets.dataset import COLUMNS, SPLITS, ParsedLists, unknown_vehicle
 from data_cache.datasets.lists import plain_name_fault, require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split
 from data_cache.images.loading import ImageError
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 MOST_PROBED = 20_000  # names; looking for each of a million files would take seconds, and minutes on a network drive
 SEPARATORS = (",", ";", "\t", "|")
 CAMERA = re.compile(r"^(?:c|cam|camera)[ _-]?(\d+)$", re.IGNORECASE)
-UNKNOWN = "unknown-"  # begins the names of vehicles that are not known
 RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
 
 
@@ -88,11 +87,6 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     table.loc[unknown, "vehicle_id"] = [unknown_vehicle(row + 2) for row in np.flatnonzero(unknown)]
     table["name"] = _plain_names(table["name"].tolist(), root, path)
     return _camera_numbers(table, path)
-
-
-def unknown_vehicle(line: int) -> str:
-    """Return the vehicle of an image of which none is known, so that it is the same as in no other image."""
-    return f"{UNKNOWN}{line}"
 
 
 def _camera_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:

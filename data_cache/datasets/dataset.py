@@ -15,6 +15,7 @@ from data_cache.images.loading import path_inside
 
 COLUMNS = ["name", "vehicle_id", "camera_id", "split"]
 SPLITS = ("train", "query", "gallery", "test")
+UNKNOWN = "unknown-"  # begins the names of vehicles that are not known
 
 
 class ParsedLists(NamedTuple):
@@ -89,6 +90,20 @@ class Dataset:
         if split not in self.splits:
             raise unknown(f"split of {self.name}", split, self.splits)
         return self.splits[split].protocol(split, draws, seed)
+
+
+def unknown_vehicle(line: int) -> str:
+    """Return the vehicle of an image of which none is known, so that it is the same as in no other image."""
+    return f"{UNKNOWN}{line}"
+
+
+def is_unknown(vehicle: str) -> bool:
+    """Return whether a vehicle is an `unknown_vehicle`.
+
+    >>> is_unknown(unknown_vehicle(3)), is_unknown("unknown"), is_unknown("3")
+    (True, False, False)
+    """
+    return vehicle.startswith(UNKNOWN) and vehicle.removeprefix(UNKNOWN).isdecimal()
 
 
 def without_absent_training(dataset: Dataset) -> Dataset:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.dataset import Dataset, is_unknown
 from data_cache.datasets.protocols import Protocol
 
 
@@ -23,9 +23,9 @@ class ListProblems:
 def list_problems(dataset: Dataset) -> ListProblems:
     """Find repeated entries, vehicles in training and test, empty queries or galleries, and queries without a match.
 
-    Only images that a test ranks count as test images: others may be listed for their parts. In released lists, single
-    queries without a match are a warning (12 of the 3,000 in VERI-Wild's small test); a test without any match is
-    always an error.
+    Only images that a test ranks count as test images: others may be listed for their parts. Queries without a match
+    are a warning, as there are some in released lists (12 of the 3,000 in VERI-Wild's small test) and in tests of
+    decisions; a test without any match is an error, unless its vehicles are not known.
     """
     table, errors, warnings = dataset.table, [], []
     if dataset.repeated:
@@ -42,14 +42,18 @@ def list_problems(dataset: Dataset) -> ListProblems:
     for split, protocol in protocols.items():
         trial = protocol.trials[0]
         errors += [f"{split}: no {part} images" for part in ("query", "gallery") if not len(getattr(trial, part))]
-        queries = _queries_without_match(dataset, protocol)
+        known = [row for row in trial.query.tolist() if not is_unknown(str(table["vehicle_id"].iat[row]))]
+        if len(known) < len(trial.query):
+            count = len(trial.query) - len(known)
+            warnings.append(f"{split}: {count} queries are of unknown vehicles; they can be ranked, but not scored")
+        queries = _queries_without_match(dataset, protocol, known)
         if not queries:
             continue
         unmatched[split] = tuple(queries)
-        if dataset.released and len(queries) < len(trial.query):
+        if len(queries) < len(known):
             warnings.append(f"{split}: {len(queries)} queries have no match and do not count, first {queries[0]}")
         else:
-            errors.append(f"{split}: {len(queries)} of {len(trial.query)} queries have no match, first {queries[0]}")
+            errors.append(f"{split}: {len(queries)} of {len(known)} queries have no match, first {queries[0]}")
     images_of = table["vehicle_id"][table["split"] == "train"].value_counts()
     single = int((images_of == 1).sum())
     if single:
@@ -57,10 +61,9 @@ def list_problems(dataset: Dataset) -> ListProblems:
     return ListProblems(tuple(shared), unmatched, tuple(errors), tuple(warnings))
 
 
-def _queries_without_match(dataset: Dataset, protocol: Protocol) -> list[str]:
-    """Return the names of queries whose vehicle has no gallery image other than junk."""
-    trial = protocol.trials[0]
-    queries, gallery = dataset.table.iloc[trial.query], dataset.table.iloc[trial.gallery]
+def _queries_without_match(dataset: Dataset, protocol: Protocol, query: list[int]) -> list[str]:
+    """Return the names of the queries, rows of the table, whose vehicle has no gallery image other than junk."""
+    queries, gallery = dataset.table.iloc[query], dataset.table.iloc[protocol.trials[0].gallery]
     cameras = gallery.groupby("vehicle_id")["camera_id"].agg(set).to_dict()
     unmatched = []
     for name, vehicle, camera in queries[["name", "vehicle_id", "camera_id"]].itertuples(index=False):

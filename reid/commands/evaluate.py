@@ -165,10 +165,22 @@ def evaluate_command(
 @run_and_tests_options
 @hide_option("Extract them with")
 @flip_test_option("Extract")
+@click.option(
+    "--output",
+    type=FILE,
+    default=None,
+    help="Also write them as .npy: the queries, then the gallery, in the table's order.",
+)
 @device_option
 @workers_option
 def features_command(
-    dataset: str, data_root: Path, split: str | None, device: str, workers: int, **selection: Any
+    dataset: str,
+    data_root: Path,
+    split: str | None,
+    output: Path | None,
+    device: str,
+    workers: int,
+    **selection: Any,
 ) -> None:
     """Extract the features that `evaluate` scores, and print the name of their file; a stopped extraction resumes.
 
@@ -178,12 +190,14 @@ def features_command(
     Examples:
       python cli.py features --dataset veriwild --split all --device cuda
       python cli.py features --hide plate --flip-test
+      python cli.py features --dataset crops/images.csv --data-root crops --output embeddings.npy
       torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
     """
     from data_cache.base.devices import Compute, choose_device
     from data_cache.base.progress import is_first_rank
     from data_cache.datasets.catalogue import load_dataset
     from reid.distributed import first_rank_first, joined_ranks
+    from reid.evaluation.answers import write_embeddings
     from reid.evaluation.evaluate import features_of_run, find_run
 
     compute = Compute(choose_device(device), workers)
@@ -191,9 +205,14 @@ def features_command(
         with first_rank_first():
             loaded = load_dataset(dataset, data_root)
             run, splits = find_run(loaded, **selection), chosen_splits(loaded, split)
-        path, _ = features_of_run(run, splits, compute)
+        if output is not None and len(splits) != 1:
+            raise click.UsageError("--output is for one test; choose it with --split")
+        path, features = features_of_run(run, splits, compute)
     if is_first_rank():
         click.echo(path)
+        if output is not None:
+            rows, length = write_embeddings(output, features, loaded, loaded.protocol(splits[0], draws=1))
+            click.echo(f"{output}: {rows:,} x {length}")
 
 
 def features_name(path: Path) -> str:

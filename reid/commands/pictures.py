@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from data_cache.base.errors import UserError
-from data_cache.base.options import Command, add_options, device_option, json_option
+from data_cache.base.options import FILE, Command, add_options, device_option, json_option, workers_option
 from reid.commands.options import evaluated_runs, evaluated_runs_options
 
 if TYPE_CHECKING:
@@ -50,7 +51,25 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
 @queries_options(12)
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", is_flag=True, help="Add what covering squares of each image does to its score.")
+@click.option("--output", type=FILE, default=None, help="Write the lists of all queries as CSV instead of pictures.")
+@click.option("--wide", is_flag=True, help="A row a query in that CSV, instead of a row a candidate.")
+@click.option(
+    "--candidates",
+    "decided",
+    type=FILE,
+    default=None,
+    help="Also write this CSV: the candidate of each query with its confidence, none if it is not accepted. Needs "
+    "`calibrate`.",
+)
+@click.option(
+    "--junk",
+    type=click.Choice(["protocol", "camera"]),
+    default="protocol",
+    show_default=True,
+    help="What the CSVs leave out: the data set's own junk, or everything by the query's camera.",
+)
 @device_option
+@workers_option
 @json_option
 def rank_command(
     queries: tuple[str, ...],
@@ -58,24 +77,37 @@ def rank_command(
     hardest: int | None,
     top: int,
     heatmaps: bool,
+    output: Path | None,
+    wide: bool,
+    decided: Path | None,
+    junk: str,
     device: str,
+    workers: int,
     as_json: bool,
     **selection: Any,
 ) -> None:
-    """Draw queries with the first images of their ranked lists, one PNG per query.
+    """Draw queries with the first images of their ranked lists, one PNG per query; or write all lists as CSV.
 
     Right images have a green frame, wrong ones a red one. Shown are rank, score, camera, and the part boxes with their
     attention in percent. The files are written to RUNS/DATASET/RECIPE/SPLIT/ranked. The run must be evaluated.
 
+    With --output nothing is drawn, and nothing needs to be evaluated: images of the test may lack vehicles. query and
+    candidate are rows, from 0, of the tables of queries and gallery.
+
     \b
     Examples:
       python cli.py rank --run demo
+      python cli.py rank --dataset crops/images.csv --data-root crops --top 10 --output submission.csv
       python cli.py rank --dataset veri --run pgan --compare grid --hardest 10 --heatmaps
     """
     from data_cache.base.devices import choose_device
     from reid.report.query_images import write_ranked_lists
 
     choice = query_choice(queries, count, hardest)
+    if output is not None or decided is not None:
+        written_files = _write_answers(output, decided, top, wide, junk, device, workers, **selection)
+        click.echo(json.dumps(written_files) if as_json else "\n".join(written_files))
+        return
     runs = evaluated_runs(**selection)
     if heatmaps and not any(run.has_network for run in runs):
         raise UserError(f"{runs[0].folder}: features of another system, and no network to show; leave out --heatmaps")
@@ -85,6 +117,53 @@ def rank_command(
         click.echo(json.dumps([image.to_dict() for image in written], indent=2))
     else:
         click.echo("\n".join(str(image.path) for image in written))
+
+
+def _write_answers(
+    output: Path | None,
+    decided: Path | None,
+    top: int,
+    wide: bool,
+    junk: str,
+    device: str,
+    workers: int,
+    *,
+    dataset: str,
+    data_root: Path,
+    runs: Path,
+    run: str | None,
+    split: str | None,
+    parts_file: Path | None,
+    compare: tuple[str, ...],
+) -> list[str]:
+    """Write the CSVs of a run's lists; return their paths."""
+    from dataclasses import replace
+
+    from data_cache.base.devices import Compute, choose_device
+    from data_cache.base.options import remedy_command
+    from data_cache.datasets.catalogue import load_dataset
+    from reid.evaluation.answers import candidates, find_answers, submission, write_csv
+    from reid.evaluation.calibration import read_calibration
+    from reid.evaluation.evaluate import features_of_run, find_run
+
+    if compare:
+        raise click.UsageError("--compare is for pictures; write the CSV of each run by itself")
+    loaded = load_dataset(dataset, data_root)
+    found = find_run(loaded, runs, run, None, parts_file)
+    calibrated = read_calibration(found.folder, found.checkpoint.sha256) if decided is not None else None
+    if decided is not None and calibrated is None:
+        raise UserError(f"{found.folder}: not calibrated; run {remedy_command('calibrate')} first")
+    test = split or loaded.default_split()
+    _, features = features_of_run(found, [test], Compute(choose_device(device), workers))
+    protocol = loaded.protocol(test, draws=1)
+    if junk == "camera":
+        protocol = replace(protocol, cameras="other")
+    answers = find_answers(features, loaded, protocol, top)
+    if output is not None:
+        write_csv(output, submission(loaded, answers, top, wide=wide))
+    if decided is not None and calibrated is not None:
+        write_csv(decided, candidates(loaded, answers, calibrated.calibration))
+    return [str(path) for path in (output, decided) if path is not None]
 
 
 @click.command("heatmaps")

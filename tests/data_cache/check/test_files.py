@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 
 import data_cache.check.files
+import data_cache.images.processes
 from data_cache.base.errors import UserError
 from data_cache.check.files import FileCheck, check_file, check_files
 from helpers.parts import MakePictures
@@ -101,7 +102,7 @@ class BrokenPool(ProcessPoolExecutor):
 
 
 def test_killed_process_is_a_user_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_cache.check.files, "ProcessPoolExecutor", BrokenPool)
+    monkeypatch.setattr(data_cache.images.processes, "ProcessPoolExecutor", BrokenPool)
     with pytest.raises(UserError, match=r"a process that decodes images was killed; .* fewer --workers"):
         check(root, strict=True, workers=1)
 

@@ -69,12 +69,21 @@ def test_test_without_any_match_is_an_error() -> None:
     assert errors(rows, same_camera_is_junk=False) == []
 
 
-def test_single_queries_without_a_match_are_errors_but_warnings_in_released_lists() -> None:
+def test_single_queries_without_a_match_are_warnings() -> None:
     rows = [*VALID, ("g.jpg", "3", 1, "query"), ("h.jpg", "4", 1, "query"), ("i.jpg", "3", 2, "query")]  # i has f
     own = list_problems(dataset(rows))
     released = list_problems(dataclasses.replace(dataset(rows), released=True))
-    assert (own.errors, own.warnings) == (("test: 2 of 4 queries have no match, first g.jpg",), ())
     warning = "test: 2 queries have no match and do not count, first g.jpg"
-    assert (released.errors, released.warnings) == ((), (warning,))
+    assert (own.errors, own.warnings) == (released.errors, released.warnings) == ((), (warning,))
     assert own.unmatched_queries == released.unmatched_queries == {"test": ("g.jpg", "h.jpg")}
-    assert errors(rows, same_camera_is_junk=False) == ["test: 1 of 4 queries have no match, first h.jpg"]
+    without_junk = list_problems(dataset(rows, same_camera_is_junk=False))
+    assert without_junk.warnings == ("test: 1 queries have no match and do not count, first h.jpg",)
+
+
+def test_queries_of_unknown_vehicles_are_a_warning_and_the_others_count() -> None:
+    unknown = [("x.jpg", "unknown-9", 1, "query"), ("y.jpg", "unknown-10", 2, "gallery")]
+    problems = list_problems(dataset([*VALID, *unknown]))
+    assert problems.errors == () and problems.unmatched_queries == {}
+    assert problems.warnings == ("test: 1 queries are of unknown vehicles; they can be ranked, but not scored",)
+    only_unknown = [row for row in VALID if row[3] == "train"] + unknown
+    assert list_problems(dataset(only_unknown)).errors == ()

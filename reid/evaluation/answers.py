@@ -1,0 +1,122 @@
+"""Answers as files, by the rows of a user's CSVs: candidates of every query, those accepted, and the features."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_cache.base.files import write_atomically
+from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.protocols import Protocol
+from reid.features.file import Features
+from reid.retrieval.open_set import FIRST, Calibration, evidence
+from reid.retrieval.ranked_lists import top_matches
+from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The first k gallery images of Q queries: rows of the data set's table, query (Q,) and best (Q, k), -1 for none.
+
+    `scores` (Q, k) are cosines, `gallery` is the number of images that were searched.
+    """
+
+    query: Numbers
+    best: Numbers
+    scores: Matrix
+    gallery: int
+
+
+def find_answers(features: Features, dataset: Dataset, protocol: Protocol, top: int) -> Answers:
+    """Return the first `top` images, and FIRST at least, of every query of the protocol's first trial, without junk.
+
+    Raises UserError if an image has no feature.
+    """
+    trial, names = protocol.trials[0], dataset.table["name"]
+    query, gallery = features.of(names.iloc[trial.query]), features.of(names.iloc[trial.gallery])
+    labels = labelled_trials(dataset.table, protocol)[0]
+    columns, scores = top_matches(query, gallery, labels, k=max(top, FIRST))
+    best = np.where(columns >= 0, trial.gallery[columns], -1)
+    return Answers(trial.query, best, scores, len(labels.ranked))
+
+
+def submission(dataset: Dataset, answers: Answers, top: int, *, wide: bool = False) -> pd.DataFrame:
+    """Return the first `top` candidates of every query, a row each: query, query_image, rank, candidate, ..., score.
+
+    query and candidate are rows, from 0, of the query's and the gallery's CSV; see `rows_of_csv`. With `wide` it is a
+    row a query: query, query_image, candidate_1, candidate_2, ..., score_1, score_2, ...
+    """
+    rows, images = rows_of_csv(dataset.table), image_ids(dataset.table)
+    best, scores = answers.best[:, :top], answers.scores[:, :top]
+    if wide:
+        table = pd.DataFrame({"query": rows[answers.query], "query_image": images[answers.query]})
+        numbers = range(1, best.shape[1] + 1)
+        found = pd.DataFrame(best).map(lambda row: "" if row < 0 else str(rows[row]))
+        cosines = pd.DataFrame(scores).map(lambda score: f"{score:.6f}" if np.isfinite(score) else "")
+        table[[f"candidate_{number}" for number in numbers]] = found
+        table[[f"score_{number}" for number in numbers]] = cosines
+        return table
+    query, rank = np.nonzero(best >= 0)
+    candidate = best[query, rank]
+    return pd.DataFrame(
+        {
+            "query": rows[answers.query[query]],
+            "query_image": images[answers.query[query]],
+            "rank": rank + 1,
+            "candidate": rows[candidate],
+            "candidate_image": images[candidate],
+            "score": [f"{score:.6f}" for score in scores[query, rank]],
+        }
+    )
+
+
+def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> pd.DataFrame:
+    """Return the decision on every query, a row each: query, query_image, candidate, candidate_image, confidence.
+
+    The candidate is empty if the best match is not accepted; the confidence is that of the best match.
+    """
+    rows, images = rows_of_csv(dataset.table), image_ids(dataset.table)
+    confidence = calibration.confidence(evidence(answers.scores, answers.gallery))
+    best = answers.best[:, 0]
+    accepted = (confidence >= calibration.threshold) & (best >= 0)
+    return pd.DataFrame(
+        {
+            "query": rows[answers.query],
+            "query_image": images[answers.query],
+            "candidate": [str(rows[row]) if take else "" for row, take in zip(best, accepted, strict=True)],
+            "candidate_image": [images[row] if take else "" for row, take in zip(best, accepted, strict=True)],
+            "confidence": [f"{one:.6f}" for one in confidence],
+        }
+    )
+
+
+def rows_of_csv(table: pd.DataFrame) -> Numbers:
+    """Return the row of each image in the CSV that listed it, from 0: what `crop` noted, or its place in its split."""
+    if "row" in table:
+        return table["row"].to_numpy(np.int64)
+    return np.asarray(table.groupby("split").cumcount(), np.int64)
+
+
+def image_ids(table: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
+    """Return what the user's CSV calls the image of each row: the frame that `crop` cut it from, or its name."""
+    return table["frame" if "frame" in table else "name"].to_numpy(object)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write an answer. Raises UserError if that fails."""
+    write_atomically(path, table.to_csv(index=False).encode())
+
+
+def write_embeddings(path: Path, features: Features, dataset: Dataset, protocol: Protocol) -> tuple[int, int]:
+    """Write the features of the first trial as .npy, float32: the queries, then the gallery, in the table's order.
+
+    Returns the shape. Raises UserError if an image has no feature, or the file cannot be written.
+    """
+    trial = protocol.trials[0]
+    matrix = features.of(dataset.table["name"].iloc[np.concatenate([trial.query, trial.gallery])])
+    buffer = io.BytesIO()
+    np.save(buffer, matrix, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
+    return matrix.shape[0], matrix.shape[1]

@@ -1,0 +1,116 @@
+"""Answers as files against a loop over the features: lists, decisions, embeddings, and the rows that they name."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_cache.datasets.catalogue import load_dataset
+from helpers.places.reid import Place, assert_error
+from helpers.toy.vehicles import toy_set
+from reid.evaluation.calibration import CalibratedRun
+from reid.features.file import read_features
+from reid.model.checkpoint import read_checkpoint
+from reid.retrieval.open_set import Calibration, evidence
+
+pytestmark = pytest.mark.usefixtures("tiny")
+MODEL = Calibration((0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Commands on a toy set of its own, whose table a test may change."""
+    return Place(toy_set(tmp_path / "data"), tmp_path / "runs")
+
+
+@pytest.fixture
+def run(place: Place) -> Path:
+    return place.train("--recipe", "pgan_small").parent
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def expected(place: Place, run: Path, junk: str) -> dict[int, list[tuple[float, int, str]]]:
+    """Return for each query, by its number, the scores, numbers and names of the gallery, best first."""
+    table = load_dataset("folder", place.toy.dataset.root).table
+    features = read_features(run / "test/features.safetensors")
+    vector = dict(zip(features.names, features.matrix, strict=True))
+    queries, gallery = (table[table["split"] == split] for split in ("query", "gallery"))
+    lists = {}
+    for number, query in enumerate(queries.itertuples()):
+        found = []
+        for row, image in enumerate(gallery.itertuples()):
+            same_camera = image.camera_id == query.camera_id
+            if same_camera and (junk == "camera" or image.vehicle_id == query.vehicle_id):
+                continue
+            found.append((float(vector[query.name] @ vector[image.name]), row, image.name))
+        lists[number] = sorted(found, reverse=True)
+    return lists
+
+
+@pytest.mark.parametrize("junk", ["protocol", "camera"])
+def test_lists_name_the_rows_of_the_tables(place: Place, run: Path, tmp_path: Path, junk: str) -> None:
+    result = place("rank", "--top", "3", "--output", str(tmp_path / "s.csv"), "--junk", junk)
+    assert result.exit_code == 0 and result.stdout == f"{tmp_path / 's.csv'}\n"
+    place("rank", "--top", "3", "--output", str(tmp_path / "w.csv"), "--junk", junk, "--wide")
+    long, wide, lists = read(tmp_path / "s.csv"), read(tmp_path / "w.csv"), expected(place, run, junk)
+    assert len(wide) == len(lists) and len(long) == 3 * len(lists)
+    for query, found in lists.items():
+        rows = long[long["query"] == str(query)]
+        assert rows["rank"].tolist() == ["1", "2", "3"]
+        assert rows["candidate"].tolist() == [str(row) for _, row, _ in found[:3]]
+        assert rows["candidate_image"].tolist() == [name for *_, name in found[:3]]
+        np.testing.assert_allclose(rows["score"].astype(float), [score for score, *_ in found[:3]], atol=1e-5)
+        assert wide.loc[query, ["candidate_1", "candidate_2", "candidate_3"]].tolist() == rows["candidate"].tolist()
+        assert wide.loc[query, ["score_1", "score_2", "score_3"]].tolist() == rows["score"].tolist()
+
+
+def test_decisions_are_those_of_the_calibration(place: Place, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "candidates.csv"
+    assert_error(place("rank", "--candidates", str(path)), 1, "not calibrated; run `", "calibrate")
+    CalibratedRun(MODEL, read_checkpoint(run / "best.safetensors").sha256, "f1", 9, {}).write(run)
+    assert place("rank", "--candidates", str(path)).exit_code == 0
+    table, lists = read(path), expected(place, run, "protocol")
+    assert table["query"].tolist() == [str(query) for query in lists]
+    gallery = int((place.toy.dataset.table["split"] == "gallery").sum())
+    for row, found in zip(table.itertuples(), lists.values(), strict=True):
+        confidence = MODEL.confidence(evidence(np.float32([[score for score, *_ in found]]), gallery))[0]
+        assert float(row.confidence) == pytest.approx(confidence, abs=1e-4)
+        assert row.candidate == (str(found[0][1]) if confidence >= MODEL.threshold else "")
+        assert bool(row.candidate_image) == bool(row.candidate)
+
+
+def test_embeddings_are_queries_then_gallery_in_the_order_of_the_table(place: Place, run: Path, tmp_path: Path) -> None:
+    result = place("features", "--output", str(tmp_path / "e.npy"))
+    assert result.exit_code == 0, result.output
+    table = place.toy.dataset.table
+    names = [*table["name"][table["split"] == "query"], *table["name"][table["split"] == "gallery"]]
+    wanted = read_features(run / "test/features.safetensors").of(names)
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy", allow_pickle=False), wanted)
+    assert f"{len(names)} x {wanted.shape[1]}" in result.stdout
+
+
+def test_a_test_without_vehicles_is_ranked_but_not_scored(place: Place, run: Path, tmp_path: Path) -> None:
+    path = place.toy.dataset.root / "images.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.loc[table["split"] != "train", "vehicle_id"] = ""
+    table.to_csv(path, index=False)
+    assert_error(place("evaluate"), 1, "none of the 4 queries has a match")
+    assert place("rank", "--top", "2", "--output", str(tmp_path / "s.csv")).exit_code == 0
+    assert len(read(tmp_path / "s.csv")) == 8
+
+
+def test_the_rows_and_frames_of_crops_are_those_of_their_tables(place: Place, run: Path, tmp_path: Path) -> None:
+    path = place.toy.dataset.root / "images.csv"
+    table = pd.read_csv(path, dtype=str)
+    table["row"] = [str(1000 + number) for number in range(len(table))]
+    table["frame"] = [f"frame {number}" for number in range(len(table))]
+    table.to_csv(path, index=False)
+    assert place("rank", "--top", "1", "--output", str(tmp_path / "s.csv")).exit_code == 0
+    found = read(tmp_path / "s.csv")
+    by_row = table.set_index("row")
+    assert (by_row.loc[found["query"], "split"] == "query").all()
+    assert by_row.loc[found["candidate"], "frame"].tolist() == found["candidate_image"].tolist()
