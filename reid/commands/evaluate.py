@@ -87,6 +87,11 @@ run_and_tests_options = add_options(
     is_flag=True,
     help="Add scores across cameras, with the gallery of each query by other cameras than its own, and within its own.",
 )
+@click.option(
+    "--open-set",
+    is_flag=True,
+    help="Add how often the decisions are right: match, or not in the gallery. Needs `calibrate`.",
+)
 @hide_option("Add scores with")
 @flip_test_option("Add scores of")
 @click.option("--untrained", is_flag=True, help="Add scores of the network before training, and of its backbone alone.")
@@ -104,6 +109,7 @@ def evaluate_command(
     parts_file: Path | None,
     features_file: Path | None,
     name: str | None,
+    open_set: bool,
     hide: tuple[str, ...],
     flip_test: bool,
     untrained: bool,
@@ -125,6 +131,7 @@ def evaluate_command(
     """
     from data_cache.base.devices import Compute, choose_device
     from data_cache.datasets.catalogue import load_dataset
+    from reid.evaluation.calibration import require_calibration
     from reid.evaluation.evaluate import evaluate_external, evaluate_run, find_run
     from reid.retrieval.scoring import Scoring
     from reid.runs import run_name
@@ -140,7 +147,14 @@ def evaluate_command(
         changes += [{"flip_test": True}] if flip_test else []
         changed = [find_run(loaded, runs, run, trained_on, parts_file, **change) for change in changes]
         evaluations = evaluate_run(
-            trained, splits, scoring, compute, untrained=untrained, changed=changed, arguments=arguments
+            trained,
+            splits,
+            scoring,
+            compute,
+            untrained=untrained,
+            changed=changed,
+            calibration=require_calibration(trained) if open_set else None,
+            arguments=arguments,
         )
     else:
         of_a_run = {
@@ -150,6 +164,7 @@ def evaluate_command(
             "--hide": hide,
             "--flip-test": flip_test,
             "--untrained": untrained,
+            "--open-set": open_set,
         }
         given = [name for name, value in of_a_run.items() if value]
         if given:
@@ -234,10 +249,13 @@ def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:
 
 def _print(evaluations: "Sequence[Evaluation]", as_json: bool) -> None:
     from data_cache.base.progress import print_tables
-    from reid.evaluation.score_table import score_table
+    from reid.evaluation.score_table import decisions_line, score_table
 
     if as_json:
         metrics = [evaluation.metrics for evaluation in evaluations]
         click.echo(json.dumps(metrics[0] if len(metrics) == 1 else metrics, indent=2))
     else:
         print_tables(*(score_table(evaluation.scores) for evaluation in evaluations))
+        for evaluation in evaluations:
+            if "open_set" in evaluation.metrics:
+                click.echo(decisions_line(evaluation.metrics))

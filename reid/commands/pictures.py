@@ -140,19 +140,16 @@ def _write_answers(
     from dataclasses import replace
 
     from data_cache.base.devices import Compute, choose_device
-    from data_cache.base.options import remedy_command
     from data_cache.datasets.catalogue import load_dataset
     from reid.evaluation.answers import candidates, find_answers, submission, write_csv
-    from reid.evaluation.calibration import read_calibration
+    from reid.evaluation.calibration import require_calibration
     from reid.evaluation.evaluate import features_of_run, find_run
 
     if compare:
         raise click.UsageError("--compare is for pictures; write the CSV of each run by itself")
     loaded = load_dataset(dataset, data_root)
     found = find_run(loaded, runs, run, None, parts_file)
-    calibrated = read_calibration(found.folder, found.checkpoint.sha256) if decided is not None else None
-    if decided is not None and calibrated is None:
-        raise UserError(f"{found.folder}: not calibrated; run {remedy_command('calibrate')} first")
+    calibration = require_calibration(found) if decided is not None else None
     test = split or loaded.default_split()
     _, features = features_of_run(found, [test], Compute(choose_device(device), workers))
     protocol = loaded.protocol(test, draws=1)
@@ -161,8 +158,8 @@ def _write_answers(
     answers = find_answers(features, loaded, protocol, top)
     if output is not None:
         write_csv(output, submission(loaded, answers, top, wide=wide))
-    if decided is not None and calibrated is not None:
-        write_csv(decided, candidates(loaded, answers, calibrated.calibration))
+    if decided is not None and calibration is not None:
+        write_csv(decided, candidates(loaded, answers, calibration))
     return [str(path) for path in (output, decided) if path is not None]
 
 

@@ -11,7 +11,7 @@ from data_cache.base.files import write_atomically
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from reid.features.file import Features
-from reid.retrieval.open_set import FIRST, Calibration, evidence
+from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, evidence
 from reid.retrieval.ranked_lists import top_matches
 from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
 
@@ -20,13 +20,15 @@ from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
 class Answers:
     """The first k gallery images of Q queries: rows of the data set's table, query (Q,) and best (Q, k), -1 for none.
 
-    `scores` (Q, k) are cosines, `gallery` is the number of images that were searched.
+    `scores` (Q, k) are cosines, `gallery` is the number of images that were searched, `present` (Q,) says whether the
+    gallery has a match that is not junk.
     """
 
     query: Numbers
     best: Numbers
     scores: Matrix
     gallery: int
+    present: Mask
 
 
 def find_answers(features: Features, dataset: Dataset, protocol: Protocol, top: int) -> Answers:
@@ -39,7 +41,12 @@ def find_answers(features: Features, dataset: Dataset, protocol: Protocol, top: 
     labels = labelled_trials(dataset.table, protocol)[0]
     columns, scores = top_matches(query, gallery, labels, k=max(top, FIRST))
     best = np.where(columns >= 0, trial.gallery[columns], -1)
-    return Answers(trial.query, best, scores, len(labels.ranked))
+    ranked = np.arange(len(labels.ranked))
+    present = [
+        bool(((labels.ranked.vehicle == vehicle) & ~labels.junk(index, ranked)).any())
+        for index, vehicle in enumerate(labels.query.vehicle.tolist())
+    ]
+    return Answers(trial.query, best, scores, len(labels.ranked), np.array(present, bool))
 
 
 def submission(dataset: Dataset, answers: Answers, top: int, *, wide: bool = False) -> pd.DataFrame:
@@ -90,6 +97,19 @@ def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> 
             "confidence": [f"{one:.6f}" for one in confidence],
         }
     )
+
+
+def open_set(dataset: Dataset, answers: Answers, calibration: Calibration) -> OpenSet:
+    """Return how the decisions on the queries agree with the vehicles: the confidences, and what is true.
+
+    A vehicle is present if the gallery has an image of it by another camera than the query's, if that is junk; queries
+    of unknown vehicles count as absent.
+    """
+    vehicle = dataset.table["vehicle_id"].to_numpy(object)
+    best = answers.best[:, 0]
+    right = (best >= 0) & (vehicle[best] == vehicle[answers.query])
+    confidence = calibration.confidence(evidence(answers.scores, answers.gallery))
+    return OpenSet(confidence, np.asarray(right, bool), answers.present)
 
 
 def rows_of_csv(table: pd.DataFrame) -> Numbers:

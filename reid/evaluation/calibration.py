@@ -162,3 +162,11 @@ def read_calibration(folder: Path, checkpoint: str) -> CalibratedRun | None:
     if found.checkpoint != checkpoint:
         raise UserError(f"{path}: made for another checkpoint than the one in its folder; {remedy}")
     return found
+
+
+def require_calibration(run: TrainedRun) -> Calibration:
+    """Return the calibration of a run. Raises UserError if there is none, and as `read_calibration`."""
+    found = read_calibration(run.folder, run.checkpoint.sha256)
+    if found is None:
+        raise UserError(f"{run.folder}: not calibrated; run {remedy_command('calibrate')} first")
+    return found.calibration

@@ -20,6 +20,7 @@ from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.merging import IMAGE_KEYS
 from data_cache.parts.source_files import run_fingerprint
 from reid.data.vehicle_images import part_cache
+from reid.evaluation.answers import find_answers, open_set
 from reid.evaluation.metrics_file import EXTERNAL, QUERIES, TRAINED, write_evaluation
 from reid.features.external import read_external_features
 from reid.features.extraction import FeatureSource, cached_features, current_features
@@ -27,6 +28,7 @@ from reid.features.file import Features, require_names_fit, write_features
 from reid.model.checkpoint import Checkpoint, TrainedNetwork, read_checkpoint, trained_network, untrained_networks
 from reid.recipes import ReidRecipe
 from reid.retrieval.metrics import Scores
+from reid.retrieval.open_set import FIRST, Calibration
 from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, METRICS, checkpoint_to_continue, chosen_run, is_path
 
@@ -157,13 +159,15 @@ def evaluate_run(
     *,
     untrained: bool = False,
     changed: Sequence[TrainedRun] = (),
+    calibration: Calibration | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> list[Evaluation]:
     """Score a run on tests; metrics.json and queries.csv of each test go into FOLDER/SPLIT.
 
     One pass of features serves all tests, and features that are up to date are reused. `untrained` adds the network
     before training, and its backbone alone. `changed` are the same run with changes, each scored in a row of its own.
-    `arguments` of the command are stored in metrics.json. Raises UserError if another run is writing the results.
+    With `calibration` metrics.json also has `open_set`: how its decisions agree with the vehicles. `arguments` of the
+    command are stored there. Raises UserError if another run is writing the results.
     """
     with _locked(run.folder, splits):
         path, trained = features_of_run(run, splits, compute)
@@ -181,7 +185,7 @@ def evaluate_run(
                     compute,
                 )
         origin = {**_origin(run), "features": path.relative_to(run.folder).as_posix(), **_stored(arguments)}
-        return _score(features, run.dataset, splits, scoring, run.folder, origin, compute.device)
+        return _score(features, run.dataset, splits, scoring, run.folder, origin, compute.device, calibration)
 
 
 def evaluate_external(
@@ -281,10 +285,15 @@ def _score(
     folder: Path,
     origin: Mapping[str, Any],
     device: str,
+    calibration: Calibration | None = None,
 ) -> list[Evaluation]:
     evaluations = []
     for split in splits:
         test = scoring.score(features, dataset, split, device=device)
+        if calibration is not None:
+            answers = find_answers(features[TRAINED], dataset, test.protocol, FIRST)
+            decided = open_set(dataset, answers, calibration).scores(calibration.threshold)
+            origin = {**origin, "open_set": decided}
         metrics = write_evaluation(folder / split, dataset, test, scoring, origin, device)
         evaluations.append(Evaluation(test.scores, metrics, folder / split))
     return evaluations

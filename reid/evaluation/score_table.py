@@ -38,6 +38,22 @@ def describe_counts(scores: Mapping[str, Any]) -> str:
     return text + ("; trapezoid precision" if scores["precision"] == "trapezoid" else "")
 
 
+def decisions_line(metrics: Mapping[str, Any]) -> str:
+    """Return the rates of the decisions in a metrics.json with `open_set`, as a line.
+
+    >>> rates = {"top1_precision": 0.9, "top1_recall": 0.75, "top1_f1": 0.818, "tnr": 0.95, "threshold": 0.5}
+    >>> decisions_line({"split": "test", "open_set": {"queries": 200, "absent": 40, **rates}})
+    'test: decisions at 0.500 on 200 queries, 40 without a match: precision 90.0, recall 75.0, F1 81.8, TNR 95.0 %'
+    """
+    found = metrics["open_set"]
+    rates = {"precision": "top1_precision", "recall": "top1_recall", "F1": "top1_f1", "TNR": "tnr"}
+    shown = ", ".join(f"{name} {100 * found[key]:.1f}" for name, key in rates.items())
+    return (
+        f"{metrics['split']}: decisions at {found['threshold']:.3f} on {found['queries']:,} queries, "
+        f"{found['absent']:,} without a match: {shown} %"
+    )
+
+
 def score_table(rows: Mapping[str, Scores]) -> "Table":
     """Return a table for the terminal with a line for each of `rows`."""
     from rich.markup import escape

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_cache.base.files import read_json
 from data_cache.datasets.catalogue import load_dataset
 from helpers.places.reid import Place, assert_error
 from helpers.toy.vehicles import toy_set
@@ -114,3 +115,29 @@ def test_the_rows_and_frames_of_crops_are_those_of_their_tables(place: Place, ru
     by_row = table.set_index("row")
     assert (by_row.loc[found["query"], "split"] == "query").all()
     assert by_row.loc[found["candidate"], "frame"].tolist() == found["candidate_image"].tolist()
+
+
+def test_decisions_are_scored_on_the_test(place: Place, run: Path) -> None:
+    assert_error(place("evaluate", "--open-set"), 1, "not calibrated; run `")
+    CalibratedRun(MODEL, read_checkpoint(run / "best.safetensors").sha256, "f1", 9, {}).write(run)
+    path = place.toy.dataset.root / "images.csv"
+    table = pd.read_csv(path, dtype=str)
+    absent = sorted(table["vehicle_id"][table["split"] == "query"])[0]
+    table = table[~((table["split"] == "gallery") & (table["vehicle_id"] == absent))]
+    table.to_csv(path, index=False)
+    result = place("evaluate", "--open-set")
+    assert result.exit_code == 0, result.output
+    assert "decisions at 0.600 on 4 queries, 1 without a match: precision" in result.stdout
+    found = read_json(run / "test/metrics.json")["open_set"]
+    by_name = table.set_index("name")["vehicle_id"]
+    accepted = right = refused = 0
+    for query, images in zip(
+        table[table["split"] == "query"].itertuples(), expected(place, run, "protocol").values(), strict=True
+    ):
+        gallery = int((table["split"] == "gallery").sum())
+        confidence = MODEL.confidence(evidence(np.float32([[score for score, *_ in images]]), gallery))[0]
+        accepted += confidence >= MODEL.threshold
+        right += confidence >= MODEL.threshold and by_name[images[0][2]] == query.vehicle_id
+        refused += confidence < MODEL.threshold and query.vehicle_id == absent
+    assert found["top1_recall"] == pytest.approx(right / 3) and found["accepted"] == pytest.approx(accepted / 4)
+    assert (found["queries"], found["absent"], found["tnr"]) == (4, 1, refused)
