@@ -72,16 +72,18 @@ def _sorted_candidates(features: Matrix, among: Matrix, candidates: Numbers) -> 
     return np.take_along_axis(candidates, np.lexsort((candidates, distances), axis=1), axis=1)
 
 
-def expanded_queries(query: Matrix, gallery: Matrix, k: int, *, device: str = "cpu") -> Matrix:
+def expanded_queries(
+    query: Matrix, gallery: Matrix, k: int, *, device: str = "cpu", skip_itself: bool = False
+) -> Matrix:
     """Return the mean of each query (Q, C) and its k nearest gallery features (G, C), normalised to length 1.
 
     All rows have length 1. No labels are used, so junk images take part; on VeRi-776 the query images are in the
     gallery, and the nearest image is the query itself, as in published results (Chum et al., "Total Recall", ICCV
-    2007). Raises UserError for a feature that is not finite.
+    2007). With `skip_itself` queries and gallery are the same images, and none is its own neighbour. Raises UserError for a feature that is not finite.
     """
     require_finite(query, gallery)
     total = query.copy()
-    for column in nearest(query, gallery, k, device=device).rows.T:
+    for column in nearest(query, gallery, k, device=device, skip_itself=skip_itself).rows.T:
         total += gallery[column]
     lengths = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(total / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
