@@ -83,6 +83,21 @@ run_and_tests_options = add_options(
     help="Add scores of queries averaged with their K nearest gallery images.",
 )
 @click.option(
+    "--database",
+    type=click.IntRange(0),
+    default=0,
+    help="Add scores in a gallery whose features are means with their K nearest (database-side augmentation).",
+)
+@click.option("--camera-means", is_flag=True, help="Add scores of features without the mean of their camera.")
+@click.option("--whiten", is_flag=True, help="Add scores of features whitened by training pairs, which are extracted.")
+@click.option(
+    "--with",
+    "beside",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="Add the mean of the cosines with this run's; repeatable.",
+)
+@click.option(
     "--cameras",
     is_flag=True,
     help="Add scores across cameras, with the gallery of each query by other cameras than its own, and within its own.",
@@ -109,6 +124,8 @@ def evaluate_command(
     parts_file: Path | None,
     features_file: Path | None,
     name: str | None,
+    whiten: bool,
+    beside: tuple[str, ...],
     open_set: bool,
     hide: tuple[str, ...],
     flip_test: bool,
@@ -126,6 +143,7 @@ def evaluate_command(
       python cli.py evaluate --dataset veri --split all --rerank
       python cli.py evaluate --run demo --untrained
       python cli.py evaluate --hide plate --cameras
+      python cli.py evaluate --run pgan_plus --with pgan --database 5 --camera-means --whiten
       python cli.py evaluate --dataset veri --features theirs.npz --name osnet
       python cli.py evaluate --dataset vric --trained-on veri
     """
@@ -153,6 +171,8 @@ def evaluate_command(
             compute,
             untrained=untrained,
             changed=changed,
+            beside=[find_run(loaded, runs, other, trained_on, None) for other in beside],
+            whiten=whiten,
             calibration=require_calibration(trained) if open_set else None,
             arguments=arguments,
         )
@@ -165,6 +185,8 @@ def evaluate_command(
             "--flip-test": flip_test,
             "--untrained": untrained,
             "--open-set": open_set,
+            "--whiten": whiten,
+            "--with": beside,
         }
         given = [name for name, value in of_a_run.items() if value]
         if given:

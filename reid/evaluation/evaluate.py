@@ -29,7 +29,9 @@ from reid.model.checkpoint import Checkpoint, TrainedNetwork, read_checkpoint, t
 from reid.recipes import ReidRecipe
 from reid.retrieval.metrics import Scores
 from reid.retrieval.open_set import FIRST, Calibration
+from reid.retrieval.ranking import Labels
 from reid.retrieval.scoring import Scoring
+from reid.retrieval.transforms import Whitening, joined
 from reid.runs import BEST, METRICS, checkpoint_to_continue, chosen_run, is_path
 
 log = logging.getLogger(__name__)
@@ -159,6 +161,8 @@ def evaluate_run(
     *,
     untrained: bool = False,
     changed: Sequence[TrainedRun] = (),
+    beside: Sequence[TrainedRun] = (),
+    whiten: bool = False,
     calibration: Calibration | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> list[Evaluation]:
@@ -166,14 +170,21 @@ def evaluate_run(
 
     One pass of features serves all tests, and features that are up to date are reused. `untrained` adds the network
     before training, and its backbone alone. `changed` are the same run with changes, each scored in a row of its own.
-    With `calibration` metrics.json also has `open_set`: how its decisions agree with the vehicles. `arguments` of the
-    command are stored there. Raises UserError if another run is writing the results.
+    `beside` are other runs, whose cosines are averaged with this one's in one row more, and `whiten` adds the features
+    whitened by training pairs. With `calibration` metrics.json also has `open_set`: how its decisions agree with the
+    vehicles. `arguments` of the command are stored there. Raises UserError if another run is writing the results.
     """
     with _locked(run.folder, splits):
         path, trained = features_of_run(run, splits, compute)
         features = {TRAINED: trained}
         for other in changed:
             _, features[f"{TRAINED}, {other.change}"] = features_of_run(other, splits, compute)
+        if beside:
+            others = [features_of_run(other, splits, compute)[1].of(trained.names) for other in beside]
+            row = f"{TRAINED}, with {' and '.join(other.folder.name for other in beside)}"
+            features[row] = replace(trained, matrix=joined([trained.matrix, *others]))
+        if whiten:
+            features[f"{TRAINED}, whitened"] = replace(trained, matrix=_whitening(run, compute)(trained.matrix))
         if untrained:
             source = replace(run.source(splits), names=trained.names)
             networks = untrained_networks(run.checkpoint.recipe, int(run.checkpoint.metadata["vehicles"]))
@@ -233,6 +244,15 @@ def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) ->
     if run.changes:
         path = path.with_name(f"{path.stem}-{run.change.replace(', ', '-').replace(' ', '_')}{path.suffix}")
     return path, cached_features(path, run.network(), run.source(splits), compute)
+
+
+def _whitening(run: TrainedRun, compute: Compute) -> Whitening:
+    """Return the whitening that the vehicles of a run's training give. Raises UserError as `Whitening.fit`."""
+    run.dataset.require_training_images()
+    train = run.dataset.table[run.dataset.table["split"] == "train"].sort_values("name")
+    source = FeatureSource(run.dataset, list(train["name"]), run.parts, run.recipe, run.checkpoint.sha256)
+    features = cached_features(run.folder / "features-train.safetensors", run.network(), source, compute)
+    return Whitening.fit(features.of(train["name"]), Labels.of_table(train).vehicle)
 
 
 def _features_path(folder: Path, splits: Sequence[str]) -> Path:

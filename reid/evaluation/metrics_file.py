@@ -120,6 +120,8 @@ def write_evaluation(
         record["rerank"] = {"k1": K1, "k2": K2, "lambda": WEIGHT}
     if scoring.expand:
         record["expand"] = scoring.expand
+    if scoring.database:
+        record["database"] = scoring.database
     metrics = {
         "dataset": dataset.name,
         "rendered": dataset.rendered,

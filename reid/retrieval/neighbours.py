@@ -79,7 +79,8 @@ def expanded_queries(
 
     All rows have length 1. No labels are used, so junk images take part; on VeRi-776 the query images are in the
     gallery, and the nearest image is the query itself, as in published results (Chum et al., "Total Recall", ICCV
-    2007). With `skip_itself` queries and gallery are the same images, and none is its own neighbour. Raises UserError for a feature that is not finite.
+    2007). With `skip_itself` queries and gallery are the same images, and none is its own neighbour. Raises UserError
+    for a feature that is not finite.
     """
     require_finite(query, gallery)
     total = query.copy()

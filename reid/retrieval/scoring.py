@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 from torch import Tensor
 
 from data_cache.datasets.dataset import Dataset
@@ -13,8 +14,10 @@ from reid.retrieval.metrics import PrecisionForm, QueryResults, Scores, mean_sco
 from reid.retrieval.neighbours import expanded_queries
 from reid.retrieval.ranking import Matrix, cosine_scores, labelled_trials, rank_queries
 from reid.retrieval.reranking import k_reciprocal_scores
+from reid.retrieval.transforms import augmented_database, without_camera_means
 
 RERANKED, EXPANDED = "re-ranked", "expanded queries"
+AUGMENTED, CENTRED = "augmented database", "without camera means"
 BY_CAMERAS: Mapping[str, Cameras] = {"across cameras": "other", "within a camera": "own"}
 Scorer = Callable[[Matrix, Matrix], Iterable[Tensor]]  # queries, gallery -> blocks of scores, see `rank_queries`
 
@@ -33,8 +36,9 @@ class Scoring:
     """Options of scoring: draws and seed of random galleries, form of the average precision, and what to add.
 
     `rerank` adds scores after k-reciprocal re-ranking; `expand` adds scores of queries averaged with that many gallery
-    images, 0 for none. `cameras` adds what the network knows of cameras: scores with each query's gallery restricted
-    to other cameras, and to its own.
+    images, 0 for none. `database` adds scores in a gallery whose features are means with so many neighbours, and
+    `camera_means` scores of features without the mean of their camera in the test. `cameras` adds what the network
+    knows of cameras: scores with each query's gallery restricted to other cameras, and to its own.
     """
 
     draws: int = 10
@@ -42,6 +46,8 @@ class Scoring:
     form: PrecisionForm = "step"
     rerank: bool = False
     expand: int = 0
+    database: int = 0
+    camera_means: bool = False
     cameras: bool = False
 
     def protocol(self, dataset: Dataset, split: str) -> Protocol:
@@ -61,6 +67,9 @@ class Scoring:
             scorers: dict[str, Scorer] = {row: plain, **(self._added_scorers(row, device) if first else {})}
             for name, scorer in scorers.items():
                 results[name] = rank_protocol(values, dataset, protocol, scorer, self.form)
+            if self.camera_means and first:
+                centred = _without_camera_means(values, dataset, protocol)
+                results[f"{row}, {CENTRED}"] = rank_protocol(centred, dataset, protocol, plain, self.form)
             if self.cameras and first:
                 for name, cameras in BY_CAMERAS.items():
                     restricted = replace(protocol, cameras=cameras)
@@ -76,6 +85,8 @@ class Scoring:
             scorers[f"{row}, {RERANKED}"] = partial(k_reciprocal_scores, device=device)
         if self.expand:
             scorers[f"{row}, {EXPANDED}"] = partial(_expanded_scores, k=self.expand, device=device)
+        if self.database:
+            scorers[f"{row}, {AUGMENTED}"] = partial(_database_scores, k=self.database, device=device)
         return scorers
 
 
@@ -92,3 +103,16 @@ def rank_protocol(
 
 def _expanded_scores(query: Matrix, gallery: Matrix, *, k: int, device: str) -> Iterable[Tensor]:
     return cosine_scores(expanded_queries(query, gallery, k, device=device), gallery, device)
+
+
+def _database_scores(query: Matrix, gallery: Matrix, *, k: int, device: str) -> Iterable[Tensor]:
+    return cosine_scores(query, augmented_database(gallery, k, device=device), device)
+
+
+def _without_camera_means(features: Features, dataset: Dataset, protocol: Protocol) -> Features:
+    """Return the features of a test's images without the means of their cameras among these images."""
+    table = dataset.table.iloc[protocol.rows()]
+    names = tuple(table["name"])
+    rows = features.rows(names)
+    matrix = without_camera_means(features.matrix[rows], table["camera_id"].to_numpy(np.int64))
+    return Features(names, matrix, features.attention[rows], features.provenance)

@@ -169,3 +169,18 @@ def test_flip_test_gets_a_row_of_its_own_and_equals_the_option_of_the_recipe(pla
     assert own["scores"]["trained"] == found["scores"]["trained, flip test"]
     np.testing.assert_array_equal(read_features(run / "test" / FEATURES).matrix, flipped.matrix)
     assert_error(place("evaluate", "--flip-test"), 1, "its recipe has flip_test")
+
+
+def test_what_is_done_after_the_network_is_a_row_each(place: Place, run: Path) -> None:
+    place.train("--recipe", "baseline_small")
+    options = ("--database", "2", "--camera-means", "--whiten", "--with", "baseline_small", "--cameras")
+    result = place("evaluate", "--run", "pgan_small", *options, "--json")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads(result.stdout)
+    by_camera = ("across cameras", "within a camera")
+    added = ("augmented database", "without camera means", *by_camera, "with baseline_small", "whitened")
+    assert [*metrics["scores"]] == ["trained", *(f"trained, {row}" for row in added)]
+    assert metrics["protocol"]["database"] == 2
+    plain = json.loads(place("evaluate", "--run", "pgan_small", "--json").stdout)
+    assert plain["scores"]["trained"] == metrics["scores"]["trained"]
+    assert (run / "features-train.safetensors").exists()
