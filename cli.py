@@ -37,6 +37,7 @@ from vehicle_reid import __version__
 from vehicle_reid.commands.export import export_command
 from vehicle_reid.commands.gallery import gallery
 from vehicle_reid.commands.serve import serve_command
+from vehicle_reid.commands.solve import solve_command
 
 # A new command goes to its stage, in the order in which users need them; `--help` shows them so.
 STAGES: dict[str, tuple[click.Command, ...]] = {
@@ -54,7 +55,7 @@ STAGES: dict[str, tuple[click.Command, ...]] = {
         ablate_command,
         import_weights,
     ),
-    "Use": (gallery, serve_command, export_command),
+    "Use": (solve_command, gallery, serve_command, export_command),
     "Maintenance": (runs_command, clean_command, doctor),
 }
 

@@ -19,8 +19,10 @@ from helpers.places.api import shipping_network
 from helpers.places.reid import assert_error
 from helpers.toy.vehicles import TINY
 from reid import shipped
+from reid.evaluation.calibration import FILE, CalibratedRun, read_calibration
 from reid.model.checkpoint import build_network, in_half_precision, network_tensors, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
+from reid.retrieval.open_set import Calibration
 from reid.runs import BEST, LAST, chosen_run
 
 Run = Callable[..., Result]
@@ -76,7 +78,8 @@ def test_the_committed_file_is_the_one_in_the_code_and_a_small_network_without_p
 def test_the_package_contains_the_file_and_its_card() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["reid"]
     carried = {path for pattern in data for path in (ROOT / "reid").glob(pattern)}
-    assert carried == {shipped.PATH, shipped.PATH.with_name("MODEL_CARD.md")}
+    assert carried == {shipped.PATH, *(shipped.PATH.with_name(name) for name in (FILE, "MODEL_CARD.md"))}
+    assert read_calibration(shipped.PATH.parent, read_checkpoint(shipped.PATH).sha256) is not None
 
 
 def test_it_becomes_a_run_with_the_same_tensors_that_is_not_tied_to_boxes(
@@ -93,6 +96,15 @@ def test_it_becomes_a_run_with_the_same_tensors_that_is_not_tied_to_boxes(
     again = run("import-weights", "--shipped")
     assert again.stdout == f"{best}\n" and "already imported, nothing was written" in again.stderr
     assert best.stat().st_mtime_ns == written
+
+
+def test_its_calibration_goes_with_it(tmp_path: Path, ships: Path, run: Run) -> None:
+    model = Calibration((0.0,) * 5, (1.0,) * 5, (1.0,) * 5, 0.0, 0.4)
+    CalibratedRun(model, read_checkpoint(ships).sha256, "f1", 9, {}).write(ships.parent)
+    run("import-weights", "--shipped")
+    folder = tmp_path / "runs/folder/shipped"
+    found = read_calibration(folder, read_checkpoint(folder / BEST).sha256)
+    assert found is not None and found.calibration == model
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])

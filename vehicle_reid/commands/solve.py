@@ -1,0 +1,90 @@
+"""The command `solve`: from frames and tables of boxes to the answer, by the other commands."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from data_cache.base.options import FOLDER, command_line, device_option, set_option, workers_option
+from data_cache.commands.crop import TABLES
+
+log = logging.getLogger(__name__)
+
+CROPS, RUNS, RUN = "crops", "runs", "answer"  # folders below the output, and the name of the run
+DATASET = "images"  # the label of crops/images.csv
+RECIPE = "strong_small"
+OWN = ("start=shipped", "trunk=mobilenet_v2", "hide=[plate]", "holdout=0.15")  # changes of the recipe
+
+
+@click.command("solve")
+@click.option("--images", type=FOLDER, required=True, help="Folder of the frames.")
+@click.option("--train", type=TABLES, default=None, help="Table of the objects to learn from; see `crop`.")
+@click.option("--query", type=TABLES, required=True, help="Table of the objects to look for.")
+@click.option("--gallery", type=TABLES, required=True, help="Table of the objects to find them among.")
+@click.option("--output", type=FOLDER, required=True, help="Folder for everything.")
+@click.option("--no-train", is_flag=True, help="Use the network that ships, without training.")
+@click.option("--recipe", default=RECIPE, show_default=True, help="Preset or YAML file of the training.")
+@set_option
+@click.option("--aim", default="f1", show_default=True, help="Of the decisions; see `calibrate`.")
+@click.option("--top", type=click.IntRange(1, 50), default=10, show_default=True, help="Candidates of each query.")
+@click.option("--margin", type=click.FloatRange(0, 2), default=0.0, show_default=True, help="Of the crops; see `crop`.")
+@device_option
+@workers_option
+@click.pass_context
+def solve_command(
+    context: click.Context,
+    images: Path,
+    train: Path | None,
+    query: Path,
+    gallery: Path,
+    output: Path,
+    no_train: bool,
+    recipe: str,
+    overrides: tuple[str, ...],
+    aim: str,
+    top: int,
+    margin: float,
+    device: str,
+    workers: int,
+) -> None:
+    """Solve a task of frames, boxes and queries: which objects of the gallery show the vehicle of each query, if any?
+
+    Runs crop, detect, train, calibrate, features, rank and report, each of which is named before it starts and resumes
+    if it was interrupted. Writes OUTPUT/embeddings.npy, submission.csv and candidates.csv, and the page. Plates are
+    covered in every image, so the network cannot read them.
+
+    \b
+    Examples:
+      python cli.py solve --images frames --train train.csv --query query.csv --gallery gallery.csv --output answer
+      python cli.py solve --images frames --query query.csv --gallery gallery.csv --output answer --no-train
+    """
+    if train is None and not no_train:
+        raise click.UsageError("give --train, or use the network that ships with --no-train")
+    tables = {"--train": train, "--query": query, "--gallery": gallery}
+    given = [word for name, path in tables.items() if path is not None for word in (name, str(path))]
+    where = ["--dataset", str(output / CROPS / "images.csv"), "--data-root", str(output / CROPS)]
+    where += ["--runs", str(output / RUNS)]
+    computed = ["--device", device, "--workers", str(workers)]
+    crop = ["crop", "--images", str(images), *given, "--output", str(output / CROPS), "--margin", str(margin)]
+    _run(context, [*crop, "--workers", str(workers)])
+    _run(context, ["detect", *where, *computed])
+    run = "shipped" if no_train else RUN
+    if no_train:
+        _run(context, ["import-weights", "--shipped", *where[:2], *where[4:]])
+    else:
+        changes = [word for change in (*OWN, *overrides) for word in ("--set", change)]
+        _run(context, ["train", *where, "--recipe", recipe, "--name", run, *changes, *computed])
+    if train is not None:
+        _run(context, ["calibrate", *where, "--run", run, "--aim", aim, *computed])
+    _run(context, ["features", *where, "--run", run, "--output", str(output / "embeddings.npy"), *computed])
+    answers = ["--output", str(output / "submission.csv"), "--candidates", str(output / "candidates.csv")]
+    _run(context, ["rank", *where, "--run", run, "--top", str(top), *answers, *computed])
+
+
+def _run(context: click.Context, words: list[str]) -> None:
+    """Run a command of this program, after a line that names it."""
+    root = context.find_root()
+    log.info(command_line(words[0], {}, words[1:]))
+    command = root.command.get_command(root, words[0])  # type: ignore[attr-defined]
+    with command.make_context(words[0], words[1:], parent=root) as step:
+        command.invoke(step)
