@@ -16,8 +16,8 @@ def import_shipped(runs: Path, dataset: str, command: Mapping[str, Any]) -> tupl
     """Write the shipped network as the run `shipped` of a data set; return its folder, and whether it was new.
 
     `command` (see `running_command`) is kept beside it, and the calibration that ships with it. The run is not tied to
-    the boxes of the training: it reads the data set's part cache, whichever detector made it. Raises UserError if the shipped file is missing or damaged, or
-    the folder holds another network.
+    the boxes of the training: it reads the data set's part cache, whichever detector made it. Raises UserError if the
+    shipped file is missing or damaged, or the folder holds another network.
     """
     checkpoint = read_checkpoint(shipped.weights())
     metadata = {name: value for name, value in checkpoint.metadata.items() if name != "parts"}
