@@ -1,22 +1,21 @@
 """A toy data set with a detector, its part cache and a trained run, for tests of the Python API."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from data_cache.base.files import sha256_of_file
 from data_cache.parts.cache import read_parts
 from detect.extraction.job import prepare_job
 from detect.extraction.run import detect_parts
 from detect.model.ssd import build_network
 from detect.model.weights import write_weights
+from helpers.places.detect import shipping
 from helpers.places.stand_in import RECIPE, stand_in
 from helpers.toy.annotations import TINY as TINY_DETECTOR
 from helpers.toy.vehicles import TINY, Toy, tiny_scale, toy_set, train_toy
@@ -102,13 +101,9 @@ def small_networks() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def shipping_network(checkpoint: Path) -> Iterator[Path]:
+def shipping_network(checkpoint: Path) -> AbstractContextManager[Path]:
     """Let a checkpoint be the network that ships with the package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipped, "PATH", checkpoint)
-        patch.setattr(shipped, "SHA256", sha256_of_file(checkpoint))
-        yield checkpoint
+    return shipping(checkpoint, shipped)
 
 
 def random_matrix(count: int, channels: int = CHANNELS, seed: int = 0) -> Matrix:

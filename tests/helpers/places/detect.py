@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -28,9 +29,9 @@ def toy_workspace(folder: Path) -> Path:
 
 
 @contextmanager
-def shipping(weights: Path) -> Iterator[Path]:
-    """Let a weights file be the one that ships with the package."""
+def shipping(weights: Path, module: ModuleType = shipped) -> Iterator[Path]:
+    """Let a weights file be the one that ships with the package: the detector's, or that of another `module`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipped, "PATH", weights)
-        patch.setattr(shipped, "SHA256", sha256_of_file(weights))
+        patch.setattr(module, "PATH", weights)
+        patch.setattr(module, "SHA256", sha256_of_file(weights))
         yield weights
