@@ -52,7 +52,8 @@ def unseen_vehicles(run: TrainedRun) -> pd.DataFrame:
     """
     dataset, checkpoint = run.dataset, run.checkpoint
     table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
-    if checkpoint.metadata.get("dataset") == dataset.name:
+    source = checkpoint.metadata.get("source") or {}  # of imported weights, whose data set is the one they are used on
+    if source.get("trained_on", checkpoint.metadata.get("dataset")) == dataset.name:
         table = split_vehicles(dataset, checkpoint.recipe).held_out
     count = table["vehicle_id"].nunique()
     if count < LEAST_VEHICLES:

@@ -20,8 +20,10 @@ def import_shipped(runs: Path, dataset: str, command: Mapping[str, Any]) -> tupl
     shipped file is missing or damaged, or the folder holds another network.
     """
     checkpoint = read_checkpoint(shipped.weights())
-    metadata = {name: value for name, value in checkpoint.metadata.items() if name != "parts"}
-    metadata["source"] = {"weights": "that ship with the package", "sha256": shipped.SHA256}
+    trained_on = checkpoint.metadata["dataset"]
+    source = {"weights": "that ship with the package", "sha256": shipped.SHA256, "trained_on": trained_on}
+    metadata = {**checkpoint.metadata, "dataset": dataset, "source": source}
+    metadata.pop("parts", None)
     folder = run_folder(runs, dataset, shipped.NAME)
     written = write_imported(
         folder, checkpoint.tensors, metadata, command, f"delete {folder / BEST} and what was made with it"

@@ -91,7 +91,11 @@ def test_it_becomes_a_run_with_the_same_tensors_that_is_not_tied_to_boxes(
     assert imported.tensors.keys() == source.tensors.keys()
     assert all(torch.equal(value, source.tensors[name]) for name, value in imported.tensors.items())
     assert "parts" not in imported.metadata and imported.recipe == source.recipe
-    assert imported.metadata["source"]["sha256"] == sha256_of_file(ships)
+    assert imported.metadata["source"] == {
+        "weights": "that ship with the package",
+        "sha256": sha256_of_file(ships),
+        "trained_on": "photographs",
+    }
     written = best.stat().st_mtime_ns
     again = run("import-weights", "--shipped")
     assert again.stdout == f"{best}\n" and "already imported, nothing was written" in again.stderr

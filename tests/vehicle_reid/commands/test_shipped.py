@@ -1,5 +1,6 @@
 """The network that ships with the package searches where nothing was trained, and gives way to one that was."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,3 +72,18 @@ def test_python_loads_it_without_a_run(toy_run: ToyRun) -> None:
     photos = toy_run.photos()[:2]
     features = [np.stack(model.embed(photos)["feature"].tolist()) for model in (VehicleReID.load(), toy_run.model())]
     np.testing.assert_array_equal(*features)
+
+
+@pytest.mark.usefixtures("ships")
+def test_it_is_scored_as_the_run_that_it_was(toy_run: ToyRun, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(toy_run.runs, tmp_path / "copy"))
+    where = ["--dataset", "folder", "--runs", str(runs)]
+    imported = CliRunner().invoke(main, ["import-weights", "--shipped", *where])
+    assert imported.exit_code == 0, imported.output
+    scores = []
+    for run in ("tiny", "shipped"):
+        words = ["evaluate", *where, "--data-root", str(toy_run.root), "--run", run, "--device", "cpu", "--json"]
+        result = CliRunner().invoke(main, [*words, "--workers", "0"])
+        assert result.exit_code == 0, result.output
+        scores.append(json.loads(result.stdout)["scores"])
+    assert scores[0] == scores[1]
