@@ -10,11 +10,11 @@ from cli import main
 from data_cache.datasets.sizes import PAPER, RELEASED
 from helpers.paths import ROOT
 
-DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures")
+DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures", "frames")
 PAGES = (
     "README.md",
     "docs/python-api.md",
-    *(f"docs/{page}.md" for page in ("install", "stage-one", "stage-two", "features", "export", "scale", "part-cache")),
+    *(f"docs/{page}.md" for page in ("install", "stage-one", "stage-two", "features", "export", "scale", "part-cache", "decisions")),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
 
