@@ -47,11 +47,11 @@ def solve_command(
     device: str,
     workers: int,
 ) -> None:
-    """Solve a task of frames, boxes and queries: which objects of the gallery show the vehicle of each query, if any?
+    """Find which objects of a gallery show the vehicle of each query, if any, from frames and tables of boxes.
 
-    Runs crop, detect, train, calibrate, features, rank and report, each of which is named before it starts and resumes
-    if it was interrupted. Writes OUTPUT/embeddings.npy, submission.csv and candidates.csv, and the page. Plates are
-    covered in every image, so the network cannot read them.
+    Runs crop, detect, train, calibrate, features and rank, each of which is named before it starts and resumes if it
+    was interrupted. Writes OUTPUT/embeddings.npy, submission.csv and candidates.csv. Plates are covered in every image,
+    so that the network cannot read them.
 
     \b
     Examples:
