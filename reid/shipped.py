@@ -6,7 +6,7 @@ from data_cache.base.files import shipped_file
 
 NAME = "shipped"  # in options, and of its runs
 PATH = Path(__file__).parent / "weights" / "network.safetensors"
-SHA256 = ""
+SHA256 = "ecb5d64c6a78423a9595a310af519e69959d18e011a7f0293b20afc25a3e181e"
 
 
 def weights() -> Path:

@@ -158,7 +158,8 @@ def read_calibration(folder: Path, checkpoint: str) -> CalibratedRun | None:
         first = error.errors()[0]
         raise UserError(f"{path}: damaged, or of another version ({first['msg']}); {remedy}") from error
     model = found.calibration
-    if found.evidence != EVIDENCE or {len(model.mean), len(model.scale), len(model.weights)} != {len(EVIDENCE)}:
+    columns = (model.mean, model.scale, model.low, model.high, model.weights)
+    if found.evidence != EVIDENCE or {len(column) for column in columns} != {len(EVIDENCE)}:
         raise UserError(f"{path}: of another version; {remedy}")
     if found.checkpoint != checkpoint:
         raise UserError(f"{path}: made for another checkpoint than the one in its folder; {remedy}")

@@ -59,13 +59,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def in_half_precision(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint with matrices in float16, for others: of files in its recipe it keeps the names only.
+    """Return the checkpoint with matrices in float16, for others: without the folders of the machine that made it.
 
-    Raises UserError if a value is not finite in float16.
+    Its recipe keeps the name of a file of backbone weights, and not the run that it started from. Raises UserError if a
+    value is not finite in float16.
     """
-    recipe = dict(checkpoint.metadata["recipe"])
-    files = {name: Path(recipe[name]).name for name in ("trunk_weights", "start") if recipe.get(name)}
-    metadata = {**checkpoint.metadata, "recipe": recipe | files}
+    recipe = {name: value for name, value in checkpoint.metadata["recipe"].items() if name != "start"}
+    if recipe.get("trunk_weights"):
+        recipe["trunk_weights"] = Path(recipe["trunk_weights"]).name
+    metadata = {**checkpoint.metadata, "recipe": recipe}
     tensors = half_precision(checkpoint.path, checkpoint.tensors, "export it without --half")
     return replace(checkpoint, tensors=tensors, metadata=metadata, sha256=content_hash(tensors, metadata))
 

@@ -40,10 +40,16 @@ def evidence(scores: Matrix, gallery: int) -> Values:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A logistic model of EVIDENCE: confidence = sigmoid(intercept + weights . (evidence - mean) / scale)."""
+    """A logistic model of EVIDENCE: confidence = sigmoid(intercept + weights . (evidence - mean) / scale).
+
+    Evidence below `low` or above `high`, the range that it was learnt from, counts as that bound: a gallery a thousand
+    times larger says no more than the largest one seen.
+    """
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     weights: tuple[float, ...]
     intercept: float
     threshold: float
@@ -61,12 +67,20 @@ class Calibration:
         mean, scale = found.mean(axis=0), found.std(axis=0)
         scale = np.where(scale > 1e-9, scale, 1.0)
         model = LogisticRegression().fit((found - mean) / scale, right)
-        weights = tuple(model.coef_[0].tolist())
-        return cls(tuple(mean.tolist()), tuple(scale.tolist()), weights, float(model.intercept_[0]), 0.5)
+        return cls(
+            mean=tuple(mean.tolist()),
+            scale=tuple(scale.tolist()),
+            low=tuple(found.min(axis=0).tolist()),
+            high=tuple(found.max(axis=0).tolist()),
+            weights=tuple(model.coef_[0].tolist()),
+            intercept=float(model.intercept_[0]),
+            threshold=0.5,
+        )
 
     def confidence(self, found: Values) -> Values:
         """Return the probability that the best match is right, (N,), from the evidence (N, 5)."""
-        logits = self.intercept + ((found - self.mean) / self.scale) @ np.array(self.weights)
+        known = np.clip(found, self.low, self.high)
+        logits = self.intercept + ((known - self.mean) / self.scale) @ np.array(self.weights)
         return np.asarray(1 / (1 + np.exp(-logits)))
 
 

@@ -14,7 +14,10 @@ DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures", "
 PAGES = (
     "README.md",
     "docs/python-api.md",
-    *(f"docs/{page}.md" for page in ("install", "stage-one", "stage-two", "features", "export", "scale", "part-cache", "decisions")),
+    *(
+        f"docs/{page}.md"
+        for page in ("install", "stage-one", "stage-two", "features", "export", "scale", "part-cache", "decisions")
+    ),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
 

@@ -16,7 +16,9 @@ from reid.model.checkpoint import read_checkpoint
 from reid.retrieval.open_set import Calibration, evidence
 
 pytestmark = pytest.mark.usefixtures("tiny")
-MODEL = Calibration((0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6)
+MODEL = Calibration(
+    (0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (-9.0,) * 5, (9.0,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6
+)
 
 
 @pytest.fixture

@@ -95,3 +95,16 @@ def test_a_calibration_is_near_the_rates_that_it_was_drawn_from() -> None:
     assert np.abs(calibration.confidence(found) - truth).mean() < 0.01
     with pytest.raises(UserError, match="both are needed"):
         Calibration.fit(found, np.ones(len(found), bool))
+
+
+def test_evidence_beyond_what_was_seen_counts_as_its_bound() -> None:
+    random = np.random.default_rng(0)
+    found = random.uniform(-1, 1, (500, 5))
+    calibration = Calibration.fit(found, random.random(500) < 0.5)
+    low, high = found.min(axis=0), found.max(axis=0)
+    for column in range(5):
+        inside, beyond = found[:1].copy(), found[:1].copy()
+        inside[0, column], beyond[0, column] = high[column], 1000
+        assert calibration.confidence(beyond) == pytest.approx(calibration.confidence(inside))
+        inside[0, column], beyond[0, column] = low[column], -1000
+        assert calibration.confidence(beyond) == pytest.approx(calibration.confidence(inside))

@@ -20,7 +20,9 @@ from reid.retrieval.open_set import Calibration
 from reid.runs import BEST
 
 Run = Callable[..., Result]
-MODEL = Calibration((0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6)
+MODEL = Calibration(
+    (0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (-9.0,) * 5, (9.0,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6
+)
 CHANGES = [*TINY_OPTIONS, "--set", "trunk=resnet18", "--set", "hide=[]", "--set", "holdout=0.4", "--set", "epochs=1"]
 
 

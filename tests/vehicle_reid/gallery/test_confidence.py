@@ -16,7 +16,9 @@ from reid.evaluation.calibration import FILE, CalibratedRun
 from reid.retrieval.open_set import EVIDENCE, Calibration, evidence
 from vehicle_reid import Gallery, VehicleReID
 
-MODEL = Calibration((0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6)
+MODEL = Calibration(
+    (0.5, 0.1, 0.1, -1.0, 3.0), (0.2,) * 5, (-9.0,) * 5, (9.0,) * 5, (1.0, 0.5, -0.2, 0.3, 0.1), 0.2, 0.6
+)
 
 
 @pytest.fixture
