@@ -45,7 +45,7 @@ def table(
       python cli.py table --images CARLA-ReID --layout carla --output carla.csv
       python cli.py train --dataset carla.csv --data-root CARLA-ReID
     """
-    from data_cache.base.files import write_atomically
+    from data_cache.datasets.csv_file import write_csv
     from data_cache.images.loading import images_below
     from data_cache.objects.names import LAYOUTS, compiled_pattern, table_of_names
 
@@ -55,7 +55,7 @@ def table(
     compiled = compiled_pattern(LAYOUTS[layout] if layout is not None else str(pattern))
     found = table_of_names(names, compiled, test_share=test_share, seed=seed)
     path = output or images / "images.csv"
-    write_atomically(path, found.to_csv(index=False).encode())
+    write_csv(path, found)
     counts = {split: int((found["split"] == split).sum()) for split in ("train", "query", "gallery")}
     summary = {"output": str(path), "images": len(found), "left_out": len(names) - len(found), **counts}
     if as_json:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError, short_repr
-from data_cache.base.files import read_json, read_regular
+from data_cache.base.files import read_json, read_regular, write_atomically
 from data_cache.base.options import remedy_command
 from data_cache.datasets.dataset import COLUMNS, SPLITS, ParsedLists, unknown_vehicle
 from data_cache.datasets.lists import plain_name_fault, require_plain_name
@@ -178,6 +178,11 @@ def _in_usual_form(table: pd.DataFrame) -> pd.DataFrame:
     if "split" in table:
         table["split"] = table["split"].str.lower()
     return table
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV. Raises UserError if that fails."""
+    write_atomically(path, table.to_csv(index=False).encode())
 
 
 def parse_csv(path: Path) -> pd.DataFrame:

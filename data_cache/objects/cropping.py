@@ -19,6 +19,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, remove_temporary_files, write_atomically, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
+from data_cache.datasets.csv_file import write_csv
 from data_cache.images.loading import image_size, load_image, path_inside
 from data_cache.images.lookup import ImageLookup
 from data_cache.images.processes import in_processes
@@ -207,11 +208,11 @@ def _write_tables(objects: pd.DataFrame, kept: Mapping[int, Cut], failures: Mapp
     table = objects.loc[rows].drop(columns=["place", "fault"])
     table.insert(0, "name", [kept[row].name for row in rows])
     table = table.rename(columns={"image": "frame"})
-    write_atomically(output / TABLE, table.to_csv(index=False).encode())
+    write_csv(output / TABLE, table)
     failed = objects.loc[sorted(failures), ["file", "row", "image"]].assign(
         reason=[failures[row] for row in sorted(failures)]
     )
     if len(failed):
-        write_atomically(output / FAILED, failed.to_csv(index=False).encode())
+        write_csv(output / FAILED, failed)
     elif path_exists(output / FAILED):
         (output / FAILED).unlink()

@@ -1,6 +1,5 @@
 """Objects in frames as annotation tools and trackers store them: COCO JSON, folders of YOLO, text of MOTChallenge."""
 
-import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -14,8 +13,6 @@ from data_cache.base.files import files_below, read_regular
 from data_cache.images.loading import images_below
 from data_cache.objects.table import objects_table, read_objects_csv
 from data_cache.parts.coco import corners, faults_of, list_in, read_document, required
-
-log = logging.getLogger(__name__)
 
 VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation, or in its `attributes`
 CAMERA_KEYS = ("camera_id", "camera")  # of a COCO image or annotation

@@ -75,10 +75,8 @@ def main() -> None:
     table, root, target = map(Path, sys.argv[1:])
     with table.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] in SPLITS]
-    known, turns = (
-        cameras(4),
-        {split: itertools.cycle([2 * number, 2 * number + 1]) for number, split in enumerate(SPLITS)},
-    )
+    known = cameras(4)
+    turns = {split: itertools.cycle([2 * number, 2 * number + 1]) for number, split in enumerate(SPLITS)}
     for row in rows:
         row["camera_id"] = str(next(turns[row["split"]]) + 1)
         name = Path(row["name"])

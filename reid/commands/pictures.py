@@ -141,7 +141,8 @@ def _write_answers(
 
     from data_cache.base.devices import Compute, choose_device
     from data_cache.datasets.catalogue import load_dataset
-    from reid.evaluation.answers import candidates, find_answers, submission, write_csv
+    from data_cache.datasets.csv_file import write_csv
+    from reid.evaluation.answers import candidates, find_answers, submission
     from reid.evaluation.calibration import require_calibration
     from reid.evaluation.evaluate import features_of_run, find_run
 

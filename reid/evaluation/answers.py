@@ -11,7 +11,7 @@ from data_cache.base.files import write_atomically
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from reid.features.file import Features
-from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, evidence
+from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
 from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
 
@@ -20,15 +20,17 @@ from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
 class Answers:
     """The first k gallery images of Q queries: rows of the data set's table, query (Q,) and best (Q, k), -1 for none.
 
-    `scores` (Q, k) are cosines, `gallery` is the number of images that were searched, `present` (Q,) says whether the
-    gallery has a match that is not junk.
+    `scores` (Q, k) are cosines, `gallery` is the number of images that were searched.
     """
 
     query: Numbers
     best: Numbers
     scores: Matrix
     gallery: int
-    present: Mask
+
+    def confidence(self, calibration: Calibration) -> Values:
+        """Return how sure the best match of each query is, (Q,)."""
+        return calibration.confidence(evidence(self.scores, self.gallery))
 
 
 def find_answers(features: Features, dataset: Dataset, protocol: Protocol, top: int) -> Answers:
@@ -41,12 +43,7 @@ def find_answers(features: Features, dataset: Dataset, protocol: Protocol, top: 
     labels = labelled_trials(dataset.table, protocol)[0]
     columns, scores = top_matches(query, gallery, labels, k=max(top, FIRST))
     best = np.where(columns >= 0, trial.gallery[columns], -1)
-    ranked = np.arange(len(labels.ranked))
-    present = [
-        bool(((labels.ranked.vehicle == vehicle) & ~labels.junk(index, ranked)).any())
-        for index, vehicle in enumerate(labels.query.vehicle.tolist())
-    ]
-    return Answers(trial.query, best, scores, len(labels.ranked), np.array(present, bool))
+    return Answers(trial.query, best, scores, len(labels.ranked))
 
 
 def submission(dataset: Dataset, answers: Answers, top: int, *, wide: bool = False) -> pd.DataFrame:
@@ -85,7 +82,7 @@ def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> 
     The candidate is empty if the best match is not accepted; the confidence is that of the best match.
     """
     rows, images = rows_of_csv(dataset.table), image_ids(dataset.table)
-    confidence = calibration.confidence(evidence(answers.scores, answers.gallery))
+    confidence = answers.confidence(calibration)
     best = answers.best[:, 0]
     accepted = (confidence >= calibration.threshold) & (best >= 0)
     return pd.DataFrame(
@@ -99,17 +96,15 @@ def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> 
     )
 
 
-def open_set(dataset: Dataset, answers: Answers, calibration: Calibration) -> OpenSet:
+def open_set(dataset: Dataset, answers: Answers, calibration: Calibration, present: Mask) -> OpenSet:
     """Return how the decisions on the queries agree with the vehicles: the confidences, and what is true.
 
-    A vehicle is present if the gallery has an image of it by another camera than the query's, if that is junk; queries
-    of unknown vehicles count as absent.
+    `present` (Q,) says which queries have a match in the gallery that is not junk; unknown vehicles have none.
     """
     vehicle = dataset.table["vehicle_id"].to_numpy(object)
     best = answers.best[:, 0]
     right = (best >= 0) & (vehicle[best] == vehicle[answers.query])
-    confidence = calibration.confidence(evidence(answers.scores, answers.gallery))
-    return OpenSet(confidence, np.asarray(right, bool), answers.present)
+    return OpenSet(answers.confidence(calibration), np.asarray(right, bool), present)
 
 
 def rows_of_csv(table: pd.DataFrame) -> Numbers:
@@ -122,11 +117,6 @@ def rows_of_csv(table: pd.DataFrame) -> Numbers:
 def image_ids(table: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
     """Return what the user's CSV calls the image of each row: the frame that `crop` cut it from, or its name."""
     return table["frame" if "frame" in table else "name"].to_numpy(object)
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write an answer. Raises UserError if that fails."""
-    write_atomically(path, table.to_csv(index=False).encode())
 
 
 def write_embeddings(path: Path, features: Features, dataset: Dataset, protocol: Protocol) -> tuple[int, int]:

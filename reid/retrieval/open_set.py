@@ -109,14 +109,15 @@ class OpenSet:
         return {**rates, "tnr": _ratio(~accepted & ~self.present, ~self.present),
                 "fpir": _ratio(accepted & ~self.present, ~self.present)}  # fmt: skip
 
-    def thresholds(self) -> Values:
-        """Return every threshold that changes a decision, ascending, and one above all confidences."""
-        return np.append(np.unique(self.confidence), np.nextafter(self.confidence.max(), np.inf))
-
     def best_f1(self) -> float:
-        """Return the threshold with the highest F1 of the first matches; of equal ones the highest."""
-        found = [(self.at(threshold)["top1_f1"], threshold) for threshold in self.thresholds().tolist()]
-        return float(max(found)[1])
+        """Return the threshold with the highest F1 of the first matches; of equal ones the highest.
+
+        It is one of the confidences, or the next number above all of them, which accepts nothing.
+        """
+        last, confidence, hits = self._by_confidence()
+        f1 = 2 * hits / (last + 1 + max(1, int(self.present.sum())))
+        best = int(f1.argmax())  # the first: confidences descend
+        return float(confidence[last[best]] if f1[best] > 0 else np.nextafter(confidence[0], np.inf))
 
     def threshold_at(self, fpir: float) -> float:
         """Return the lowest threshold that accepts at most the share `fpir` of the absent vehicles.
@@ -141,12 +142,19 @@ class OpenSet:
         Equal confidences are one step, as in scikit-learn's `average_precision_score`. Recall is of all present
         vehicles.
         """
-        order = np.argsort(-self.confidence, kind="stable")
-        confidence, right = self.confidence[order], self.right[order]
-        last = np.append(np.flatnonzero(np.diff(confidence)), len(confidence) - 1)  # of equal confidences
-        hits = np.cumsum(right)[last]
+        last, _, hits = self._by_confidence()
         precision, recall = hits / (last + 1), hits / max(1, int(self.present.sum()))
         return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+    def _by_confidence(self) -> tuple[NDArray[np.int64], Values, NDArray[np.int64]]:
+        """Return the confidences, highest first, the index of the last of each group of equal ones, and the hits there.
+
+        In this order: indices (T,), confidences (Q,), right first matches up to each index (T,).
+        """
+        order = np.argsort(-self.confidence, kind="stable")
+        confidence = self.confidence[order]
+        last = np.append(np.flatnonzero(np.diff(confidence)), len(confidence) - 1)
+        return last, confidence, np.cumsum(self.right[order])[last]
 
     def scores(self, threshold: float) -> Mapping[str, Any]:
         """Return all metrics as plain JSON values; `threshold` is that of the decision."""

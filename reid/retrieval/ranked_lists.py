@@ -137,7 +137,9 @@ def top_matches(query: Matrix, gallery: Matrix, trial: LabelledTrial, *, k: int)
     for index, images in enumerate(rows):
         scores = images if tracks is None else np.maximum.reduceat(images, tracks)
         match = ranked.vehicle == trial.query.vehicle[index]
-        junk = match & trial.junk(index, np.arange(len(ranked))) | trial.left_out(np.array([index]))[0]
+        junk = match & trial.junk(index, np.arange(len(ranked)))
+        if trial.cameras != "any":
+            junk |= trial.left_out(np.array([index]))[0]
         order = np.lexsort((match, -scores))
         order = order[~junk[order]][:k]
         best[index, : len(order)] = order if tracks is None else _best_images(images, tracks, order)
