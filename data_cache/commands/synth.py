@@ -42,6 +42,13 @@ DEFAULT = ParameterSource.DEFAULT
     "places, weather and cameras, to train a part detector.",
 )
 @click.option(
+    "--absent",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the test vehicles that the gallery lacks, so that the right answer to their queries is none.",
+)
+@click.option(
     "--layout",
     type=click.Choice(["synthetic", "veri", "vehicleid", "vric", "veriwild"]),
     default="synthetic",
@@ -68,6 +75,7 @@ def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, worker
       python cli.py synth --preview
       python cli.py synth --vehicles 400 --images-per-camera 3 --seed 7 --data-root large
       python cli.py synth --variety wide --vehicles 2000 --fleet-size 1 --data-root varied
+      python cli.py synth --absent 0.2 --data-root open
       python cli.py synth --layout vehicleid --data-root try
       python cli.py synth --fixed fleets480v2 --data-root data/fleets480v2
     """
@@ -76,6 +84,8 @@ def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, worker
     given = [name for name in options if click.get_current_context().get_parameter_source(name) is not DEFAULT]
     if fixed is not None and given:
         raise click.UsageError(f"--fixed {fixed} and --{given[0].replace('_', '-')} cannot be combined")
+    if options["absent"] and layout != "synthetic":
+        raise click.UsageError(f"--absent is for the layout synthetic: the lists of {layout} name a match for every query")
     settings = SyntheticSettings(**options) if fixed is None else FIXED[fixed]
     chosen = LAYOUTS[layout]
     root = write_synthetic(settings, data_root / chosen.folders[0], workers=workers, layout=chosen)

@@ -271,7 +271,7 @@ def chosen_splits(dataset: "Dataset", split: str | None) -> list[str]:
 
 def _print(evaluations: "Sequence[Evaluation]", as_json: bool) -> None:
     from data_cache.base.progress import print_tables
-    from reid.evaluation.score_table import decisions_line, score_table
+    from reid.evaluation.score_table import decisions_line, gap_line, score_table
 
     if as_json:
         metrics = [evaluation.metrics for evaluation in evaluations]
@@ -279,5 +279,7 @@ def _print(evaluations: "Sequence[Evaluation]", as_json: bool) -> None:
     else:
         print_tables(*(score_table(evaluation.scores) for evaluation in evaluations))
         for evaluation in evaluations:
+            if "camera_gap" in evaluation.metrics:
+                click.echo(gap_line(evaluation.metrics))
             if "open_set" in evaluation.metrics:
                 click.echo(decisions_line(evaluation.metrics))

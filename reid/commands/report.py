@@ -13,9 +13,16 @@ from reid.commands.options import evaluated_runs, evaluated_runs_options
 @click.option("--queries", type=click.IntRange(1, 200), default=12, show_default=True, help="Ranked lists to show.")
 @click.option("--top", type=click.IntRange(1, 50), default=8, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", type=click.IntRange(0, 50), default=6, show_default=True, help="Queries with heatmaps.")
+@click.option(
+    "--explained",
+    type=click.IntRange(0, 1000),
+    default=24,
+    show_default=True,
+    help="Queries in which parts are covered, to see which tell vehicles apart; 0 leaves that out.",
+)
 @device_option
-def report_command(queries: int, top: int, heatmaps: int, device: str, **selection: Any) -> None:
-    """Write an HTML page of an evaluated run: scores, curves, ablation tables, parts, ranked lists, heatmaps.
+def report_command(queries: int, top: int, heatmaps: int, explained: int, device: str, **selection: Any) -> None:
+    """Write an HTML page of an evaluated run: scores, decisions, curves, ablation tables, parts, lists, errors.
 
     \b
     Examples:
@@ -35,6 +42,7 @@ def report_command(queries: int, top: int, heatmaps: int, device: str, **selecti
         queries=queries,
         top_k=top,
         heatmaps=heatmaps,
+        explained=explained,
         device=choose_device(device),
         target=run.test_folder / "report.html",
     )

@@ -11,7 +11,7 @@ from data_cache.base.files import write_atomically
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from reid.features.file import Features
-from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, Values, evidence
+from reid.retrieval.open_set import FIRST, Calibration, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
 from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
 
@@ -96,15 +96,15 @@ def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> 
     )
 
 
-def open_set(dataset: Dataset, answers: Answers, calibration: Calibration, present: Mask) -> OpenSet:
+def open_set(dataset: Dataset, answers: Answers, calibration: Calibration, positives: Numbers) -> OpenSet:
     """Return how the decisions on the queries agree with the vehicles: the confidences, and what is true.
 
-    `present` (Q,) says which queries have a match in the gallery that is not junk; unknown vehicles have none.
+    `positives` (Q,) counts the matches of each query in the gallery that are not junk; unknown vehicles have none.
     """
     vehicle = dataset.table["vehicle_id"].to_numpy(object)
     best = answers.best[:, 0]
     right = (best >= 0) & (vehicle[best] == vehicle[answers.query])
-    return OpenSet(answers.confidence(calibration), np.asarray(right, bool), present)
+    return OpenSet(answers.confidence(calibration), np.asarray(right, bool), positives)
 
 
 def rows_of_csv(table: pd.DataFrame) -> Numbers:

@@ -20,7 +20,7 @@ from reid.evaluation.evaluate import TrainedRun
 from reid.features.extraction import FeatureSource, extract_features
 from reid.retrieval.open_set import EVIDENCE, FIRST, Calibration, Mask, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
-from reid.retrieval.ranking import LabelledTrial, Labels, Matrix
+from reid.retrieval.ranking import LabelledTrial, Labels, Matrix, Numbers
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,15 @@ FPIR = re.compile(r"fpir=(0(\.\d+)?|1(\.0+)?)")
 
 @dataclass(frozen=True)
 class Searches:
-    """Simulated searches (N,): evidence of the best match, whether it is right, whether the vehicle was there."""
+    """Simulated searches (N,): evidence of the best match, whether it is right, the vehicle's images to be found."""
 
     found: Values
     right: Mask
-    present: Mask
+    positives: Numbers
 
     def open_set(self, calibration: Calibration) -> OpenSet:
         """Return the searches with the confidence that a calibration has in them."""
-        return OpenSet(calibration.confidence(self.found), self.right, self.present)
+        return OpenSet(calibration.confidence(self.found), self.right, self.positives)
 
 
 def unseen_vehicles(run: TrainedRun) -> pd.DataFrame:
@@ -82,9 +82,9 @@ def simulated_searches(features: Matrix, labels: Labels, seed: int) -> Searches:
         trial = LabelledTrial(Labels(labels.vehicle, camera), gallery, same_camera_is_junk=True)
         best, scores = top_matches(features, features[rows], trial, k=FIRST)
         first = np.where(best[:, 0] >= 0, gallery.vehicle[best[:, 0]], -1)
-        present = ((labels.vehicle[:, None] == gallery.vehicle) & (camera[:, None] != gallery.camera)).any(axis=1)
-        results.append(Searches(evidence(scores, len(rows)), first == labels.vehicle, present))
-    return Searches(*(np.concatenate([vars(one)[name] for one in results]) for name in ("found", "right", "present")))
+        positives = ((labels.vehicle[:, None] == gallery.vehicle) & (camera[:, None] != gallery.camera)).sum(axis=1)
+        results.append(Searches(evidence(scores, len(rows)), first == labels.vehicle, positives))
+    return Searches(*(np.concatenate([vars(one)[name] for one in results]) for name in vars(results[0])))
 
 
 @dataclass(frozen=True)

@@ -312,8 +312,8 @@ def _score(
         test = scoring.score(features, dataset, split, device=device)
         if calibration is not None:
             answers = find_answers(features[TRAINED], dataset, test.protocol, FIRST)
-            present = test.results[TRAINED][0].valid
-            decided = open_set(dataset, answers, calibration, present).scores(calibration.threshold)
+            positives = test.results[TRAINED][0].positives
+            decided = open_set(dataset, answers, calibration, positives).scores(calibration.threshold)
             origin = {**origin, "open_set": decided}
         metrics = write_evaluation(folder / split, dataset, test, scoring, origin, device)
         evaluations.append(Evaluation(test.scores, metrics, folder / split))

@@ -20,7 +20,7 @@ from data_cache.base.options import remedy_command
 from data_cache.datasets.dataset import Dataset, is_stand_in
 from reid.retrieval.metrics import METRIC_NAMES, Scores
 from reid.retrieval.reranking import K1, K2, WEIGHT
-from reid.retrieval.scoring import ScoredTest, Scoring
+from reid.retrieval.scoring import ScoredTest, Scoring, camera_gap
 from reid.runs import METRICS, run_name
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
         key = ".".join(map(str, first["loc"])) or "metrics"
         raise UserError(f"{path}: damaged, or of another version ({key}: {first['msg']}); {again()}") from error
     for row, scores in required.scores.items():
-        wrong = [name for name in METRIC_NAMES if not 0 <= getattr(scores, name) <= 1]
+        values = {name: getattr(scores, name) for name in METRIC_NAMES}
+        wrong = [name for name, value in values.items() if value is not None and not 0 <= value <= 1]
         if wrong:
             raise UserError(f"{path}: damaged ({row}: {wrong[0]} is not in [0, 1]); {again()}")
     return dict(metrics)
@@ -122,13 +123,16 @@ def write_evaluation(
         record["expand"] = scoring.expand
     if scoring.database:
         record["database"] = scoring.database
+    rows = {row: scores.to_dict() for row, scores in test.scores.items()}
+    gap = camera_gap(rows)
     metrics = {
         "dataset": dataset.name,
         "rendered": dataset.rendered,
         "split": protocol.split,
         "protocol": record,
         **origin,
-        "scores": {row: scores.to_dict() for row, scores in test.scores.items()},
+        "scores": rows,
+        **({} if gap is None else {"camera_gap": gap}),
         **environment(device),
     }
     _write_queries(folder / QUERIES, dataset.table, test)

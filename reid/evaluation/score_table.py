@@ -8,15 +8,19 @@ from reid.retrieval.metrics import Scores
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADINGS = {"mAP": "mAP", "cmc1": "CMC@1", "cmc5": "CMC@5", "cmc10": "CMC@10", "mINP": "mINP"}
+HEADINGS = {"mAP": "mAP", "mAP10": "mAP@10", "cmc1": "CMC@1", "cmc5": "CMC@5", "cmc10": "CMC@10", "mINP": "mINP"}
 
 
 def percent(scores: Mapping[str, Any], metric: str) -> str:
     """Return a metric of `Scores.to_dict()` in percent with one decimal, with ± its deviation over several draws.
 
+    A dash stands for a metric that the file of an older version lacks.
+
     >>> percent({"cmc1": 0.7719, "deviation": {"cmc1": 0.0041}}, "cmc1")
     '77.2 ± 0.4'
     """
+    if scores.get(metric) is None:
+        return "-"
     deviation = scores.get("deviation")
     spread = f" ± {100 * deviation[metric]:.1f}" if deviation else ""
     return f"{100 * scores[metric]:.1f}{spread}"
@@ -52,6 +56,16 @@ def decisions_line(metrics: Mapping[str, Any]) -> str:
         f"{metrics['split']}: decisions at {found['threshold']:.3f} on {found['queries']:,} queries, "
         f"{found['absent']:,} without a match: {shown} %"
     )
+
+
+def gap_line(metrics: Mapping[str, Any]) -> str:
+    """Return the gap between cameras in a metrics.json with `camera_gap`, as a line.
+
+    >>> gap_line({"split": "test", "camera_gap": {"mAP": 0.213, "cmc1": 0.4}})
+    'test: within a camera minus across cameras: mAP +21.3, CMC@1 +40.0'
+    """
+    gap = ", ".join(f"{HEADINGS[name]} {100 * value:+.1f}" for name, value in metrics["camera_gap"].items())
+    return f"{metrics['split']}: within a camera minus across cameras: {gap}"
 
 
 def score_table(rows: Mapping[str, Scores]) -> "Table":

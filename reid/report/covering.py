@@ -51,6 +51,9 @@ def covering_effects(
 ) -> list[Covering]:
     """Return the effects for all images, in order; `references` (N, F) are the normalised features to compare with.
 
+    A reference may also be the difference of two, whose `score` is then that of two cosines. Without `grid` only part
+    boxes are covered.
+
     The network is in evaluation mode, in float32. Raises ImageError if a file cannot be read.
     """
     network = network.to(device).to(memory_format=torch.channels_last).eval()

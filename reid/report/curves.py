@@ -46,6 +46,12 @@ def compared_validation_curve(logs: Sequence[tuple[str, Log]]) -> str | None:
     return _chart(_by_run(logs, labels), "percent", scale=100.0, name="validation")
 
 
+def threshold_curve(curve: Mapping[str, Sequence[tuple[float, float]]], threshold: float) -> str | None:
+    """Return rates, (threshold, rate) by label, in percent as SVG, with a line at the threshold that is used."""
+    curves = [_Curve(label, points, colour) for (label, points), colour in zip(curve.items(), COLOURS, strict=False)]
+    return _chart(curves, "percent", scale=100.0, name="decisions", mark=threshold)
+
+
 def inline_svg(svg: str, prefix: str) -> str:
     """Return the <svg> element of a file for use in HTML: text in the page's colour, ids with a prefix."""
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
@@ -71,7 +77,8 @@ def _by_run(logs: Sequence[tuple[str, Log]], labels: Mapping[str, str]) -> list[
     ]
 
 
-def _chart(curves: Sequence[_Curve], unit: str, *, scale: float, name: str) -> str | None:
+def _chart(curves: Sequence[_Curve], unit: str, *, scale: float, name: str, mark: float | None = None) -> str | None:
+    """Return a chart by epoch as SVG; with a `mark` it is by threshold, and a line shows the mark."""
     if not curves:
         return None
     from matplotlib import rc_context
@@ -81,17 +88,25 @@ def _chart(curves: Sequence[_Curve], unit: str, *, scale: float, name: str) -> s
     settings |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
     with rc_context(settings):
         figure = Figure(figsize=(5.0, 3.0 + 0.2 * max(0, (len(curves) - 4 + 1) // 2)), layout="constrained")
-        axes: Any = figure.add_subplot(xlabel="epoch", ylabel=unit)
+        axes: Any = figure.add_subplot(xlabel="epoch" if mark is None else "threshold", ylabel=unit)
         for curve in curves:
             epochs, values = zip(*curve.points, strict=True)
-            style = {"color": curve.colour, "linestyle": curve.line, "marker": ".", "linewidth": 1.6}
+            style = {
+                "color": curve.colour,
+                "linestyle": curve.line,
+                "marker": "." if mark is None else "",
+                "linewidth": 1.6,
+            }
             # a dollar sign would start a formula
             label = curve.label.replace("$", r"\$")
             axes.plot(epochs, [scale * value for value in values], label=label, **style)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25, color=INK)
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        if mark is None:
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        else:
+            axes.axvline(mark, color=INK, linestyle=":", linewidth=1.2)
         figure.legend(frameon=False, fontsize=9, ncols=2, loc="outside lower center")
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

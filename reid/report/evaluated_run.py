@@ -117,6 +117,16 @@ class EvaluatedRun:
         references = self.features.of(other for _, other in pairs)
         return dict(zip(pairs, covering_effects(network, images, references, device=device), strict=True))
 
+    def margin_effects(self, triples: Sequence[tuple[str, ...]], *, device: str) -> list[Covering]:
+        """Return what covering the part boxes of queries does to their margins; a triple is query, match, wrong image.
+
+        The `score` is the margin: the cosine with the match less that with the wrong image. There are no squares.
+        Raises UserError without a network, or if the checkpoint changed since the evaluation.
+        """
+        network, images = self._network_with([query for query, *_ in triples])
+        match, wrong = (self.features.of(triple[which] for triple in triples) for which in (1, 2))
+        return covering_effects(network, images, match - wrong, device=device, grid=0)
+
     def best_true_match(self, query: RankedList) -> str | None:
         """Return the query's match in the gallery with the highest score, None if it has none."""
         if not query.positives:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from reid.evaluation.metrics_file import EXTERNAL
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.report.comparisons import compared_runs
 from reid.report.covering import GRID
-from reid.report.curves import compared_loss_curve, compared_validation_curve, loss_curve, validation_curve
+from reid.report.curves import (
+    compared_loss_curve,
+    compared_validation_curve,
+    loss_curve,
+    threshold_curve,
+    validation_curve,
+)
+from reid.report.decisions import CONVENTIONS, CURVE, Decision, Decisions, find_decisions
+from reid.report.errors import find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
 from reid.report.part_statistics import part_statistics, parts_by_camera
@@ -23,6 +31,7 @@ from reid.report.query_images import ExplainedQuery, describe_parts, explain_que
 from reid.report.run_commands import reproduction_commands
 from reid.report.thumbnails import encode_jpeg, image_thumbnail, weighted_boxes
 from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
+from reid.retrieval.scoring import camera_gap
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
 ROW_NAMES = {
@@ -101,17 +110,20 @@ def write_report(
     queries: int = 12,
     top_k: int = 8,
     heatmaps: int = 0,
+    explained: int = 0,
     device: str = "cpu",
 ) -> Path:
     """Write the page of a run to `target` and return it; `others` are compared by score, curves and covered regions.
 
-    `heatmaps` is the number of queries of which regions are covered.
+    `heatmaps` is the number of queries of which regions are covered, `explained` that of queries of which parts are
+    covered to see what tells vehicles apart.
 
     `detector_folder` is a detector run or holds several, of which the one that made the part cache is shown;
     `ablation_folder` holds the tables of `ablate`. Raises UserError if an image cannot be shown.
     """
     metrics = run.metrics
     lists = _ranked_lists(run, queries, top_k)
+    decisions, errors = find_decisions(run), find_errors(run)
     tables: list[AblationTable] = []
     if ablation_folder is not None:
         paper = None if metrics.get("rendered", False) else metrics["dataset"]
@@ -124,6 +136,15 @@ def write_report(
         scores=[row for one in (run, *others) for row in _score_rows(one, with_run_name=bool(others))],
         comparisons=compared_runs(run, others),
         counts=list(dict.fromkeys(describe_counts(scores) for scores in metrics["scores"].values())),
+        camera_gap=camera_gap(metrics["scores"]),
+        decisions=decisions,
+        conventions=CONVENTIONS,
+        decision_curve=decisions and threshold_curve(_named(decisions.curve), decisions.scores["threshold"]),
+        wrong_decisions=_wrong_decisions(run, decisions),
+        errors=errors,
+        wrong_matches=[(one, _pictures(run, one.query, one.first, one.match)) for one in errors.examples],
+        margins=margin_by_part(run, explained, device=device) if explained else [],
+        explained=explained,
         detector=detector_summary(detector_folder, run.parts),
         curves=_curves(run, others),
         compared=bool(others),
@@ -185,6 +206,29 @@ def _curves(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> dict[str, str 
     if not others:
         return {"loss": loss_curve(logs[0][1]), "validation": validation_curve(logs[0][1])}
     return {"loss": compared_loss_curve(logs), "validation": compared_validation_curve(logs)}
+
+
+def _named(curve: Mapping[str, list[tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
+    return {CURVE[name]: points for name, points in curve.items()}
+
+
+def _wrong_decisions(
+    run: EvaluatedRun, decisions: Decisions | None
+) -> list[tuple[str, list[tuple[Decision, tuple[PageImage, ...]]]]]:
+    """Return the wrong decisions of either kind below its heading, each with the pictures of query and match."""
+    if decisions is None:
+        return []
+    kinds = {
+        "Accepted, but wrong: the most confident": decisions.false_accepts,
+        "Refused, but right: the least confident": decisions.false_refusals,
+    }
+    return [
+        (heading, [(one, _pictures(run, one.query, one.match)) for one in found]) for heading, found in kinds.items()
+    ]
+
+
+def _pictures(run: EvaluatedRun, *names: str) -> tuple[PageImage, ...]:
+    return tuple(_page_image(image_thumbnail(run, name, None, height=THUMBNAIL_HEIGHT)) for name in names)
 
 
 def _page_list(run: EvaluatedRun, ranked: RankedList) -> PageList:

@@ -16,7 +16,8 @@ from data_cache.datasets.protocols import Protocol
 Ranks = NDArray[np.int64]
 PrecisionForm = Literal["step", "trapezoid"]
 
-METRIC_NAMES = ("mAP", "cmc1", "cmc5", "cmc10", "mINP")
+METRIC_NAMES = ("mAP", "mAP10", "cmc1", "cmc5", "cmc10", "mINP")
+SHORT_LIST = 10  # images of a list that mAP10 looks at
 
 
 def average_precision(ranks: Ranks, form: PrecisionForm = "step") -> float:
@@ -36,6 +37,21 @@ def average_precision(ranks: Ranks, form: PrecisionForm = "step") -> float:
         above = np.where(ranks == 1, 1.0, (matches - 1) / np.maximum(ranks - 1, 1))
         precision = (precision + above) / 2
     return float(precision.sum() / len(ranks))
+
+
+def average_precision_at(ranks: Ranks, k: int) -> float:
+    """Return the average precision of the first k images of a list with matches at `ranks` (P,), P > 0.
+
+    It is the sum of the precision at the matches among them, divided by min(P, k): 1 if no image before the last match,
+    or among the k, is wrong.
+
+    >>> average_precision_at(np.array([1, 3, 12]), 10)  # (1/1 + 2/3) / 3
+    0.5555555555555555
+    >>> average_precision_at(np.array([1, 2, 3]), 2)
+    1.0
+    """
+    within = ranks[ranks <= k]
+    return float((np.arange(1, len(within) + 1) / within).sum() / min(len(ranks), k))
 
 
 def inverse_negative_penalty(ranks: Ranks) -> float:
@@ -60,12 +76,14 @@ def cumulative_match(first_match_rank: NDArray[Any], k: int) -> float:
 class QueryResults:
     """Results of Q queries; all arrays are (Q,).
 
-    first_hit_rank, from 1; average_precision; inverse_negative_penalty; positives, the number of valid matches in the
-    gallery. A query without a valid match has 0 everywhere and is left out of every mean.
+    first_hit_rank, from 1; average_precision, and that of the first ten images; inverse_negative_penalty; positives,
+    the number of valid matches in the gallery. A query without a valid match has 0 everywhere and is left out of every
+    mean.
     """
 
     first_hit_rank: NDArray[np.int64]
     average_precision: NDArray[np.float64]
+    average_precision_at_10: NDArray[np.float64]
     inverse_negative_penalty: NDArray[np.float64]
     positives: NDArray[np.int64]
 
@@ -75,6 +93,7 @@ class QueryResults:
         return cls(
             np.array([ranks[0] if len(ranks) else 0 for ranks in lists], dtype=np.int64),
             np.array([average_precision(ranks, form) if len(ranks) else 0.0 for ranks in lists]),
+            np.array([average_precision_at(ranks, SHORT_LIST) if len(ranks) else 0.0 for ranks in lists]),
             np.array([inverse_negative_penalty(ranks) if len(ranks) else 0.0 for ranks in lists]),
             np.array([len(ranks) for ranks in lists], dtype=np.int64),
         )
@@ -92,6 +111,7 @@ class QueryResults:
         first = self.first_hit_rank[valid]
         return {
             "mAP": float(self.average_precision[valid].mean()),
+            "mAP10": float(self.average_precision_at_10[valid].mean()),
             **{f"cmc{k}": cumulative_match(first, k) for k in (1, 5, 10)},
             "mINP": float(self.inverse_negative_penalty[valid].mean()),
         }
@@ -103,7 +123,8 @@ class Scores:
 
     `deviation` is the standard deviation over the trials (n - 1), None for a single trial. `queries` counts all queries
     of a trial, `queries_without_match` those that the means leave out, `gallery` the images, or tracks, that are
-    ranked. `seed` drew the trials.
+    ranked. `seed` drew the trials. `mAP10` is mAP over the first 10 images of each list, None in files of versions
+    before 0.5.
     """
 
     split: str
@@ -119,6 +140,7 @@ class Scores:
     trials: int
     seed: int | None
     precision: PrecisionForm = "step"
+    mAP10: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as JSON values; fractions, not percent."""

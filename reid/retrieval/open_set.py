@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
-from reid.retrieval.ranking import Matrix
+from reid.retrieval.ranking import Matrix, Numbers
 
 FIRST = 50  # images of a list that the evidence is taken from
 TEMPERATURE = 0.05  # of the softmax over their scores
@@ -86,23 +86,32 @@ class Calibration:
 
 @dataclass(frozen=True)
 class OpenSet:
-    """Q queries: confidence in the best match, whether it is the vehicle, and whether the vehicle is in the gallery."""
+    """Q queries: confidence in the best match, whether it is the vehicle, and the vehicle's images in the gallery."""
 
     confidence: Values
     right: Mask
-    present: Mask
+    positives: Numbers
+
+    @property
+    def present(self) -> Mask:
+        """Whether the vehicle of each query is in the gallery."""
+        return self.positives > 0
 
     def at(self, threshold: float) -> dict[str, float]:
         """Return the rates of a threshold, at or above which the best match is accepted.
 
-        Precision, recall and F1 are of two conventions: `top1`, where an accepted match must be right, and `presence`,
-        where it is enough that the vehicle is there. TNR: the share of absent vehicles that are refused, FPIR: the
-        share that is accepted. A rate of nothing is 0.
+        Precision, recall and F1 are of three conventions: `top1`, where an accepted match must be right; `presence`,
+        where it is enough that the vehicle is there; and `pairs`, where a match accepted is a pair of query and image,
+        and all pairs of a vehicle were to be found. TNR: the share of absent vehicles that are refused, FPIR: the share
+        that is accepted. A rate of nothing is 0.
         """
         accepted = self.confidence >= threshold
         rates: dict[str, float] = {"threshold": threshold, "accepted": _share(accepted)}
-        for name, positive in (("top1", self.right), ("presence", self.present)):
-            precision, recall = _ratio(accepted & positive, accepted), _ratio(accepted & positive, self.present)
+        queries, pairs = int(self.present.sum()), int(self.positives.sum())
+        conventions = (("top1", self.right, queries), ("presence", self.present, queries), ("pairs", self.right, pairs))
+        for name, positive, wanted in conventions:
+            precision = _ratio(accepted & positive, accepted)
+            recall = int((accepted & positive).sum()) / wanted if wanted else 0.0
             both = precision + recall
             f1 = 2 * precision * recall / both if both else 0.0
             rates |= {f"{name}_precision": precision, f"{name}_recall": recall, f"{name}_f1": f1}

@@ -1,7 +1,7 @@
 """Ranked lists to look at: the first images for the worst, middle and best queries, or for named ones."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,15 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from reid.features.file import Features
 from reid.retrieval.metrics import QueryResults
-from reid.retrieval.ranking import LabelledTrial, Matrix, Numbers, cosine_scores, labelled_trials, rank_queries
+from reid.retrieval.ranking import (
+    LabelledTrial,
+    Mask,
+    Matrix,
+    Numbers,
+    cosine_scores,
+    labelled_trials,
+    rank_queries,
+)
 
 WORST, MIDDLE, BEST = "worst", "middle", "best"
 HARDEST, NAMED = "hardest", "chosen"  # all queries of a choice are in one of these, or in the three above
@@ -132,19 +140,41 @@ def top_matches(query: Matrix, gallery: Matrix, trial: LabelledTrial, *, k: int)
     """
     best = np.full((len(query), k), -1, dtype=np.int64)
     best_scores = np.full((len(query), k), -np.inf, dtype=np.float32)
-    ranked, tracks = trial.ranked, trial.tracks
-    rows = (row for block in cosine_scores(query, gallery) for row in block.numpy())
-    for index, images in enumerate(rows):
+    tracks = trial.tracks
+    for index, (images, match, junk) in enumerate(_judged_rows(query, gallery, trial)):
         scores = images if tracks is None else np.maximum.reduceat(images, tracks)
-        match = ranked.vehicle == trial.query.vehicle[index]
-        junk = match & trial.junk(index, np.arange(len(ranked)))
-        if trial.cameras != "any":
-            junk |= trial.left_out(np.array([index]))[0]
         order = np.lexsort((match, -scores))
         order = order[~junk[order]][:k]
         best[index, : len(order)] = order if tracks is None else _best_images(images, tracks, order)
         best_scores[index, : len(order)] = scores[order]
     return best, best_scores
+
+
+def best_true_and_wrong(query: Matrix, gallery: Matrix, trial: LabelledTrial) -> tuple[Numbers, Numbers]:
+    """Return the gallery rows of each query's best true match and best wrong image, (Q,) each, -1 for none.
+
+    Junk is left out; of equal scores it is the earlier row, and of a track its best image.
+    """
+    tracks, found = trial.tracks, []
+    for images, match, junk in _judged_rows(query, gallery, trial):
+        scores = images if tracks is None else np.maximum.reduceat(images, tracks)
+        rows = np.array([np.where(which & ~junk, scores, -np.inf).argmax() for which in (match, ~match)])
+        some = [bool((which & ~junk).any()) for which in (match, ~match)]
+        found.append(np.where(some, rows if tracks is None else _best_images(images, tracks, rows), -1))
+    both = np.array(found, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _judged_rows(query: Matrix, gallery: Matrix, trial: LabelledTrial) -> Iterator[tuple[Matrix, Mask, Mask]]:
+    """Yield for each query the scores of all images (G,), and which images or tracks (R,) match, and are left out."""
+    ranked = trial.ranked
+    rows = (row for block in cosine_scores(query, gallery) for row in block.numpy())
+    for index, images in enumerate(rows):
+        match = ranked.vehicle == trial.query.vehicle[index]
+        junk = match & trial.junk(index, np.arange(len(ranked)))
+        if trial.cameras != "any":
+            junk |= trial.left_out(np.array([index]))[0]
+        yield images, match, junk
 
 
 def _best_images(scores: Matrix, tracks: Numbers, chosen: Numbers) -> Numbers:

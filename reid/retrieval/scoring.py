@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -88,6 +89,17 @@ class Scoring:
         if self.database:
             scorers[f"{row}, {AUGMENTED}"] = partial(_database_scores, k=self.database, device=device)
         return scorers
+
+
+def camera_gap(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float] | None:
+    """Return mAP and CMC@1 within a camera less those across cameras, of the rows of a metrics.json that has both.
+
+    It is what a network knows of cameras: the gap of one that sees vehicles alone is that of harder views.
+    """
+    across, within = (next((row for row in scores if row.endswith(f", {name}")), None) for name in BY_CAMERAS)
+    if across is None or within is None:
+        return None
+    return {name: scores[within][name] - scores[across][name] for name in ("mAP", "cmc1")}
 
 
 def rank_protocol(

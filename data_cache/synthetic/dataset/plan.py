@@ -29,9 +29,11 @@ def plan_shots(settings: SyntheticSettings, vehicles: Sequence[Vehicle]) -> list
     """Return all shots, ordered by vehicle.
 
     A fleet is never divided between training and test. The first take of every other camera of a test vehicle is a
-    query, everything else is gallery, so each query has a match by another camera.
+    query, everything else is gallery, so each query has a match by another camera. Vehicles that are to be absent have
+    queries only.
     """
     training = _sample_training_fleets(settings)
+    absent = _sample_absent([vehicle.number for vehicle in vehicles if vehicle.fleet not in training], settings)
     takes = settings.images_per_camera
     shots = []
     for vehicle in vehicles:
@@ -40,7 +42,8 @@ def plan_shots(settings: SyntheticSettings, vehicles: Sequence[Vehicle]) -> list
             for take in range(1, takes + 1):
                 is_query = take == 1 and index % 2 == 0 and (takes > 1 or index < len(cameras) - 1)
                 split = "train" if vehicle.fleet in training else "query" if is_query else "gallery"
-                shots.append(Shot(vehicle.number, camera, take, split))
+                if split != "gallery" or vehicle.number not in absent:
+                    shots.append(Shot(vehicle.number, camera, take, split))
     return shots
 
 
@@ -48,6 +51,12 @@ def _sample_training_fleets(settings: SyntheticSettings) -> set[int]:
     rng = np.random.default_rng((settings.seed, 3))
     count = min(settings.fleets - 1, max(1, round(settings.train_share * settings.fleets)))
     return {int(fleet) + 1 for fleet in rng.permutation(settings.fleets)[:count]}
+
+
+def _sample_absent(tested: Sequence[int], settings: SyntheticSettings) -> set[int]:
+    """Sample test vehicles by their share; one at least stays in the gallery."""
+    order = np.random.default_rng((settings.seed, 5)).permutation(tested)
+    return set(order[: min(len(tested) - 1, round(settings.absent * len(tested)))].tolist())
 
 
 def _sample_cameras(vehicle: int, settings: SyntheticSettings) -> list[int]:

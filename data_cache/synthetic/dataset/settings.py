@@ -26,6 +26,7 @@ class SyntheticSettings:
     seed: int = 0
     train_share: float = 0.7  # share of the fleets used for training
     variety: Variety = "fleets"  # wide: more kinds of vehicles, viewpoints, places and weather
+    absent: float = 0.0  # share of the test vehicles without any gallery image, for open-set tests
 
     def __post_init__(self) -> None:
         limits = {
@@ -45,6 +46,8 @@ class SyntheticSettings:
             raise UserError(f"synthetic data: variety must be one of {get_args(Variety)}, not {self.variety!r}")
         if not 0 < self.train_share < 1:
             raise UserError(f"synthetic data: train_share must be between 0 and 1, not {self.train_share}")
+        if not 0 <= self.absent < 1:
+            raise UserError(f"synthetic data: absent must be from 0 to below 1, not {self.absent}")
         if self.fleets < 2:
             raise UserError(
                 f"synthetic data: {self.vehicles} vehicles in fleets of {self.fleet_size} make one fleet, "
@@ -59,12 +62,13 @@ class SyntheticSettings:
     def to_dict(self) -> dict[str, int | float | str]:
         """Return everything that decides the bytes of the data set: the settings and the renderer's version.
 
-        The variety "fleets" is left out, as it was before there were others.
+        Settings that came later are left out at the values that data sets had before them.
         """
-        settings = {name: value for name, value in asdict(self).items() if (name, value) != ("variety", "fleets")}
+        settings = {name: value for name, value in asdict(self).items() if LATER.get(name) != value}
         return {"renderer_version": RENDERER_VERSIONS[self.variety], **settings}
 
 
+LATER = {"variety": "fleets", "absent": 0.0}  # settings that came later, with what was before them
 FIXED = {  # never change the settings behind a name
     "fleets480": SyntheticSettings(vehicles=480, seed=1),
     # the same vehicles and cameras at the size of real crops, of which a network at 128 to 224 pixels sees little

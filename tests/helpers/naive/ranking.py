@@ -78,7 +78,12 @@ def brute_force(case: Case) -> QueryResults:
                 ranked.append((-round(score, 6), match))
         hits = [rank for rank, (_, match) in enumerate(sorted(ranked), start=1) if match]
         precision = sum(number / rank for number, rank in enumerate(hits, start=1)) / max(1, len(hits))
-        results.append((hits[0], precision, len(hits) / hits[-1], len(hits)) if hits else (0, 0.0, 0.0, 0))
+        ten, found = 0.0, 0
+        for rank, (_, match) in enumerate(sorted(ranked)[:10], start=1):
+            found += match
+            ten += match * found / rank
+        ten /= max(1, min(10, len(hits)))
+        results.append((hits[0], precision, ten, len(hits) / hits[-1], len(hits)) if hits else (0, 0.0, 0.0, 0.0, 0))
     return QueryResults(*(np.array(column) for column in zip(*results, strict=True)))
 
 

@@ -43,7 +43,7 @@ def test_simulated_searches_equal_a_loop(monkeypatch: pytest.MonkeyPatch) -> Non
             scores = sorted(((float(features[query] @ features[image]), image) for image in seen), reverse=True)
             best = labels.vehicle[scores[0][1]]
             assert searches.right[row] == (best == labels.vehicle[query])
-            assert searches.present[row] == any(labels.vehicle[image] == labels.vehicle[query] for image in seen)
+            assert searches.positives[row] == sum(labels.vehicle[image] == labels.vehicle[query] for image in seen)
             wanted = evidence(np.float32([[score for score, _ in scores]]), len(gallery))[0]
             np.testing.assert_allclose(searches.found[row], wanted, atol=1e-4)
             row += 1

@@ -21,7 +21,7 @@ def test_table_shows_percent_deviation_and_counts() -> None:
     console.print(score_table({"trained [bold]": scores(1.0), "untrained": drawn}))
     text = console.export_text()
     lines = {line.strip("│ ").partition("│")[0].strip(): line for line in text.splitlines()}
-    assert lines["trained [bold]"].count("100.0") == 5 and lines["untrained"].count("50.0 ± 2.0") == 5
+    assert lines["trained [bold]"].count("100.0") == 6 and lines["untrained"].count("50.0 ± 2.0") == 6
     assert "test: 10 queries (2 without a match, left out), gallery 24" in text
     assert "mean ± deviation of 10 draws, seed 0" in " ".join(text.split())
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid.retrieval.metrics import average_precision, inverse_negative_penalty
+from reid.retrieval.metrics import average_precision, average_precision_at, inverse_negative_penalty
 
 
 def naive_average_precision(hits: list[int]) -> float:
@@ -46,3 +46,19 @@ def test_average_precision_equals_the_loops(seed: int) -> None:
 def test_a_single_match_has_precision_and_penalty_of_its_reciprocal_rank(rank: int) -> None:
     ranks = np.array([rank])
     assert average_precision(ranks) == inverse_negative_penalty(ranks) == 1 / rank
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("k", [1, 5, 10, 40])
+def test_average_precision_of_a_short_list_equals_a_loop(seed: int, k: int) -> None:
+    random = np.random.default_rng(seed)
+    hits = (random.random(30) < random.uniform(0.05, 0.9)).astype(int)
+    hits[random.integers(30)] = 1
+    total, found = 0.0, 0
+    for rank, hit in enumerate(hits[:k], start=1):
+        found += hit
+        total += hit * found / rank
+    ranks = np.flatnonzero(hits) + 1
+    assert average_precision_at(ranks, k) == pytest.approx(total / min(hits.sum(), k))
+    if k == 40:
+        assert average_precision_at(ranks, k) == pytest.approx(average_precision(ranks))

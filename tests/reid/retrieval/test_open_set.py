@@ -14,7 +14,8 @@ def random_test(seed: int, levels: int = 0, count: int = 60) -> OpenSet:
     present = random.random(count) < 0.7
     right = present & (random.random(count) < 0.8)
     confidence = random.random(count) * 0.7 + 0.3 * right
-    return OpenSet(np.round(confidence * levels) / levels if levels else confidence, right, present)
+    positives = np.where(present, random.integers(1, 5, count), 0)
+    return OpenSet(np.round(confidence * levels) / levels if levels else confidence, right, positives)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -35,6 +36,8 @@ def test_rates_equal_a_loop_over_the_queries(seed: int, levels: int) -> None:
         accepted = max(1, counts["accepted"])
         assert rates["top1_precision"] == pytest.approx(counts["right"] / accepted)
         assert rates["top1_recall"] == pytest.approx(counts["right"] / counts["present"])
+        assert rates["pairs_precision"] == rates["top1_precision"]
+        assert rates["pairs_recall"] == pytest.approx(counts["right"] / sum(test.positives.tolist()))
         assert rates["tnr"] == pytest.approx(counts["absent_refused"] / counts["absent"])
         assert rates["fpir"] == pytest.approx(1 - rates["tnr"])
         precision, recall, f1, _ = precision_recall_fscore_support(
@@ -67,7 +70,7 @@ def test_no_threshold_is_better_than_the_chosen_ones(seed: int, levels: int) -> 
 
 
 def test_without_absent_vehicles_there_is_no_rate_of_false_accepts() -> None:
-    test = OpenSet(np.array([0.2, 0.9]), np.array([False, True]), np.array([True, True]))
+    test = OpenSet(np.array([0.2, 0.9]), np.array([False, True]), np.array([2, 1]))
     with pytest.raises(UserError, match="no query's vehicle is absent"):
         test.threshold_at(0.1)
     assert "dir_at_fpir_0.1" not in test.scores(0.5) and test.scores(0.5)["tnr"] == 0

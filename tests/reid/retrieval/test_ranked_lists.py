@@ -20,6 +20,7 @@ from reid.retrieval.ranked_lists import (
     NAMED,
     WORST,
     Choice,
+    best_true_and_wrong,
     choose_queries,
     ranked_lists,
     top_matches,
@@ -30,7 +31,7 @@ def results_with(precision: list[float]) -> QueryResults:
     """Return results with these average precisions; 0 is a query without a match."""
     values = np.array(precision)
     valid = values > 0
-    return QueryResults(valid.astype(np.int64), values, values, valid.astype(np.int64))
+    return QueryResults(valid.astype(np.int64), values, values, values, valid.astype(np.int64))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 30])
@@ -146,3 +147,15 @@ def test_top_matches_of_a_short_gallery_are_padded() -> None:
     rows, scores = top_matches(case.query, case.gallery, case.trial, k=5)
     assert (rows[:, 3:] == -1).all() and np.isneginf(scores[:, 3:]).all()
     assert (np.sort(rows[:, :3], axis=1) == [0, 1, 2]).all()
+
+
+@pytest.mark.parametrize("tracks", [False, True])
+def test_best_true_and_wrong_images_are_the_first_of_the_whole_list(tracks: bool) -> None:
+    case = random_case(4, tracks=tracks)
+    count = len(case.trial.ranked)
+    everything, _ = top_matches(case.query, case.gallery, case.trial, k=count)
+    true, wrong = best_true_and_wrong(case.query, case.gallery, case.trial)
+    for query, rows in enumerate(everything):
+        ranked = rows[rows >= 0]
+        match = case.trial.gallery.vehicle[ranked] == case.trial.query.vehicle[query]
+        assert true[query] == next(iter(ranked[match]), -1) and wrong[query] == next(iter(ranked[~match]), -1)

@@ -49,3 +49,18 @@ def test_size_of_the_default_set() -> None:
     shots = _plan(SyntheticSettings())
     assert 1400 <= len(shots) <= 1600
     assert 0.65 < sum(shot.split == "train" for shot in shots) / len(shots) < 0.75
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_absent_vehicles_have_queries_and_no_gallery_and_nothing_else_changes(share: float) -> None:
+    settings = SyntheticSettings(vehicles=40, absent=share)
+    whole, shots = _plan(SyntheticSettings(vehicles=40)), _plan(settings)
+    tested = {shot.vehicle for shot in whole if shot.split != "train"}
+    absent = tested - {shot.vehicle for shot in shots if shot.split == "gallery"}
+    assert len(absent) == round(share * len(tested)) and tested == {s.vehicle for s in shots if s.split == "query"}
+    assert shots == [shot for shot in whole if shot.split != "gallery" or shot.vehicle not in absent]
+
+
+def test_a_vehicle_stays_in_the_gallery() -> None:
+    shots = _plan(SyntheticSettings(vehicles=40, absent=0.99))
+    assert len({shot.vehicle for shot in shots if shot.split == "gallery"}) == 1

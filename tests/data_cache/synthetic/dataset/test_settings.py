@@ -24,6 +24,7 @@ from data_cache.synthetic.dataset.settings import FIXED, RENDERER_VERSIONS, Synt
         ({"train_share": 1.0}, "train_share must be between 0 and 1, not 1.0"),
         ({"variety": "narrow"}, "variety must be one of .*, not 'narrow'"),
         ({"vehicles": 6, "fleet_size": 6}, "make one fleet"),
+        ({"absent": 1.0}, "absent must be from 0 to below 1, not 1.0"),
     ],
 )
 def test_values_out_of_range(changed: dict[str, Any], message: str) -> None:
@@ -58,3 +59,4 @@ def test_sets_rendered_before_there_were_varieties_are_still_known() -> None:
     changed = {"variety": "wide", "renderer_version": RENDERER_VERSIONS["wide"]}
     assert FIXED["fleets480v2"].to_dict() == recorded | {"image_size": 420}
     assert replace(FIXED["fleets480"], variety="wide").to_dict() == recorded | changed
+    assert replace(FIXED["fleets480"], absent=0.2).to_dict() == recorded | {"absent": 0.2}

@@ -1,0 +1,98 @@
+"""The decisions of a calibrated run: their rates by threshold, and the queries that were decided wrongly."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reid.evaluation.answers import find_answers, open_set
+from reid.evaluation.calibration import read_calibration
+from reid.report.evaluated_run import EvaluatedRun
+from reid.retrieval.open_set import FIRST, OpenSet
+from reid.retrieval.ranking import Numbers, cosine_scores, labelled_trials, rank_queries
+
+SHOWN = 6  # wrong decisions of each kind
+THRESHOLDS = 101  # of the curve, from 0 to 1
+CONVENTIONS = {  # of precision and recall
+    "top1": "the accepted match is right",
+    "presence": "the vehicle of the accepted match is in the gallery",
+    "pairs": "every image of the vehicle was to be found",
+}
+CURVE = {"top1_precision": "precision", "top1_recall": "recall", "tnr": "TNR"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A query and its best match, with their cosine and the confidence that they are the same vehicle."""
+
+    query: str
+    match: str
+    score: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The decisions of a test; `scores` as `OpenSet.scores`, `curve` a name of CURVE -> points (threshold, rate).
+
+    `false_accepts` are accepted and wrong, the most confident first; `false_refusals` are right and refused, the least
+    confident first; SHOWN of each.
+    """
+
+    aim: str
+    scores: Mapping[str, Any]
+    curve: Mapping[str, list[tuple[float, float]]]
+    false_accepts: tuple[Decision, ...]
+    false_refusals: tuple[Decision, ...]
+
+
+def find_decisions(run: EvaluatedRun) -> Decisions | None:
+    """Return the decisions of a run; None if it was not calibrated, or is of another system.
+
+    Raises UserError as `read_calibration`.
+    """
+    calibrated = None if run.checkpoint_hash is None else read_calibration(run.folder, run.checkpoint_hash)
+    if calibrated is None:
+        return None
+    dataset, protocol, calibration = run.dataset, run.protocol(), calibrated.calibration
+    answers = find_answers(run.features, dataset, protocol, FIRST)
+    names, trial = dataset.table["name"], protocol.trials[0]
+    scores = cosine_scores(run.features.of(names.iloc[trial.query]), run.features.of(names.iloc[trial.gallery]))
+    positives = rank_queries(scores, labelled_trials(dataset.table, protocol)[0]).positives
+    test = open_set(dataset, answers, calibration, positives)
+    accepted = test.confidence >= calibration.threshold
+    order = np.argsort(-test.confidence, kind="stable")
+    found = answers.best[:, 0] >= 0
+
+    def decisions(queries: Numbers) -> tuple[Decision, ...]:
+        return tuple(
+            Decision(
+                str(names.iat[answers.query[query]]),
+                str(names.iat[answers.best[query, 0]]),
+                float(answers.scores[query, 0]),
+                float(test.confidence[query]),
+            )
+            for query in queries[:SHOWN].tolist()
+        )
+
+    return Decisions(
+        aim=calibrated.aim,
+        scores=test.scores(calibration.threshold),
+        curve=rates_by_threshold(test),
+        false_accepts=decisions(order[(accepted & ~test.right & found)[order]]),
+        false_refusals=decisions(order[::-1][(~accepted & test.right)[order[::-1]]]),
+    )
+
+
+def rates_by_threshold(test: OpenSet) -> dict[str, list[tuple[float, float]]]:
+    """Return the points (threshold, rate) of CURVE.
+
+    Left out are TNR without absent vehicles, and the precision of thresholds that accept nothing.
+    """
+    rates = [test.at(float(threshold)) for threshold in np.linspace(0, 1, THRESHOLDS)]
+    shown = [name for name in CURVE if name != "tnr" or not test.present.all()]
+    return {
+        name: [(one["threshold"], one[name]) for one in rates if name != "top1_precision" or one["accepted"] > 0]
+        for name in shown
+    }
