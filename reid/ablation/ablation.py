@@ -16,7 +16,8 @@ from reid.ablation.results import TableResults, table_results
 from reid.ablation.share import WHOLE, Share
 from reid.ablation.table_files import write_table
 from reid.ablation.workspace import RunState, Workspace
-from reid.evaluation.evaluate import TrainedRun, evaluate_run
+from reid.evaluation.evaluate import evaluate_run
+from reid.evaluation.trained_run import TrainedRun
 from reid.model.checkpoint import read_checkpoint
 from reid.retrieval.scoring import Scoring
 from reid.runs import decoded_path

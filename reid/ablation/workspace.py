@@ -18,8 +18,8 @@ from reid.data.hiding import network_parts
 from reid.data.loader import split_vehicles
 from reid.data.sampler import PKSampler
 from reid.data.vehicle_images import part_arrays, part_cache
-from reid.evaluation.evaluate import image_names
 from reid.evaluation.metrics_file import TRAINED, read_metrics
+from reid.evaluation.trained_run import image_names
 from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, METRICS, ablation_folder, checkpoint_to_continue
 from reid.training.log import LOG

@@ -54,7 +54,7 @@ def calibrate_command(
     from data_cache.base.locks import run_lock
     from data_cache.datasets.catalogue import load_dataset
     from reid.evaluation.calibration import calibrate
-    from reid.evaluation.evaluate import find_run
+    from reid.evaluation.trained_run import find_run
 
     loaded = load_dataset(dataset, data_root)
     trained = find_run(loaded, runs, run, trained_on, parts_file)

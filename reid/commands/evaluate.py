@@ -36,6 +36,41 @@ def flip_test_option(does: str) -> Callable[[FC], FC]:
     return click.option("--flip-test", is_flag=True, help=f"{does} means over image and mirror image.")
 
 
+AFTER_NETWORK = ("rerank", "expand", "database", "camera_means", "whiten", "beside")
+
+
+def after_network_options(does: str) -> Callable[[FC], FC]:
+    """Return the options AFTER_NETWORK; the help of each starts with what it `does`."""
+    return add_options(
+        click.option("--rerank", is_flag=True, help=f"{does} after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3)."),
+        click.option(
+            "--expand",
+            type=click.IntRange(0),
+            default=0,
+            help=f"{does} of queries averaged with their K nearest gallery images.",
+        ),
+        click.option(
+            "--database",
+            type=click.IntRange(0),
+            default=0,
+            help=f"{does} in a gallery whose features are means with their K nearest (database-side augmentation).",
+        ),
+        click.option("--camera-means", is_flag=True, help=f"{does} of features without the mean of their camera."),
+        click.option(
+            "--whiten",
+            is_flag=True,
+            help=f"{does} of features whitened by training pairs, which are extracted.",
+        ),
+        click.option(
+            "--with",
+            "beside",
+            multiple=True,
+            metavar="NAME|PATH",
+            help=f"{does} by the mean of the cosines with this run's; repeatable.",
+        ),
+    )
+
+
 run_and_tests_options = add_options(
     run_options,
     click.option(
@@ -75,28 +110,7 @@ run_and_tests_options = add_options(
     show_default=True,
     help="Form of average precision; trapezoid is that of VeRi-776's MATLAB code.",
 )
-@click.option("--rerank", is_flag=True, help="Add scores after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3).")
-@click.option(
-    "--expand",
-    type=click.IntRange(0),
-    default=0,
-    help="Add scores of queries averaged with their K nearest gallery images.",
-)
-@click.option(
-    "--database",
-    type=click.IntRange(0),
-    default=0,
-    help="Add scores in a gallery whose features are means with their K nearest (database-side augmentation).",
-)
-@click.option("--camera-means", is_flag=True, help="Add scores of features without the mean of their camera.")
-@click.option("--whiten", is_flag=True, help="Add scores of features whitened by training pairs, which are extracted.")
-@click.option(
-    "--with",
-    "beside",
-    multiple=True,
-    metavar="NAME|PATH",
-    help="Add the mean of the cosines with this run's; repeatable.",
-)
+@after_network_options("Add scores")
 @click.option(
     "--cameras",
     is_flag=True,
@@ -150,7 +164,8 @@ def evaluate_command(
     from data_cache.base.devices import Compute, choose_device
     from data_cache.datasets.catalogue import load_dataset
     from reid.evaluation.calibration import require_calibration
-    from reid.evaluation.evaluate import evaluate_external, evaluate_run, find_run
+    from reid.evaluation.evaluate import evaluate_external, evaluate_run
+    from reid.evaluation.trained_run import find_run
     from reid.retrieval.scoring import Scoring
     from reid.runs import run_name
 
@@ -235,7 +250,7 @@ def features_command(
     from data_cache.datasets.catalogue import load_dataset
     from reid.distributed import first_rank_first, joined_ranks
     from reid.evaluation.answers import write_embeddings
-    from reid.evaluation.evaluate import features_of_run, find_run
+    from reid.evaluation.trained_run import features_of_run, find_run
 
     compute = Compute(choose_device(device), workers)
     with joined_ranks(compute.device):

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from data_cache.base.errors import UserError
 from data_cache.base.options import FILE, Command, add_options, device_option, json_option, workers_option
+from reid.commands.evaluate import AFTER_NETWORK, after_network_options
 from reid.commands.options import evaluated_runs, evaluated_runs_options
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
     show_default=True,
     help="What the CSVs leave out: the data set's own junk, or everything by the query's camera.",
 )
+@after_network_options("Rank in --output")
 @device_option
 @workers_option
 @json_option
@@ -84,7 +86,7 @@ def rank_command(
     device: str,
     workers: int,
     as_json: bool,
-    **selection: Any,
+    **options: Any,
 ) -> None:
     """Draw queries with the first images of their ranked lists, one PNG per query; or write all lists as CSV.
 
@@ -92,23 +94,31 @@ def rank_command(
     attention in percent. The files are written to RUNS/DATASET/RECIPE/SPLIT/ranked. The run must be evaluated.
 
     With --output nothing is drawn, and nothing needs to be evaluated: images of the test may lack vehicles. query and
-    candidate are rows, from 0, of the tables of queries and gallery.
+    candidate are rows, from 0, of the tables of queries and gallery. --candidates is always by plain scores, of which
+    `calibrate` learnt the confidence.
 
     \b
     Examples:
       python cli.py rank --run demo
       python cli.py rank --dataset crops/images.csv --data-root crops --top 10 --output submission.csv
+      python cli.py rank --run demo --output submission.csv --wide --database 5 --rerank
       python cli.py rank --dataset veri --run pgan --compare grid --hardest 10 --heatmaps
     """
-    from data_cache.base.devices import choose_device
+    from data_cache.base.devices import Compute, choose_device
+    from reid.commands.answers import write_answers
     from reid.report.query_images import write_ranked_lists
 
     choice = query_choice(queries, count, hardest)
+    after = {name: options.pop(name) for name in AFTER_NETWORK}
     if output is not None or decided is not None:
-        written_files = _write_answers(output, decided, top, wide, junk, device, workers, **selection)
+        compute = Compute(choose_device(device), workers)
+        written_files = write_answers(output, decided, top, wide, junk, compute, after, **options)
         click.echo(json.dumps(written_files) if as_json else "\n".join(written_files))
         return
-    runs = evaluated_runs(**selection)
+    given = [name for name, value in {**after, "wide": wide}.items() if value]
+    if given:
+        raise click.UsageError(f"--{'with' if given[0] == 'beside' else given[0].replace('_', '-')} is for --output")
+    runs = evaluated_runs(**options)
     if heatmaps and not any(run.has_network for run in runs):
         raise UserError(f"{runs[0].folder}: features of another system, and no network to show; leave out --heatmaps")
     heatmap_device = choose_device(device) if heatmaps else None
@@ -117,51 +127,6 @@ def rank_command(
         click.echo(json.dumps([image.to_dict() for image in written], indent=2))
     else:
         click.echo("\n".join(str(image.path) for image in written))
-
-
-def _write_answers(
-    output: Path | None,
-    decided: Path | None,
-    top: int,
-    wide: bool,
-    junk: str,
-    device: str,
-    workers: int,
-    *,
-    dataset: str,
-    data_root: Path,
-    runs: Path,
-    run: str | None,
-    split: str | None,
-    parts_file: Path | None,
-    compare: tuple[str, ...],
-) -> list[str]:
-    """Write the CSVs of a run's lists; return their paths."""
-    from dataclasses import replace
-
-    from data_cache.base.devices import Compute, choose_device
-    from data_cache.datasets.catalogue import load_dataset
-    from data_cache.datasets.csv_file import write_csv
-    from reid.evaluation.answers import candidates, find_answers, submission
-    from reid.evaluation.calibration import require_calibration
-    from reid.evaluation.evaluate import features_of_run, find_run
-
-    if compare:
-        raise click.UsageError("--compare is for pictures; write the CSV of each run by itself")
-    loaded = load_dataset(dataset, data_root)
-    found = find_run(loaded, runs, run, None, parts_file)
-    calibration = require_calibration(found) if decided is not None else None
-    test = split or loaded.default_split()
-    _, features = features_of_run(found, [test], Compute(choose_device(device), workers))
-    protocol = loaded.protocol(test, draws=1)
-    if junk == "camera":
-        protocol = replace(protocol, cameras="other")
-    answers = find_answers(features, loaded, protocol, top)
-    if output is not None:
-        write_csv(output, submission(loaded, answers, top, wide=wide))
-    if decided is not None and calibration is not None:
-        write_csv(decided, candidates(loaded, answers, calibration))
-    return [str(path) for path in (output, decided) if path is not None]
 
 
 @click.command("heatmaps")

@@ -14,6 +14,9 @@ from reid.features.file import Features
 from reid.retrieval.open_set import FIRST, Calibration, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
 from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
+from reid.retrieval.scoring import AfterNetwork
+
+PLAIN = AfterNetwork()
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,20 @@ class Answers:
         return calibration.confidence(evidence(self.scores, self.gallery))
 
 
-def find_answers(features: Features, dataset: Dataset, protocol: Protocol, top: int) -> Answers:
+def find_answers(
+    features: Features, dataset: Dataset, protocol: Protocol, top: int, after: AfterNetwork = PLAIN
+) -> Answers:
     """Return the first `top` images, and FIRST at least, of every query of the protocol's first trial, without junk.
+
+    `after` changes features and scores; confidences are of plain scores alone.
 
     Raises UserError if an image has no feature.
     """
     trial, names = protocol.trials[0], dataset.table["name"]
+    features = after.features(features, dataset, protocol)
     query, gallery = features.of(names.iloc[trial.query]), features.of(names.iloc[trial.gallery])
     labels = labelled_trials(dataset.table, protocol)[0]
-    columns, scores = top_matches(query, gallery, labels, k=max(top, FIRST))
+    columns, scores = top_matches(query, gallery, labels, k=max(top, FIRST), scorer=after.scores)
     best = np.where(columns >= 0, trial.gallery[columns], -1)
     return Answers(trial.query, best, scores, len(labels.ranked))
 

@@ -16,7 +16,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, write_json
 from data_cache.base.options import remedy_command
 from reid.data.loader import split_vehicles
-from reid.evaluation.evaluate import TrainedRun
+from reid.evaluation.trained_run import TrainedRun
 from reid.features.extraction import FeatureSource, extract_features
 from reid.retrieval.open_set import EVIDENCE, FIRST, Calibration, Mask, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches

@@ -12,8 +12,8 @@ from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from data_cache.parts.cache import PartBoxes, empty_cache
 from reid.data.vehicle_images import VehicleImages, part_cache, vehicle_images
-from reid.evaluation.evaluate import image_names
 from reid.evaluation.metrics_file import EXTERNAL, TRAINED, again, not_evaluated, plain_row, read_metrics
+from reid.evaluation.trained_run import image_names
 from reid.features.external import read_external_features
 from reid.features.file import Features, read_features
 from reid.model.checkpoint import TrainedNetwork, read_checkpoint, trained_network

@@ -1,11 +1,12 @@
 """Ranked lists to look at: the first images for the worst, middle and best queries, or for named ones."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from data_cache.base.errors import UserError
 from data_cache.datasets.dataset import Dataset
@@ -24,6 +25,7 @@ from reid.retrieval.ranking import (
 
 WORST, MIDDLE, BEST = "worst", "middle", "best"
 HARDEST, NAMED = "hardest", "chosen"  # all queries of a choice are in one of these, or in the three above
+Scorer = Callable[[Matrix, Matrix], Iterable[Tensor]]  # queries, gallery -> blocks of scores, see `rank_queries`
 Chosen = list[tuple[int, str]]  # indices of a test's queries, with their groups
 
 
@@ -132,8 +134,10 @@ def ranked_lists(
     return lists
 
 
-def top_matches(query: Matrix, gallery: Matrix, trial: LabelledTrial, *, k: int) -> tuple[Numbers, Matrix]:
-    """Return the best k gallery rows of each query (Q, k), junk left out, and their scores (Q, k).
+def top_matches(
+    query: Matrix, gallery: Matrix, trial: LabelledTrial, *, k: int, scorer: Scorer = cosine_scores
+) -> tuple[Numbers, Matrix]:
+    """Return the best k gallery rows of each query (Q, k), junk left out, and their scores (Q, k) by `scorer`.
 
     If fewer than k images remain, the row is -1 and the score -inf. Exact ties put wrong images first, then the earlier
     row. Of tracks the best k are returned, each as the row of its best image.
@@ -141,7 +145,7 @@ def top_matches(query: Matrix, gallery: Matrix, trial: LabelledTrial, *, k: int)
     best = np.full((len(query), k), -1, dtype=np.int64)
     best_scores = np.full((len(query), k), -np.inf, dtype=np.float32)
     tracks = trial.tracks
-    for index, (images, match, junk) in enumerate(_judged_rows(query, gallery, trial)):
+    for index, (images, match, junk) in enumerate(_judged_rows(scorer(query, gallery), trial)):
         scores = images if tracks is None else np.maximum.reduceat(images, tracks)
         order = np.lexsort((match, -scores))
         order = order[~junk[order]][:k]
@@ -156,7 +160,7 @@ def best_true_and_wrong(query: Matrix, gallery: Matrix, trial: LabelledTrial) ->
     Junk is left out; of equal scores it is the earlier row, and of a track its best image.
     """
     tracks, found = trial.tracks, []
-    for images, match, junk in _judged_rows(query, gallery, trial):
+    for images, match, junk in _judged_rows(cosine_scores(query, gallery), trial):
         scores = images if tracks is None else np.maximum.reduceat(images, tracks)
         rows = np.array([np.where(which & ~junk, scores, -np.inf).argmax() for which in (match, ~match)])
         some = [bool((which & ~junk).any()) for which in (match, ~match)]
@@ -165,10 +169,10 @@ def best_true_and_wrong(query: Matrix, gallery: Matrix, trial: LabelledTrial) ->
     return both[:, 0], both[:, 1]
 
 
-def _judged_rows(query: Matrix, gallery: Matrix, trial: LabelledTrial) -> Iterator[tuple[Matrix, Mask, Mask]]:
+def _judged_rows(blocks: Iterable[Tensor], trial: LabelledTrial) -> Iterator[tuple[Matrix, Mask, Mask]]:
     """Yield for each query the scores of all images (G,), and which images or tracks (R,) match, and are left out."""
     ranked = trial.ranked
-    rows = (row for block in cosine_scores(query, gallery) for row in block.numpy())
+    rows = (row for block in blocks for row in block.cpu().numpy())
     for index, images in enumerate(rows):
         match = ranked.vehicle == trial.query.vehicle[index]
         junk = match & trial.junk(index, np.arange(len(ranked)))

@@ -1,6 +1,6 @@
 """Scoring of features under a data set's protocol: plain cosine and, on request, re-ranking and query expansion."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from data_cache.datasets.protocols import Cameras, Protocol
 from reid.features.file import Features, require_spread
 from reid.retrieval.metrics import PrecisionForm, QueryResults, Scores, mean_scores
 from reid.retrieval.neighbours import expanded_queries
+from reid.retrieval.ranked_lists import Scorer
 from reid.retrieval.ranking import Matrix, cosine_scores, labelled_trials, rank_queries
 from reid.retrieval.reranking import k_reciprocal_scores
 from reid.retrieval.transforms import augmented_database, without_camera_means
@@ -20,7 +21,6 @@ from reid.retrieval.transforms import augmented_database, without_camera_means
 RERANKED, EXPANDED = "re-ranked", "expanded queries"
 AUGMENTED, CENTRED = "augmented database", "without camera means"
 BY_CAMERAS: Mapping[str, Cameras] = {"across cameras": "other", "within a camera": "own"}
-Scorer = Callable[[Matrix, Matrix], Iterable[Tensor]]  # queries, gallery -> blocks of scores, see `rank_queries`
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,34 @@ class Scoring:
         if self.database:
             scorers[f"{row}, {AUGMENTED}"] = partial(_database_scores, k=self.database, device=device)
         return scorers
+
+
+@dataclass(frozen=True)
+class AfterNetwork:
+    """What is done to one answer after the network, in this order; the options of `Scoring` score each by itself.
+
+    `camera_means` takes the mean of their camera off all features of the test; `database` makes gallery features means
+    with so many neighbours; `expand` queries means with so many gallery images; `rerank` is k-reciprocal re-ranking.
+    """
+
+    camera_means: bool = False
+    database: int = 0
+    expand: int = 0
+    rerank: bool = False
+
+    def features(self, features: Features, dataset: Dataset, protocol: Protocol) -> Features:
+        """Return the features of the test's images, changed. Raises UserError if an image has none."""
+        return _without_camera_means(features, dataset, protocol) if self.camera_means else features
+
+    def scores(self, query: Matrix, gallery: Matrix, device: str = "cpu") -> Iterable[Tensor]:
+        """Yield the scores of the queries (Q, C) with the gallery (G, C) in blocks, as `cosine_scores`."""
+        if self.database:
+            gallery = augmented_database(gallery, self.database, device=device)
+        if self.expand:
+            query = expanded_queries(query, gallery, self.expand, device=device)
+        if self.rerank:
+            return k_reciprocal_scores(query, gallery, device=device)
+        return cosine_scores(query, gallery, device)
 
 
 def camera_gap(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float] | None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from data_cache.base.devices import Compute
 from helpers.toy.vehicles import Toy
-from reid.evaluation.evaluate import FEATURES, Evaluation, TrainedRun, evaluate_run
+from reid.evaluation.evaluate import Evaluation, evaluate_run
+from reid.evaluation.trained_run import FEATURES, TrainedRun
 from reid.features.file import Features, read_features
 from reid.model.checkpoint import read_checkpoint
 from reid.retrieval.scoring import Scoring

@@ -13,7 +13,7 @@ from data_cache.base.tensors import load_tensors, save_tensors
 from data_cache.parts.cache import write_parts
 from data_cache.parts.names import PART_NAMES
 from helpers.places.reid import Place, assert_error
-from reid.evaluation.evaluate import FEATURES
+from reid.evaluation.trained_run import FEATURES
 from reid.features.file import read_features
 from reid.runs import BEST
 

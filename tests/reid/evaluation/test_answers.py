@@ -1,5 +1,6 @@
 """Answers as files against a loop over the features: lists, decisions, embeddings, and the rows that they name."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,54 @@ def test_decisions_are_scored_on_the_test(place: Place, run: Path) -> None:
         refused += confidence < MODEL.threshold and query.vehicle_id == absent
     assert found["top1_recall"] == pytest.approx(right / 3) and found["accepted"] == pytest.approx(accepted / 4)
     assert (found["queries"], found["absent"], found["tnr"]) == (4, 1, refused)
+
+
+AFTER = {
+    "re-ranked": ("--rerank",),
+    "expanded queries": ("--expand", "2"),
+    "augmented database": ("--database", "2"),
+    "without camera means": ("--camera-means",),
+    "whitened": ("--whiten",),
+    "with baseline_small": ("--with", "baseline_small"),
+}
+
+
+def test_lists_after_the_network_have_the_scores_of_their_rows(place: Place, run: Path, tmp_path: Path) -> None:
+    place.train("--recipe", "baseline_small")
+    options = [word for words in AFTER.values() for word in words]
+    metrics = json.loads(place("evaluate", "--run", "pgan_small", *options, "--json").stdout)
+    table = load_dataset("folder", place.toy.dataset.root).table
+    queries, gallery = (table[table["split"] == split].reset_index(drop=True) for split in ("query", "gallery"))
+    lists = set()
+    for row, words in {"": (), **AFTER}.items():
+        result = place("rank", "--run", "pgan_small", "--top", "10", "--output", str(tmp_path / "s.csv"), *words)
+        assert result.exit_code == 0, result.output
+        lists.add((tmp_path / "s.csv").read_bytes())
+        found, precisions, firsts = read(tmp_path / "s.csv").astype({"query": int, "candidate": int}), [], []
+        for number, query in queries.iterrows():
+            candidates = gallery.loc[found.loc[found["query"] == number, "candidate"]]
+            hits = (candidates["vehicle_id"] == query["vehicle_id"]).to_numpy()
+            others = (gallery["vehicle_id"] == query["vehicle_id"]) & (gallery["camera_id"] != query["camera_id"])
+            precisions.append((np.cumsum(hits) / np.arange(1, len(hits) + 1) * hits).sum() / min(10, others.sum()))
+            firsts.append(hits[0])
+        scores = metrics["scores"][f"trained, {row}" if row else "trained"]
+        assert scores["mAP10"] == pytest.approx(np.mean(precisions)) and scores["cmc1"] == pytest.approx(
+            np.mean(firsts)
+        )
+    assert len(lists) == 1 + len(AFTER)
+
+
+def test_decisions_are_by_plain_scores(place: Place, run: Path, tmp_path: Path) -> None:
+    CalibratedRun(MODEL, read_checkpoint(run / "best.safetensors").sha256, "f1", 9, {}).write(run)
+    written = []
+    for words in ((), ("--database", "2", "--rerank")):
+        place("rank", "--candidates", str(tmp_path / "c.csv"), "--output", str(tmp_path / "s.csv"), *words)
+        written.append((tmp_path / "c.csv").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_what_is_for_lists_as_csv_alone_is_refused_for_pictures(place: Place, run: Path, tmp_path: Path) -> None:
+    assert_error(place("rank", "--database", "2"), 2, "--database is for --output")
+    assert_error(place("rank", "--with", "other"), 2, "--with is for --output")
+    both = ("--with", "pgan_small", "--whiten", "--output", str(tmp_path / "s.csv"))
+    assert_error(place("rank", *both), 2, "--with and --whiten cannot be combined")

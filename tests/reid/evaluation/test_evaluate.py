@@ -15,8 +15,9 @@ from data_cache.base.files import read_json
 from helpers.toy.runs import evaluated, features_in, literal_scores
 from helpers.toy.vehicles import TINY, Toy, toy_set
 from reid.data.vehicle_images import vehicle_images
-from reid.evaluation.evaluate import FEATURES, evaluate_external
+from reid.evaluation.evaluate import evaluate_external
 from reid.evaluation.metrics_file import EXTERNAL, QUERIES, TRAINED
+from reid.evaluation.trained_run import FEATURES
 from reid.features.extraction import extract_features
 from reid.features.file import read_features
 from reid.model.checkpoint import build_network, read_checkpoint, trained_network

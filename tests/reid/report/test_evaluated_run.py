@@ -14,7 +14,8 @@ from data_cache.base.tensors import save_tensors
 from data_cache.parts.cache import write_parts
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
 from helpers.toy.vehicles import TINY, Toy, tiny_scale
-from reid.evaluation.evaluate import TrainedRun, evaluate_run
+from reid.evaluation.evaluate import evaluate_run
+from reid.evaluation.trained_run import TrainedRun
 from reid.model.checkpoint import build_network, network_tensors, read_checkpoint
 from reid.report.evaluated_run import read_evaluated_run
 from reid.retrieval.scoring import Scoring
