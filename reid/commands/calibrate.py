@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from data_cache.base.options import device_option, json_option, seed_option, workers_option
+from data_cache.base.options import device_option, json_option, running_command, seed_option, workers_option
 from reid.commands.options import parts_option, run_options
 
 
@@ -50,15 +50,19 @@ def calibrate_command(
       python cli.py calibrate --run demo
       python cli.py calibrate --dataset veri --run pgan --aim fpir=0.05
     """
+    from dataclasses import replace
+
     from data_cache.base.devices import Compute, choose_device
     from data_cache.base.locks import run_lock
     from data_cache.datasets.catalogue import load_dataset
     from reid.evaluation.calibration import calibrate
     from reid.evaluation.trained_run import find_run
+    from reid.runs import run_name
 
     loaded = load_dataset(dataset, data_root)
     trained = find_run(loaded, runs, run, trained_on, parts_file)
     calibrated = calibrate(trained, Compute(choose_device(device), workers), aim=aim, seed=seed)
+    calibrated = replace(calibrated, arguments=running_command({"--run": run_name(trained.folder)})["options"])
     with run_lock(trained.folder):
         path = calibrated.write(trained.folder)
     measured: dict[str, Any] = dict(calibrated.measured)

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,17 @@ def simulated_searches(features: Matrix, labels: Labels, seed: int) -> Searches:
 
 @dataclass(frozen=True)
 class CalibratedRun:
-    """A calibration and its origin: the checkpoint's SHA-256, the aim, and the rates measured on other vehicles."""
+    """A calibration and its origin: the checkpoint's SHA-256, the aim, and the rates measured on other vehicles.
+
+    `arguments` are the options of the command that made it.
+    """
 
     calibration: Calibration
     checkpoint: str
     aim: str
     vehicles: int
     measured: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     evidence: tuple[str, ...] = EVIDENCE
 
     def write(self, folder: Path) -> Path:

@@ -77,7 +77,7 @@ def find_decisions(run: EvaluatedRun) -> Decisions | None:
         )
 
     return Decisions(
-        aim=calibrated.aim,
+        aim="the best F1" if calibrated.aim == "f1" else f"an FPIR of at most {calibrated.aim.partition('=')[2]}",
         scores=test.scores(calibration.threshold),
         curve=rates_by_threshold(test),
         false_accepts=decisions(order[(accepted & ~test.right & found)[order]]),

@@ -1,6 +1,6 @@
 """What the wrong first matches have in common, and what tells a vehicle from the one that is most like it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from reid.retrieval.ranked_lists import best_true_and_wrong
 from reid.retrieval.ranking import Mask, Numbers, cosine_scores, labelled_trials, rank_queries
 
 LOOKS = ("fleet", "model", "type", "body", "colour", "color")  # columns that look-alikes share
+TWINS = ": twins"
 SMALL = 80  # pixels of the shorter side
 DARK = 60  # mean grey value, of 255
 FEW_IN_COMMON = 1 / 3  # kinds of parts, of those that either picture shows
@@ -154,17 +155,24 @@ def find_errors(run: EvaluatedRun) -> Errors:
             match=str(names.iat[firsts.match[row]]),
             match_score=float(firsts.match_score[row]),
             match_rank=int(firsts.rank[row]),
-            kinds=tuple(name for name, member in members.items() if member[row]),
+            kinds=_named(members, row),
         )
         for row in order[wrong[order]][:SHOWN].tolist()
     )
     return Errors(len(wrong), int(wrong.sum()), tuple(kinds), examples)
 
 
+def _named(members: Mapping[str, Mask], row: int) -> tuple[str, ...]:
+    """Return the kinds that a query has; twins are not named by each column again."""
+    names = [name for name, member in members.items() if member[row]]
+    twins = any(name.endswith(TWINS) for name in names)
+    return tuple(name for name in names if not (twins and name.startswith("same ") and not name.endswith(TWINS)))
+
+
 def _looks(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """Return the kinds of errors by columns: look-alikes in everything that is known, in each, and the camera."""
     known = [column for column in LOOKS if column in table and (table[column].astype(str) != "").any()]
-    kinds = [(f"same {', '.join(known)}: twins", known)] if len(known) > 1 else []
+    kinds = [(f"same {', '.join(known)}{TWINS}", known)] if len(known) > 1 else []
     kinds += [(f"same {column}", [column]) for column in known]
     return [*kinds, ("by the query's own camera", ["camera_id"])] if (table["camera_id"] >= 0).any() else kinds
 

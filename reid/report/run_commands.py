@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from data_cache.base.options import LOCATION, command_line
+from reid.evaluation.calibration import read_calibration
 from reid.report.evaluated_run import EvaluatedRun
 from reid.runs import commands_for_parts, commands_for_training, dataset_folder, run_name
 
@@ -28,6 +29,12 @@ def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> 
             run.parts.fingerprint.get("weights_sha256"), dataset_folder(run.folder), parts.get("--parts")
         ),
         *commands_for_training(run.folder),
+        *_calibration(run),
         command_line("evaluate", {"--run": run_name(run.folder), **options, "--split": run.metrics["split"]}),
         report,
     ]
+
+
+def _calibration(run: EvaluatedRun) -> list[str]:
+    calibrated = None if run.checkpoint_hash is None else read_calibration(run.folder, run.checkpoint_hash)
+    return [command_line("calibrate", calibrated.arguments)] if calibrated is not None and calibrated.arguments else []

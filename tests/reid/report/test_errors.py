@@ -113,7 +113,10 @@ def test_examples_are_the_errors_with_the_highest_scores(run: EvaluatedRun) -> N
     for one in found.examples:
         assert (one.match, one.first) == errors[one.query]
         assert one.match_rank > 1 and one.first_score >= one.match_score
-        assert ("same fleet" in one.kinds) == (int(one.query.split("_")[0]) // 3 == int(one.first.split("_")[0]) // 3)
+        fleets = [int(name.split("_")[0]) // 3 for name in (one.query, one.first)]
+        assert any(kind.startswith("same fleet") for kind in one.kinds) == (fleets[0] == fleets[1])
+        twins = "same fleet, colour: twins"
+        assert twins not in one.kinds or not {"same fleet", "same colour"} & {*one.kinds}
 
 
 def test_without_errors_there_are_no_kinds_of_them(run: EvaluatedRun) -> None:
