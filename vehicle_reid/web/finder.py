@@ -90,7 +90,11 @@ class Finder:
         return {"total": len(rows), "images": [self.describe(f"g{row}") for row in rows[start : start + count]]}
 
     def matches(self, key: str, k: int, cameras: Sequence[int] | None, without: Sequence[int]) -> list[Json]:
-        """Return the k gallery images most similar to a photo, never the photo itself. Raises UnknownPhoto."""
+        """Return the k gallery images most similar to a photo, never the photo itself.
+
+        Of a calibrated run the first has the `confidence` that it is the vehicle, and whether it is `accepted`; both
+        are None for the others. Raises UnknownPhoto.
+        """
         own_row = self.photos.row(key)
         itself = () if own_row is None else (self.gallery.names[own_row],)
         matches = self.gallery.search(
@@ -98,9 +102,15 @@ class Finder:
         )
         rows = self.gallery.entries.rows(list(matches["name"])).tolist()
         return [
-            {**self._describe(f"g{row}", match), "score": match["score"]}
+            {**self._describe(f"g{row}", match), "score": match["score"], **self._decision(match["confidence"])}
             for row, match in zip(rows, matches.to_dict("records"), strict=True)
         ]
+
+    def _decision(self, confidence: float) -> Json:
+        calibration = self.model.calibration
+        if calibration is None or np.isnan(confidence):
+            return {"confidence": None, "accepted": None}
+        return {"confidence": confidence, "accepted": confidence >= calibration.threshold}
 
     def score(self, first: str, second: str) -> float:
         """Return the cosine similarity of two photos. Raises UnknownPhoto."""

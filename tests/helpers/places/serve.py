@@ -10,9 +10,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from PIL import Image
 
 from helpers.places.api import ToyRun
+from reid.retrieval.open_set import EVIDENCE, Calibration
 from vehicle_reid import Gallery
 from vehicle_reid.web.app import page_app
 from vehicle_reid.web.finder import PHOTO, Finder
@@ -99,6 +101,15 @@ def served(gallery: Gallery, root: Path, **changes: Any) -> Iterator[ServedPage]
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive()
+
+
+def calibrate(gallery: Gallery, monkeypatch: pytest.MonkeyPatch, *, accepted: bool) -> None:
+    """Give the model of a gallery a calibration by the cosine, which accepts every first match, or none."""
+    none = (0.0,) * (len(EVIDENCE) - 1)
+    ones = (1.0,) * len(EVIDENCE)
+    bounds = tuple(-99 * one for one in ones), tuple(99 * one for one in ones)
+    found = Calibration((0.0, *none), ones, *bounds, (2.0, *none), 0.0, 0.0 if accepted else 1.0)
+    monkeypatch.setitem(vars(gallery.model), "calibration", found)
 
 
 def image_file(kind: str, width: int = 40, height: int = 30, mode: str = "RGB") -> bytes:

@@ -61,7 +61,10 @@ def test_the_examples_answer_as_the_page_says(
     assert set(first) == {name.strip("`") for name, _ in cells("| field")}
     assert (first["name"], first["box"], first["camera"], first["problem"]) == ("car.jpg", None, -1, None)
     wanted = gallery.search(tmp_path / "car.jpg", k=5, without_cameras=[1])
-    assert [match["name"] for match in matches] == list(wanted["name"]) and set(matches[0]) == {*first, "score"}
+    assert [match["name"] for match in matches] == list(wanted["name"]) and set(matches[0]) == {
+        *first,
+        *("score", "confidence", "accepted"),
+    }
     assert len(own) == 3 and "g0" not in [match["key"] for match in own]
     assert score["score"] == pytest.approx(
         gallery.entries.features[0] @ gallery.model.embed(tmp_path / "car.jpg")["feature"][0], abs=1e-6

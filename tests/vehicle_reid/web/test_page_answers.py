@@ -7,7 +7,7 @@ from PIL import Image
 from data_cache.images.loading import load_image
 from helpers.browser.html_page import Page
 from helpers.places.api import ToyRun
-from helpers.places.serve import ServedPage, served
+from helpers.places.serve import ServedPage, calibrate, served
 from reid.data.vehicle_images import vehicle_images
 from reid.report.covering import covering_effects, draw_effects
 from reid.report.heatmaps import ADDED, GLOBAL, PART, compute_heatmaps, overlay
@@ -70,6 +70,20 @@ def test_an_upload_has_the_embedding_and_matches_of_the_api(
         for field in ("name", "score", "camera"):
             assert [match[field] for match in matches] == wanted[field].tolist()
         assert [gallery.names[int(match["key"][1:])] for match in matches] == list(wanted["name"])
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_first_match_of_a_calibrated_run_has_a_decision(
+    toy_run: ToyRun, gallery: Gallery, page: ServedPage, monkeypatch: pytest.MonkeyPatch, accepted: bool
+) -> None:
+    key = page.upload(toy_run.photos()[3].read_bytes()).json["key"]
+    plain = page.request(f"/photos/{key}/matches?k=3").json
+    assert {(match["confidence"], match["accepted"]) for match in plain} == {(None, None)}
+    calibrate(gallery, monkeypatch, accepted=accepted)
+    matches = page.request(f"/photos/{key}/matches?k=3").json
+    confidence = gallery.search(toy_run.photos()[3], 3)["confidence"][0]
+    assert matches[0] == {**plain[0], "confidence": pytest.approx(confidence, abs=1e-6), "accepted": accepted}
+    assert matches[1:] == plain[1:]
 
 
 def test_a_gallery_image_never_matches_itself(gallery: Gallery, page: ServedPage) -> None:

@@ -21,7 +21,7 @@ from helpers.browser.window import (
     search_with,
 )
 from helpers.places.api import ToyRun
-from helpers.places.serve import UPLOAD_LIMIT, ServedPage
+from helpers.places.serve import UPLOAD_LIMIT, ServedPage, calibrate
 from vehicle_reid import Gallery
 
 pytestmark = needs_browser
@@ -56,6 +56,21 @@ def test_a_file_is_searched_with_and_its_parts_and_matches_are_shown(
     boxes = tab.run("[...document.querySelectorAll('#query-view svg g .over')].map(one => one.x.baseVal.value)")
     assert sorted(boxes) == pytest.approx(sorted(embedded["boxes"][:, 0].tolist()))
     assert tab.run(BROKEN) == 0 and tab.run("document.getElementById('start').hidden")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_page_says_whether_the_first_match_is_accepted(
+    toy_run: ToyRun, gallery: Gallery, tab: Tab, monkeypatch: pytest.MonkeyPatch, accepted: bool
+) -> None:
+    path = query_photo(toy_run)
+    search_with(tab, path)
+    assert tab.run("document.getElementById('decision').hidden")
+    calibrate(gallery, monkeypatch, accepted=accepted)
+    choose_option(tab, "k", "5")
+    tab.wait(f"{MATCHES} === 5 && {IDLE}")
+    text = tab.run("document.getElementById('decision').innerText")
+    assert f"{gallery.search(path, 1)['confidence'][0]:.3f}" in text
+    assert ("is accepted as this vehicle" if accepted else "probably not in the gallery") in text
 
 
 def test_views_and_boxes_can_be_chosen(toy_run: ToyRun, tab: Tab) -> None:

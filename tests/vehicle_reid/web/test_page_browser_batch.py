@@ -145,7 +145,17 @@ def test_results_can_be_downloaded(toy_run: ToyRun, gallery: Gallery, tab: Tab, 
     tab.wait(f"{MATCHES} === {len(matches)} && {IDLE}")
     tab.run("document.querySelectorAll('#matches button[data-mark=another]')[1].click()")
     rows = read_csv(tab.downloaded("document.getElementById('matches-csv').click()", "matches.csv", tmp_path))
-    assert list(rows[0]) == ["query", "rank", "candidate", "score", "camera", "mark", "problem"]
+    assert list(rows[0]) == [
+        "query",
+        "rank",
+        "candidate",
+        "score",
+        "confidence",
+        "accepted",
+        "camera",
+        "mark",
+        "problem",
+    ]
     assert [row["candidate"] for row in rows] == list(matches["name"])
     assert [row["rank"] for row in rows] == [str(rank) for rank in matches["rank"]]
     assert [float(row["score"]) for row in rows] == pytest.approx(list(matches["score"]), abs=1e-6)

@@ -45,11 +45,13 @@ function makeRow(entry) {
   return row;
 }
 
+const bestText = best => !best ? "no match" : best.accepted === false ? `no match (nearest: ${best.name})` : best.name;
+
 function showRow(row) {
   const { state, photo, matches: [best], problem } = row;
   const name = element("th", { scope: "row" }, photo ? element("a", { href: `#q=${photo.key}` }, row.name) : row.name);
   const rest = problem ? [element("td", { colspan: 2, class: "why" }, problem)]
-    : [element("td", {}, state === "done" ? best?.name ?? "no match" : ""), element("td", { class: "number" }, best ? best.score.toFixed(3) : "")];
+    : [element("td", {}, state === "done" ? bestText(best) : ""), element("td", { class: "number" }, best ? best.score.toFixed(3) : "")];
   row.node.dataset.state = state;
   row.node.replaceChildren(name, element("td", { class: "state" }, state), ...rest);
 }

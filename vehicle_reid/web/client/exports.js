@@ -3,7 +3,7 @@
 import { markOf } from "/page/marks.js";
 import { element, exportName } from "/page/pictures.js";
 
-const COLUMNS = ["query", "rank", "candidate", "score", "camera", "mark", "problem"];
+const COLUMNS = ["query", "rank", "candidate", "score", "confidence", "accepted", "camera", "mark", "problem"];
 
 // RFC 4180: a field with a comma, a quote or a line break is quoted
 const field = value => /[",\r\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");
@@ -14,7 +14,7 @@ function records({ query, matches = [], problem = null }) {
   const name = exportName(query);
   const found = matches.map((photo, index) => ({
     query: name, rank: index + 1, candidate: photo.name, score: photo.score,
-    camera: photo.camera < 0 ? null : photo.camera, mark: markOf(query, photo), problem: null,
+    confidence: photo.confidence, accepted: photo.accepted, camera: photo.camera < 0 ? null : photo.camera, mark: markOf(query, photo), problem: null,
   }));
   return found.length ? found : [{ query: name, problem: problem ?? "no match" }];
 }
@@ -27,8 +27,8 @@ export function resultsJson(results, filter) {
   const queries = results.map(({ query, matches = [], problem = null }) => ({
     query: query.name, box: query.box ?? null, parts: query.parts ?? [], problem,
     matches: matches.map((photo, index) => ({
-      rank: index + 1, candidate: photo.name, score: photo.score, camera: photo.camera < 0 ? null : photo.camera,
-      mark: markOf(query, photo), parts: photo.parts,
+      rank: index + 1, candidate: photo.name, score: photo.score, confidence: photo.confidence,
+      accepted: photo.accepted, camera: photo.camera < 0 ? null : photo.camera, mark: markOf(query, photo), parts: photo.parts,
     })),
   }));
   return `${JSON.stringify({ run: document.body.dataset.run, filter, queries }, null, 1)}\n`;

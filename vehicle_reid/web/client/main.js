@@ -67,8 +67,19 @@ function showMatches() {
       nameText(photo.name), markButtons(photos.q, photo, marksChanged), compare);
   }));
   id("count").textContent = matches.length ? "" : "No image of the gallery matches this filter.";
+  showDecision(matches[0]);
   id("downloads").hidden = !matches.length;
   marksChanged();
+}
+
+// Of a calibrated run: is the first match the vehicle, or is the vehicle not in the gallery?
+function showDecision(best) {
+  const known = typeof best?.accepted === "boolean", confidence = known ? best.confidence.toFixed(3) : "";
+  id("decision").hidden = !known;
+  id("decision").dataset.accepted = known ? best.accepted : "";
+  id("decision").textContent = !known ? "" : best.accepted
+    ? `The first match is accepted as this vehicle: confidence ${confidence}.`
+    : `No match: this vehicle is probably not in the gallery. The confidence of the first match is ${confidence}.`;
 }
 
 function marksChanged() {
