@@ -25,7 +25,7 @@ def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str
 
 
 @click.command("crop")
-@click.option("--images", type=FOLDER, required=True, help="Folder of the frames.")
+@click.option("--images", type=FOLDER, required=True, help="Folder of the frames or videos.")
 @click.option("--table", type=TABLES, default=None, help="All objects, with a column `split`; or all for training.")
 @click.option("--train", type=TABLES, default=None, help="Objects for training.")
 @click.option("--query", type=TABLES, default=None, help="Objects to look for.")
@@ -37,8 +37,15 @@ def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str
     multiple=True,
     metavar="KEY=HEADER",
     callback=_columns,
-    help="Header of a column, where it is not a usual name; repeatable. Keys: image, vehicle_id, camera_id, time, "
-    "split; x y w h, or x0 y0 x1 y1, or cx cy w h.",
+    help="Header of a column, where it is not a usual name; repeatable. Keys: image, or video and frame; vehicle_id, "
+    "camera_id, time, split; x y w h, or x0 y0 x1 y1, or cx cy w h.",
+)
+@click.option(
+    "--first-frame",
+    type=click.Choice(["0", "1"]),
+    default="0",
+    show_default=True,
+    help="Number of a video's first frame in a CSV; 0 is that of OpenCV.",
 )
 @click.option(
     "--margin",
@@ -65,6 +72,7 @@ def crop(
     gallery: Path | None,
     output: Path,
     columns: dict[str, str],
+    first_frame: Literal["0", "1"],
     margin: float,
     kind: Literal["jpg", "png"],
     quality: int,
@@ -75,7 +83,8 @@ def crop(
     """Cut vehicles out of frames: a crop for each box of a table, and OUTPUT/images.csv, a data set of them.
 
     A table is a CSV, COCO JSON, a folder of YOLO labels, or text of MOTChallenge. Columns of a CSV are found by their
-    usual names (image_id, x y w h, x1 y1 x2 y2, xmin ..., vehicle_id, camera_id); images may lack their ending.
+    usual names (image_id, x y w h, x1 y1 x2 y2, xmin ..., vehicle_id, camera_id); images may lack their ending. Frames
+    may also be those of videos, by columns `video` and `frame`, or of the video of a MOTChallenge text.
     images.csv keeps the order of the tables, with the file and the row (from 0) of each object. Objects of the test
     need no vehicle and no camera. What cannot be used is counted, and named in OUTPUT/failed.csv. An interrupted run
     resumes.
@@ -86,6 +95,7 @@ def crop(
       python cli.py detect --dataset crops/images.csv --data-root crops
       python cli.py crop --images frames --table boxes.json --output crops --margin 0.05
       python cli.py crop --images frames --table b.csv --output crops --column vehicle_id=number
+      python cli.py crop --images videos --table tracks.csv --output crops --column video=clip_name
     """
     from data_cache.base.errors import UserError
     from data_cache.objects.cropping import FAILED, CropSettings, crop_objects
@@ -96,7 +106,7 @@ def crop(
     paths = {split: path for split, path in given.items() if path is not None}
     if not paths or (table is not None and len(paths) > 1):
         raise click.UsageError("give --table, or some of --train, --query and --gallery")
-    objects = combined({split: read_objects(path, images, columns) for split, path in paths.items()})
+    objects = combined({split: read_objects(path, images, columns, int(first_frame)) for split, path in paths.items()})
     summary = crop_objects(objects, images, output, CropSettings(margin, kind, quality), workers)
     click.echo(json.dumps(summary.to_dict()) if as_json else _lines(summary, output / FAILED))
     if max_failed is not None and len(summary.failures) > max_failed:

@@ -7,7 +7,7 @@ case, composed and decomposed letters, no suffix.
 import errno
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -22,11 +22,11 @@ class MissingImage(ImageError):
 
 
 class ImageLookup:
-    """Images below a folder, by the names that annotations give them."""
+    """Images, or files of other `suffixes` (lower case), below a folder, by the names that annotations give them."""
 
-    def __init__(self, root: Path) -> None:
-        """Look in `root`; its files are listed once a name needs it."""
-        self.root = root
+    def __init__(self, root: Path, suffixes: Sequence[str] = SUFFIXES + HEIF_SUFFIXES, kind: str = "images") -> None:
+        """Look in `root`; its files are listed once a name needs it. `kind` is what messages call them."""
+        self.root, self.suffixes, self.kind = root, suffixes, kind
         self.other_names: dict[str, str] = {}  # of names that were not those of a file: the file that was found
 
     def find(self, name: str) -> str:
@@ -57,7 +57,7 @@ class ImageLookup:
             return []
         given, file = next(iter(self.other_names.items()))
         count = len(self.other_names)
-        return [f"{count} images are named otherwise, first {printable(given)}: read as {printable(file)}"]
+        return [f"{count} {self.kind} are named otherwise, first {printable(given)}: read as {printable(file)}"]
 
     def _is_file(self, name: str) -> bool:
         try:
@@ -82,7 +82,7 @@ class ImageLookup:
 
     @cached_property
     def _all_files(self) -> list[str]:
-        return files_below(self.root, SUFFIXES + HEIF_SUFFIXES)
+        return files_below(self.root, self.suffixes)
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:

@@ -22,6 +22,13 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "time": ("time", "timestamp", "datetime", "date_time", "captured_at", "time_stamp"),
     "split": ("split", "subset", "partition", "set", "part", "usage"),
 }
+VIDEO: dict[str, tuple[str, ...]] = {  # both instead of the image, where frames are those of videos
+    "video": ("video", "video_id", "video_name", "video_file", "video_path", "clip"),
+    "frame": (
+        *("frame", "frame_id", "frame_number", "frame_no", "frame_index", "frame_idx"),
+        *("image_id", "img_id"),
+    ),
+}
 Corners = NDArray[np.float64]  # (N, 4), x0 y0 x1 y1
 
 
@@ -66,11 +73,14 @@ FORMS = (
     ),
 )
 PREFIXES = ("", "bbox", "box", "bb", "roi", "vehicle", "bboxes")  # of the columns of a box
-KEYS = (*TEXTS, *dict.fromkeys(key for form in FORMS for key in form.keys))
+KEYS = (*TEXTS, *VIDEO, *dict.fromkeys(key for form in FORMS for key in form.keys))
 
 
 class Columns(NamedTuple):
-    """The headers of the text columns that were found, by key, and of the box with its form."""
+    """The headers of the text columns that were found, by key, and of the box with its form.
+
+    The texts have `image`, or `video` and `frame`.
+    """
 
     texts: Mapping[str, str]
     box: Sequence[str]
@@ -86,8 +96,9 @@ class Columns(NamedTuple):
 def find_columns(headers: Sequence[str], given: Mapping[str, str], where: str) -> Columns:
     """Return which of the headers of a table are which columns: those `given`, and of the others the usual names.
 
-    Case, blanks and punctuation in headers do not matter. Raises UserError, which calls the table `where`, if a given
-    header does not exist, or there is no image, or no box.
+    Case, blanks and punctuation in headers do not matter. The usual names of a video count only if no other column
+    than that of its frames would name the image. Raises UserError, which calls the table `where`, if a given header
+    does not exist, or there is no image, or no box.
     """
     known = {_plain(header): header for header in headers}
     chosen = {key: _given_header(key, header, headers, known, where) for key, header in given.items()}
@@ -95,17 +106,40 @@ def find_columns(headers: Sequence[str], given: Mapping[str, str], where: str) -
     box, form = _box(chosen, {_plain(header): header for header in unused}, headers, where)
     free = {_plain(header): header for header in unused if header not in box}
     texts = {key: header for key, header in chosen.items() if key in TEXTS}
+    video = _video(chosen, free, where)
+    if video:
+        texts |= video
+        free = {name: header for name, header in free.items() if header not in video.values()}
     for key, usual in TEXTS.items():
-        found = next((free[_plain(name)] for name in usual if _plain(name) in free), None)
-        if key not in texts and found is not None:
+        found = _usual(usual, free)
+        if key not in texts and found is not None and not (key == "image" and video):
             texts[key] = found
             del free[_plain(found)]
-    if "image" not in texts:
+    if "image" not in texts and not video:
         raise UserError(
             f"{where}: no column names the image; its columns are {', '.join(headers)}; name one with "
-            "--column image=HEADER"
+            "--column image=HEADER, or a frame of a video with --column video=HEADER and --column frame=HEADER"
         )
-    return Columns({key: texts[key] for key in TEXTS if key in texts}, box, form)
+    return Columns({key: texts[key] for key in (*VIDEO, *TEXTS) if key in texts}, box, form)
+
+
+def _video(chosen: Mapping[str, str], free: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return the headers of video and frame, or nothing for a table of images."""
+    given = [key for key in VIDEO if key in chosen]
+    if given and "image" in chosen:
+        raise UserError(f"--column image and --column {given[0]}: a frame is an image, or one of a video; give one")
+    found = {key: chosen.get(key) or _usual(usual, free) for key, usual in VIDEO.items()}
+    if not given and ("image" in chosen or _usual(TEXTS["image"], free) not in (None, _usual(VIDEO["frame"], free))):
+        return {}
+    missing = [key for key, header in found.items() if header is None]
+    if missing and given:
+        raise UserError(f"{where}: no column is the {missing[0]}; name one with --column {missing[0]}=HEADER")
+    return {} if missing else {key: str(header) for key, header in found.items()}
+
+
+def _usual(names: Sequence[str], free: Mapping[str, str]) -> str | None:
+    """Return the header of the first of the usual names that a column has."""
+    return next((free[_plain(name)] for name in names if _plain(name) in free), None)
 
 
 def _given_header(key: str, header: str, headers: Sequence[str], known: Mapping[str, str], where: str) -> str:
@@ -119,7 +153,7 @@ def _given_header(key: str, header: str, headers: Sequence[str], known: Mapping[
 def _box(
     chosen: Mapping[str, str], free: Mapping[str, str], headers: Sequence[str], where: str
 ) -> tuple[tuple[str, ...], BoxForm]:
-    keys = [key for key in chosen if key not in TEXTS]
+    keys = [key for key in chosen if key not in TEXTS and key not in VIDEO]
     if keys:
         form = next((form for form in FORMS if set(form.keys) == set(keys)), None)
         if form is None:

@@ -4,7 +4,7 @@ import io
 import logging
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,17 +20,18 @@ from data_cache.base.files import path_exists, read_json, remove_temporary_files
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
 from data_cache.datasets.csv_file import write_csv
-from data_cache.images.loading import image_size, load_image, path_inside
+from data_cache.images.loading import ImageError, image_size, load_image, path_inside
 from data_cache.images.lookup import ImageLookup
 from data_cache.images.processes import in_processes
 from data_cache.objects.table import BOX, place, shares_of_the_frame
+from data_cache.objects.video import frame_name, is_video, require_pyav, split_frame, video_frames, video_size
 
 log = logging.getLogger(__name__)
 
 CROPS, TABLE, SETTINGS, FAILED = "crops", "images.csv", "crop.json", "failed.csv"  # in the output folder
 TOLERANCE = 2.0  # pixels by which a box may leave its frame without a word: trackers round
 LEAST_SIDE = 4  # pixels of a box inside its frame; smaller ones show nothing
-CHUNK = 8  # frames that a process takes at a time
+CHUNK = 8  # images that a process takes at a time; where there are videos it takes one
 Corners = tuple[int, int, int, int]
 
 
@@ -47,9 +48,10 @@ class CropSettings:
 
 
 class Cut(NamedTuple):
-    """A crop to write: the row of its object, the pixels of the frame that it shows, and its path below the output."""
+    """A crop to write: the pixels that it shows of an image or of a video's frame, and its path below the output."""
 
-    row: int
+    row: int  # of its object
+    number: int | None  # of its frame, if that is of a video
     box: Corners
     name: str
 
@@ -70,14 +72,19 @@ class CropSummary:
 
 
 def crop_objects(
-    objects: pd.DataFrame, images: Path, output: Path, settings: CropSettings, workers: int
+    objects: pd.DataFrame,
+    images: Path,
+    output: Path,
+    settings: CropSettings,
+    workers: int,
 ) -> CropSummary:
     """Write the crop of every object below `output`/crops, and `output`/images.csv with a row each, in their order.
 
-    `objects` is an `objects_table`, `images` the folder of the frames. An object that cannot be cut out is in
-    failed.csv instead, with the reason. The name of a crop comes from its frame and box, so it is the same in every
-    run; crops that exist are kept. `workers` processes read and write, this one if it is 0. Raises UserError if
-    `output` has crops of other settings, or nothing can be cut out.
+    `objects` is an `objects_table`, `images` the folder of the images and videos that it names. An object that cannot
+    be cut out is in failed.csv instead, with the reason. The name of a crop comes from its frame and box, so it is the
+    same in every run; crops that exist are kept, and of a video without a missing crop only the first frame is decoded.
+    `workers` processes read and write, this one if it is 0. Raises UserError if `output` has crops of other settings,
+    there are videos but not PyAV, or nothing can be cut out.
     """
     with run_lock(output):
         _require_settings(output, settings)
@@ -87,14 +94,17 @@ def crop_objects(
         jobs = _missing(cuts, output)
         remove_temporary_files(*(output / cut.name for _, found in jobs for cut in found))
         write = partial(_write_crops, images, output, settings)
-        for failed in track(in_processes(write, jobs, workers, chunk=CHUNK), "cutting out (frames)", len(jobs)):
+        videos = any(is_video(file) for file, _ in jobs)
+        done = in_processes(write, jobs, workers, chunk=1 if videos else CHUNK)
+        for failed in track(done, f"cutting out ({'images and videos' if videos else 'frames'})", len(jobs)):
             failures |= {row: f"{place(objects, row)}: {reason}" for row, reason in failed.items()}
         kept = {cut.row: cut for found in cuts.values() for cut in found if cut.row not in failures}
         _write_tables(objects, kept, failures, output)
     if not kept:
         raise UserError(f"{output}: no object could be cut out, first {failures[min(failures)]}")
     lines = tuple(failures[row] for row in sorted(failures))
-    return CropSummary(output / TABLE, len(kept), sum(len(found) for _, found in jobs), lines)
+    written = sum(cut.row in kept for _, found in jobs for cut in found)
+    return CropSummary(output / TABLE, len(kept), written, lines)
 
 
 def _require_settings(output: Path, settings: CropSettings) -> None:
@@ -109,14 +119,22 @@ def _require_settings(output: Path, settings: CropSettings) -> None:
 
 
 def _frames(objects: pd.DataFrame, images: Path, failures: dict[int, str]) -> dict[str, tuple[str, int, int]]:
-    """Return name below `images`, width and height of each frame that can be read; rows of the others fail."""
+    """Return the file below `images`, width and height of each image and video that can be read.
+
+    Rows of the others fail.
+    """
     lookup, found = ImageLookup(images), {}
-    rows_of = objects.groupby("image", sort=False).groups
-    for image, rows in track(rows_of.items(), "looking for frames", len(rows_of)):
+    sources = [split_frame(image) for image in objects["image"]]
+    video = next((source for source, number in sources if number is not None), None)
+    if video is not None:
+        require_pyav(images / video)
+    rows_of = objects.groupby([source for source, _ in sources], sort=False).groups
+    for source, rows in track(rows_of.items(), "looking for frames", len(rows_of)):
         usable = [row for row in rows if row not in failures]
         try:
-            name = lookup.find(str(image))
-            found[str(image)] = (name, *image_size(path_inside(images, name)))
+            file = lookup.find(str(source))
+            size_of = video_size if is_video(file) else image_size
+            found[str(source)] = (file, *size_of(path_inside(images, file)))
         except UserError as error:
             failures |= {row: f"{place(objects, row)}: {error}" for row in usable}
     for note in lookup.notes():
@@ -130,7 +148,7 @@ def _cuts(
     settings: CropSettings,
     failures: dict[int, str],
 ) -> dict[str, list[Cut]]:
-    """Return the crops of each frame. Boxes are clipped to it; one with too little inside fails."""
+    """Return the crops of each image and video. Boxes are clipped to the frame; one with too little inside fails."""
     shares = shares_of_the_frame(objects)
     if shares:
         log.info("all boxes are within 0 and 1: read as shares of their frames")
@@ -141,7 +159,11 @@ def _cuts(
     for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
         if row in failures:
             continue
-        frame, width, height = frames[image]
+        source, number = split_frame(image)
+        file, width, height = frames[source]
+        if number is None and is_video(file):
+            failures[row] = f"{place(objects, row)}: {file} is a video: name a frame, as {frame_name(file, 12)}"
+            continue
         side = np.array([width, height, width, height], np.float64)
         box = box * side if shares else box
         inside = np.clip(box, 0, side)
@@ -155,12 +177,14 @@ def _cuts(
         if np.abs(inside - box).max() > TOLERANCE:
             clipped.append(row)
         pixels = _with_margin(inside, settings.margin, width, height)
-        name = f"{CROPS}/{PurePosixPath(frame).with_suffix('')}_{'-'.join(map(str, pixels))}"
+        # a video keeps its ending: its frames may also lie beside it, in a folder that is named like it
+        frame = str(PurePosixPath(file).with_suffix("")) if number is None else f"{file}/{number:06d}"
+        name = f"{CROPS}/{frame}_{'-'.join(map(str, pixels))}"
         names[name] += 1
         if names[name] > 1:
             repeated.append(row)
             name += f"_{names[name]}"
-        cuts[frame].append(Cut(row, pixels, f"{name}.{settings.kind}"))
+        cuts[file].append(Cut(row, number, pixels, f"{name}.{settings.kind}"))
     for rows, what in ((clipped, "boxes leave their frame and are clipped"), (repeated, "objects are listed again")):
         if rows:
             log.warning(f"{len(rows):,} {what}, first {place(objects, rows[0])}")
@@ -180,26 +204,42 @@ def _with_margin(box: NDArray[np.float64], margin: float, width: int, height: in
 
 
 def _missing(cuts: Mapping[str, Sequence[Cut]], output: Path) -> list[tuple[str, list[Cut]]]:
-    missing = ((frame, [cut for cut in found if not path_exists(output / cut.name)]) for frame, found in cuts.items())
-    return [(frame, found) for frame, found in missing if found]
+    missing = ((file, [cut for cut in found if not path_exists(output / cut.name)]) for file, found in cuts.items())
+    return [(file, found) for file, found in missing if found]
 
 
 def _write_crops(images: Path, output: Path, settings: CropSettings, job: tuple[str, Sequence[Cut]]) -> dict[int, str]:
-    """Write the crops of one frame; return the rows that failed, with the reason."""
-    frame, cuts = job
-    try:
-        picture = Image.fromarray(load_image(path_inside(images, frame)))
-    except UserError as error:
-        return {cut.row: str(error) for cut in cuts}
+    """Write the crops of one image or video; return the rows that failed, with the reason."""
+    file, cuts = job
+    waiting: dict[int | None, list[Cut]] = defaultdict(list)
     for cut in cuts:
-        buffer = io.BytesIO()
-        crop = picture.crop(cut.box)
-        if settings.kind == "png":
-            crop.save(buffer, "PNG")
-        else:
-            crop.save(buffer, "JPEG", quality=settings.quality, subsampling=0)
-        write_atomically(output / cut.name, buffer.getvalue())
-    return {}
+        waiting[cut.number].append(cut)
+    fault = ""
+    try:
+        for number, pixels in _frames_in(path_inside(images, file), waiting):
+            picture = Image.fromarray(pixels)
+            for cut in waiting.pop(number):
+                write_atomically(output / cut.name, _encoded(picture.crop(cut.box), settings))
+    except ImageError as error:  # of reading; one of writing ends the command
+        fault = str(error)
+    left = [cut for found in waiting.values() for cut in found]
+    return {cut.row: fault or f"{images / file}: ends before frame {cut.number}, counted from 0" for cut in left}
+
+
+def _frames_in(path: Path, numbers: Iterable[int | None]) -> Iterable[tuple[int | None, NDArray[np.uint8]]]:
+    """Return the wanted frames of a video with their numbers, or the pixels of an image, whose number is None."""
+    if is_video(path.name):
+        return video_frames(path, [number for number in numbers if number is not None])
+    return [(None, load_image(path))]
+
+
+def _encoded(crop: Image.Image, settings: CropSettings) -> bytes:
+    buffer = io.BytesIO()
+    if settings.kind == "png":
+        crop.save(buffer, "PNG")
+    else:
+        crop.save(buffer, "JPEG", quality=settings.quality, subsampling=0)
+    return buffer.getvalue()
 
 
 def _write_tables(objects: pd.DataFrame, kept: Mapping[int, Cut], failures: Mapping[int, str], output: Path) -> None:

@@ -1,7 +1,7 @@
 """Objects in frames as annotation tools and trackers store them: COCO JSON, folders of YOLO, text of MOTChallenge."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,20 +10,22 @@ import pandas as pd
 
 from data_cache.base.errors import RecordFault, UserError
 from data_cache.base.files import files_below, read_regular
-from data_cache.images.loading import images_below
+from data_cache.images.loading import HEIF_SUFFIXES, SUFFIXES, images_below
 from data_cache.objects.table import objects_table, read_objects_csv
+from data_cache.objects.video import MOST_FRAMES, VIDEO_SUFFIXES, frame_name
 from data_cache.parts.coco import corners, faults_of, list_in, read_document, required
 
 VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation, or in its `attributes`
 CAMERA_KEYS = ("camera_id", "camera")  # of a COCO image or annotation
+NO_TRACK = "-1"  # in MOTChallenge's files of detections
 MOT_FIELDS = 6  # frame, track, left, top, width, height; what follows is not needed
 
 
-def read_objects(path: Path, images: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def read_objects(path: Path, images: Path, columns: Mapping[str, str], first_frame: int = 0) -> pd.DataFrame:
     """Return the `objects_table` of a file or folder, by its kind: COCO JSON, a YOLO folder, MOT text, or else a CSV.
 
-    `images` is the folder of the frames, `columns` are those of a CSV, as for `find_columns`. Raises UserError if
-    it cannot be read.
+    `images` is the folder of the frames or videos. Of a CSV, `columns` are those for `find_columns`, and the frames of
+    videos count from `first_frame`. Raises UserError if it cannot be read.
     """
     if path.is_dir():
         return read_yolo(path, images)
@@ -31,7 +33,7 @@ def read_objects(path: Path, images: Path, columns: Mapping[str, str]) -> pd.Dat
         return read_coco(path)
     if path.suffix.lower() == ".txt" and not columns and _is_mot(path):
         return read_mot(path, images)
-    return read_objects_csv(path, columns)
+    return read_objects_csv(path, images, columns, first_frame)
 
 
 def read_coco(path: Path) -> pd.DataFrame:
@@ -111,30 +113,51 @@ def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
 def read_mot(path: Path, images: Path) -> pd.DataFrame:
     """Return the objects of a MOTChallenge file: lines `frame,track,left,top,width,height,...`, pixels from 1.
 
-    The frames are the images whose names are their numbers, whatever the zeros. Raises UserError if there is none.
+    The frames are the images whose names are their numbers, whatever the zeros, or else those of a video, counted from
+    1: of that named like the file, or of the only one. Raises UserError if there is neither.
     """
-    frames = {}
-    for name in images_below(images):
-        stem = PurePosixPath(name).stem
-        if stem.isdecimal():
-            frames[int(stem)] = name
-    if not frames:
-        raise UserError(f"{images}: no image there is named after its number in the video, as 000001.jpg")
+    image_of = _images_of_mot(path, images)
     texts: dict[str, list[str]] = {"image": [], "vehicle_id": []}
     boxes: list[tuple[float, float, float, float]] = []
     places, faults = [], {}
     for number, fields in _lines(path):
         try:
             frame, left, top, width, height = (float(field) for field in (fields[0], *fields[2:MOT_FIELDS]))
-            texts["image"].append(frames.get(int(frame), f"{int(frame):06d}"))
-        except ValueError:
-            faults[len(boxes)] = "not `frame,track,left,top,width,height`"
+            texts["image"].append(image_of(int(frame)))
+        except (ValueError, OverflowError) as error:  # the latter: a frame `inf`
+            is_fault = isinstance(error, RecordFault)
+            faults[len(boxes)] = str(error) if is_fault else "not `frame,track,left,top,width,height`"
             left = top = width = height = 0.0
             texts["image"].append("")
         boxes.append((left - 1, top - 1, left - 1 + width, top - 1 + height))
-        texts["vehicle_id"].append(fields[1])
+        texts["vehicle_id"].append("" if fields[1] == NO_TRACK else fields[1])
         places.append(f"line {number}")
     return objects_table(texts, np.array(boxes).reshape(-1, 4), path, places, faults)
+
+
+def _images_of_mot(path: Path, images: Path) -> Callable[[int], str]:
+    """Return what gives the image of a frame by its number in a MOTChallenge file."""
+    frames = {}
+    for name in files_below(images, SUFFIXES + HEIF_SUFFIXES):
+        stem = PurePosixPath(name).stem
+        if stem.isdecimal():
+            frames[int(stem)] = name
+    if frames:
+        return lambda number: frames.get(number, f"{number:06d}")
+    videos = files_below(images, VIDEO_SUFFIXES)
+    named = [video for video in videos if PurePosixPath(video).stem == path.stem] or videos
+    if len(named) != 1:
+        raise UserError(
+            f"{images}: no image there is named after its number in the video, as 000001.jpg, and of {len(videos)} "
+            f"videos {len(named)} could be that of {path}; name its video {path.stem}.mp4"
+        )
+
+    def frame_of_the_video(number: int) -> str:
+        if not 1 <= number < MOST_FRAMES:
+            raise RecordFault(f"the frame {number} is not a whole number from 1")
+        return frame_name(named[0], number - 1)
+
+    return frame_of_the_video
 
 
 def _is_mot(path: Path) -> bool:

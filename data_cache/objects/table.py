@@ -9,7 +9,10 @@ import pandas as pd
 
 from data_cache.base.errors import UserError, printable
 from data_cache.datasets.csv_file import parse_csv
+from data_cache.images.loading import ImageError
+from data_cache.images.lookup import ImageLookup
 from data_cache.objects.columns import TEXTS, Corners, find_columns
+from data_cache.objects.video import MOST_FRAMES, VIDEO_SUFFIXES, frame_name, is_video
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +41,12 @@ def objects_table(
     return table.assign(file=str(file), row=np.arange(count), place=list(places), fault=found or [""] * count)[COLUMNS]
 
 
-def read_objects_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def read_objects_csv(path: Path, images: Path, columns: Mapping[str, str], first_frame: int) -> pd.DataFrame:
     """Return the `objects_table` of a CSV with any column names; `columns` are those that `find_columns` is given.
 
-    Boxes whose numbers are all at most 1 are shares of the frame: they are negative in the table, see `in_pixels`.
-    Raises UserError if the file, or a column, is missing.
+    Its videos, if it names any, are below `images`, and the frames of each count from `first_frame`. Boxes whose
+    numbers are all at most 1 are shares of the frame, see `shares_of_the_frame`. Raises UserError if the file, or a
+    column, is missing.
     """
     table = parse_csv(path)
     if table.empty:
@@ -56,9 +60,42 @@ def read_objects_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         int(row): f"the box {', '.join(table.loc[row, list(found.box)])} is not four numbers"
         for row in np.flatnonzero(wrong)
     }
+    if "video" in texts:
+        texts["image"], unusable = _frames_of_videos(texts.pop("video"), texts.pop("frame"), images, first_frame)
+        faults |= unusable
     faults |= {row: "names no image" for row, image in enumerate(texts["image"]) if not image}
     boxes = found.form.corners(np.where(wrong[:, None], 0.0, numbers.to_numpy(np.float64)))
     return objects_table(texts, boxes, path, [f"line {row + 2}" for row in range(len(table))], faults)
+
+
+def _frames_of_videos(
+    videos: Sequence[str], numbers: Sequence[str], images: Path, first_frame: int
+) -> tuple[list[str], dict[int, str]]:
+    """Return the `frame_name` of each row of a CSV, and why rows have none that can be used."""
+    lookup = ImageLookup(images, VIDEO_SUFFIXES, "videos")
+    names: dict[str, str] = {}
+    wrong = {"": "names no video"}
+    for video in dict.fromkeys(filter(None, videos)):
+        try:
+            names[video] = lookup.find(video)
+        except ImageError as error:
+            wrong[video] = str(error)
+        else:
+            if not is_video(names[video]):
+                wrong[video] = f"{printable(names[video])}: not a video ({', '.join(VIDEO_SUFFIXES)})"
+    for note in lookup.notes():
+        log.info(note)
+    counted = pd.to_numeric(pd.Series(numbers, dtype=object), errors="coerce").to_numpy(np.float64) - first_frame
+    found, faults = [], {}
+    for row, (video, number) in enumerate(zip(videos, counted.tolist(), strict=True)):
+        found.append(f"{video}#{numbers[row]}")
+        if video in wrong:
+            faults[row] = wrong[video]
+        elif not (0 <= number < MOST_FRAMES and number.is_integer()):
+            faults[row] = f"the frame {numbers[row]!r} is not a whole number from {first_frame}"
+        else:
+            found[row] = frame_name(names[video], int(number))
+    return found, faults
 
 
 def place(objects: pd.DataFrame, row: int) -> str:

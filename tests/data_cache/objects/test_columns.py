@@ -1,5 +1,7 @@
 """Columns of a table of frames and boxes: usual names are recognised, given ones obeyed, others refused."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,35 @@ def test_forms_become_the_same_corners() -> None:
 def test_what_is_missing_is_named(headers: list[str], given: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         find_columns(headers, given, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "given", "texts"),
+    [
+        ("video,frame,x,y,w,h", {}, {"video": "video", "frame": "frame"}),
+        ("Video ID,Image-ID,x,y,w,h", {}, {"video": "Video ID", "frame": "Image-ID"}),
+        ("clip,frame_number,x,y,w,h", {}, {"video": "clip", "frame": "frame_number"}),
+        ("clip,frame,image,x,y,w,h", {}, {"image": "image"}),
+        ("clip,image,x,y,w,h", {}, {"image": "image"}),
+        ("frame,x,y,w,h", {}, {"image": "frame"}),
+        ("clip,frame,x,y,w,h", {"image": "frame"}, {"image": "frame"}),
+        ("clip,image,x,y,w,h,n", {"frame": "n"}, {"video": "clip", "frame": "n"}),
+        ("source,frame,name,x,y,w,h", {"video": "source"}, {"video": "source", "frame": "frame"}),
+        ("a,b,x,y,w,h", {"video": "a", "frame": "b"}, {"video": "a", "frame": "b"}),
+    ],
+)
+def test_columns_of_videos(header: str, given: Mapping[str, str], texts: Mapping[str, str]) -> None:
+    assert find_columns(header.split(","), given, "t.csv").texts == texts
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"video": "a"}, "no column is the frame; name one with --column frame=HEADER"),
+        ({"frame": "b"}, "no column is the video; name one with --column video=HEADER"),
+        ({"video": "a", "image": "b"}, "--column image and --column video"),
+    ],
+)
+def test_half_a_video_is_refused(given: Mapping[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        find_columns(["a", "b", "x", "y", "w", "h"], given, "t.csv")
