@@ -48,6 +48,12 @@ def _columns(_context: click.Context, _option: click.Parameter, given: tuple[str
     help="Number of a video's first frame in a CSV; 0 is that of OpenCV.",
 )
 @click.option(
+    "--per-track",
+    type=click.IntRange(1),
+    default=None,
+    help="Keep only so many boxes of each track: large ones, spread over its frames.",
+)
+@click.option(
     "--margin",
     type=click.FloatRange(0, 2),
     default=0.0,
@@ -73,6 +79,7 @@ def crop(
     output: Path,
     columns: dict[str, str],
     first_frame: Literal["0", "1"],
+    per_track: int | None,
     margin: float,
     kind: Literal["jpg", "png"],
     quality: int,
@@ -95,7 +102,7 @@ def crop(
       python cli.py detect --dataset crops/images.csv --data-root crops
       python cli.py crop --images frames --table boxes.json --output crops --margin 0.05
       python cli.py crop --images frames --table b.csv --output crops --column vehicle_id=number
-      python cli.py crop --images videos --table tracks.csv --output crops --column video=clip_name
+      python cli.py crop --images videos --table tracks.csv --output crops --column video=clip_name --per-track 8
     """
     from data_cache.base.errors import UserError
     from data_cache.objects.cropping import FAILED, CropSettings, crop_objects
@@ -107,7 +114,7 @@ def crop(
     if not paths or (table is not None and len(paths) > 1):
         raise click.UsageError("give --table, or some of --train, --query and --gallery")
     objects = combined({split: read_objects(path, images, columns, int(first_frame)) for split, path in paths.items()})
-    summary = crop_objects(objects, images, output, CropSettings(margin, kind, quality), workers)
+    summary = crop_objects(objects, images, output, CropSettings(margin, kind, quality), workers, per_track)
     click.echo(json.dumps(summary.to_dict()) if as_json else _lines(summary, output / FAILED))
     if max_failed is not None and len(summary.failures) > max_failed:
         raise UserError(f"{len(summary.failures)} objects failed, more than --max-failed {max_failed}")

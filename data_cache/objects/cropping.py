@@ -24,6 +24,7 @@ from data_cache.images.loading import ImageError, image_size, load_image, path_i
 from data_cache.images.lookup import ImageLookup
 from data_cache.images.processes import in_processes
 from data_cache.objects.table import BOX, place, shares_of_the_frame
+from data_cache.objects.tracks import best_of_tracks
 from data_cache.objects.video import frame_name, is_video, require_pyav, split_frame, video_frames, video_size
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Cut(NamedTuple):
     row: int  # of its object
     number: int | None  # of its frame, if that is of a video
     box: Corners
+    area: float  # of the object's own box inside the frame
     name: str
 
 
@@ -77,20 +79,24 @@ def crop_objects(
     output: Path,
     settings: CropSettings,
     workers: int,
+    per_track: int | None = None,
 ) -> CropSummary:
     """Write the crop of every object below `output`/crops, and `output`/images.csv with a row each, in their order.
 
     `objects` is an `objects_table`, `images` the folder of the images and videos that it names. An object that cannot
     be cut out is in failed.csv instead, with the reason. The name of a crop comes from its frame and box, so it is the
     same in every run; crops that exist are kept, and of a video without a missing crop only the first frame is decoded.
-    `workers` processes read and write, this one if it is 0. Raises UserError if `output` has crops of other settings,
-    there are videos but not PyAV, or nothing can be cut out.
+    `per_track` leaves out all but that many boxes of each track, see `best_of_tracks`. `workers` processes read and
+    write, this one if it is 0. Raises UserError if `output` has crops of other settings, there are videos but not PyAV,
+    or nothing can be cut out.
     """
     with run_lock(output):
         _require_settings(output, settings)
         failures = {row: f"{place(objects, row)}: {fault}" for row, fault in enumerate(objects["fault"]) if fault}
         frames = _frames(objects, images, failures)
         cuts = _cuts(objects, frames, settings, failures)
+        if per_track is not None:
+            cuts = _best_of_tracks(objects, cuts, per_track)
         jobs = _missing(cuts, output)
         remove_temporary_files(*(output / cut.name for _, found in jobs for cut in found))
         write = partial(_write_crops, images, output, settings)
@@ -184,11 +190,20 @@ def _cuts(
         if names[name] > 1:
             repeated.append(row)
             name += f"_{names[name]}"
-        cuts[file].append(Cut(row, number, pixels, f"{name}.{settings.kind}"))
+        area = float(np.prod(inside[2:] - inside[:2]))
+        cuts[file].append(Cut(row, number, pixels, area, f"{name}.{settings.kind}"))
     for rows, what in ((clipped, "boxes leave their frame and are clipped"), (repeated, "objects are listed again")):
         if rows:
             log.warning(f"{len(rows):,} {what}, first {place(objects, rows[0])}")
     return cuts
+
+
+def _best_of_tracks(objects: pd.DataFrame, cuts: Mapping[str, Sequence[Cut]], per_track: int) -> dict[str, list[Cut]]:
+    areas = {cut.row: cut.area for found in cuts.values() for cut in found}
+    best = best_of_tracks(objects, areas, per_track)
+    log.info(f"{len(areas) - len(best):,} of {len(areas):,} objects are left out: {per_track} of each track are kept")
+    kept = {file: [cut for cut in found if cut.row in best] for file, found in cuts.items()}
+    return {file: found for file, found in kept.items() if found}
 
 
 def _with_margin(box: NDArray[np.float64], margin: float, width: int, height: int) -> Corners:
