@@ -85,7 +85,7 @@ def synth(data_root: Path, layout: str, fixed: str | None, preview: bool, worker
     if fixed is not None and given:
         raise click.UsageError(f"--fixed {fixed} and --{given[0].replace('_', '-')} cannot be combined")
     if options["absent"] and layout != "synthetic":
-        raise click.UsageError(f"--absent is for the layout synthetic: the lists of {layout} name a match for every query")
+        raise click.UsageError(f"--absent is for the layout synthetic; the lists of {layout} name matches for all")
     settings = SyntheticSettings(**options) if fixed is None else FIXED[fixed]
     chosen = LAYOUTS[layout]
     root = write_synthetic(settings, data_root / chosen.folders[0], workers=workers, layout=chosen)

@@ -10,7 +10,7 @@ from data_cache.objects.video import split_frame
 
 
 def best_of_tracks(objects: pd.DataFrame, areas: Mapping[int, float], count: int) -> set[int]:
-    """Return the rows of the `count` best boxes of each track, and all rows without a vehicle.
+    """Return the rows of the `count` best boxes of each track, all queries, and all rows without a vehicle.
 
     A track is the objects of one vehicle in one video or, of images, by one camera; those of another table or split
     are another track. Its boxes, in the order of their frames, are divided into `count` spans of equal length (but for
@@ -23,7 +23,7 @@ def best_of_tracks(objects: pd.DataFrame, areas: Mapping[int, float], count: int
     known = objects.loc[list(areas), ["file", "split", "vehicle_id", "camera_id", "image"]]
     for row, file, split, vehicle, camera, image in known.itertuples(name=None):
         video, number = split_frame(image)
-        if vehicle:
+        if vehicle and split != "query":
             tracks[file, split, vehicle, camera if number is None else video].append(row)
             frames[row] = _in_order(image)
         else:

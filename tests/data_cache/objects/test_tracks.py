@@ -64,7 +64,8 @@ def test_tables_and_splits_have_tracks_of_their_own() -> None:
     table = table_of([("a", "", frame, "x.mp4", 1) for frame in range(6)])
     areas = dict.fromkeys(range(6), 1.0)
     assert best_of_tracks(table, areas, 1) == {0}
-    assert best_of_tracks(table.assign(split=["query"] * 2 + ["gallery"] * 4), areas, 1) == {0, 2}
+    assert best_of_tracks(table.assign(split=["train"] * 2 + ["gallery"] * 4), areas, 1) == {0, 2}
+    assert best_of_tracks(table.assign(split=["query"] * 2 + ["gallery"] * 4), areas, 1) == {0, 1, 2}
     assert best_of_tracks(table.assign(file=["a"] * 3 + ["b"] * 3), areas, 1) == {0, 3}
 
 
