@@ -39,8 +39,8 @@ def flip_test_option(does: str) -> Callable[[FC], FC]:
 AFTER_NETWORK = ("rerank", "expand", "database", "camera_means", "whiten", "beside")
 
 
-def after_network_options(does: str) -> Callable[[FC], FC]:
-    """Return the options AFTER_NETWORK; the help of each starts with what it `does`."""
+def score_options(does: str) -> Callable[[FC], FC]:
+    """Return the options of AFTER_NETWORK that any gallery can have; the help of each starts with what it `does`."""
     return add_options(
         click.option("--rerank", is_flag=True, help=f"{does} after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3)."),
         click.option(
@@ -55,11 +55,16 @@ def after_network_options(does: str) -> Callable[[FC], FC]:
             default=0,
             help=f"{does} in a gallery whose features are means with their K nearest (database-side augmentation).",
         ),
+    )
+
+
+def after_network_options(does: str) -> Callable[[FC], FC]:
+    """Return the options AFTER_NETWORK; the help of each starts with what it `does`."""
+    return add_options(
+        score_options(does),
         click.option("--camera-means", is_flag=True, help=f"{does} of features without the mean of their camera."),
         click.option(
-            "--whiten",
-            is_flag=True,
-            help=f"{does} of features whitened by training pairs, which are extracted.",
+            "--whiten", is_flag=True, help=f"{does} of features whitened by training pairs, which are extracted."
         ),
         click.option(
             "--with",

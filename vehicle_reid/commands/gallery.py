@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_cache.base.options import FILE, command_line, json_option, running_command
+from reid.commands.evaluate import score_options
 from vehicle_reid.commands.options import add_arguments, images_options, model_options, selected_model
 
 if TYPE_CHECKING:
@@ -108,24 +109,39 @@ def remove_command(names: tuple[str, ...], listed: Path | None, as_json: bool, *
 @click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Matches per query.")
 @click.option("--camera", "cameras", type=int, multiple=True, help="Only images by this camera; repeatable.")
 @click.option("--without-camera", "without", type=int, multiple=True, help="No images by this camera; repeatable.")
+@score_options("Order by scores")
 @json_option
 def search_command(
-    queries: tuple[Path, ...], k: int, cameras: tuple[int, ...], without: tuple[int, ...], as_json: bool, **options: Any
+    queries: tuple[Path, ...],
+    k: int,
+    cameras: tuple[int, ...],
+    without: tuple[int, ...],
+    rerank: bool,
+    expand: int,
+    database: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Find the images of a gallery that are most similar to each query image.
 
     After `calibrate` the best match has a confidence, and a query whose vehicle is probably not there has no match.
+    It is not given with --rerank, --expand or --database, whose scores are others.
 
     \b
-    Example:
+    Examples:
       python cli.py gallery search --dataset veri car.jpg -k 5 --without-camera 3
+      python cli.py gallery search --dataset veri car.jpg --database 5 --rerank
     """
+    from reid.retrieval.scoring import AfterNetwork
     from vehicle_reid.gallery.gallery import Gallery
 
     model, path = selected_model(options)
     require_gallery(path)
-    matches = Gallery.load(path, model).search(queries, k, cameras=cameras or None, without_cameras=without)
-    _print_matches(matches, as_json, None if model.calibration is None else model.calibration.threshold)
+    after = AfterNetwork(rerank=rerank, expand=expand, database=database)
+    found = Gallery.load(path, model)
+    matches = found.search(queries, k, cameras=cameras or None, without_cameras=without, after=after)
+    decides = model.calibration is not None and after == AfterNetwork()
+    _print_matches(matches, as_json, model.calibration.threshold if decides and model.calibration else None)
 
 
 def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], index: str = "exact") -> "Gallery":

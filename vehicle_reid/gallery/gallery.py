@@ -11,14 +11,17 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from reid.retrieval.open_set import FIRST, evidence
 from reid.retrieval.ranking import Matrix
+from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.approximate import FaissSearch, require_index
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.file import make_index, read_gallery, write_gallery
-from vehicle_reid.gallery.search import ExactSearch, Mask, Matches, recall_sample, search
+from vehicle_reid.gallery.search import ExactSearch, Mask, Matches, recall_sample, search, search_after
 from vehicle_reid.images import Cameras, Images, named_images
 from vehicle_reid.model import Parts, VehicleReID
 from vehicle_reid.tables import matches_table
+
+PLAIN = AfterNetwork()
 
 
 class Gallery:
@@ -122,15 +125,20 @@ class Gallery:
         cameras: Sequence[int] | None = None,
         without_cameras: Sequence[int] = (),
         without: Sequence[str] = (),
+        after: AfterNetwork = PLAIN,
     ) -> pd.DataFrame:
         """Return the best k images for each query, or all if there are fewer: a `tables.matches_table`.
 
         `query` is images, or a table of `VehicleReID.embed`. `cameras` restricts the matches to images by these
         cameras, `without_cameras` excludes images by those, `without` images by name. If the run is calibrated, the
-        best match has a confidence; see `VehicleReID.calibration`. Raises UserError if a query cannot be used.
+        best match has a confidence; see `VehicleReID.calibration`. `after` re-ranks, or changes features, by an exact
+        search; its scores have no confidence. Raises UserError if a query cannot be used, or k is below 1.
         """
         names, features = self._query_features(query)
         allowed = self._allowed(cameras, without_cameras, without)
+        if after != PLAIN:
+            found = search_after(after, features, self.entries.features, k, allowed, self.model.device)
+            return matches_table(names, self.entries, found)
         calibration = self.model.calibration
         if calibration is None or k < 1:
             return matches_table(names, self.entries, search(self._index, features, k, allowed))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
 from reid.retrieval.ranking import Matrix, Numbers, full_precision, queries_at_once
+from reid.retrieval.scoring import AfterNetwork
 
 Mask = NDArray[np.bool_]
 TOLERANCE = 1e-5  # rounding error of a matrix product of unit vectors
@@ -84,6 +85,30 @@ def search(index: Index, query: Matrix, k: int, allowed: Mask | None = None) -> 
     if count and len(query) and (allowed is None or allowed.any()):
         best = index.best(query, min(k, count), allowed)
         matches.rows[:, : min(k, count)], matches.scores[:, : min(k, count)] = best.rows, best.scores
+    return matches
+
+
+def search_after(
+    after: AfterNetwork, query: Matrix, features: Matrix, k: int, allowed: Mask | None, device: str
+) -> Matches:
+    """Return the best k of each query (Q, C) among the images `allowed` (N,) by the scores of `after`; ties by row.
+
+    Only these images are neighbours. Raises UserError as `search`, and for camera means: a query's camera is not known.
+    """
+    if after.camera_means:
+        raise UserError("gallery search: the camera of a query is not known; leave out the means of cameras")
+    if k < 1:
+        raise UserError(f"k is {k}; it must be at least 1")
+    rows = np.arange(len(features)) if allowed is None else np.flatnonzero(allowed)
+    matches, first = no_matches(len(query), k), 0
+    if not len(rows):
+        return matches
+    for block in after.scores(query, features[rows], device):
+        scores, order = torch.sort(block, dim=1, descending=True, stable=True)
+        part, found = slice(first, first + len(block)), min(k, len(rows))
+        matches.rows[part, :found] = rows[order[:, :found].cpu().numpy()]
+        matches.scores[part, :found] = scores[:, :found].cpu().numpy()
+        first += len(block)
     return matches
 
 

@@ -84,6 +84,9 @@ def test_the_command_says_match_or_no_match(run: ToyRun, tmp_path: Path) -> None
     assert [match["accepted"] for match in matches] == [
         None if one is None else one >= MODEL.threshold for one in confidences
     ]
+    reranked = json.loads(invoke("search", photos[0], "-k", "2", "--rerank", "--json"))
+    assert [match["confidence"] for match in reranked] == [None, None] and "accepted" not in reranked[0]
+    assert reranked[0]["score"] <= 0  # minus a distance
     sha256 = str(run.model().fingerprint["checkpoint"])
     for threshold, words in ((0.0, "match, "), (1.0, "no match, ")):
         CalibratedRun(replace(MODEL, threshold=threshold), sha256, "f1", 9, {}).write(run.folder)

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
 from helpers.places.api import Matrix, random_matrix
+from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid.gallery import search as module
-from vehicle_reid.gallery.search import ExactSearch, Matches, recall_sample, search
+from vehicle_reid.gallery.search import ExactSearch, Matches, recall_sample, search, search_after
 
 Mask = NDArray[np.bool_]
 
@@ -86,3 +88,41 @@ def test_recall_is_the_share_of_the_exact_best() -> None:
     assert sample.recall(ExactSearch(features)) == 1.0
     assert sample.recall(HalfOfTheMatches(features)) == 0.5
     assert recall_sample(features[:3], 10).recall(ExactSearch(features[:3])) == 1.0
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("after", [AfterNetwork(database=3), AfterNetwork(expand=2), AfterNetwork(rerank=True)])
+def test_search_after_the_network_orders_the_allowed_images_by_its_scores(after: AfterNetwork, masked: bool) -> None:
+    features, query = random_matrix(60), random_matrix(5, seed=1)
+    allowed = np.random.default_rng(2).random(60) < 0.5 if masked else None
+    rows = np.arange(60) if allowed is None else np.flatnonzero(allowed)
+    wanted = torch.cat(list(after.scores(query, features[rows]))).numpy()
+    matches = search_after(after, query, features, 70, allowed, "cpu")
+    for number, scores in enumerate(wanted):
+        order = sorted(range(len(rows)), key=lambda row, scores=scores: (-scores[row], row))  # type: ignore[misc]
+        assert matches.rows[number, : len(rows)].tolist() == rows[order].tolist()
+        assert matches.scores[number, : len(rows)].tolist() == scores[order].tolist()
+    assert (matches.rows[:, len(rows) :] == -1).all()
+    assert search_after(after, query, features, 3, allowed, "cpu").rows.tolist() == matches.rows[:, :3].tolist()
+
+
+def test_an_augmented_database_is_a_search_among_means() -> None:
+    features, query = random_matrix(20), random_matrix(3, seed=1)
+    means = []
+    for row, own in enumerate(features):
+        others = sorted((other for other in range(20) if other != row), key=lambda other: -float(own @ features[other]))
+        mean = own + features[others[0]] + features[others[1]]
+        means.append(mean / np.linalg.norm(mean))
+    wanted = np.argsort(-(query @ np.array(means).T), axis=1)[:, :5]
+    found = search_after(AfterNetwork(database=2), query, features, 5, None, "cpu")
+    assert found.rows.tolist() == wanted.tolist()
+
+
+def test_what_a_gallery_cannot_do_is_refused() -> None:
+    features = random_matrix(5)
+    with pytest.raises(UserError, match="the camera of a query is not known"):
+        search_after(AfterNetwork(camera_means=True), features, features, 1, None, "cpu")
+    with pytest.raises(UserError, match="k is 0"):
+        search_after(AfterNetwork(rerank=True), features, features, 0, None, "cpu")
+    nothing = search_after(AfterNetwork(rerank=True), features, features, 2, np.zeros(5, bool), "cpu")
+    assert (nothing.rows == -1).all()
