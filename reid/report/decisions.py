@@ -10,7 +10,7 @@ from reid.evaluation.answers import find_answers, open_set
 from reid.evaluation.calibration import read_calibration
 from reid.report.evaluated_run import EvaluatedRun
 from reid.retrieval.open_set import FIRST, OpenSet
-from reid.retrieval.ranking import Numbers, cosine_scores, labelled_trials, rank_queries
+from reid.retrieval.ranking import Mask, Numbers, cosine_scores, labelled_trials, rank_queries
 
 SHOWN = 6  # wrong decisions of each kind
 THRESHOLDS = 101  # of the curve, from 0 to 1
@@ -32,10 +32,11 @@ class Decision:
     confidence: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decisions:
     """The decisions of a test; `scores` as `OpenSet.scores`, `curve` a name of CURVE -> points (threshold, rate).
 
+    `accepted` (Q,) are the first matches of all queries that are accepted.
     `false_accepts` are accepted and wrong, the most confident first; `false_refusals` are right and refused, the least
     confident first; SHOWN of each.
     """
@@ -43,6 +44,7 @@ class Decisions:
     aim: str
     scores: Mapping[str, Any]
     curve: Mapping[str, list[tuple[float, float]]]
+    accepted: Mask
     false_accepts: tuple[Decision, ...]
     false_refusals: tuple[Decision, ...]
 
@@ -80,6 +82,7 @@ def find_decisions(run: EvaluatedRun) -> Decisions | None:
         aim="the best F1" if calibrated.aim == "f1" else f"an FPIR of at most {calibrated.aim.partition('=')[2]}",
         scores=test.scores(calibration.threshold),
         curve=rates_by_threshold(test),
+        accepted=accepted,
         false_accepts=decisions(order[(accepted & ~test.right & found)[order]]),
         false_refusals=decisions(order[::-1][(~accepted & test.right)[order[::-1]]]),
     )

@@ -9,10 +9,8 @@ import pandas as pd
 
 from data_cache.images.loading import load_image
 from data_cache.parts.selection import useful_boxes
-from reid.evaluation.answers import find_answers
-from reid.evaluation.calibration import read_calibration
+from reid.report.decisions import Decisions
 from reid.report.evaluated_run import EvaluatedRun
-from reid.retrieval.open_set import FIRST, Values
 from reid.retrieval.ranked_lists import best_true_and_wrong
 from reid.retrieval.ranking import Mask, Numbers, cosine_scores, labelled_trials, rank_queries
 
@@ -124,12 +122,12 @@ class Firsts:
         return np.where(known, codes, -1)
 
 
-def find_errors(run: EvaluatedRun) -> Errors:
+def find_errors(firsts: Firsts, decisions: Decisions | None) -> Errors:
     """Return the wrong first matches of a run's test, by what they have in common. Kinds overlap.
 
-    Raises UserError if an image has no feature, or a picture cannot be read.
+    Raises UserError if a picture cannot be read.
     """
-    firsts = Firsts(run)
+    run = firsts.run
     wrong, of_right = firsts.is_wrong, "the right first matches"
     members: dict[str, Mask] = {}
     kinds = []
@@ -138,7 +136,7 @@ def find_errors(run: EvaluatedRun) -> Errors:
         share = _share(members[name], wrong)
         kinds.append(ErrorKind(name, int((members[name] & wrong).sum()), share, firsts.usual(columns),
                                "the gallery's images of other vehicles"))  # fmt: skip
-    for name, member, known in _conditions(run, firsts):
+    for name, member, known in _conditions(firsts, decisions):
         members[name] = member
         if (wrong & known).any():
             count = int((member & wrong).sum())
@@ -177,8 +175,9 @@ def _looks(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [*kinds, ("by the query's own camera", ["camera_id"])] if (table["camera_id"] >= 0).any() else kinds
 
 
-def _conditions(run: EvaluatedRun, firsts: Firsts) -> list[tuple[str, Mask, Mask]]:
+def _conditions(firsts: Firsts, decisions: Decisions | None) -> list[tuple[str, Mask, Mask]]:
     """Return conditions of the queries: name, which queries meet it (Q,), and of which queries it is known (Q,)."""
+    run = firsts.run
     names = run.dataset.table["name"]
     found: list[tuple[str, Mask, Mask]] = []
     everywhere = np.ones(len(firsts.query), bool)
@@ -199,9 +198,9 @@ def _conditions(run: EvaluatedRun, firsts: Firsts) -> list[tuple[str, Mask, Mask
         path = run.dataset.path(str(names.iat[firsts.query[row]]))
         grey[row] = load_image(path, turned=run.parts.turned).mean()
     found.append((f"dark query: mean grey below {DARK}", grey < DARK, sampled))
-    confidence, threshold = _confidence(run)
-    if confidence is not None:
-        found.append(("not accepted by its confidence", confidence[firsts.index] < threshold, everywhere))
+    if decisions is not None:
+        refused = ~decisions.accepted[firsts.index]
+        found.append(("not accepted by its confidence", refused, everywhere))
     return found
 
 
@@ -220,25 +219,17 @@ def _sample(wrong: Mask) -> Mask:
     return chosen
 
 
-def _confidence(run: EvaluatedRun) -> tuple[Values | None, float]:
-    """Return the confidence of all queries of the test and the threshold; None without a calibration."""
-    calibrated = None if run.checkpoint_hash is None else read_calibration(run.folder, run.checkpoint_hash)
-    if calibrated is None:
-        return None, 0.0
-    answers = find_answers(run.features, run.dataset, run.protocol(), FIRST)
-    return answers.confidence(calibrated.calibration), calibrated.calibration.threshold
-
-
-def margin_by_part(run: EvaluatedRun, count: int, *, device: str) -> list[PartOfMargin]:
+def margin_by_part(firsts: Firsts, count: int, *, device: str) -> list[PartOfMargin]:
     """Return what covering each kind of part does to the margin of right first matches, what takes most first.
 
     The margin of a query is its cosine with the best true match less that with the best wrong image. `count` queries
     are taken by a fixed shuffle, of those whose best wrong image is a twin as far as that is known. Empty for networks
     that read no part boxes. Raises UserError if the checkpoint changed since the evaluation.
     """
+    run = firsts.run
     if not run.has_network or not run.parts.labels.shape[1]:
         return []
-    firsts, names = Firsts(run), run.dataset.table["name"]
+    names = run.dataset.table["name"]
     looks = _looks(run.dataset.table)
     right = ~firsts.is_wrong
     twins = right & firsts.same(looks[0][1]) if looks and looks[0][1] != ["camera_id"] else right

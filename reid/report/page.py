@@ -23,7 +23,7 @@ from reid.report.curves import (
     validation_curve,
 )
 from reid.report.decisions import CONVENTIONS, CURVE, Decision, Decisions, find_decisions
-from reid.report.errors import find_errors, margin_by_part
+from reid.report.errors import Firsts, find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
 from reid.report.part_statistics import part_statistics, parts_by_camera
@@ -123,7 +123,8 @@ def write_report(
     """
     metrics = run.metrics
     lists = _ranked_lists(run, queries, top_k)
-    decisions, errors = find_decisions(run), find_errors(run)
+    decisions, firsts = find_decisions(run), Firsts(run)
+    errors = find_errors(firsts, decisions)
     tables: list[AblationTable] = []
     if ablation_folder is not None:
         paper = None if metrics.get("rendered", False) else metrics["dataset"]
@@ -143,7 +144,7 @@ def write_report(
         wrong_decisions=_wrong_decisions(run, decisions),
         errors=errors,
         wrong_matches=[(one, _pictures(run, one.query, one.first, one.match)) for one in errors.examples],
-        margins=margin_by_part(run, explained, device=device) if explained else [],
+        margins=margin_by_part(firsts, explained, device=device) if explained else [],
         explained=explained,
         detector=detector_summary(detector_folder, run.parts),
         curves=_curves(run, others),

@@ -37,6 +37,7 @@ def test_decisions_equal_a_loop_over_the_queries(run: EvaluatedRun) -> None:
     found = find_decisions(run)
     assert found is not None
     table, vectors = run.dataset.table, dict(zip(run.features.names, run.features.matrix, strict=True))
+    taken: list[bool] = []
     accepted, refused, counts = [], [], dict.fromkeys(("accepted", "right", "absent", "absent_refused"), 0)
     for _, query in table[table["split"] == "query"].iterrows():
         gallery = table[table["split"] == "gallery"]
@@ -47,6 +48,7 @@ def test_decisions_equal_a_loop_over_the_queries(run: EvaluatedRun) -> None:
         counts["right"] += confidence >= 0.5 and right
         counts["absent"] += query["vehicle_id"] == "absent"
         counts["absent_refused"] += query["vehicle_id"] == "absent" and confidence < 0.5
+        taken.append(confidence >= 0.5)
         if (confidence >= 0.5) != right:
             (refused if right else accepted).append((query["name"], first["name"], pytest.approx(confidence, abs=1e-5)))
     rates = found.scores

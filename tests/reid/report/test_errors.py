@@ -13,7 +13,8 @@ from helpers.naive.ranking import unit
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
 from reid.report import errors as module
 from reid.report.covering import Covering
-from reid.report.errors import find_errors, margin_by_part
+from reid.report.decisions import Decisions
+from reid.report.errors import Firsts, find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
 
 VEHICLES, CAMERAS = 12, 3
@@ -67,7 +68,7 @@ def naive_firsts(run: EvaluatedRun) -> list[tuple[pd.Series, pd.Series, pd.Serie
 
 
 def test_kinds_of_errors_equal_a_loop(run: EvaluatedRun) -> None:
-    found, firsts = find_errors(run), naive_firsts(run)
+    found, firsts = find_errors(Firsts(run), None), naive_firsts(run)
     errors = [one for one in firsts if one[3]]
     assert (found.queries, found.wrong) == (len(firsts), len(errors)) and 0 < len(errors) < len(firsts)
     kinds = {kind.name: kind for kind in found.kinds}
@@ -102,8 +103,17 @@ def test_kinds_of_errors_equal_a_loop(run: EvaluatedRun) -> None:
         assert kinds[name].usual == pytest.approx(np.mean([one for one, wrong in known if not wrong]))
 
 
+def test_refused_matches_are_a_kind_where_there_are_decisions(run: EvaluatedRun) -> None:
+    firsts = naive_firsts(run)
+    accepted = np.arange(len(firsts)) % 3 == 0
+    found = find_errors(Firsts(run), Decisions("the best F1", {}, {}, accepted, (), ()))
+    kind = next(kind for kind in found.kinds if kind.name == "not accepted by its confidence")
+    wrong = np.array([one[3] for one in firsts])
+    assert kind.count == (~accepted & wrong).sum() and kind.usual == pytest.approx((~accepted[~wrong]).mean())
+
+
 def test_examples_are_the_errors_with_the_highest_scores(run: EvaluatedRun) -> None:
-    found = find_errors(run)
+    found = find_errors(Firsts(run), None)
     vectors = dict(zip(run.features.names, run.features.matrix, strict=True))
     errors = {
         query["name"]: (match["name"], wrong["name"]) for query, match, wrong, first in naive_firsts(run) if first
@@ -121,7 +131,7 @@ def test_examples_are_the_errors_with_the_highest_scores(run: EvaluatedRun) -> N
 
 def test_without_errors_there_are_no_kinds_of_them(run: EvaluatedRun) -> None:
     own = np.eye(VEHICLES, dtype=np.float32)[[int(name.split("_")[0]) for name in run.features.names]]
-    found = find_errors(replace(run, features=replace(run.features, matrix=own)))
+    found = find_errors(Firsts(replace(run, features=replace(run.features, matrix=own))), None)
     assert (found.wrong, found.examples) == (0, ()) and all(kind.count == 0 for kind in found.kinds)
 
 
@@ -137,7 +147,7 @@ def test_margins_by_part_sum_what_covering_the_boxes_of_a_kind_takes(
         return [Covering(0.2, np.zeros((0, 0), np.float32), one) for one in effect]
 
     monkeypatch.setattr(EvaluatedRun, "margin_effects", effects)
-    found = margin_by_part(run, 4, device="cpu")
+    found = margin_by_part(Firsts(run), 4, device="cpu")
     right = {
         query["name"]: (match["name"], wrong["name"]) for query, match, wrong, first in naive_firsts(run) if not first
     }
@@ -154,4 +164,4 @@ def test_margins_by_part_sum_what_covering_the_boxes_of_a_kind_takes(
 
 def test_other_systems_have_no_parts_to_cover(run: EvaluatedRun) -> None:
     other = with_metrics(run, scores={"given": run.metrics["scores"]["trained"]})
-    assert margin_by_part(other, 4, device="cpu") == []
+    assert margin_by_part(Firsts(other), 4, device="cpu") == []
