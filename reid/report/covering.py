@@ -62,7 +62,7 @@ def covering_effects(
         item = images[index]
         height, width = item.image.shape[1:]
         present = item.labels >= 0
-        regions = list(grid_regions(height, width, grid))
+        regions = list(grid_regions(height, width, grid)) if grid else []
         regions += [box_region(box, height, width) for box in item.boxes[present].tolist()]
         scores = _scores(network, item, regions, references[index], device)
         by_part = np.full(len(present), np.nan, np.float32)

@@ -15,7 +15,7 @@ DATASET = "images"  # the label of crops/images.csv
 RECIPE = "strong_small"
 OWN = (  # changes of the recipe; with as many features as the shipped network all of it is a start
     *("start=shipped", "trunk=mobilenet_v2", "features=256"),
-    *("hide=[plate]", "holdout=0.15"),
+    *("hide=[plate]", "holdout=0.15", "epochs=20"),
 )
 
 

@@ -72,6 +72,19 @@ def test_effects_equal_a_loop_over_the_regions(toy: Toy, attention: Attention) -
             assert effect.parts[index] == pytest.approx(wanted, abs=2e-4)
 
 
+def test_without_a_grid_the_parts_of_a_margin_are_those_of_its_two_scores(toy: Toy) -> None:
+    with tiny_scale():
+        network = build_network(TINY, 8)
+    names = toy.dataset.names()[:2]
+    images = vehicle_images(toy.dataset, toy.parts, names, top_d=TINY.parts, size=TINY.image_size)
+    one, other = (np.random.default_rng(seed).standard_normal((2, TINY.features)).astype(np.float32) for seed in (0, 1))
+    scores = [covering_effects(network, images, reference, device="cpu") for reference in (one, other)]
+    margins = covering_effects(network, images, one - other, device="cpu", grid=0)
+    for first, second, margin in zip(*scores, margins, strict=True):
+        assert margin.squares.shape == (0, 0) and margin.score == pytest.approx(first.score - second.score, abs=1e-4)
+        np.testing.assert_allclose(margin.parts, first.parts - second.parts, atol=1e-4)
+
+
 def test_only_the_region_that_the_score_depends_on_has_an_effect() -> None:
     """The reference is (1, 0, 0): covering a bright square on the left lowers the score, on the right it raises it."""
     white = np.full((32, 32, 3), 255, np.uint8)
