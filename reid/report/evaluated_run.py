@@ -18,8 +18,8 @@ from reid.features.external import read_external_features
 from reid.features.file import Features, read_features
 from reid.model.checkpoint import TrainedNetwork, read_checkpoint, trained_network
 from reid.recipes import ReidRecipe
-from reid.report.covering import Covering, covering_effects
-from reid.report.heatmaps import Heatmaps, compute_heatmaps
+from reid.report.pictures.covering import Covering, covering_effects
+from reid.report.pictures.heatmaps import Heatmaps, compute_heatmaps
 from reid.retrieval.ranked_lists import Choice, RankedList, ranked_lists
 from reid.retrieval.score_by_part import PartScore, score_by_part
 from reid.runs import BEST, METRICS, dataset_folder, run_folder

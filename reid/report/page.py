@@ -14,7 +14,6 @@ from data_cache.images.drawing import escape_invisible
 from reid.evaluation.metrics_file import EXTERNAL
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.report.comparisons import compared_runs
-from reid.report.covering import GRID
 from reid.report.curves import (
     compared_loss_curve,
     compared_validation_curve,
@@ -27,9 +26,10 @@ from reid.report.errors import Firsts, find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
 from reid.report.part_statistics import part_statistics, parts_by_camera
+from reid.report.pictures.covering import GRID
+from reid.report.pictures.thumbnails import encode_jpeg, image_thumbnail, weighted_boxes
 from reid.report.query_images import ExplainedQuery, describe_parts, explain_queries, part_effects
 from reid.report.run_commands import reproduction_commands
-from reid.report.thumbnails import encode_jpeg, image_thumbnail, weighted_boxes
 from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
 from reid.retrieval.scoring import camera_gap
 

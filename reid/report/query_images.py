@@ -9,10 +9,10 @@ from PIL import Image
 
 from data_cache.images.contact_sheet import save_png
 from data_cache.images.loading import load_image
-from reid.report.covering import MEANING, Covering
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.image_grid import ImageRow, draw_grid, image_file_name
-from reid.report.thumbnails import (
+from reid.report.pictures.covering import MEANING, Covering
+from reid.report.pictures.image_grid import ImageRow, draw_grid, image_file_name
+from reid.report.pictures.thumbnails import (
     QUERY,
     RIGHT,
     WRONG,

@@ -13,9 +13,9 @@ from data_cache.base.progress import hidden_progress
 from data_cache.images.drawing import escape_invisible
 from data_cache.images.loading import decode_image
 from reid.data.vehicle_images import VehicleImages
-from reid.report.covering import Covering, covering_effects, draw_effects
-from reid.report.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
-from reid.report.thumbnails import encode_jpeg
+from reid.report.pictures.covering import Covering, covering_effects, draw_effects
+from reid.report.pictures.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
+from reid.report.pictures.thumbnails import encode_jpeg
 from vehicle_reid.gallery.gallery import Gallery
 from vehicle_reid.web.photos import Box, Photos, UnknownPhoto, Upload, cropped, make_photo, picture_height
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_cache.images.loading import HEIF_SUFFIXES, KINDS, SUFFIXES
-from reid.report.covering import MEANING
 from reid.report.page import TEMPLATE as REPORT
 from reid.report.page import render_page
+from reid.report.pictures.covering import MEANING
 
 CLIENT = Path(__file__).with_name("client")
 TEMPLATE = "page.html.jinja"

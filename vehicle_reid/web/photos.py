@@ -15,7 +15,7 @@ from PIL import Image
 from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, image_size, load_image, path_inside
 from reid.data.vehicle_images import VehicleImages
-from reid.report.thumbnails import resize_to_height
+from reid.report.pictures.thumbnails import resize_to_height
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.tables import embeddings_table
 

@@ -11,9 +11,9 @@ from PIL import Image
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.parts.cache import PartBoxes
 from reid.features.file import Features
-from reid.report.covering import GRID, Covering
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.heatmaps import Heatmaps
+from reid.report.pictures.covering import GRID, Covering
+from reid.report.pictures.heatmaps import Heatmaps
 from reid.retrieval.scoring import Scoring
 
 HOSTILE = "<script>alert('x')</script>\"&"

@@ -14,7 +14,7 @@ from data_cache.base.errors import UserError
 from helpers.browser.html_page import Page
 from helpers.places.reid import Place, assert_error
 from helpers.toy.vehicles import Toy, tiny_scale
-from reid.report.image_grid import image_file_name
+from reid.report.pictures.image_grid import image_file_name
 from reid.runs import chosen_run
 
 RUNS = ("pgan_small", "grid_small")

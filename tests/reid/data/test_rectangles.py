@@ -17,7 +17,7 @@ from reid.data.views import ViewMaker, resized
 from reid.model.checkpoint import build_network
 from reid.model.pgan import part_masks
 from reid.recipes import PRESETS, ReidRecipe
-from reid.report.heatmaps import compute_heatmaps
+from reid.report.pictures.heatmaps import compute_heatmaps
 from reid.runs import decoded_path
 
 WIDE = TINY.model_copy(update={"image_height": 48, "image_width": 96})

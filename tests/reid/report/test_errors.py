@@ -12,10 +12,10 @@ from data_cache.datasets.catalogue import load_dataset
 from helpers.naive.ranking import unit
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
 from reid.report import errors as module
-from reid.report.covering import Covering
 from reid.report.decisions import Decisions
 from reid.report.errors import Firsts, find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
+from reid.report.pictures.covering import Covering
 
 VEHICLES, CAMERAS = 12, 3
 

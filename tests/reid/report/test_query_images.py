@@ -9,7 +9,8 @@ from PIL import Image
 
 from helpers.toy.evaluated import make_evaluated_run, ramp_coverings
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.image_grid import image_file_name
+from reid.report.pictures.image_grid import image_file_name
+from reid.report.pictures.thumbnails import FRAME, QUERY, RIGHT, WRONG
 from reid.report.query_images import (
     HEIGHT,
     explain_queries,
@@ -18,7 +19,6 @@ from reid.report.query_images import (
     rank_queries_of_runs,
     write_ranked_lists,
 )
-from reid.report.thumbnails import FRAME, QUERY, RIGHT, WRONG
 from reid.retrieval.ranked_lists import Choice, RankedList
 
 WIDTH = round(HEIGHT * 50 / 30)

@@ -9,9 +9,9 @@ from helpers.browser.html_page import Page
 from helpers.places.api import ToyRun
 from helpers.places.serve import ServedPage, calibrate, served
 from reid.data.vehicle_images import vehicle_images
-from reid.report.covering import covering_effects, draw_effects
-from reid.report.heatmaps import ADDED, GLOBAL, PART, compute_heatmaps, overlay
-from reid.report.thumbnails import encode_jpeg
+from reid.report.pictures.covering import covering_effects, draw_effects
+from reid.report.pictures.heatmaps import ADDED, GLOBAL, PART, compute_heatmaps, overlay
+from reid.report.pictures.thumbnails import encode_jpeg
 from vehicle_reid import Gallery
 from vehicle_reid.web.photos import PICTURE_HEIGHT
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reid.report.image_grid import GAP, LINE_HEIGHT, QUERY_GAP, ImageRow, draw_grid, image_file_name
+from reid.report.pictures.image_grid import GAP, LINE_HEIGHT, QUERY_GAP, ImageRow, draw_grid, image_file_name
 
 COLOURS = [(250, 10 * number, 0) for number in range(20)]
 

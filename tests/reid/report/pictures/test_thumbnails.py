@@ -10,7 +10,7 @@ import pytest
 from data_cache.base.errors import UserError
 from helpers.toy.evaluated import make_evaluated_run
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.thumbnails import (
+from reid.report.pictures.thumbnails import (
     FRAME,
     RIGHT,
     WRONG,

@@ -11,9 +11,9 @@ from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
 from data_cache.images.drawing import Mark, draw_keys
 from data_cache.images.loading import load_image
-from reid.report.covering import Covering, draw_effects
 from reid.report.evaluated_run import EvaluatedRun
-from reid.report.heatmaps import FloatMap, overlay
+from reid.report.pictures.covering import Covering, draw_effects
+from reid.report.pictures.heatmaps import FloatMap, overlay
 from reid.retrieval.ranked_lists import RankedList
 
 RIGHT, WRONG, QUERY = (31, 136, 61), (207, 34, 46), (110, 118, 129)

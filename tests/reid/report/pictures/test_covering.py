@@ -11,7 +11,15 @@ from reid.data.views import Views, crop_window
 from reid.features.extraction import extract_features
 from reid.model.checkpoint import build_network
 from reid.recipes import Attention
-from reid.report.covering import GRID, Covering, _covered, box_region, covering_effects, draw_effects, grid_regions
+from reid.report.pictures.covering import (
+    GRID,
+    Covering,
+    _covered,
+    box_region,
+    covering_effects,
+    draw_effects,
+    grid_regions,
+)
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
 GREY = np.array([124, 116, 104])  # 255 times MEAN, rounded

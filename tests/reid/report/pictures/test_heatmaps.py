@@ -12,7 +12,7 @@ from reid.data.vehicle_images import VehicleImages, normalised, vehicle_images
 from reid.model.checkpoint import build_network
 from reid.model.pgan import PGAN
 from reid.recipes import Attention
-from reid.report.heatmaps import ADDED, GLOBAL, OPACITY, PART, Heatmaps, compute_heatmaps, overlay, upsample
+from reid.report.pictures.heatmaps import ADDED, GLOBAL, OPACITY, PART, Heatmaps, compute_heatmaps, overlay, upsample
 
 
 def images_of(toy: Toy, count: int = 9) -> VehicleImages:

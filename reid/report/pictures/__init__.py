@@ -1,0 +1,1 @@
+"""Pictures of the report: thumbnails, grids of images, heatmaps, and what covering a region does."""
