@@ -1,16 +1,12 @@
 """The report: one self-contained HTML page that opens without a server."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from data_cache.base.files import read_json_lines, write_atomically
-from data_cache.images.drawing import escape_invisible
 from reid.evaluation.metrics_file import EXTERNAL
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.report.comparisons import compared_runs
@@ -24,16 +20,17 @@ from reid.report.curves import (
 from reid.report.decisions import CONVENTIONS, CURVE, Decision, Decisions, find_decisions
 from reid.report.errors import Firsts, find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
+from reid.report.html import TEMPLATES, PageImage, full_rows, page_image, render_page
 from reid.report.other_results import AblationTable, detector_summary, read_ablation_tables
 from reid.report.part_statistics import part_statistics, parts_by_camera
 from reid.report.pictures.covering import GRID
-from reid.report.pictures.thumbnails import encode_jpeg, image_thumbnail, weighted_boxes
+from reid.report.pictures.thumbnails import image_thumbnail, weighted_boxes
 from reid.report.query_images import ExplainedQuery, describe_parts, explain_queries, part_effects
 from reid.report.run_commands import reproduction_commands
 from reid.retrieval.ranked_lists import Choice, RankedImage, RankedList, ranked_lists
 from reid.retrieval.scoring import camera_gap
 
-TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
+TEMPLATE = TEMPLATES / "report.html.jinja"
 ROW_NAMES = {
     "trained": "trained",
     "untrained": "before training",
@@ -42,17 +39,6 @@ ROW_NAMES = {
 }
 THUMBNAIL_HEIGHT = 240  # pixels; shown smaller, which stays sharp on high-resolution screens
 STRONGEST_PARTS = 3
-COLUMNS = (3, 4, 5, 6)  # images side by side on a wide screen
-
-
-@dataclass(frozen=True)
-class PageImage:
-    """An image on the page: data URI, size in pixels, and caption."""
-
-    source: str
-    width: int
-    height: int
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,17 +73,6 @@ class PageCovering:
     def columns(self) -> int:
         """Images side by side on a wide screen."""
         return full_rows(len(self.images))
-
-
-def full_rows(count: int, columns: Sequence[int] = COLUMNS) -> int:
-    """Return the number of columns that leaves the fewest gaps for `count` images, the one closest to 4 of several.
-
-    >>> [full_rows(count) for count in (2, 5, 7, 8, 9, 12)]
-    [2, 5, 4, 4, 3, 4]
-    """
-    if count < min(columns):
-        return max(count, 1)
-    return min(columns, key=lambda number: (-count % number, abs(number - 4)))
 
 
 def write_report(
@@ -166,29 +141,6 @@ def write_report(
     return target
 
 
-def render_page(template: Path, **content: Any) -> str:
-    """Return the rendered page of a template, which may include others from its folder.
-
-    Everything is escaped unless the template marks it safe: file names and ids come from data sets.
-    """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_escape_untrusted,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template.name).render(**content)
-
-
-def _escape_untrusted(value: Any) -> Any:
-    """Return a plain string with invisible characters escaped; Markup, marked safe, is a subclass and stays."""
-    return escape_invisible(value) if type(value) is str else value
-
-
 def _ranked_lists(run: EvaluatedRun, count: int, top_k: int) -> list[RankedList]:
     return ranked_lists(run.features, run.dataset, run.protocol(), Choice(count), top_k=top_k)
 
@@ -229,17 +181,17 @@ def _wrong_decisions(
 
 
 def _pictures(run: EvaluatedRun, *names: str) -> tuple[PageImage, ...]:
-    return tuple(_page_image(image_thumbnail(run, name, None, height=THUMBNAIL_HEIGHT)) for name in names)
+    return tuple(page_image(image_thumbnail(run, name, None, height=THUMBNAIL_HEIGHT)) for name in names)
 
 
 def _page_list(run: EvaluatedRun, ranked: RankedList) -> PageList:
     query = image_thumbnail(run, ranked.query, None, height=THUMBNAIL_HEIGHT, show_weights=True)
     images = []
     for image in ranked.images:
-        picture = _page_image(image_thumbnail(run, image.name, None, height=THUMBNAIL_HEIGHT))
+        picture = page_image(image_thumbnail(run, image.name, None, height=THUMBNAIL_HEIGHT))
         images.append((image, picture, describe_parts(run.score_by_part(ranked.query, image.name))))
     strongest = weighted_boxes(run, ranked.query).strongest(STRONGEST_PARTS)
-    return PageList(ranked, _page_image(query), tuple(images), tuple(strongest))
+    return PageList(ranked, page_image(query), tuple(images), tuple(strongest))
 
 
 def _page_coverings(runs: Sequence[EvaluatedRun], count: int, device: str) -> list[PageCovering]:
@@ -253,18 +205,10 @@ def _page_coverings(runs: Sequence[EvaluatedRun], count: int, device: str) -> li
 
 def _page_covering(runs: Sequence[EvaluatedRun], ranked: RankedList, explained: ExplainedQuery) -> PageCovering:
     panels = explained.panels(runs, height=THUMBNAIL_HEIGHT, framed=False)
-    images = tuple(_page_image(image, caption) for caption, image in panels)
+    images = tuple(page_image(image, caption) for caption, image in panels)
     parts = [
         (run.name, part_effects(run, explained.query, covering))
         for run, covering in zip(runs, explained.coverings, strict=True)
         if covering is not None
     ]
     return PageCovering(ranked, explained.heading, images, tuple((name, effects) for name, effects in parts if effects))
-
-
-def _page_image(image: Image.Image, text: str = "") -> PageImage:
-    return PageImage(_data_uri(encode_jpeg(image), "image/jpeg"), image.width, image.height, text)
-
-
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_cache.images.loading import HEIF_SUFFIXES, KINDS, SUFFIXES
-from reid.report.page import TEMPLATE as REPORT
-from reid.report.page import render_page
+from reid.report.html import TEMPLATES, render_page
 from reid.report.pictures.covering import MEANING
 
 CLIENT = Path(__file__).with_name("client")
@@ -96,5 +95,5 @@ def asset(name: str) -> str:
     text = (CLIENT / name).read_text(encoding="utf-8")
     if name != STYLE:
         return text
-    report = render_page(REPORT.with_name(REPORT_STYLE)).partition("<style>")[2].partition("</style>")[0]
+    report = render_page(TEMPLATES / REPORT_STYLE).partition("<style>")[2].partition("</style>")[0]
     return report + text
