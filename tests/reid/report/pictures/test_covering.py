@@ -57,6 +57,10 @@ def test_effects_equal_a_loop_over_the_regions(toy: Toy, attention: Attention) -
         noisy = noisy + 0.3 * random.standard_normal(len(noisy))
         references.append((noisy / np.linalg.norm(noisy)).astype(np.float32))
     found = covering_effects(network, images, np.stack(references), device="cpu", grid=4)
+    boxes_alone = covering_effects(network, images, np.stack(references), device="cpu", grid=0)
+    for effect, alone in zip(found, boxes_alone, strict=True):
+        np.testing.assert_allclose(alone.parts, effect.parts, atol=1e-5)
+        assert alone.squares.shape == (0, 0)
     side = TINY.image_size
     for effect, (image, boxes, present), reference in zip(found, items, references, strict=True):
         pixels = image.numpy().transpose(1, 2, 0)
