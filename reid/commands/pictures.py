@@ -1,7 +1,7 @@
 """The commands `rank` and `heatmaps`: PNG files of ranked lists, and of where a network looks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from reid.retrieval.ranked_lists import Choice
 
 
-def queries_options(count: int) -> Callable[[Command], Command]:
-    """Return the options of `query_choice`; `count` is the default of --count."""
+PAGE_QUERIES = 60
+
+
+def queries_options(count: int, also: str = "") -> Callable[[Command], Command]:
+    """Return the options of `query_choice`; `count` is the default of --count, whose help ends with `also`."""
     return add_options(
         click.option("--query", "queries", multiple=True, metavar="NAME", help="Query to show; repeatable."),
         click.option(
@@ -26,7 +29,7 @@ def queries_options(count: int) -> Callable[[Command], Command]:
             type=click.IntRange(1, 500),
             default=count,
             show_default=True,
-            help="Number of queries: those with the lowest, median and highest average precision.",
+            help=f"Number of queries: those with the lowest, median and highest average precision{also}.",
         ),
         click.option(
             "--hardest",
@@ -41,15 +44,25 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
     """Return the choice of queries. Raises UsageError if more than one of the options is given."""
     from reid.retrieval.ranked_lists import Choice
 
-    count_given = click.get_current_context().get_parameter_source("count") is not ParameterSource.DEFAULT
-    if sum(map(bool, (queries, hardest, count_given))) > 1:
+    if sum(map(bool, (queries, hardest, _count_given()))) > 1:
         raise click.UsageError("--query, --hardest and --count cannot be combined")
     return Choice(hardest or count, queries, hardest=hardest is not None)
 
 
+def _count_given() -> bool:
+    return click.get_current_context().get_parameter_source("count") is not ParameterSource.DEFAULT
+
+
+def _refuse(options: Mapping[str, Any], use: str) -> None:
+    """Raise UsageError for the first of the options, by parameter, that was given: it is for another use."""
+    for name, value in options.items():
+        if value:
+            raise click.UsageError(f"--{'with' if name == 'beside' else name.replace('_', '-')} is for {use}")
+
+
 @click.command("rank")
 @evaluated_runs_options
-@queries_options(12)
+@queries_options(12, f"; in --page, where {PAGE_QUERIES} is the default, evenly spread over their confidence")
 @click.option("--top", type=click.IntRange(1, 50), default=5, show_default=True, help="Gallery images in each list.")
 @click.option("--heatmaps", is_flag=True, help="Add what covering squares of each image does to its score.")
 @click.option("--output", type=FILE, default=None, help="Write the lists of all queries as CSV instead of pictures.")
@@ -63,13 +76,19 @@ def query_choice(queries: tuple[str, ...], count: int, hardest: int | None) -> "
     "`calibrate`.",
 )
 @click.option(
+    "--page",
+    type=FILE,
+    default=None,
+    help="Also write this HTML page: queries with their candidates, and the decisions of a calibrated run.",
+)
+@click.option(
     "--junk",
     type=click.Choice(["protocol", "camera"]),
     default="protocol",
     show_default=True,
-    help="What the CSVs leave out: the data set's own junk, or everything by the query's camera.",
+    help="What CSVs and page leave out: the data set's own junk, or everything by the query's camera.",
 )
-@after_network_options("Rank in --output")
+@after_network_options("Rank in --output and --page")
 @device_option
 @workers_option
 @json_option
@@ -82,42 +101,46 @@ def rank_command(
     output: Path | None,
     wide: bool,
     decided: Path | None,
+    page: Path | None,
     junk: str,
     device: str,
     workers: int,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Draw queries with the first images of their ranked lists, one PNG per query; or write all lists as CSV.
+    """Draw queries with the first images of their ranked lists, one PNG per query; or write lists as CSV or HTML.
 
     Right images have a green frame, wrong ones a red one. Shown are rank, score, camera, and the part boxes with their
     attention in percent. The files are written to RUNS/DATASET/RECIPE/SPLIT/ranked. The run must be evaluated.
 
-    With --output nothing is drawn, and nothing needs to be evaluated: images of the test may lack vehicles. query and
-    candidate are rows, from 0, of the tables of queries and gallery. --candidates is always by plain scores, of which
-    `calibrate` learnt the confidence.
+    With --output, --candidates or --page no PNG is drawn, and nothing needs to be evaluated: images of the test may
+    lack vehicles. query and candidate are rows, from 0, of the tables of queries and gallery. --candidates is always by
+    plain scores, of which `calibrate` learnt the confidence. --page shows at most ten candidates of a query.
 
     \b
     Examples:
       python cli.py rank --run demo
       python cli.py rank --dataset crops/images.csv --data-root crops --top 10 --output submission.csv
       python cli.py rank --run demo --output submission.csv --wide --database 5 --rerank
+      python cli.py rank --run demo --top 10 --candidates candidates.csv --page answer.html
       python cli.py rank --dataset veri --run pgan --compare grid --hardest 10 --heatmaps
     """
     from data_cache.base.devices import Compute, choose_device
-    from reid.commands.answers import write_answers
+    from reid.commands.answers import AnswerFiles, write_answers
     from reid.report.query_images import write_ranked_lists
 
     choice = query_choice(queries, count, hardest)
     after = {name: options.pop(name) for name in AFTER_NETWORK}
-    if output is not None or decided is not None:
-        compute = Compute(choose_device(device), workers)
-        written_files = write_answers(output, decided, top, wide, junk, compute, after, **options)
+    if output is not None or decided is not None or page is not None:
+        _refuse({"query": queries, "hardest": hardest, "heatmaps": heatmaps}, "pictures")
+        _refuse({"count": _count_given() and page is None}, "pictures and --page")
+        _refuse({"wide": wide and output is None}, "--output")
+        files = AnswerFiles(output, decided, page, wide, count if _count_given() else PAGE_QUERIES)
+        written_files = write_answers(files, top, junk, Compute(choose_device(device), workers), after, **options)
         click.echo(json.dumps(written_files) if as_json else "\n".join(written_files))
         return
-    given = [name for name, value in {**after, "wide": wide}.items() if value]
-    if given:
-        raise click.UsageError(f"--{'with' if given[0] == 'beside' else given[0].replace('_', '-')} is for --output")
+    _refuse({"wide": wide}, "--output")
+    _refuse(after, "--output and --page")
     runs = evaluated_runs(**options)
     if heatmaps and not any(run.has_network for run in runs):
         raise UserError(f"{runs[0].folder}: features of another system, and no network to show; leave out --heatmaps")

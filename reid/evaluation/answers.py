@@ -11,12 +11,13 @@ from data_cache.base.files import write_atomically
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.protocols import Protocol
 from reid.features.file import Features
-from reid.retrieval.open_set import FIRST, Calibration, OpenSet, Values, evidence
+from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
 from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
 from reid.retrieval.scoring import AfterNetwork
 
 PLAIN = AfterNetwork()
+Texts = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Answers:
     def confidence(self, calibration: Calibration) -> Values:
         """Return how sure the best match of each query is, (Q,)."""
         return calibration.confidence(evidence(self.scores, self.gallery))
+
+    def accepted(self, calibration: Calibration) -> Mask:
+        """Return which queries' best matches are accepted, (Q,)."""
+        sure = self.confidence(calibration) >= calibration.threshold
+        return np.asarray(sure & (self.best[:, 0] >= 0))
 
 
 def find_answers(
@@ -90,9 +96,8 @@ def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> 
     The candidate is empty if the best match is not accepted; the confidence is that of the best match.
     """
     rows, images = rows_of_csv(dataset.table), image_ids(dataset.table)
-    confidence = answers.confidence(calibration)
+    confidence, accepted = answers.confidence(calibration), answers.accepted(calibration)
     best = answers.best[:, 0]
-    accepted = (confidence >= calibration.threshold) & (best >= 0)
     return pd.DataFrame(
         {
             "query": rows[answers.query],
@@ -122,9 +127,16 @@ def rows_of_csv(table: pd.DataFrame) -> Numbers:
     return np.asarray(table.groupby("split").cumcount(), np.int64)
 
 
-def image_ids(table: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
+def image_ids(table: pd.DataFrame) -> Texts:
     """Return what the user's CSV calls the image of each row: the frame that `crop` cut it from, or its name."""
     return table["frame" if "frame" in table else "name"].to_numpy(object)
+
+
+def camera_names(table: pd.DataFrame) -> Texts:
+    """Return what the user's CSV calls the camera of each row: its name, or its number; empty if it is unknown."""
+    numbers = table["camera_id"]
+    names = table["camera"] if "camera" in table else numbers.astype(str)
+    return names.where(numbers >= 0, "").to_numpy(object)
 
 
 def write_embeddings(path: Path, features: Features, dataset: Dataset, protocol: Protocol) -> tuple[int, int]:

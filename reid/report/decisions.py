@@ -49,6 +49,15 @@ class Decisions:
     false_refusals: tuple[Decision, ...]
 
 
+def describe_aim(aim: str) -> str:
+    """Return the aim of a calibration in words, see `threshold_for`.
+
+    >>> describe_aim("f1"), describe_aim("fpir=0.05")
+    ('the best F1', 'an FPIR of at most 0.05')
+    """
+    return "the best F1" if aim == "f1" else f"an FPIR of at most {aim.partition('=')[2]}"
+
+
 def find_decisions(run: EvaluatedRun) -> Decisions | None:
     """Return the decisions of a run; None if it was not calibrated, or is of another system.
 
@@ -79,7 +88,7 @@ def find_decisions(run: EvaluatedRun) -> Decisions | None:
         )
 
     return Decisions(
-        aim="the best F1" if calibrated.aim == "f1" else f"an FPIR of at most {calibrated.aim.partition('=')[2]}",
+        aim=describe_aim(calibrated.aim),
         scores=test.scores(calibration.threshold),
         curve=rates_by_threshold(test),
         accepted=accepted,

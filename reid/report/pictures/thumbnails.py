@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
+from data_cache.datasets.dataset import Dataset
 from data_cache.images.drawing import Mark, draw_keys
 from data_cache.images.loading import load_image
 from reid.report.evaluated_run import EvaluatedRun
@@ -72,6 +73,14 @@ def image_thumbnail(
     try:
         pixels = load_image(run.dataset.path(name), turned=run.parts.turned)
         return draw_thumbnail(pixels, weighted_boxes(run, name), frame, height=height, show_weights=show_weights)
+    except UserError as error:
+        raise UserError(f"{name}: cannot be drawn: {error}") from error
+
+
+def photo_thumbnail(dataset: Dataset, name: str, *, height: int, turned: bool) -> Image.Image:
+    """Return the thumbnail of an image for a page, without boxes; `turned` as EXIF says. Raises UserError likewise."""
+    try:
+        return resize_to_height(load_image(dataset.path(name), turned=turned), height, PAGE_ASPECT)[0]
     except UserError as error:
         raise UserError(f"{name}: cannot be drawn: {error}") from error
 

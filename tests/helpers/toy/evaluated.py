@@ -9,15 +9,25 @@ import numpy as np
 from PIL import Image
 
 from data_cache.datasets.catalogue import load_dataset
+from data_cache.datasets.protocols import Protocol
 from data_cache.parts.cache import PartBoxes
+from reid.evaluation.answers import find_answers
+from reid.evaluation.calibration import CalibratedRun
 from reid.features.file import Features
+from reid.report.answers_page import write_answers_page
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.pictures.covering import GRID, Covering
 from reid.report.pictures.heatmaps import Heatmaps
-from reid.retrieval.scoring import Scoring
+from reid.retrieval.open_set import EVIDENCE, FIRST, Calibration
+from reid.retrieval.scoring import AfterNetwork, Scoring
 
 HOSTILE = "<script>alert('x')</script>\"&"
 SIZE = (50, 30)
+COUNT = len(EVIDENCE)
+NONE = (0.0,) * (COUNT - 1)
+BY_COSINE = Calibration(  # confidence = sigmoid(10 (cosine - 0.8))
+    (0.8, *NONE), (1.0,) * COUNT, (-1.0,) * COUNT, (99.0,) * COUNT, (10.0, *NONE), 0.0, 0.5
+)
 
 
 def make_evaluated_run(root: Path, *, cameras: bool = True, name: str = "pgan_small", noise: int = 0) -> EvaluatedRun:
@@ -79,6 +89,39 @@ def make_wheel_and_mirror(names: tuple[str, ...]) -> PartBoxes:
 def with_metrics(run: EvaluatedRun, **changes: Any) -> EvaluatedRun:
     """Return the run with other entries in its metrics.json."""
     return replace(run, metrics={**run.metrics, **changes})
+
+
+def with_columns(run: EvaluatedRun, **columns: Any) -> EvaluatedRun:
+    """Return the run with other columns in the table of its data set."""
+    return replace(run, dataset=replace(run.dataset, table=run.dataset.table.assign(**columns)))
+
+
+def write_answers(
+    run: EvaluatedRun,
+    *,
+    protocol: Protocol | None = None,
+    after: AfterNetwork | None = None,
+    calibration: Calibration | None = BY_COSINE,
+    aim: str = "f1",
+    count: int = 60,
+    top_k: int = 10,
+    remedy: str = "`python cli.py calibrate`",
+) -> Path:
+    """Write the page of answers of the run, by default calibrated, and return it."""
+    protocol = run.protocol() if protocol is None else protocol
+    plain = find_answers(run.features, run.dataset, protocol, FIRST)
+    return write_answers_page(
+        run.folder / "answer.html",
+        run.dataset,
+        protocol,
+        plain if after is None else find_answers(run.features, run.dataset, protocol, FIRST, after),
+        plain,
+        None if calibration is None else CalibratedRun(calibration, "c0ffee", aim, 9, {}),
+        run=run.name,
+        remedy=remedy,
+        count=count,
+        top_k=top_k,
+    )
 
 
 def ramp_heatmaps(run: EvaluatedRun, names: list[str], *, device: str) -> dict[str, Heatmaps]:

@@ -1,4 +1,4 @@
-"""Answers as files against a loop over the features: lists, decisions, embeddings, and the rows that they name."""
+"""Answers as files against a loop over the features: lists, decisions, page, embeddings, the rows that they name."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 
 from data_cache.base.files import read_json
 from data_cache.datasets.catalogue import load_dataset
+from helpers.browser.html_page import Page
 from helpers.places.reid import Place, assert_error
 from helpers.toy.vehicles import toy_set
 from reid.evaluation.calibration import CalibratedRun
@@ -188,6 +189,56 @@ def test_decisions_are_by_plain_scores(place: Place, run: Path, tmp_path: Path) 
         place("rank", "--candidates", str(tmp_path / "c.csv"), "--output", str(tmp_path / "s.csv"), *words)
         written.append((tmp_path / "c.csv").read_bytes())
     assert written[0] == written[1]
+
+
+def titles(page: Path) -> dict[str, list[str]]:
+    """Return the candidates of each query, best first, by the names of their images."""
+    articles = page.read_text(encoding="utf-8").split("<article")[1:]
+    found = [
+        [str(one["title"]) for one in Page(f"<article{one.partition('</article>')[0]}</article>").attributes("img")]
+        for one in articles
+    ]
+    return {query: images for query, *images in found}
+
+
+@pytest.mark.parametrize("words", [(), ("--junk", "camera", "--database", "2", "--rerank")])
+def test_the_page_shows_the_same_lists(place: Place, run: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    page, both = tmp_path / "new" / "answer.html", ("--top", "3", *words)
+    result = place("rank", *both, "--page", str(page))
+    assert result.exit_code == 0 and result.stdout == f"{page}\n"
+    alone = page.read_bytes()
+    result = place("rank", *both, "--page", str(page), "--output", str(tmp_path / "s.csv"))
+    assert result.stdout == f"{tmp_path / 's.csv'}\n{page}\n" and page.read_bytes() == alone
+    lists = read(tmp_path / "s.csv").groupby("query_image")["candidate_image"].agg(list).to_dict()
+    assert titles(page) == lists
+    assert (
+        f"run python cli.py calibrate --dataset folder --data-root {place.toy.dataset.root}"
+        in Page(alone.decode()).text
+    )
+    CalibratedRun(MODEL, read_checkpoint(run / "best.safetensors").sha256, "f1", 9, {}).write(run)
+    assert place("rank", *both, "--page", str(page), "--candidates", str(tmp_path / "c.csv")).exit_code == 0
+    confidence = read(tmp_path / "c.csv").set_index("query_image")["confidence"].astype(float)
+    assert titles(page) == lists and list(titles(page)) == confidence.sort_values(ascending=False).index.tolist()
+    assert place("rank", *both, "--page", str(page), "--count", "2").exit_code == 0
+    assert set(titles(page)) == {confidence.idxmax(), confidence.idxmin()}
+
+
+def test_a_page_for_unknown_vehicles_names_the_run_to_calibrate(place: Place, run: Path, tmp_path: Path) -> None:
+    path = place.toy.dataset.root / "images.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.loc[table["split"] != "train", "vehicle_id"] = ""
+    table.to_csv(path, index=False)
+    assert place("rank", "--run", "pgan_small", "--page", str(tmp_path / "a.html")).exit_code == 0
+    text = Page((tmp_path / "a.html").read_text(encoding="utf-8")).text
+    assert "4 queries, gallery" in text and "calibrate --dataset" in text and "--run pgan_small" in text
+
+
+def test_what_is_for_pictures_is_refused_for_csvs_and_page(place: Place, tmp_path: Path) -> None:
+    page, output = ("--page", str(tmp_path / "a.html")), ("--output", str(tmp_path / "s.csv"))
+    for words in (("--query", "a"), ("--hardest", "1"), ("--heatmaps",)):
+        assert_error(place("rank", *page, *words), 2, f"{words[0]} is for pictures")
+    assert_error(place("rank", *output, "--count", "1"), 2, "--count is for pictures and --page")
+    assert_error(place("rank", *page, "--wide"), 2, "--wide is for --output")
 
 
 def test_what_is_for_lists_as_csv_alone_is_refused_for_pictures(place: Place, run: Path, tmp_path: Path) -> None:

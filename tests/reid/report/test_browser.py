@@ -1,4 +1,4 @@
-"""The report in a browser: no errors, working filters, keyboard access, narrow screens, dark mode."""
+"""The report and the page of answers in a browser: no errors, filters, keyboard access, narrow screens, dark mode."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from data_cache.base.files import append_json_line
 from helpers.browser.contrast import READABLE, luminance
 from helpers.browser.devtools import Tab, browser, needs_browser
 from helpers.browser.html_page import Page
-from helpers.toy.evaluated import make_evaluated_run, ramp_coverings
+from helpers.toy.evaluated import HOSTILE, make_evaluated_run, ramp_coverings, with_columns, write_answers
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.page import write_report
 
@@ -30,6 +30,17 @@ FILTERS = """(() => {
         found.push([group, first, camera, visible, document.getElementById("shown").textContent]);
       }
   return found;
+})()"""
+ANSWER_FILTERS = """(() => {
+  const shown = () => document.getElementById("shown").textContent, found = [shown()];
+  for (const verdict of ["accepted", "refused", ""]) {
+    document.querySelector(`[name=verdict][value="${verdict}"]`).click();
+    found.push(shown());
+  }
+  const camera = document.querySelector("select[name=camera]");
+  camera.selectedIndex = 1;
+  camera.dispatchEvent(new Event("change", { bubbles: true }));
+  return [...found, shown()];
 })()"""
 FOCUS = """(() => {
   document.querySelectorAll("details").forEach(details => { details.open = true; });
@@ -74,6 +85,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(EvaluatedRun, "coverings", ramp_coverings)
         target = root / "report.html"
         return write_report(run, [other], target=target, ablation_folder=tables, queries=5, top_k=8, heatmaps=2)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of answers with long and hostile names of images and cameras."""
+    run = make_evaluated_run(tmp_path_factory.mktemp("answers"))
+    numbers = run.dataset.table.index.astype(str)
+    cameras = [f"{HOSTILE}  {'north' * 20} {number}" for number in run.dataset.table["camera_id"]]
+    return write_answers(with_columns(run, frame=HOSTILE + "north_side" * 20 + numbers, camera=cameras))
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +156,21 @@ def test_nothing_scrolls_sideways_or_is_cut(tab: Tab, size: tuple[int, int], pho
     page_width, window_width, wide, scrolling = tab.run(WIDTHS)
     assert page_width <= window_width == size[0]
     assert (wide, scrolling) == (0, 0)
+
+
+@pytest.mark.parametrize(("size", "phone"), [(PHONE, True), (TABLET, True), (DESKTOP, False)])
+def test_the_page_of_answers_fits_and_its_filters_work(
+    open_browser: Tab, answers: Path, size: tuple[int, int], phone: bool
+) -> None:
+    open_browser.window(*size, phone=phone)
+    open_browser.faults.clear()
+    open_browser.open(answers.as_uri())
+    page_width, window_width, wide, scrolling = open_browser.run(WIDTHS)
+    assert page_width <= window_width == size[0] and (wide, scrolling) == (0, 0)
+    shown = [int(count.split()[0]) for count in open_browser.run(ANSWER_FILTERS)]
+    verdicts = [one["data-verdict"] for one in Page(answers.read_text(encoding="utf-8")).attributes("article")]
+    assert shown == [5, verdicts.count("accepted"), verdicts.count("refused"), 5, 5]
+    assert open_browser.faults == []
 
 
 @pytest.mark.parametrize(("size", "columns"), [((390, 800), 2), (DESKTOP, 4)])

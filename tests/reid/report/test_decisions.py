@@ -8,18 +8,12 @@ import pytest
 
 from data_cache.base.errors import UserError
 from helpers.browser.html_page import Page
-from helpers.toy.evaluated import make_evaluated_run
+from helpers.toy.evaluated import BY_COSINE, make_evaluated_run
 from reid.evaluation.calibration import CalibratedRun
 from reid.report.decisions import find_decisions, rates_by_threshold
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.page import write_report
-from reid.retrieval.open_set import EVIDENCE, Calibration, OpenSet
-
-COUNT = len(EVIDENCE)
-NONE = (0.0,) * (COUNT - 1)
-BY_COSINE = Calibration(  # confidence = sigmoid(10 (cosine - 0.8))
-    (0.8, *NONE), (1.0,) * COUNT, (-1.0,) * COUNT, (99.0,) * COUNT, (10.0, *NONE), 0.0, 0.5
-)
+from reid.retrieval.open_set import OpenSet
 
 
 @pytest.fixture
