@@ -61,6 +61,13 @@ def list_problems(dataset: Dataset) -> ListProblems:
     return ListProblems(tuple(shared), unmatched, tuple(errors), tuple(warnings))
 
 
+def has_match(dataset: Dataset, split: str) -> bool:
+    """Return whether a query of a test has a match in the gallery, so that the test can be scored."""
+    protocol = dataset.protocol(split, draws=1)
+    queries = protocol.trials[0].query.tolist()
+    return len(_queries_without_match(dataset, protocol, queries)) < len(queries)
+
+
 def _queries_without_match(dataset: Dataset, protocol: Protocol, query: list[int]) -> list[str]:
     """Return the names of the queries, rows of the table, whose vehicle has no gallery image other than junk."""
     queries, gallery = dataset.table.iloc[query], dataset.table.iloc[protocol.trials[0].gallery]

@@ -53,8 +53,9 @@ def solve_command(
     """Find which objects of a gallery show the vehicle of each query, if any, from frames and tables of boxes.
 
     Runs crop, detect, train, calibrate, features and rank, each of which is named before it starts and resumes if it
-    was interrupted. Writes OUTPUT/embeddings.npy, submission.csv and candidates.csv. Plates are covered in every image,
-    so that the network cannot read them.
+    was interrupted. Writes OUTPUT/embeddings.npy, submission.csv, candidates.csv and answer.html, a page of them. If
+    the vehicles of the test are known, evaluate and report follow. Plates are covered in every image, so that the
+    network cannot read them.
 
     \b
     Examples:
@@ -81,7 +82,22 @@ def solve_command(
         _run(context, ["calibrate", *where, "--run", run, "--aim", aim, *computed])
     _run(context, ["features", *where, "--run", run, "--output", str(output / "embeddings.npy"), *computed])
     answers = ["--output", str(output / "submission.csv"), "--candidates", str(output / "candidates.csv")]
+    answers += ["--page", str(output / "answer.html")]
     _run(context, ["rank", *where, "--run", run, "--top", str(top), *answers, *computed])
+    if _can_be_scored(output / CROPS):
+        _run(context, ["evaluate", *where, "--run", run, "--cameras", "--open-set", *computed])
+        _run(context, ["report", *where, "--run", run, *computed[:2]])
+    else:
+        log.info(f"{query}: no vehicle that is known to be in {gallery}, so there are no scores")
+
+
+def _can_be_scored(crops: Path) -> bool:
+    """Return whether a query is known to have a match in the gallery."""
+    from data_cache.datasets.catalogue import load_dataset
+    from data_cache.datasets.problems import has_match
+
+    dataset = load_dataset(str(crops / "images.csv"), crops)
+    return has_match(dataset, dataset.default_split())
 
 
 def _run(context: click.Context, words: list[str]) -> None:

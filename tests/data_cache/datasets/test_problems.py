@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_cache.datasets.dataset import COLUMNS, Dataset
-from data_cache.datasets.problems import list_problems
+from data_cache.datasets.dataset import COLUMNS, Dataset, unknown_vehicle
+from data_cache.datasets.problems import has_match, list_problems
 from data_cache.datasets.protocols import fixed_split
 
 Row = tuple[str, str, int, str]
@@ -39,6 +39,14 @@ def test_valid_lists_have_no_problems() -> None:
 def test_repeated_entries_are_an_error() -> None:
     repeated = dataclasses.replace(dataset(VALID), repeated=("t.txt, entry 2: a", "t.txt, entry 3: b"))
     assert list_problems(repeated).errors == ("2 images are listed again, first in t.txt, entry 2: a; remove the line",)
+
+
+def test_a_test_has_a_match_if_any_query_has_one() -> None:
+    unknown = [("c.jpg", unknown_vehicle(2), 1, "query"), ("d.jpg", unknown_vehicle(3), 2, "gallery")]
+    junk = [("c.jpg", "2", 1, "query"), ("e.jpg", "2", 1, "gallery")]
+    assert not has_match(dataset(unknown), "test") and not has_match(dataset(junk), "test")
+    assert has_match(dataset([*unknown, ("x.jpg", "2", 1, "query"), ("e.jpg", "2", 2, "gallery")]), "test")
+    assert has_match(dataset(junk, same_camera_is_junk=False), "test") and has_match(dataset(VALID), "test")
 
 
 @pytest.mark.parametrize("split", ["query", "gallery", "test"])

@@ -1,4 +1,4 @@
-"""The command `solve`: from frames and tables of boxes to three files, by a trained network or the shipped one."""
+"""The command `solve`: from frames and tables of boxes to files and pages, by a trained network or the shipped one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cli import main
+from data_cache.base.files import read_json
+from helpers.browser.html_page import Page
 from helpers.places.api import ToyRun, shipping_network, small_networks
 from helpers.places.detect import shipping
 from helpers.places.reid import assert_error
@@ -48,6 +50,14 @@ def task(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def tell_vehicles(task: Path) -> None:
+    """Add the vehicles of queries and gallery to their tables."""
+    for path in (task / "query.csv", task / "gallery.csv"):
+        table = pd.read_csv(path, dtype={"image_id": str})
+        vehicles = table["image_id"].str[:2].astype(int) + (table["x"] > 10)
+        table.assign(vehicle_id=vehicles).to_csv(path, index=False)
+
+
 @pytest.fixture
 def run(toy_run: ToyRun, task: Path) -> Iterator[Run]:
     def invoke(*words: str) -> Result:
@@ -80,6 +90,12 @@ def assert_answered(task: Path, top: int = 10) -> None:
     assert len(embeddings) == len(query) + len(gallery)
     scores = embeddings[submission["query"]] * embeddings[len(query) + submission["candidate"]]
     np.testing.assert_allclose(scores.sum(axis=1), submission["score"], atol=1e-4)
+    page = Page((task / "answer/answer.html").read_text(encoding="utf-8"))
+    refused = int(candidates["candidate"].isna().sum())
+    assert f"{len(query) - refused} accepted, {refused} not in the gallery" in page.text
+    titles = [image["title"] for image in page.attributes("img")]
+    shown = candidates.sort_values("confidence", ascending=False)["query_image"].tolist()
+    assert titles[:: top + 1] == shown and "camera north 0" in page.text
 
 
 def test_a_task_is_solved_without_training_and_again_at_once(task: Path, run: Run) -> None:
@@ -88,11 +104,28 @@ def test_a_task_is_solved_without_training_and_again_at_once(task: Path, run: Ru
     steps = [line.split()[2] for line in result.stderr.splitlines() if line.startswith("python cli.py ")]
     assert steps == ["crop", "detect", "import-weights", "features", "rank"]
     assert_answered(task)
+    assert "so there are no scores" in result.stderr and not list(task.glob("answer/**/metrics.json"))
     before = {path: path.stat().st_mtime_ns for path in (task / "answer/crops/crops").rglob("*.jpg")}
     again = run("--no-train", "--top", "3")
     assert again.exit_code == 0 and "features are up to date" in again.stderr
     assert before == {path: path.stat().st_mtime_ns for path in (task / "answer/crops/crops").rglob("*.jpg")}
     assert_answered(task, top=3)
+
+
+def test_where_vehicles_are_known_it_is_scored_too(task: Path, run: Run) -> None:
+    tell_vehicles(task)
+    result = run("--no-train")
+    assert result.exit_code == 0, result.output
+    steps = [line.split()[2] for line in result.stderr.splitlines() if line.startswith("python cli.py ")]
+    assert steps == ["crop", "detect", "import-weights", "features", "rank", "evaluate", "report"]
+    assert_answered(task)
+    folder = task / "answer/runs/images/shipped/test"
+    assert result.stdout.splitlines()[-1] == str(folder / "report.html") and (folder / "report.html").exists()
+    metrics = read_json(folder / "metrics.json")
+    assert metrics["open_set"]["queries"] == 8 and "trained, across cameras" in metrics["scores"]
+    assert "no scores" not in result.stderr
+    again = run("--no-train")
+    assert again.exit_code == 0 and "features are up to date" in again.stderr
 
 
 def test_a_task_is_solved_by_a_network_trained_on_it(task: Path, run: Run) -> None:
