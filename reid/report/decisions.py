@@ -72,9 +72,8 @@ def find_decisions(run: EvaluatedRun) -> Decisions | None:
     scores = cosine_scores(run.features.of(names.iloc[trial.query]), run.features.of(names.iloc[trial.gallery]))
     positives = rank_queries(scores, labelled_trials(dataset.table, protocol)[0]).positives
     test = open_set(dataset, answers, calibration, positives)
-    accepted = test.confidence >= calibration.threshold
+    accepted = answers.accepted(calibration)
     order = np.argsort(-test.confidence, kind="stable")
-    found = answers.best[:, 0] >= 0
 
     def decisions(queries: Numbers) -> tuple[Decision, ...]:
         return tuple(
@@ -92,7 +91,7 @@ def find_decisions(run: EvaluatedRun) -> Decisions | None:
         scores=test.scores(calibration.threshold),
         curve=rates_by_threshold(test),
         accepted=accepted,
-        false_accepts=decisions(order[(accepted & ~test.right & found)[order]]),
+        false_accepts=decisions(order[(accepted & ~test.right)[order]]),
         false_refusals=decisions(order[::-1][(~accepted & test.right)[order[::-1]]]),
     )
 
