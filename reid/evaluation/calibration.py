@@ -29,6 +29,7 @@ LEAST_VEHICLES = 8  # unseen ones
 SEARCHES = 12  # simulated galleries, each with other vehicles
 PRESENT = 0.5  # share of the vehicles in a simulated gallery
 SIZES = (1.0, 0.5, 0.25)  # of simulated galleries, as shares of those vehicles
+MOST_STRANGERS = 4000  # images of vehicles of the training that fill simulated galleries
 FPIR = re.compile(r"fpir=(0(\.\d+)?|1(\.0+)?)")
 
 
@@ -64,26 +65,30 @@ def unseen_vehicles(run: TrainedRun) -> pd.DataFrame:
     return table
 
 
-def simulated_searches(features: Matrix, labels: Labels, seed: int) -> Searches:
+def simulated_searches(features: Matrix, labels: Labels, seed: int, strangers: Matrix | None = None) -> Searches:
     """Search for every image in galleries of some of the vehicles, so that many queries have no match.
 
     features (N, C), labels (N,). A query's own image, and its vehicle's images by its camera, are left out. Galleries
-    are of several sizes, because a larger one makes a chance match more likely.
+    are of several sizes, because a larger one makes a chance match more likely; `strangers` (S, C) are images of other
+    vehicles, of which each gallery has a part.
     """
     random, results = np.random.default_rng(seed), []
     different = labels.camera.max(initial=0) + 1 + np.arange(len(labels))
     camera = np.where(labels.camera >= 0, labels.camera, different)  # each image of an unknown one by its own
     vehicles = np.unique(labels.vehicle)
+    others = np.zeros((0, features.shape[1]), np.float32) if strangers is None else strangers
     for number in range(SEARCHES):
-        share = PRESENT * SIZES[number % len(SIZES)]
-        chosen = random.permutation(vehicles)[: max(2, round(share * len(vehicles)))]
+        size = SIZES[number % len(SIZES)]
+        chosen = random.permutation(vehicles)[: max(2, round(PRESENT * size * len(vehicles)))]
         rows = np.flatnonzero(np.isin(labels.vehicle, chosen))
-        gallery = Labels(labels.vehicle[rows], camera[rows])
+        taken = random.permutation(len(others))[: round(size * len(others))]
+        nobody = np.full(len(taken), -1)  # vehicle and camera of no query
+        gallery = Labels(np.append(labels.vehicle[rows], nobody), np.append(camera[rows], nobody))
         trial = LabelledTrial(Labels(labels.vehicle, camera), gallery, same_camera_is_junk=True)
-        best, scores = top_matches(features, features[rows], trial, k=FIRST)
+        best, scores = top_matches(features, np.concatenate([features[rows], others[taken]]), trial, k=FIRST)
         first = np.where(best[:, 0] >= 0, gallery.vehicle[best[:, 0]], -1)
         positives = ((labels.vehicle[:, None] == gallery.vehicle) & (camera[:, None] != gallery.camera)).sum(axis=1)
-        results.append(Searches(evidence(scores, len(rows)), first == labels.vehicle, positives))
+        results.append(Searches(evidence(scores, len(gallery)), first == labels.vehicle, positives))
     return Searches(*(np.concatenate([vars(one)[name] for one in results]) for name in vars(results[0])))
 
 
@@ -111,27 +116,39 @@ class CalibratedRun:
 def calibrate(run: TrainedRun, compute: Compute, *, aim: str, seed: int) -> CalibratedRun:
     """Learn confidence and threshold of a run's best match; `aim` is f1, or fpir=RATE: see `threshold_for`.
 
-    The rates are measured by two halves of the vehicles, each with the calibration of the other one. Raises UserError
-    for another aim, and if too few vehicles were held out.
+    The confidence is learnt among the vehicles that the network was not trained on. They are few, and seldom look
+    alike, so the threshold is chosen in galleries that are filled with vehicles of the training. The confidence cannot
+    be learnt from those: the network has drawn the images of each together, which those of a stranger are not. The
+    rates are measured by two halves of the vehicles, each with the calibration of the other one. Raises UserError for
+    another aim, and if too few vehicles were held out.
     """
+    fpir_of(aim)  # raises before the work
     table = unseen_vehicles(run)
-    source = FeatureSource(run.dataset, list(table["name"]), run.parts, run.recipe, run.checkpoint.sha256)
+    seen = run.dataset.table[run.dataset.table["split"] == "train"].sort_values("name")
+    seen = seen[~seen["vehicle_id"].isin(table["vehicle_id"])]
+    seen = seen.sample(min(len(seen), MOST_STRANGERS), random_state=seed)
+    names = [*table["name"], *seen["name"]]
+    source = FeatureSource(run.dataset, names, run.parts, run.recipe, run.checkpoint.sha256)
     log.info(f"{len(table):,} images of {table['vehicle_id'].nunique():,} vehicles that the network was not trained on")
-    features, _ = extract_features(run.network(), source.images(), device=compute.device, workers=compute.workers)
-    labels = Labels.of_table(table)
-    whole = fitted(simulated_searches(features, labels, seed), aim)
-    halves = [labels.vehicle % 2 == half for half in range(2)]
-    parts = [simulated_searches(features[half], labels.take(np.flatnonzero(half)), seed) for half in halves]
-    measured = [part.open_set(fitted(other, aim)) for part, other in zip(parts, parts[::-1], strict=True)]
+    both, _ = extract_features(run.network(), source.images(), device=compute.device, workers=compute.workers)
+    features, strangers, labels = both[: len(table)], both[len(table) :], Labels.of_table(table)
+    whole = fitted(features, labels, strangers, aim, seed)
+    halves = [np.flatnonzero(labels.vehicle % 2 == half) for half in range(2)]
+    measured = []
+    for half, other in zip(halves, halves[::-1], strict=True):
+        calibration = fitted(features[other], labels.take(other), strangers, aim, seed)
+        measured.append(simulated_searches(features[half], labels.take(half), seed, strangers).open_set(calibration))
     together = OpenSet(*(np.concatenate([vars(one)[name] for one in measured]) for name in vars(measured[0])))
     scores = together.scores(whole.threshold)
     return CalibratedRun(whole, run.checkpoint.sha256, aim, int(table["vehicle_id"].nunique()), scores)
 
 
-def fitted(searches: Searches, aim: str) -> Calibration:
-    """Return the calibration of simulated searches, with the threshold of an aim."""
-    calibration = Calibration.fit(searches.found, searches.right)
-    return replace(calibration, threshold=threshold_for(searches.open_set(calibration), aim))
+def fitted(features: Matrix, labels: Labels, strangers: Matrix, aim: str, seed: int) -> Calibration:
+    """Return the calibration by simulated searches, with the threshold of an aim among the strangers (S, C)."""
+    plain = simulated_searches(features, labels, seed)
+    calibration = Calibration.fit(plain.found, plain.right)
+    filled = simulated_searches(features, labels, seed, strangers) if len(strangers) else plain
+    return replace(calibration, threshold=threshold_for(filled.open_set(calibration), aim))
 
 
 def threshold_for(test: OpenSet, aim: str) -> float:
@@ -139,11 +156,17 @@ def threshold_for(test: OpenSet, aim: str) -> float:
 
     fpir is the share of absent vehicles that are accepted. Raises UserError for another aim.
     """
+    fpir = fpir_of(aim)
+    return test.best_f1() if fpir is None else test.threshold_at(fpir)
+
+
+def fpir_of(aim: str) -> float | None:
+    """Return the rate of an aim "fpir=RATE", None for "f1". Raises UserError for another one."""
     if aim == "f1":
-        return test.best_f1()
+        return None
     if not FPIR.fullmatch(aim):
         raise UserError(f"--aim {aim}: not f1, or fpir=RATE with a rate from 0 to 1")
-    return test.threshold_at(float(aim.partition("=")[2]))
+    return float(aim.partition("=")[2])
 
 
 def read_calibration(folder: Path, checkpoint: str) -> CalibratedRun | None:

@@ -1,6 +1,7 @@
 """Calibration: simulated searches against a loop, the command on a toy run, and files of other runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,24 +57,55 @@ def test_an_image_of_an_unknown_camera_is_not_found_in_itself() -> None:
     assert searches.found[:, 0].max() < 0.999
 
 
+def test_strangers_fill_galleries_and_belong_to_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEARCHES", 3)
+    features, labels = clusters(9, 0.9)
+    strangers = unit(np.random.default_rng(3).standard_normal((40, features.shape[1])))
+    searches = simulated_searches(features, labels, 4, strangers)
+    random, row = np.random.default_rng(4), 0
+    for size in (1, 0.5, 0.25):
+        chosen = set(random.permutation(np.arange(9))[: max(2, round(0.5 * size * 9))].tolist())
+        taken = random.permutation(40)[: round(size * 40)]
+        for query in range(54):
+            seen = [
+                image
+                for image in range(54)
+                if labels.vehicle[image] in chosen
+                and (labels.vehicle[image] != labels.vehicle[query] or labels.camera[image] != labels.camera[query])
+            ]
+            scores = [(float(features[query] @ features[image]), labels.vehicle[image]) for image in seen]
+            scores += [(float(features[query] @ stranger), -1) for stranger in strangers[taken]]
+            scores.sort(reverse=True)
+            assert searches.right[row] == (scores[0][1] == labels.vehicle[query])
+            assert searches.positives[row] == sum(labels.vehicle[image] == labels.vehicle[query] for image in seen)
+            size_of_gallery = sum(vehicle in chosen for vehicle in labels.vehicle.tolist()) + len(taken)
+            wanted = evidence(np.float32([[score for score, _ in scores]]), size_of_gallery)[0]
+            np.testing.assert_allclose(searches.found[row], wanted, atol=1e-4)
+            row += 1
+
+
 def test_the_aims_are_met_on_the_searches_that_they_were_fitted_to() -> None:
     features, labels = clusters(40, 1.0)
-    searches = simulated_searches(features, labels, seed=0)
-    strict = fitted(searches, "fpir=0.05")
-    loose = fitted(searches, "f1")
+    strangers = unit(np.random.default_rng(3).standard_normal((200, features.shape[1])))
+    searches = simulated_searches(features, labels, 0, strangers)
+    strict = fitted(features, labels, strangers, "fpir=0.05", 0)
+    loose = fitted(features, labels, strangers, "f1", 0)
     assert searches.open_set(strict).at(strict.threshold)["fpir"] <= 0.05
     assert (
         searches.open_set(loose).at(loose.threshold)["top1_f1"]
         >= searches.open_set(strict).at(strict.threshold)["top1_f1"]
     )
+    assert replace(strict, threshold=0) == replace(loose, threshold=0)  # one confidence
+    assert replace(fitted(features, labels, strangers[:0], "f1", 0), threshold=0) == replace(loose, threshold=0)
     for aim in ("f2", "fpir=2", "fpir=", "0.05"):
         with pytest.raises(UserError, match="not f1, or fpir=RATE"):
-            fitted(searches, aim)
+            fitted(features, labels, strangers, aim, 0)
 
 
 def test_confidence_is_honest_on_other_vehicles() -> None:
     """Of the matches with a confidence near p, about the share p is right."""
-    model = fitted(simulated_searches(*clusters(60, 0.8), seed=0), "f1")
+    features, labels = clusters(60, 0.8)
+    model = fitted(features, labels, features[:0], "f1", 0)
     other = simulated_searches(*clusters(60, 0.8, seed=7), seed=1)
     confidence = model.confidence(other.found)
     checked = 0
