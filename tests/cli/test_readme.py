@@ -16,7 +16,17 @@ PAGES = (
     "docs/python-api.md",
     *(
         f"docs/{page}.md"
-        for page in ("install", "stage-one", "stage-two", "features", "export", "scale", "part-cache", "decisions", "results/job")
+        for page in (
+            "install",
+            "stage-one",
+            "stage-two",
+            "features",
+            "export",
+            "scale",
+            "part-cache",
+            "decisions",
+            "results/job",
+        )
     ),
     *(f"docs/datasets/{page}.md" for page in DATASETS),
 )
