@@ -103,7 +103,7 @@ def test_options_of_synth_have_the_defaults_of_its_settings() -> None:
 
     settings = vars(SyntheticSettings())
     shared = {option.name: option.default for option in synth.params if option.name in settings}
-    assert len(shared) == 8
+    assert len(shared) == 9
     assert shared == {name: settings[name] for name in shared}
 
 
