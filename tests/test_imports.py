@@ -22,7 +22,7 @@ MM_ROOMS = {"detect.model", "detect.training"}
 # A room may import the rooms to its left; rooms joined by "|" do not import each other, nor does a room import
 # a room to its right. A single module counts as a room.
 ORDER = {
-    "data_cache": "base < images < datasets < parts < objects | check | synthetic < commands",
+    "data_cache": "base < images | engine < datasets < parts < objects | check | synthetic < commands",
     "data_cache.synthetic": "geometry < design < vehicle < scene < dataset",
     "detect": "recipes < annotations | model < extraction < evaluation < training < commands",
     "reid": "recipes | distributed | shipped < runs < model | data < features < retrieval < training | evaluation "
@@ -31,7 +31,19 @@ ORDER = {
     "< tables < embedding < model < gallery.gallery < web < commands",
 }
 MOST_FILES = 15
-HEAVY = ("torch", "torchvision", "mmcv", "mmdet", "mmengine", "pandas", "h5py", "matplotlib", "cv2", "pycocotools")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "mmcv",
+    "mmdet",
+    "mmengine",
+    "pandas",
+    "h5py",
+    "matplotlib",
+    "cv2",
+    "pycocotools",
+    "ray",
+)
 
 
 def modules() -> dict[str, Path]:

@@ -21,10 +21,14 @@ MANY_FILES = 65_536
 
 @dataclass(frozen=True)
 class Compute:
-    """Where a run computes: "cpu" or "cuda", and the number of worker processes that read images."""
+    """Where a run computes: "cpu" or "cuda", the number of worker processes that read images, and the engine.
+
+    With the engine "ray", `workers` are those of a Ray that is started on this machine, and each reads its own images.
+    """
 
     device: str
     workers: int
+    engine: str = "process"
 
 
 def choose_device(name: str) -> str:

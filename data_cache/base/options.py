@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +28,8 @@ OTHER_LOCATION: Mapping[str, tuple[str, ...]] = {
     "parts preview": ("--dataset", "--data-root", "--images", "--runs"),
     "synth": ("--data-root",),
 }
+
+_elsewhere: ContextVar[Options | None] = ContextVar("options of the command that this process works for", default=None)
 
 DEFAULT_DATASET = "vehicleid"
 DATASETS = "veri, vehicleid, vric, veriwild, synthetic; your own images: folder (uses images.csv) or FILE.csv."
@@ -58,6 +62,13 @@ device_option = click.option(
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Processes that read images."
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["process", "ray"]),
+    default="process",
+    show_default=True,
+    help="ray: a queue for workers of Ray, on the cluster of RAY_ADDRESS or else --workers of them on this machine.",
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all randomness."
@@ -106,10 +117,25 @@ def remedy_command(command: str, options: Options | None = None) -> str:
     Data set, data root and runs folder are those that the user gave the running command, or that it wrote into the
     parameters of its click context; `options` go before them.
     """
-    context = click.get_current_context(silent=True)
     wanted = OTHER_LOCATION.get(command, LOCATION)
-    given = {} if context is None else {name: value for name, value in _given(context) if name in wanted}
+    given = {name: value for name, value in given_options().items() if name in wanted}
     return f"`{command_line(command, {**given, **(options or {})})}`"
+
+
+def given_options() -> Options:
+    """Return the options and arguments that the user gave the running command, by name."""
+    context = click.get_current_context(silent=True)
+    return (_elsewhere.get() or {}) if context is None else dict(_given(context))
+
+
+@contextmanager
+def remedies_with(given: Options) -> Iterator[None]:
+    """Write remedies as in a command with these options, in a process that works for it and has no click context."""
+    before = _elsewhere.set(given)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(before)
 
 
 def running_command(resolved: Options | None = None) -> dict[str, Any]:
