@@ -28,7 +28,7 @@ from data_cache.base.devices import describe_device
 from data_cache.base.files import read_json, write_json
 from data_cache.parts.cache import write_parts
 from data_cache.parts.merging import Source, merge_caches
-from detect.extraction.run import write_shards
+from detect.extraction.shards import write_shards
 from detect.model.detector import Detector
 from reid.features.file import Features, write_features
 from vehicle_reid.gallery.approximate import FaissSearch

@@ -15,7 +15,7 @@ from benchmarks.measure import Call, Row, best_seconds, in_bfloat16
 from benchmarks.rendered import RECIPE, copied_job
 from data_cache.parts.shards import plan_shards
 from detect.extraction.job import DetectionJob
-from detect.extraction.run import write_shards
+from detect.extraction.shards import write_shards
 from detect.model.detector import Detector, in_streams
 from detect.model.reading import read_batches
 from detect.model.ssd import quiet

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.measure import Row, best_seconds
 from data_cache.parts.cache import PartBoxes, empty_cache
 from data_cache.parts.shards import plan_shards
-from detect.extraction.run import detect_batches
+from detect.extraction.shards import detect_batches
 from detect.model import shipped
 from detect.model.detector import load_detector
 from detect.model.reading import read_batches

@@ -13,7 +13,8 @@ from data_cache.base.errors import UserError
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import CACHE_FILE
 from detect.extraction.job import prepare_job
-from detect.extraction.run import detect_batches, detect_parts
+from detect.extraction.run import detect_parts
+from detect.extraction.shards import detect_batches
 from detect.model.reading import collate, read_image
 from reid.data.hiding import hidden_boxes
 from reid.data.vehicle_images import VehicleImages, part_arrays

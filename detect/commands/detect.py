@@ -14,6 +14,7 @@ from data_cache.base.options import (
     data_root_option,
     dataset_option,
     device_option,
+    engine_option,
     json_option,
     running_command,
     runs_option,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 )
 @device_option
 @workers_option
+@engine_option
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and stop.")
 @json_option
 def detect(
@@ -69,13 +71,14 @@ def detect(
     max_failed: int | None,
     device: str,
     workers: int,
+    engine: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Find the parts of every image and write them to the part cache.
 
-    An interrupted run resumes when run again. Under torchrun the processes share the images; the cache is the same,
-    byte for byte.
+    An interrupted run resumes when run again. Under torchrun, or by --engine ray, processes share the images; the
+    cache is the same, byte for byte.
 
     \b
     Examples:
@@ -85,14 +88,18 @@ def detect(
       python cli.py detect --images photos --detector shipped
       python cli.py detect --images photos --detector mine.safetensors
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
+      python cli.py detect --dataset vehicleid --engine ray --workers 4
     """
     from data_cache.base.errors import UserError
     from data_cache.base.files import remove_temporary_files, write_json
     from data_cache.base.progress import is_first_rank
+    from data_cache.engine.session import require_ray
     from detect.extraction.job import list_images, prepare_job
     from detect.extraction.run import detect_parts
     from detect.training.runs import chosen_detector, detector_argument
 
+    if engine == "ray":
+        require_ray()
     name, root, names = list_images(dataset, data_root, images)
     output = output or runs / name / (CACHE_FILE if limit is None else f"parts-first-{limit}.h5")
     weights = chosen_detector(runs, detector)
@@ -101,7 +108,7 @@ def detect(
         if is_first_rank():
             click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))
         return
-    summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size)
+    summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size, engine=engine)
     if summary is None:  # the first process of torchrun prints it
         return
     command = running_command({"--detector": detector_argument(runs, weights)})

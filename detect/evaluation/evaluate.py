@@ -10,7 +10,7 @@ from data_cache.parts.shards import plan_shards
 from detect.annotations.images import AnnotatedImage
 from detect.evaluation.metrics import MOST_CONFIDENT, DetectorMetrics, measure
 from detect.evaluation.precision_recall import MAX_DETECTIONS
-from detect.extraction.run import detect_batches
+from detect.extraction.shards import detect_batches
 from detect.model.detector import Detector
 from detect.model.reading import ReadBatch, read_batches
 

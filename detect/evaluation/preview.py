@@ -20,7 +20,7 @@ from detect.annotations.images import AnnotatedImage
 from detect.annotations.reading import matching_names, read_annotations
 from detect.evaluation.metrics import NOT_FOUND, finding_ranks
 from detect.extraction.job import list_images
-from detect.extraction.run import detect_batches
+from detect.extraction.shards import detect_batches
 
 LEGEND = "Solid: detected parts; the number at a box is its confidence."
 TRUE_LEGEND = "Dashed: true parts, with a letter if no box finds them. Red name: no true part of that name (IoU 0.5)."

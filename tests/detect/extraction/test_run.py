@@ -15,7 +15,8 @@ from data_cache.base.locks import run_lock
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, read_parts
 from data_cache.parts.shards import shards_folder
 from data_cache.parts.source_files import FILES_KEY, run_fingerprint
-from detect.extraction.run import DetectionSummary, pack_parts
+from detect.extraction.run import DetectionSummary
+from detect.extraction.shards import pack_parts
 from detect.model.nms import PartBatch
 from detect.model.reading import ReadBatch
 from detect.model.ssd import build_network
@@ -35,15 +36,15 @@ RUN = START + "detect_toy(data, output)\n"
 RUN_KILLED = (
     START
     + """
-import detect.extraction.run
-write, count, rank = detect.extraction.run.write_parts, 0, os.environ.get("RANK", "0")
+import detect.extraction.shards
+write, count, rank = detect.extraction.shards.write_parts, 0, os.environ.get("RANK", "0")
 def write_then_kill(path, parts):
     global count
     write(path, parts)
     count += 1
     if rank == os.environ.get("KILLED_RANK", "0") and count == int(os.environ.get("AFTER", "2")):
         os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
-detect.extraction.run.write_parts = write_then_kill
+detect.extraction.shards.write_parts = write_then_kill
 with sigterm_raises():
     detect_toy(data, output)
 """

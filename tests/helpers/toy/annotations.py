@@ -63,12 +63,18 @@ def toy_set(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 def detect_toy(
-    data: Path, output: Path, weights: str = "w.safetensors", *, workers: int = 0, limit: int | None = None
+    data: Path,
+    output: Path,
+    weights: str = "w.safetensors",
+    *,
+    workers: int = 0,
+    limit: int | None = None,
+    engine: str = "process",
 ) -> DetectionSummary | None:
     """Run stage one on the toy images of `data` with the `weights` there, four images per shard."""
     names = [path.relative_to(data).as_posix() for path in data.glob("images/*.png")]
     job = prepare_job(names, data, data / weights, output, dataset="toy", limit=limit, shard_size=4)
-    return detect_parts(job, device="cpu", workers=workers, batch_size=3)
+    return detect_parts(job, device="cpu", workers=workers, batch_size=3, engine=engine)
 
 
 def changed(path: Path, *changes: Callable[[dict[str, Any]], object]) -> Path:

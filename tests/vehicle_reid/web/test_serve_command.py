@@ -172,7 +172,7 @@ def test_an_interrupted_build_resumes(
         assert invoke(own_run, "--images", str(photos)).exit_code == 1
     (work,) = galleries(own_run)
     assert work.endswith(".safetensors.work")
-    monkeypatch.setattr("detect.extraction.run.detect_batches", lambda *_: pytest.fail("parts are detected again"))
+    monkeypatch.setattr("detect.extraction.shards.detect_batches", lambda *_: pytest.fail("parts are detected again"))
     assert len(show("--images", str(photos)).finder.gallery) == 5
     assert galleries(own_run) == {work.removesuffix(".work")}
 
