@@ -11,6 +11,7 @@ from data_cache.base.options import (
     FILE,
     add_options,
     device_option,
+    engine_option,
     json_option,
     running_command,
     seed_option,
@@ -230,6 +231,7 @@ def evaluate_command(
 )
 @device_option
 @workers_option
+@engine_option
 def features_command(
     dataset: str,
     data_root: Path,
@@ -237,11 +239,13 @@ def features_command(
     output: Path | None,
     device: str,
     workers: int,
+    engine: str,
     **selection: Any,
 ) -> None:
     """Extract the features that `evaluate` scores, and print the name of their file; a stopped extraction resumes.
 
-    The processes of torchrun share the work; the file is the same as that of one process, byte for byte.
+    The processes of torchrun, or the workers of --engine ray, share the work; the file is the same as that of one
+    process, byte for byte.
 
     \b
     Examples:
@@ -249,15 +253,20 @@ def features_command(
       python cli.py features --hide plate --flip-test
       python cli.py features --dataset crops/images.csv --data-root crops --output embeddings.npy
       torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
+      python cli.py features --dataset veriwild --split all --engine ray --workers 4
     """
     from data_cache.base.devices import Compute, choose_device
     from data_cache.base.progress import is_first_rank
     from data_cache.datasets.catalogue import load_dataset
+    from data_cache.engine.session import choose_ray_device, require_ray
     from reid.distributed import first_rank_first, joined_ranks
     from reid.evaluation.answers import write_embeddings
     from reid.evaluation.trained_run import features_of_run, find_run
 
-    compute = Compute(choose_device(device), workers)
+    if engine == "ray":
+        require_ray()
+    choose = choose_ray_device if engine == "ray" else choose_device
+    compute = Compute(choose(device), workers, engine)
     with joined_ranks(compute.device):
         with first_rank_first():
             loaded = load_dataset(dataset, data_root)

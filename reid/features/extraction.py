@@ -1,28 +1,23 @@
 """Feature extraction: one pass of the network over a list of images, cached in a file."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch.nn import functional
-from torch.utils.data import DataLoader
-
-from data_cache.base.devices import Compute, autocast
-from data_cache.base.errors import UserError, initialize_worker
+from data_cache.base.devices import Compute
+from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
-from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
-from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.source_files import sha256_of_sizes
-from reid.data.vehicle_images import Batch, VehicleImages, collate, read_batches, vehicle_images
+from reid.data.vehicle_images import VehicleImages, vehicle_images
 from reid.distributed import first_rank_first, own_rank, rank_count, wait_for_all
 from reid.features.blocks import BATCHES, Block, FeatureBlocks, cut
+from reid.features.embedding import concatenated, extract_blocks
 from reid.features.file import Features, read_features, require_names_fit, write_features
+from reid.features.ray_tasks import RaySource, blocks_in_ray
 from reid.model.checkpoint import Network
 from reid.recipes import ReidRecipe
 
@@ -70,13 +65,18 @@ class FeatureSource:
             crop=recipe.part_crops,
         )
 
+    def images_of_rows(self, rows: range) -> VehicleImages:
+        """Return some of the images with their boxes. Raises UserError as `images`."""
+        return replace(self, names=self.names[rows.start : rows.stop]).images()
+
 
 def cached_features(path: Path, network: Network, source: FeatureSource, compute: Compute) -> Features:
     """Return the features in `path` if they are of `source`, else extract and write them.
 
     A stopped extraction leaves its finished blocks in PATH.blocks, and the next call resumes from them. Processes of
-    `torchrun` that have joined share the work, and the first one writes the file. Raises UserError for an image that
-    cannot be read, for more names than a file can hold, and if another run is extracting to `path`.
+    `torchrun` that have joined share the work, and the first one writes the file; with the engine "ray" workers of Ray
+    do. Raises UserError for an image that cannot be read, for more names than a file can hold, and if another run is
+    extracting to `path`.
     """
     require_names_fit(path, source.names)
     provenance = source.provenance()
@@ -89,7 +89,14 @@ def cached_features(path: Path, network: Network, source: FeatureSource, compute
         return features
     images = source.images()
     with blocks.locked():
-        block = extract_features(network, images, device=compute.device, workers=compute.workers, blocks=blocks)
+        block = extract_features(
+            network,
+            images,
+            device=compute.device,
+            workers=compute.workers,
+            blocks=blocks,
+            ray_source=RaySource(source.recipe, source.images_of_rows) if compute.engine == "ray" else None,
+        )
         features = Features(tuple(source.names), *block, provenance)
         with first_rank_first():
             if not own_rank():
@@ -114,67 +121,39 @@ def current_features(path: Path, provenance: Mapping[str, Any]) -> Features | No
 
 
 def extract_features(
-    network: Network, images: VehicleImages, *, device: str, workers: int, blocks: FeatureBlocks | None = None
+    network: Network,
+    images: VehicleImages,
+    *,
+    device: str,
+    workers: int,
+    blocks: FeatureBlocks | None = None,
+    ray_source: RaySource | None = None,
 ) -> Block:
     """Return the L2-normalised features (N, C) and the attention (N, D) of all images, in order.
 
     With `blocks`, finished blocks are kept in files and a stopped extraction resumes, on a CPU with the bits of an
-    uninterrupted one; processes of `torchrun` that have joined share the missing blocks.
+    uninterrupted one; processes of `torchrun` that have joined share the missing blocks. With `ray_source`, workers of
+    Ray extract them.
     """
-    plan = cut(range(len(images)), BATCHES * BATCH[device])
+    size = BATCH[device]
+    plan = cut(range(len(images)), BATCHES * size)
     done = {} if blocks is None else blocks.finished(plan)
     missing = [rows for rows in plan if rows not in done]
     if blocks is None:
-        done |= dict(_extract_blocks(network, images, missing, device=device, workers=workers))
-        return _concatenated([done[rows] for rows in plan])
+        done |= dict(extract_blocks(network, images, missing, device=device, workers=workers, batch_size=size))
+        return concatenated([done[rows] for rows in plan])
     if rank_count() > 1:
         wait_for_all()  # all know what is missing before any of them writes a block
     share = missing[own_rank() :: rank_count()]
-    for rows, block in _extract_blocks(network, images, share, device=device, workers=workers):
+    if ray_source is None:
+        made = extract_blocks(network, images, share, device=device, workers=workers, batch_size=size)
+    else:
+        made = blocks_in_ray(network, ray_source, share, device=device, workers=workers, batch_size=size)
+    for rows, block in made:
         blocks.write(rows, block)
         done[rows] = block
     if rank_count() > 1:
         wait_for_all()
         done |= {rows: blocks.from_other_process(rows) for rows in missing if rows not in done}
         wait_for_all()  # all have read the blocks before they are removed
-    return _concatenated([done[rows] for rows in plan])
-
-
-def _extract_blocks(
-    network: Network, images: VehicleImages, missing: Sequence[range], *, device: str, workers: int
-) -> Iterator[tuple[range, Block]]:
-    """Yield the missing blocks, each with its rows; no batch crosses the end of a block."""
-    if not missing:  # an empty loader would still start its workers
-        return
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
-    first = images[missing[0][0]]
-    batch_bytes = BATCH[device] * (first.image.nbytes + first.crops.nbytes)
-    loader = DataLoader(
-        images,
-        batch_sampler=[list(batch) for rows in missing for batch in cut(rows, BATCH[device])],
-        num_workers=workers,
-        collate_fn=collate_within_shared_memory(collate, batch_bytes, workers=workers),
-        worker_init_fn=initialize_worker,
-        pin_memory=device == "cuda",
-    )
-    batches = track(read_batches(loader), "features", sum(map(len, missing)), lambda batch: len(batch.index))
-    block_ending_at = {rows[-1]: rows for rows in missing}
-    collected: list[Block] = []
-    for batch in batches:
-        collected.append(embed_batch(network, batch, device))
-        rows = block_ending_at.get(int(batch.index[-1]))
-        if rows is not None:
-            yield rows, _concatenated(collected)
-            collected = []
-
-
-def embed_batch(network: Network, batch: Batch, device: str) -> Block:
-    """Return the L2-normalised features and the attention of a batch."""
-    with torch.inference_mode(), autocast(device):
-        feature, attention = network.embed(*batch.inputs(device))
-    return functional.normalize(feature.float()).cpu().numpy(), attention.float().cpu().numpy()
-
-
-def _concatenated(blocks: Sequence[Block]) -> Block:
-    features, attention = zip(*blocks, strict=True)
-    return np.concatenate(features), np.concatenate(attention)
+    return concatenated([done[rows] for rows in plan])

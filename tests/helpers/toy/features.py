@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from data_cache.base.devices import Compute
-from helpers.toy.vehicles import TINY, Toy
-from reid.features import extraction
+from helpers.toy.vehicles import TINY, Toy, tiny_scale
+from reid.features import embedding, extraction
 from reid.features.extraction import FeatureSource, cached_features
 from reid.features.file import Features
-from reid.model.checkpoint import build_network
+from reid.features.ray_tasks import NetworkState, load
+from reid.model.checkpoint import TrainedNetwork, build_network
 from reid.model.pgan import PGAN
 
 # 16 images in batches of 3, two batches per block
@@ -38,15 +39,21 @@ def make_network() -> PGAN:
     return build_network(TINY, 8, pretrained=False)
 
 
+def load_tiny(source: NetworkState) -> TrainedNetwork:
+    """Return the network in a worker of Ray, with the tiny backbone."""
+    with tiny_scale():
+        return load(source)
+
+
 def source_of(toy: Toy, weights: str = "first") -> FeatureSource:
     """Return the test images with their parts; `weights` is the hash of the network's weights."""
     table = toy.dataset.table
     return FeatureSource(toy.dataset, sorted(table["name"][table["split"] != "train"]), toy.parts, TINY, weights)
 
 
-def extracted(toy: Toy, path: Path, *, weights: str = "first", workers: int = 0) -> Features:
+def extracted(toy: Toy, path: Path, *, weights: str = "first", workers: int = 0, engine: str = "process") -> Features:
     """Return the features of the test images, from `path` or extracted."""
-    return cached_features(path, make_network(), source_of(toy, weights), Compute("cpu", workers))
+    return cached_features(path, make_network(), source_of(toy, weights), Compute("cpu", workers, engine))
 
 
 def uninterrupted_bytes(toy: Toy, path: Path) -> bytes:
@@ -74,8 +81,8 @@ def stopping(embed: Callable[..., Any], batches: int, action: Callable[[], Any])
 def stopped_after(toy: Toy, path: Path, blocks: int, *, weights: str = "first") -> Path:
     """Stop an extraction after so many blocks; return their folder."""
     with pytest.MonkeyPatch.context() as patch:
-        embed = stopping(extraction.embed_batch, blocks * extraction.BATCHES, stop)
-        patch.setattr(extraction, "embed_batch", embed)
+        embed = stopping(embedding.embed_batch, blocks * extraction.BATCHES, stop)
+        patch.setattr(embedding, "embed_batch", embed)
         with pytest.raises(StopHere):
             extracted(toy, path, weights=weights)
     assert len(block_names(path)) == blocks
@@ -94,13 +101,13 @@ def finished_blocks(toy: Toy, path: Path) -> Path:
 
 def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows by the size of every batch that the network gets from now on."""
-    embed, sizes = extraction.embed_batch, []
+    embed, sizes = embedding.embed_batch, []
 
     def counted(network: PGAN, batch: Any, device: str) -> Any:
         sizes.append(len(batch.index))
         return embed(network, batch, device)
 
-    monkeypatch.setattr(extraction, "embed_batch", counted)
+    monkeypatch.setattr(embedding, "embed_batch", counted)
     return sizes
 
 

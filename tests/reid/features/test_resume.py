@@ -35,7 +35,7 @@ from helpers.toy.features import (
 )
 from helpers.toy.vehicles import Toy
 from reid.distributed import joined_ranks, own_rank
-from reid.features import extraction
+from reid.features import embedding
 from reid.features.blocks import Block, FeatureBlocks
 from reid.features.extraction import extract_features
 
@@ -60,7 +60,7 @@ def test_a_stopped_extraction_resumes_with_the_same_bytes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "embed_batch", stopping(extraction.embed_batch, batches, stop))
+        patch.setattr(embedding, "embed_batch", stopping(embedding.embed_batch, batches, stop))
         with pytest.raises(StopHere):
             extracted(toy, path, workers=workers)
     assert not path.exists() and block_names(path) == list(BLOCKS[: finished // 6])
@@ -100,8 +100,8 @@ def test_a_killed_process_leaves_blocks_for_the_next(
 ) -> None:
     number = signal.Signals[name]
     with monkeypatch.context() as patch:
-        embed = stopping(extraction.embed_batch, 5, lambda: signal.raise_signal(number))
-        patch.setattr(extraction, "embed_batch", embed)
+        embed = stopping(embedding.embed_batch, 5, lambda: signal.raise_signal(number))
+        patch.setattr(embedding, "embed_batch", embed)
         process = get_context("fork").Process(target=extract_as_a_command, args=(toy, path, workers))
         process.start()
         process.join()
@@ -120,7 +120,7 @@ def test_complete_blocks_are_joined_without_a_loader(
     toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     finished_blocks(toy, path)
-    monkeypatch.setattr(extraction, "DataLoader", lambda *_, **__: pytest.fail("a loader was created"))
+    monkeypatch.setattr(embedding, "DataLoader", lambda *_, **__: pytest.fail("a loader was created"))
     extracted(toy, path, workers=workers)
     assert path.read_bytes() == uninterrupted_features and only_the_file(path)
 
@@ -163,7 +163,7 @@ def test_an_outdated_file_is_kept_until_the_new_one_is_complete(
 def test_a_feature_that_is_not_finite_stops_at_its_block(
     toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed, calls = extraction.embed_batch, []
+    embed, calls = embedding.embed_batch, []
 
     def with_nan(*arguments: Any) -> Any:
         calls.append(1)
@@ -173,7 +173,7 @@ def test_a_feature_that_is_not_finite_stops_at_its_block(
         return features, attention
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "embed_batch", with_nan)
+        patch.setattr(embedding, "embed_batch", with_nan)
         with pytest.raises(UserError, match=rf"{source_of(toy).names[7]}: feature is not finite \(1 of 6 images\)"):
             extracted(toy, path)
     assert len(calls) == 4 and block_names(path) == list(BLOCKS[:1])
@@ -218,10 +218,10 @@ def test_blocks_are_kept_until_every_process_has_read_them(
 def test_a_killed_process_of_torchrun_stops_the_others(
     toy: Toy, uninterrupted_features: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = extraction.embed_batch
+    embed = embedding.embed_batch
     kill = stopping(embed, 1, lambda: signal.raise_signal(signal.SIGKILL))
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "embed_batch", lambda *arguments: (kill if own_rank() else embed)(*arguments))
+        patch.setattr(embedding, "embed_batch", lambda *arguments: (kill if own_rank() else embed)(*arguments))
         assert extract_in_two_processes(toy, path) == [1, -signal.SIGKILL]
     assert block_names(path) == [BLOCKS[0], BLOCKS[2]] and not path.exists()
     extracted(toy, path)

@@ -9,7 +9,7 @@ import pytest
 from data_cache.base.errors import UserError
 from helpers.places.api import ToyRun
 from helpers.toy.features import StopHere, batch_sizes, stop, stopping
-from reid.features import extraction
+from reid.features import embedding, extraction
 from vehicle_reid import Gallery, VehicleReID
 from vehicle_reid.images import images_of_folder
 
@@ -169,7 +169,7 @@ def test_a_stopped_build_resumes(
     monkeypatch.setitem(extraction.BATCH, "cpu", 4)
     monkeypatch.setattr(extraction, "BATCHES", 2)
     with monkeypatch.context() as patch, pytest.raises(StopHere):
-        patch.setattr(extraction, "embed_batch", stopping(extraction.embed_batch, 7, stop))
+        patch.setattr(embedding, "embed_batch", stopping(embedding.embed_batch, 7, stop))
         Gallery.build(model, folder, work=work, workers=workers)
     batches = batch_sizes(monkeypatch)
     monkeypatch.setattr(VehicleReID, "detector", property(lambda self: pytest.fail("parts were detected again")))

@@ -1,0 +1,57 @@
+"""The pass of the network over images, in blocks."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from data_cache.base.devices import autocast
+from data_cache.base.errors import initialize_worker
+from data_cache.base.progress import track
+from data_cache.images.batches import collate_within_shared_memory
+from reid.data.vehicle_images import Batch, VehicleImages, collate, read_batches
+from reid.features.blocks import Block, cut
+from reid.model.checkpoint import Network
+
+
+def extract_blocks(
+    network: Network, images: VehicleImages, missing: Sequence[range], *, device: str, workers: int, batch_size: int
+) -> Iterator[tuple[range, Block]]:
+    """Yield the missing blocks, each with its rows; no batch of `batch_size` images crosses the end of a block."""
+    if not missing:  # an empty loader would still start its workers
+        return
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    first = images[missing[0][0]]
+    batch_bytes = batch_size * (first.image.nbytes + first.crops.nbytes)
+    loader = DataLoader(
+        images,
+        batch_sampler=[list(batch) for rows in missing for batch in cut(rows, batch_size)],
+        num_workers=workers,
+        collate_fn=collate_within_shared_memory(collate, batch_bytes, workers=workers),
+        worker_init_fn=initialize_worker,
+        pin_memory=device == "cuda",
+    )
+    batches = track(read_batches(loader), "features", sum(map(len, missing)), lambda batch: len(batch.index))
+    block_ending_at = {rows[-1]: rows for rows in missing}
+    collected: list[Block] = []
+    for batch in batches:
+        collected.append(embed_batch(network, batch, device))
+        rows = block_ending_at.get(int(batch.index[-1]))
+        if rows is not None:
+            yield rows, concatenated(collected)
+            collected = []
+
+
+def embed_batch(network: Network, batch: Batch, device: str) -> Block:
+    """Return the L2-normalised features and the attention of a batch."""
+    with torch.inference_mode(), autocast(device):
+        feature, attention = network.embed(*batch.inputs(device))
+    return functional.normalize(feature.float()).cpu().numpy(), attention.float().cpu().numpy()
+
+
+def concatenated(blocks: Sequence[Block]) -> Block:
+    """Return consecutive blocks as one."""
+    features, attention = zip(*blocks, strict=True)
+    return np.concatenate(features), np.concatenate(attention)
