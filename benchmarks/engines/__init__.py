@@ -1,0 +1,1 @@
+"""Ray's queue against the fixed shares of torchrun."""
