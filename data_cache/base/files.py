@@ -30,8 +30,9 @@ SYSTEM_NAMES = (
 )
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file's content, or which files a folder has, is on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -52,12 +53,11 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(descriptor)
         temporary = Path(name)
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        flush_to_disk(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
         kept = "the new file is in place, but may not outlast a power failure"
-        _sync_folder(path.parent)
+        flush_to_disk(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from error
     finally:

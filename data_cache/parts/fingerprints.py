@@ -10,7 +10,7 @@ from data_cache.base.errors import UserError, printable
 def require_fingerprint(
     found: object,
     wanted: Mapping[str, Any],
-    path: Path,
+    path: Path | str,
     remedy: str = "delete it, or choose another file with --output",
 ) -> None:
     """Raise UserError with the first difference and the remedy if `path` was not made from what this run needs."""

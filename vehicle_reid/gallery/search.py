@@ -56,8 +56,8 @@ class ExactSearch:
         for first in range(0, len(query), chunk):
             part = slice(first, first + chunk)
             query_rows, gallery_rows = self._candidates(query[part], k, allowed)
-            scores = _cosines(query[part], self.features, query_rows, gallery_rows)
-            _keep_best(Matches(matches.rows[part], matches.scores[part]), query_rows, gallery_rows, scores)
+            scores = cosines(query[part], self.features, query_rows, gallery_rows)
+            keep_best(Matches(matches.rows[part], matches.scores[part]), query_rows, gallery_rows, scores)
         return matches
 
     def _candidates(self, query: Matrix, k: int, allowed: Mask | None) -> tuple[Numbers, Numbers]:
@@ -77,15 +77,20 @@ def search(index: Index, query: Matrix, k: int, allowed: Mask | None = None) -> 
     Raises UserError if k is below 1 or the query does not fit or is not finite.
     """
     count, channels = index.features.shape
-    if k < 1:
-        raise UserError(f"k is {k}; it must be at least 1")
-    if query.ndim != 2 or query.shape[1] != channels or not np.isfinite(query).all():
-        raise UserError(f"query: features of shape {query.shape}; they must be finite and of shape (Q, {channels})")
+    require_query(query, k, channels)
     matches = no_matches(len(query), k)
     if count and len(query) and (allowed is None or allowed.any()):
         best = index.best(query, min(k, count), allowed)
         matches.rows[:, : min(k, count)], matches.scores[:, : min(k, count)] = best.rows, best.scores
     return matches
+
+
+def require_query(query: Matrix, k: int, channels: int) -> None:
+    """Raise UserError if k is below 1, or the query is not finite and (Q, channels)."""
+    if k < 1:
+        raise UserError(f"k is {k}; it must be at least 1")
+    if query.ndim != 2 or query.shape[1] != channels or not np.isfinite(query).all():
+        raise UserError(f"query: features of shape {query.shape}; they must be finite and of shape (Q, {channels})")
 
 
 def search_after(
@@ -132,7 +137,7 @@ def _bound_of_kth_best(scores: torch.Tensor, k: int) -> torch.Tensor:
     return kth
 
 
-def _keep_best(matches: Matches, query_rows: Numbers, gallery_rows: Numbers, scores: Matrix) -> None:
+def keep_best(matches: Matches, query_rows: Numbers, gallery_rows: Numbers, scores: Matrix) -> None:
     """Write the best pairs of each query into `matches` (Q, k)."""
     order = np.lexsort((gallery_rows, -scores, query_rows))
     query_rows, gallery_rows, scores = query_rows[order], gallery_rows[order], scores[order]
@@ -142,7 +147,7 @@ def _keep_best(matches: Matches, query_rows: Numbers, gallery_rows: Numbers, sco
     matches.scores[query_rows[kept], rank[kept]] = scores[kept]
 
 
-def _cosines(query: Matrix, features: Matrix, query_rows: Numbers, gallery_rows: Numbers) -> Matrix:
+def cosines(query: Matrix, features: Matrix, query_rows: Numbers, gallery_rows: Numbers) -> Matrix:
     """Return the cosine of each pair, (E,); equal features give equal cosines, which a matrix product does not."""
     scores = np.empty(len(gallery_rows), np.float32)
     for start in range(0, len(gallery_rows), PAIRS_AT_ONCE):
