@@ -1,16 +1,22 @@
-"""The arrays of a gallery: for each image a name, camera, unit feature vector, part boxes and attention."""
+"""The images of a gallery: for each a name, camera, unit feature vector, part boxes, attention and details as text."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from data_cache.base.errors import UserError
+from data_cache.base.errors import UserError, printable, short_repr
+from data_cache.datasets.lists import CONTROL
 from reid.features.file import LENGTH_TOLERANCE
 
 ARRAYS = ("ids", "cameras", "features", "boxes", "labels", "attention")
+OWN_COLUMNS = ("id", "name", "camera", "feature", "boxes", "labels", "attention", "crc")  # of a stored image
+DETAILS = ("vehicle", "time")  # details that every stored image has; "" if unknown
+COLUMN = re.compile("[A-Za-z][A-Za-z0-9_]*")  # no leading underscore: LanceDB adds columns such as _distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +26,7 @@ class Entries:
     names (N,), unique; ids (N,) int64, ascending: the keys of an index; cameras (N,) int64, -1 if unknown; features
     (N, C) float32 of length 1; boxes (N, D, 4) float32 xyxy in pixels of the image and labels (N, D) int8 of the D most
     confident parts, 0 and -1 in empty slots; attention (N, A) float32 of the D parts, or of the cells of a grid (then
-    D is 0).
+    D is 0). details (N rows) are columns of text, "" if unknown, such as `DETAILS`; times are ISO 8601.
     """
 
     names: tuple[str, ...]
@@ -30,6 +36,7 @@ class Entries:
     boxes: NDArray[np.float32]
     labels: NDArray[np.int8]
     attention: NDArray[np.float32]
+    details: pd.DataFrame = field(default_factory=pd.DataFrame, kw_only=True)
 
     def __post_init__(self) -> None:
         """Raise UserError if the arrays break the contract above."""
@@ -47,6 +54,7 @@ class Entries:
         wrong_length = ~(np.abs(squared - 1) <= 2 * LENGTH_TOLERANCE)  # NaN compares false
         if wrong_length.any():
             raise UserError(f"gallery: {self.names[int(wrong_length.argmax())]}: its feature is not of length 1")
+        object.__setattr__(self, "details", _valid_details(self.details, count))
 
     @classmethod
     def empty(cls, channels: int, top_d: int) -> "Entries":
@@ -58,6 +66,11 @@ class Entries:
     def __len__(self) -> int:
         """Return N."""
         return len(self.names)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the details."""
+        return tuple(str(column) for column in self.details.columns)
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
@@ -77,7 +90,7 @@ class Entries:
     def take(self, rows: NDArray[np.int64]) -> "Entries":
         """Return the images of these rows."""
         names = tuple(self.names[row] for row in rows.tolist())
-        return Entries(names, *(getattr(self, name)[rows] for name in ARRAYS))
+        return Entries(names, *(getattr(self, name)[rows] for name in ARRAYS), details=self.details.iloc[rows])
 
     def without(self, names: Sequence[str]) -> "Entries":
         """Return all other images. Raises UserError for a name that is missing."""
@@ -86,8 +99,35 @@ class Entries:
         return self.take(np.flatnonzero(kept))
 
     def followed_by(self, more: "Entries") -> "Entries":
-        """Return these images and then `more`."""
-        if not len(self) or not len(more):
-            return more if len(more) else self  # empty entries do not know the width of the attention
+        """Return these images and then `more`; details that only some have are "" for the others."""
+        details = pd.concat([self.details, more.details]).fillna("")
+        if not len(self) or not len(more):  # empty entries do not know the width of the attention
+            return replace(more if len(more) else self, details=details)
         arrays = (np.concatenate([getattr(self, name), getattr(more, name)]) for name in ARRAYS)
-        return Entries(self.names + more.names, *arrays)
+        return Entries(self.names + more.names, *arrays, details=details)
+
+
+def require_columns(columns: Sequence[str]) -> None:
+    """Raise UserError unless these names of details are valid, not the store's own, and different in any case."""
+    invalid = [column for column in columns if not isinstance(column, str) or not COLUMN.fullmatch(column)]
+    if invalid:
+        raise UserError(f"details: column {short_repr(invalid[0])}: use letters, digits and _, a letter first")
+    own = [column for column in columns if column.lower() in OWN_COLUMNS]
+    if own:
+        raise UserError(f"details: column {own[0]}: the gallery has {', '.join(OWN_COLUMNS)} itself; rename it")
+    if len({column.lower() for column in columns}) != len(columns):
+        raise UserError(f"details: columns {', '.join(columns)}: two of them are equal, or differ only in case")
+
+
+def _valid_details(details: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the details of `count` images as text, with the rows 0 to count - 1. Raises UserError if invalid."""
+    if not len(details.columns):
+        return pd.DataFrame(index=pd.RangeIndex(count))
+    require_columns(list(details.columns))
+    if len(details) != count:
+        raise UserError(f"details: {len(details)} rows for {count} images")
+    for column in details.columns:
+        wrong = [value for value in details[column] if not isinstance(value, str) or CONTROL.search(value)]
+        if wrong:
+            raise UserError(f"details: column {printable(column)}: {short_repr(wrong[0])} is not text on one line")
+    return details.reset_index(drop=True).astype(str)
