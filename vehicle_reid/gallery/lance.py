@@ -1,0 +1,479 @@
+"""`LanceStore`: a gallery in LanceDB, which is embedded: a folder, or a bucket by its address.
+
+Several processes may read while one writes. Writers of a folder wait for each other; a bucket has no lock, so only one
+may write to it at a time. What LanceDB does not do is done here: names are unique, changes are flushed to disk,
+every row has a checksum, and the scores of an index are computed again.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+from lancedb.query import ColumnOrdering
+from lancedb.table import LanceTable
+
+from data_cache.base.config import unknown
+from data_cache.base.errors import UserError, printable
+from data_cache.base.files import path_exists
+from data_cache.base.locks import run_lock
+from data_cache.base.options import remedy_command
+from data_cache.parts.fingerprints import require_fingerprint
+from reid.retrieval.ranking import Matrix, Numbers
+from vehicle_reid.gallery.entries import DETAILS, OWN_COLUMNS, Entries, require_columns
+from vehicle_reid.gallery.filters import EVERY, Filter
+from vehicle_reid.gallery.lance_files import flush_version, manifests, set_aside_torn_versions
+from vehicle_reid.gallery.lance_rows import (
+    checksums,
+    columns_of,
+    empty_columns,
+    entries_of,
+    fill,
+    header_of,
+    schema_of,
+    table_of,
+)
+from vehicle_reid.gallery.lance_upkeep import INDEXED_FROM, INDEXED_ROWS, NEXT_ID, is_due, note, noted, put_in_order
+from vehicle_reid.gallery.search import ExactSearch, Matches, cosines, keep_best, require_query, search
+from vehicle_reid.gallery.store import INDEXES, PLAIN_COLUMNS, Best, Columns, Fingerprint, Header, rebuild
+
+TABLE = "images"
+SCHEME = "://"  # of an address; a path has none
+SAMPLE = 64  # rows whose checksums are verified when a gallery is opened
+ROWS_AT_ONCE = 8_192
+NAMES_AT_ONCE = 10_000  # in a condition: parsing 200,000 takes 800 MB
+
+CHANNELS_PER_CODE = 8  # the approximate index needs a multiple of these
+PROBES, REFINE, SPARE = 20, 4, 8  # lists; candidates per match whose vectors are read; matches beyond k, for ties
+QUERIES_AT_ONCE = 64
+
+
+class LanceStore:
+    """A gallery in LanceDB, see `Store`."""
+
+    def __init__(self, address: str, table: LanceTable, folder: Path | None) -> None:
+        """Wrap a table; use `create` or `open`. `folder` is that of a gallery that is not in a bucket."""
+        self.address = address
+        self._table, self._folder = table, folder
+        self._flushed: set[Path] = set()  # files; at first none, because a killed process may have left others
+        self._load()
+
+    @classmethod
+    def create(cls, address: str, entries: Entries, *, model: Fingerprint, index: str = "exact") -> "LanceStore":
+        """Make a gallery in one commit, see `Store.create`."""
+        header = _new_header(entries, model, index)
+        schema = schema_of(header)
+        rows = table_of(columns_of(entries, 0, header.columns), schema)
+        folder = local_folder(address)
+        with _lock(folder):
+            with _reporting(address):
+                if _exists(address, folder):
+                    raise UserError(f"{address}: the gallery already exists; use `gallery add`, or delete it")
+                table = _connect(address, folder).create_table(TABLE, rows)
+            store = cls(address, table, folder)
+            store._finish(before=0)
+        return store
+
+    @classmethod
+    def open(cls, address: str, model: Fingerprint | None) -> "LanceStore":
+        """Open a gallery and verify the checksums of some rows, see `Store.open`.
+
+        The newest version is set aside, with a warning, if a power failure kept it from the disk.
+        """
+        folder = local_folder(address)
+        with _reporting(address):
+            if not _exists(address, folder):
+                raise UserError(f"{address}: no such gallery; build it with {remedy_command('gallery build')}")
+            if folder is not None:
+                with _damage_named(address):
+                    set_aside_torn_versions(_table_folder(folder))
+            table = _connect(address, folder).open_table(TABLE)
+        store = cls(address, table, folder)
+        if model is not None:
+            remedy = f"name the run and the detector that made it, or {rebuild()}"
+            require_fingerprint(store.header.model, model, address, remedy)
+        store._check_sample()
+        return store
+
+    @property
+    def header(self) -> Header:
+        """What the gallery is."""
+        return self._header
+
+    @property
+    def version(self) -> int:
+        """The version that is read; every change makes it larger."""
+        return int(self._table.version)
+
+    def refresh(self) -> int:
+        """Read the newest version from now on, and return it."""
+        before = self.version
+        with _reporting(self.address):
+            self._table.checkout_latest()
+        if self.version != before:
+            self._load()
+        return self.version
+
+    def count(self, where: Filter = EVERY) -> int:
+        """Return the number of images."""
+        condition = where.sql(self.header.columns)
+        with _reporting(self.address):
+            return int(self._table.count_rows(condition or None))
+
+    def read(
+        self,
+        columns: Sequence[str],
+        where: Filter = EVERY,
+        *,
+        order: str = "id",
+        first: int = 0,
+        most: int | None = None,
+    ) -> Columns:
+        """Return columns of images, see `Store.read`. Raises UserError for an unknown column."""
+        known = (*PLAIN_COLUMNS, *self.header.columns)
+        for column in (*columns, order):
+            if column not in known:
+                raise unknown("column", column, known)
+        found = self._read([*dict.fromkeys([*columns, order])], where, order, first, most)
+        return {column: found[column] for column in columns}
+
+    def entries(self, where: Filter = EVERY) -> Entries:
+        """Return whole images, ascending by id."""
+        own = [column for column in OWN_COLUMNS if column != "crc"]
+        columns = self._read([*own, *self.header.columns], where)
+        with _damage_named(self.address):
+            return entries_of(columns, self.header.slots)
+
+    def best(self, query: Matrix, k: int, where: Filter = EVERY) -> Best:
+        """Return the best k images of each query, see `Store.best`."""
+        require_query(query, k, self.header.channels)
+        allowed = self.count(where)
+        best = Best(np.full((len(query), k), -1, np.int64), np.full((len(query), k), -np.inf, np.float32))
+        if not allowed or not len(query):
+            return best
+        if self._indexed_rows and self.header.index == "approximate" and allowed > INDEXED_FROM:
+            probes = PROBES * self.count() // allowed  # the fewer images of a list are allowed, the more lists
+            for first in range(0, len(query), QUERIES_AT_ONCE):
+                part = slice(first, first + QUERIES_AT_ONCE)
+                self._best_of_index(Best(best.ids[part], best.scores[part]), query[part], where, probes)
+        else:
+            self._best_of_all(best, query, where)
+        return best
+
+    def add(self, entries: Entries) -> None:
+        """Add images in one commit, see `Store.add`; a new column of the details takes one before it."""
+        if not len(entries):
+            return
+        with self._change() as before:
+            self._require_fit(entries)
+            new = [column for column in entries.columns if column not in self.header.columns]
+            columns = columns_of(entries, self._next_id(), (*self.header.columns, *new))
+            with _reporting(self.address):
+                if new:
+                    self._table.add_columns(dict.fromkeys(new, "''"))
+                self._table.add(
+                    table_of(columns, self._table.schema), write_parallelism=1
+                )  # one file, not one per core
+            self._finish(before)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove images in one commit, see `Store.remove`.
+
+        Their data is on the disk until `optimize` has merged the files and deleted what they were merged from.
+        """
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return
+        with self._change() as before:
+            found = self._among(wanted)
+            missing = [name for name in wanted if name not in found]
+            if missing:
+                raise UserError(f"gallery: {len(missing)} of {len(wanted)} names are not in it, first {missing[0]}")
+            next_id = self._next_id()
+            with _reporting(self.address):
+                if next_id - 1 in found.values():  # then no row that stays says which ids were used
+                    note(self._table, NEXT_ID, next_id)
+                self._table.delete(Filter(ids=tuple(found.values())).sql(()))
+            self._finish(before)
+
+    def check(self) -> int:
+        """Verify every row's checksum, and that names and ids are unique; return the number of rows.
+
+        Raises UserError naming the first bad row.
+        """
+        names: set[str] = set()
+        ids: set[int] = set()
+        for batch in self._batches([*OWN_COLUMNS, *self.header.columns], EVERY):
+            columns = self._check_rows(batch)
+            for name, number in zip(columns["name"], columns["id"].tolist(), strict=True):
+                if name in names or number in ids:
+                    twice = "name" if name in names else "id"
+                    raise UserError(
+                        f"{self.address}: {printable(name)}: its {twice} occurs more than once; {rebuild()}"
+                    )
+                names.add(name)
+                ids.add(number)
+        return len(names)
+
+    def optimize(self) -> None:
+        """Merge small files, bring all images into the indices, and delete versions that were replaced an hour ago."""
+        with self._change():
+            self._put_in_order()
+
+    def _load(self) -> None:
+        """Note what the version that is read says about itself."""
+        with _reporting(self.address), _damage_named(self.address):
+            self._header = header_of(self._table.schema)
+            self._indexed_rows = noted(self._table, INDEXED_ROWS)
+
+    def _read(
+        self, columns: Sequence[str], where: Filter, order: str = "id", first: int = 0, most: int | None = None
+    ) -> Columns:
+        """Return columns of images, `order` among them; see `read`."""
+        if order == "id" and not first and most is None:
+            return self._read_all(columns, where)
+        count = max(0, self.count(where) - first)
+        count = count if most is None else min(count, most)
+        found, row = empty_columns(columns, count, self.header.channels), 0
+        with _reporting(self.address):
+            for batch in self._batches(columns, where, (order, first, count)) if count else ():
+                fill(found, slice(row, row + batch.num_rows), batch)
+                row += batch.num_rows
+        return found
+
+    def _read_all(self, columns: Sequence[str], where: Filter) -> Columns:
+        """Return columns of images, id among them, ascending by id: LanceDB gives them in any order."""
+        batches = [batch.column("id").to_numpy() for batch in self._batches(["id"], where)]
+        ids = np.sort(np.concatenate([np.zeros(0, np.int64), *batches]))
+        if not np.diff(ids).all():
+            raise UserError(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
+        found = empty_columns(columns, len(ids), self.header.channels)
+        with _reporting(self.address):
+            for batch in self._batches(columns, where):  # into their places: sorting would need twice the memory
+                fill(found, np.searchsorted(ids, batch.column("id").to_numpy()), batch)
+        return found
+
+    def _batches(
+        self, columns: Sequence[str], where: Filter, ordered: tuple[str, int, int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield columns of images in batches; `ordered` is by which column, how many to leave out, and how many."""
+        condition = where.sql(self.header.columns)
+        with _reporting(self.address):
+            query = self._table.search().select(list(columns))
+            if condition:
+                query = query.where(condition)
+            if ordered is not None:
+                order, first, count = ordered
+                query = query.order_by([ColumnOrdering(column_name=order)]).offset(first).limit(count)
+            yield from query.to_batches(ROWS_AT_ONCE)
+
+    def _filled(self, names: Sequence[str], batch: pa.RecordBatch) -> Columns:
+        """Return columns of a batch as arrays."""
+        columns = empty_columns(names, batch.num_rows, self.header.channels)
+        with _reporting(self.address):
+            fill(columns, slice(None), batch)
+        return columns
+
+    def _best_of_index(self, best: Best, query: Matrix, where: Filter, probes: int) -> None:
+        """Merge into `best` what the index finds; the scores are those of the vectors, not of their codes."""
+        condition = where.sql(self.header.columns)
+        with _reporting(self.address):
+            nearest = self._table.search(query.tolist(), vector_column_name="feature").distance_type("dot")
+            nearest = nearest.nprobes(probes).refine_factor(REFINE).limit(best.ids.shape[1] + SPARE)
+            if condition:
+                nearest = nearest.where(condition)
+            batches = list(nearest.select(["id", "feature", "_distance"]).to_batches())
+        for batch in batches:
+            columns = self._filled(["id", "feature"], batch)
+            rows = np.zeros(batch.num_rows, np.int64)
+            if "query_index" in batch.schema.names:  # not if there is one query
+                rows[:] = batch.column("query_index").to_numpy()
+            scores = cosines(query, columns["feature"], rows, np.arange(batch.num_rows))
+            _merge(best, rows, columns["id"], scores)
+
+    def _best_of_all(self, best: Best, query: Matrix, where: Filter) -> None:
+        """Merge into `best` the best of all images: one pass over the vectors, of which few are in memory at a time."""
+        for batch in self._batches(["id", "feature"], where):
+            columns = self._filled(["id", "feature"], batch)
+            found = search(ExactSearch(columns["feature"]), query, min(best.ids.shape[1], batch.num_rows))
+            rows, places = np.nonzero(found.rows >= 0)
+            _merge(best, rows, columns["id"][found.rows[rows, places]], found.scores[rows, places])
+
+    def _among(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the ids of those of the names that are in the gallery."""
+        found: dict[str, int] = {}
+        for first in range(0, len(names), NAMES_AT_ONCE):
+            columns = self._read(["id", "name"], Filter(names=tuple(names[first : first + NAMES_AT_ONCE])))
+            found.update(zip(columns["name"], columns["id"].tolist(), strict=True))
+        return found
+
+    def _check_sample(self) -> None:
+        """Verify the checksums of `SAMPLE` rows at equal distances, the first and the last among them."""
+        count = self.count()
+        offsets = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64)).tolist()
+        if offsets:
+            with _reporting(self.address):
+                for batch in self._table.take_offsets(offsets).to_batches():
+                    self._check_rows(batch)
+
+    def _check_rows(self, batch: pa.RecordBatch) -> Columns:
+        """Return all columns of a batch. Raises UserError if a row's checksum is not that of the row."""
+        columns = self._filled([*OWN_COLUMNS, *self.header.columns], batch)
+        wrong = checksums(columns) != columns["crc"]
+        if wrong.any():
+            name = columns["name"][int(wrong.argmax())]
+            raise UserError(f"{self.address}: {printable(name)}: damaged, its checksum does not fit; {rebuild()}")
+        return columns
+
+    @contextmanager
+    def _change(self) -> Iterator[int]:
+        """Wait until no other process writes to the folder, and yield the newest version, which is then read."""
+        with _lock(self._folder):
+            yield self.refresh()
+
+    def _require_fit(self, entries: Entries) -> None:
+        """Raise UserError unless these images can be added."""
+        existing = self._among(entries.names)
+        if existing:
+            first = next(name for name in entries.names if name in existing)
+            raise UserError(f"{len(existing)} images are already in the gallery, first {first}; remove them first")
+        require_columns([*dict.fromkeys([*self.header.columns, *entries.columns])])
+        some = self._read(["id", "attention"], EVERY, most=1)
+        weights = len(some["attention"][0]) // 4 if len(some["id"]) else entries.attention.shape[1]
+        found = (entries.features.shape[1], entries.labels.shape[1], entries.attention.shape[1])
+        wanted = (self.header.channels, self.header.slots, weights)
+        if found != wanted:
+            raise UserError(
+                f"{self.address}: images of {found} channels, slots and weights do not fit the gallery's {wanted}"
+            )
+
+    def _next_id(self) -> int:
+        """Return the smallest id above every one that was ever used."""
+        with _reporting(self.address):
+            newest = self._table.search().select(["id"]).order_by([ColumnOrdering(column_name="id", ascending=False)])
+            ids = newest.limit(1).to_arrow()["id"].to_pylist()
+        return max(noted(self._table, NEXT_ID), *(int(number) + 1 for number in ids), 0)
+
+    def _flush(self) -> None:
+        """Bring a change to the disk. Raises UserError if that fails."""
+        if self._folder is None:
+            return
+        try:
+            self._flushed = flush_version(_table_folder(self._folder), self.version, self._flushed)
+        except (OSError, UserError) as error:
+            raise UserError(
+                f"{self.address}: the change is made, but may not outlast a power failure ({error})"
+            ) from error
+
+    def _finish(self, before: int) -> None:
+        """Bring a change of the version `before` to the disk, then put the table in order if that is due."""
+        self._flush()
+        self._load()
+        with _reporting(self.address):
+            due = is_due(self._table, before)
+        if due:
+            self._put_in_order()
+
+    def _put_in_order(self) -> None:
+        with _reporting(self.address):
+            put_in_order(self._table, approximate=self.header.index == "approximate")
+        self._flush()
+        self._load()
+
+
+def _merge(best: Best, query_rows: Numbers, ids: Numbers, scores: Matrix) -> None:
+    """Keep the best of `best` (Q, k) and of more pairs, (E,) each, in `best`."""
+    rows, places = np.nonzero(best.ids >= 0)
+    keep_best(
+        Matches(*best),
+        np.concatenate([rows, query_rows]),
+        np.concatenate([best.ids[rows, places], ids]),
+        np.concatenate([best.scores[rows, places], scores]),
+    )
+
+
+def local_folder(address: str) -> Path | None:
+    """Return the folder of a gallery that is on this machine, None for one in a bucket."""
+    path = address.removeprefix("file://")
+    return None if SCHEME in path else Path(path)
+
+
+def _connect(address: str, folder: Path | None) -> lancedb.DBConnection:
+    return lancedb.connect(address if folder is None else folder)
+
+
+def _table_folder(folder: Path) -> Path:
+    return folder / f"{TABLE}.lance"
+
+
+def _new_header(entries: Entries, model: Fingerprint, index: str) -> Header:
+    """Return what a new gallery of these images is. Raises UserError if the index is unknown, or does not fit."""
+    if index not in INDEXES:
+        raise unknown("index", index, INDEXES)
+    channels = entries.features.shape[1]
+    if index == "approximate" and channels % CHANNELS_PER_CODE:
+        raise UserError(
+            f"index approximate: needs a multiple of {CHANNELS_PER_CODE} channels, the features have {channels}; "
+            "use exact"
+        )
+    columns = tuple(dict.fromkeys([*DETAILS, *entries.columns]))
+    require_columns(columns)
+    return Header(uuid.uuid4().hex, index, dict(model), channels, entries.labels.shape[1], columns)
+
+
+def _exists(address: str, folder: Path | None) -> bool:
+    """Return whether there is a gallery. Raises UserError for a file, or a folder of something else."""
+    if folder is None:
+        return TABLE in lancedb.connect(address).list_tables().tables
+    if not path_exists(folder):
+        return False
+    if not folder.is_dir():
+        raise UserError(f"{address}: a file, and a gallery is a folder; if an earlier version made it, {rebuild()}")
+    if manifests(_table_folder(folder)):
+        return True
+    others = [path.name for path in folder.iterdir() if path != _table_folder(folder)]  # which a killed `create` left
+    if others:
+        raise UserError(f"{address}: a folder of other files, such as {others[0]}; choose another path")
+    return False
+
+
+@contextmanager
+def _lock(folder: Path | None) -> Iterator[None]:
+    """Hold the lock of a folder, in one beside it, while it is changed; wait for it if another process has it."""
+    if folder is None:
+        yield
+        return
+    beside = folder.with_name(f"{folder.name}.lock")
+    try:
+        with run_lock(beside, wait=True):
+            yield
+    finally:
+        with suppress(OSError):  # another process waits for it, or has it
+            beside.rmdir()
+
+
+@contextmanager
+def _reporting(address: str) -> Iterator[None]:
+    """Raise UserError, naming the address, for what LanceDB and the system raise."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # LanceDB raises ValueError, RuntimeError, OSError, and panics of its own kind
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"{address}: cannot be used ({printable(lines[0])[:200]}); check the disk or the connection; if a file is "
+            f"damaged, {rebuild()}"
+        ) from error
+
+
+@contextmanager
+def _damage_named(address: str) -> Iterator[None]:
+    """Add the address and the remedy to a UserError about what is in the gallery."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{address}: {error}; {rebuild()}") from error
