@@ -28,8 +28,8 @@ ORDER = {
     "reid": "recipes | distributed | shipped < runs < model | data < features < retrieval < training | evaluation "
     "< report | ablation | publish < commands",
     "vehicle_reid": "images < gallery.entries | gallery.search | gallery.filters < gallery.store "
-    "< gallery.lance_files | gallery.lance_rows | gallery.lance_upkeep < gallery.lance | gallery.approximate "
-    "< gallery.file < tables < embedding < model < gallery.gallery < web < commands",
+    "< gallery.lance_files | gallery.lance_rows | gallery.lance_upkeep < gallery.lance | gallery.vectors "
+    "< gallery.old_file | gallery.work < tables < embedding < model < gallery.gallery < web < commands",
 }
 MOST_FILES = 15
 HEAVY = (

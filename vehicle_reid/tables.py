@@ -16,7 +16,7 @@ from vehicle_reid.gallery.search import Matches
 
 PARTS_COLUMNS = ("name", "width", "height", "boxes", "parts", "scores")
 ENTRY_COLUMNS = ("name", "camera", "boxes", "parts", "attention")
-MATCHES_COLUMNS = ("query", "rank", "name", "score", "confidence", "camera", "boxes", "parts", "attention")
+MATCHES_COLUMNS = ("query", "rank", "id", "name", "score", "confidence", "camera", "boxes", "parts", "attention")
 
 
 def parts_table(parts: PartBoxes, names: Sequence[str]) -> pd.DataFrame:
@@ -86,8 +86,8 @@ def matches_table(
 ) -> pd.DataFrame:
     """Return matches as a table, one row per match, the best of each query first.
 
-    Columns: query, its name; rank, from 1; name; score, the cosine; confidence that it is the vehicle, only of the best
-    match of a calibrated run, `confidence` (Q,), else NaN; then as in `embeddings_table`.
+    Columns: query, its name; rank, from 1; id in the gallery; name; score, the cosine; confidence that it is the
+    vehicle, only of the best match of a calibrated run, `confidence` (Q,), else NaN; then as in `embeddings_table`.
     """
     sure = np.full(len(queries), np.nan) if confidence is None else confidence
     rows = []
@@ -97,9 +97,9 @@ def matches_table(
         for rank, (row, score) in enumerate(zip(best, scores, strict=True), start=1):
             if row >= 0:
                 name, *rest = _cells(entries, row)
-                rows.append((query, rank, name, score, own if rank == 1 else np.nan, *rest))
+                rows.append((query, rank, int(entries.ids[row]), name, score, own if rank == 1 else np.nan, *rest))
     table = pd.DataFrame(rows, columns=list(MATCHES_COLUMNS))
-    types = {"rank": "int64", "score": "float64", "confidence": "float64", "camera": "int64"}
+    types = {"rank": "int64", "id": "int64", "score": "float64", "confidence": "float64", "camera": "int64"}
     return table.astype(types)  # an empty table has these types too
 
 

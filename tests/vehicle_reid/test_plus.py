@@ -59,8 +59,8 @@ def test_only_one_image_with_one_and_only_with_slots(plus: ToyRun, model: Vehicl
 
 def test_a_gallery_keeps_and_finds_its_images(plus: ToyRun, tmp_path: Path) -> None:
     model = plus.model()
-    Gallery.build(model, plus.root).save(tmp_path / "gallery.safetensors")
-    gallery = Gallery.load(tmp_path / "gallery.safetensors", model)
+    Gallery.build(model, plus.root).save(tmp_path / "gallery")
+    gallery = Gallery.load(tmp_path / "gallery", model)
     for path in plus.photos()[:3]:
         match = gallery.search(path, k=1).iloc[0]
         assert match["score"] == pytest.approx(1, abs=1e-4) and path.name in match["name"]

@@ -1,4 +1,4 @@
-"""The commands `gallery build | add | remove | search`."""
+"""The commands `gallery build | add | remove | search | check | convert`."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,14 @@ import click
 
 from data_cache.base.options import FILE, command_line, json_option, running_command
 from reid.commands.evaluate import score_options
-from vehicle_reid.commands.options import add_arguments, images_options, model_options, selected_model
+from vehicle_reid.commands.options import (
+    GALLERY,
+    OLD_GALLERY,
+    add_arguments,
+    images_options,
+    model_options,
+    selected_model,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +34,10 @@ def gallery() -> None:
 @images_options
 @click.option(
     "--index",
-    type=click.Choice(["exact", "flat", "ivf", "ivfpq"]),
+    type=click.Choice(["exact", "approximate"]),
     default="exact",
     show_default=True,
-    help="Search index; all but exact need faiss, ivf and ivfpq are for millions of images.",
+    help="How it is searched; approximate is for a million images and more.",
 )
 @json_option
 def build_command(index: str, as_json: bool, **options: Any) -> None:
@@ -40,11 +47,12 @@ def build_command(index: str, as_json: bool, **options: Any) -> None:
     Examples:
       python cli.py gallery build --dataset synthetic --split large
       python cli.py gallery build --dataset veri --images photos --camera 3
-      python cli.py gallery build --dataset veriwild --index ivfpq
+      python cli.py gallery build --dataset veriwild --index approximate
+      python cli.py gallery build --images photos --gallery s3://bucket/vehicles
     """
-    model, path = selected_model(options)
-    built = build_gallery(model, path, options, index)
-    _print_summary(path, built, as_json, recall=built.recall() if index != "exact" else None)
+    model, address = selected_model(options)
+    built = build_gallery(model, address, options, index)
+    _print_summary(built, as_json, recall=built.recall() if index != "exact" else None)
 
 
 @gallery.command("add")
@@ -59,20 +67,20 @@ def add_command(only_new: bool, as_json: bool, **options: Any) -> None:
     Example:
       python cli.py gallery add --dataset veri --images photos --only-new
     """
-    from vehicle_reid.gallery.file import gallery_lock
-    from vehicle_reid.gallery.gallery import Gallery
+    from vehicle_reid.gallery.gallery import Gallery, existing_names
+    from vehicle_reid.gallery.work import work_folder
 
-    model, path = selected_model(options)
-    require_gallery(path)
-    with gallery_lock(path) as work:
-        existing = Gallery.load(path, model)
+    model, address = selected_model(options)
+    require_gallery(address)
+    with work_folder(address, model.run) as work:
+        existing = Gallery.load(address, model)
         arguments = add_arguments(options)
         if only_new:
-            names, images = set(existing.names), arguments["images"]
+            images = arguments["images"]
+            names = set(existing_names(existing.store, images.names))
             arguments["images"] = images.take([row for row, name in enumerate(images.names) if name not in names])
         existing.add(**arguments, work=work)
-        existing.save(path)
-    _print_summary(path, existing, as_json)
+    _print_summary(existing, as_json)
 
 
 @gallery.command("remove")
@@ -88,19 +96,48 @@ def remove_command(names: tuple[str, ...], listed: Path | None, as_json: bool, *
       python cli.py gallery remove --dataset veri image_test/0002_c002_00030600_0.jpg
     """
     from data_cache.datasets.lists import list_text
-    from vehicle_reid.gallery.file import gallery_lock
     from vehicle_reid.gallery.gallery import Gallery
 
     if not names and listed is None:
         raise click.UsageError("name the images to remove, or give --list")
     listed_names = [] if listed is None else [line for line in list_text(listed).split("\n") if line]
-    model, path = selected_model(options)
-    require_gallery(path)
-    with gallery_lock(path):
-        existing = Gallery.load(path, model)
-        existing.remove([*names, *listed_names])
-        existing.save(path)
-    _print_summary(path, existing, as_json)
+    model, address = selected_model(options)
+    require_gallery(address)
+    existing = Gallery.load(address, model)
+    existing.remove([*names, *listed_names])
+    _print_summary(existing, as_json)
+
+
+@gallery.command("check")
+@click.argument("address", metavar="FOLDER|ADDRESS")
+def check_command(address: str) -> None:
+    """Verify the checksum of every image in a gallery, and that their names are unique.
+
+    \b
+    Example:
+      python cli.py gallery check runs/veri/pgan/gallery
+    """
+    from vehicle_reid.gallery.lance import LanceStore
+
+    click.echo(f"{address}: {LanceStore.open(address, None).check():,} images are as they were written")
+
+
+@gallery.command("convert")
+@click.argument("file", type=FILE)
+@click.argument("address", metavar="[FOLDER|ADDRESS]", required=False)
+def convert_command(file: Path, address: str | None) -> None:
+    """Convert a gallery of a version before 0.6, one file, to a folder, by default of its name without the ending.
+
+    The file stays, and so does its index file beside it, which is not needed any more.
+
+    \b
+    Example:
+      python cli.py gallery convert runs/veri/pgan/gallery.safetensors
+    """
+    from vehicle_reid.gallery.old_file import convert
+
+    store = convert(file, address or str(file.with_suffix("")))
+    click.echo(f"{store.address}: {store.count():,} images, index {store.header.index}")
 
 
 @gallery.command("search")
@@ -135,39 +172,42 @@ def search_command(
     from reid.retrieval.scoring import AfterNetwork
     from vehicle_reid.gallery.gallery import Gallery
 
-    model, path = selected_model(options)
-    require_gallery(path)
+    model, address = selected_model(options)
+    require_gallery(address)
     after = AfterNetwork(rerank=rerank, expand=expand, database=database)
-    found = Gallery.load(path, model)
+    found = Gallery.load(address, model)
     matches = found.search(queries, k, cameras=cameras or None, without_cameras=without, after=after)
     decides = model.calibration is not None and after == AfterNetwork()
     _print_matches(matches, as_json, model.calibration.threshold if decides and model.calibration else None)
 
 
-def build_gallery(model: "VehicleReID", path: Path, options: dict[str, Any], index: str = "exact") -> "Gallery":
-    """Build the gallery of the images that `images_options` select, and save it. Raises UserError if it exists."""
+def build_gallery(model: "VehicleReID", address: str, options: dict[str, Any], index: str = "exact") -> "Gallery":
+    """Build the gallery of the images that `images_options` select. Raises UserError if there is one."""
     from data_cache.base.errors import UserError
-    from data_cache.base.files import path_exists
-    from vehicle_reid.gallery.file import gallery_lock
     from vehicle_reid.gallery.gallery import Gallery
+    from vehicle_reid.gallery.lance import gallery_exists
+    from vehicle_reid.gallery.work import work_folder
 
-    with gallery_lock(path) as work:
-        if path_exists(path):
-            raise UserError(f"{path}: the gallery already exists; use `gallery add`, or delete it")
-        built = Gallery.build(model, **add_arguments(options), index=index, work=work)
-        built.save(path)
-    return built
+    with work_folder(address, model.run) as work:
+        if gallery_exists(address):
+            raise UserError(f"{address}: the gallery already exists; use `gallery add`, or delete it")
+        return Gallery.build(model, **add_arguments(options), index=index, address=address, work=work)
 
 
-def require_gallery(path: Path) -> None:
-    """Raise UserError, with the command that builds it, if the running command's gallery does not exist."""
+def require_gallery(address: str) -> None:
+    """Raise UserError, with the command that builds or converts it, if the running command's gallery does not exist."""
     from data_cache.base.errors import UserError
-    from data_cache.base.files import path_exists
+    from vehicle_reid.gallery.lance import gallery_exists
 
-    if not path_exists(path):
-        options = click.get_current_context().params
-        own = "" if options.get("folder") or options.get("listed") else ", or of your own images with --images FOLDER"
-        raise UserError(f"{path}: no such gallery; build it with `{suggested(build_command)}`{own}")
+    if gallery_exists(address):
+        return
+    old = Path(address).with_name(OLD_GALLERY)
+    if Path(address).name == GALLERY and old.is_file():
+        command = command_line("gallery convert", {}, [old])
+        raise UserError(f"{old}: a gallery of a version before 0.6; convert it with `{command}`")
+    options = click.get_current_context().params
+    own = "" if options.get("folder") or options.get("listed") else ", or of your own images with --images FOLDER"
+    raise UserError(f"{address}: no such gallery; build it with `{suggested(build_command)}`{own}")
 
 
 def suggested(command: click.Command, **changes: Any) -> str:
@@ -177,14 +217,15 @@ def suggested(command: click.Command, **changes: Any) -> str:
     return command_line(f"gallery {command.name}", {**options, **changes})
 
 
-def _print_summary(path: Path, gallery: "Gallery", as_json: bool, recall: float | None = None) -> None:
+def _print_summary(gallery: "Gallery", as_json: bool, recall: float | None = None) -> None:
     """Print the size and the index of a gallery, and its recall if measured."""
+    address = gallery.store.address
     if as_json:
-        summary = {"gallery": str(path), "images": len(gallery), "index": gallery.index}
+        summary = {"gallery": address, "images": len(gallery), "index": gallery.index}
         click.echo(json.dumps(summary if recall is None else {**summary, "recall_at_10": recall}))
         return
     measured = "" if recall is None else f", recall@10 {recall:.3f} against exact search"
-    click.echo(f"{path}: {len(gallery):,} images, index {gallery.index}{measured}")
+    click.echo(f"{address}: {len(gallery):,} images, index {gallery.index}{measured}")
 
 
 def _print_matches(matches: "pd.DataFrame", as_json: bool, threshold: float | None) -> None:

@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GALLERY = "gallery.safetensors"
+GALLERY = "gallery"
+OLD_GALLERY = "gallery.safetensors"  # of versions before 0.6
 
 model_options = add_options(
     run_options,
     click.option(
-        "--gallery", "path", type=FILE, default=None, help=f"Gallery file; default: {GALLERY} in the run's folder."
+        "--gallery",
+        "address",
+        default=None,
+        metavar="FOLDER|ADDRESS",
+        help=f"Folder of the gallery, or the address of a bucket (s3://...); default: {GALLERY} in the run's folder.",
     ),
     detector_option("the run's own, which made its part cache"),
     click.option("--flip-test", is_flag=True, help="Features are means over image and mirror image."),
@@ -45,14 +50,14 @@ images_options = add_options(
 )
 
 
-def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, Path]":
-    """Return the model and the gallery file of `model_options`, and remove these options except the data set."""
+def selected_model(options: dict[str, Any]) -> "tuple[VehicleReID, str]":
+    """Return the model and the gallery's address of `model_options`, and remove these options except the data set."""
     from vehicle_reid.model import VehicleReID
 
     run = _selected_run(options, options.pop("run"))
     chosen = {name: options.pop(name) for name in ("detector", "device", "flip_test")}
     model = VehicleReID.load(run, **chosen)
-    return model, options.pop("path") or run / GALLERY
+    return model, options.pop("address") or str(run / GALLERY)
 
 
 def _selected_run(options: dict[str, Any], run: str | None) -> Path:
@@ -72,21 +77,22 @@ def _selected_run(options: dict[str, Any], run: str | None) -> Path:
     return import_shipped(runs, dataset, command)[0]
 
 
-def gallery_of_folder(default: Path, folder: Path) -> Path:
-    """Return the gallery file of a folder of images: its own beside the default one, or that if it has these images.
+def gallery_of_folder(default: str, folder: Path) -> str:
+    """Return the gallery of a folder of images: its own beside the default one, or that if it has these images.
 
-    Its own is gallery-FOLDER-HASH.safetensors with a hash of the path, so that folders of one name never share a file.
+    Its own is gallery-FOLDER-HASH with a hash of the path, so that folders of one name never share a gallery.
     """
-    from data_cache.base.files import path_exists, sha256_of_bytes
-    from vehicle_reid.gallery.file import read_names
+    from data_cache.base.files import sha256_of_bytes
+    from vehicle_reid.gallery.lance import LanceStore, gallery_exists
     from vehicle_reid.images import missing_images
 
     whole = folder.resolve()
     digest = sha256_of_bytes(bytes(whole))[:8]
-    own = default.with_name(f"{default.stem}-{whole.name[:40]}-{digest}{default.suffix}")
-    if path_exists(own) or not path_exists(default):
+    own = f"{default}-{whole.name[:40]}-{digest}"
+    if gallery_exists(own) or not gallery_exists(default):
         return own
-    missing, looked_up = missing_images(folder, read_names(default))  # `gallery build --images` may have made it
+    names = LanceStore.open(default, None).read(["name"])["name"].tolist()
+    missing, looked_up = missing_images(folder, names)  # `gallery build --images` may have made it
     return default if looked_up and not missing else own
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
     type=FOLDER,
     default=None,
     help="Folder of the gallery's images; default: the data set's. A missing gallery is built from it, by default in "
-    "the run's folder: gallery-FOLDER-HASH.safetensors.",
+    "the run's folder: gallery-FOLDER-HASH.",
 )
 @click.option("--split", default=None, help="Test from which a missing gallery is built; default: the largest.")
 @parts_option
@@ -49,7 +49,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
     Examples:
       python cli.py serve --run demo
       python cli.py serve --dataset veri --images photos
-      python cli.py serve --dataset veri --gallery photos.safetensors --images photos --port 0
+      python cli.py serve --dataset veri --gallery cars --images photos --port 0
     """
     _require_server_packages()
 
@@ -59,11 +59,11 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
         from vehicle_reid.web.finder import PHOTO, Finder
         from vehicle_reid.web.page import MEGABYTE, PageInfo
 
-        model, gallery, path = _load_or_build(options, folder)
+        model, gallery = _load_or_build(options, folder)
         root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
-        problems += _missing_images(path, gallery, root, given=folder is not None)
+        problems += _missing_images(gallery, root, given=folder is not None)
         if folder is not None:
-            _tell_new_images(path, gallery, folder)
+            _tell_new_images(gallery, folder)
         finder = Finder(gallery, root)
         problems += _problems(finder)
         for problem in problems:
@@ -92,34 +92,34 @@ def _require_server_packages() -> None:
         raise UserError(f"{error.name} is not installed, `serve` needs it; pip install '.[demo]'") from error
 
 
-def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[VehicleReID, Gallery, Path]":
-    """Return the model, its gallery and the gallery's file; a missing one is built from the folder or the test set.
+def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[VehicleReID, Gallery]":
+    """Return the model and its gallery; a missing one is built from the folder or the test set.
 
     One named by --gallery is only built from a folder: the name may be misspelt.
     """
-    from data_cache.base.files import path_exists
     from vehicle_reid.gallery.gallery import Gallery
+    from vehicle_reid.gallery.lance import gallery_exists
 
-    named = options["path"] is not None
-    model, path = selected_model(options)
+    named = options["address"] is not None
+    model, address = selected_model(options)
     if folder is not None and not named:
-        path = gallery_of_folder(path, folder)
+        address = gallery_of_folder(address, folder)
     if named and folder is None:
-        require_gallery(path)
-    if path_exists(path):
-        return model, Gallery.load(path, model), path
-    log.info(f"{path}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
-    built = build_gallery(model, path, {**options, "folder": folder, "listed": None, "camera": None})
-    return model, built, path
+        require_gallery(address)
+    if gallery_exists(address):
+        return model, Gallery.load(address, model)
+    log.info(f"{address}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
+    return model, build_gallery(model, address, {**options, "folder": folder, "listed": None, "camera": None})
 
 
-def _tell_new_images(path: Path, gallery: "Gallery", folder: Path) -> None:
+def _tell_new_images(gallery: "Gallery", folder: Path) -> None:
     """Log how many images of a folder its gallery lacks; of a data set's own gallery the others are no news."""
     from vehicle_reid.images import images_of_folder
 
-    new = {*images_of_folder(folder).names} - {*gallery.names} if path.name != GALLERY else ()
+    address = gallery.store.address
+    new = {*images_of_folder(folder).names} - {*gallery.names} if Path(address).name != GALLERY else ()
     if new:
-        command = suggested(add_command, **{"--gallery": str(path), "--only-new": True})
+        command = suggested(add_command, **{"--gallery": address, "--only-new": True})
         log.info(f"{folder}: {len(new):,} images are not in the gallery, first {min(new)}; add them with `{command}`")
 
 
@@ -134,7 +134,7 @@ def _dataset_root(dataset: str, data_root: Path) -> tuple[Path, list[str]]:
         return data_root, [str(error)]
 
 
-def _missing_images(path: Path, gallery: "Gallery", root: Path, *, given: bool) -> list[str]:
+def _missing_images(gallery: "Gallery", root: Path, *, given: bool) -> list[str]:
     """Return the problem that some images of a gallery are not in a folder, which is the data set's unless `given`.
 
     Raises UserError if none of them is.
@@ -147,7 +147,7 @@ def _missing_images(path: Path, gallery: "Gallery", root: Path, *, given: bool) 
     if not given:
         remedy += ", or that of the data sets with --data-root"
     if missing and len(missing) == looked_up:
-        raise UserError(f"{path}: its images are not in {root}, first {missing[0]}; {remedy}")
+        raise UserError(f"{gallery.store.address}: its images are not in {root}, first {missing[0]}; {remedy}")
     if missing:
         return [
             f"{len(missing):,} of {looked_up:,} images of the gallery are not in {root}, first {missing[0]}; {remedy}"
@@ -160,7 +160,8 @@ def _problems(finder: "Finder") -> list[str]:
     from data_cache.base.errors import UserError
 
     problems = []
-    problem = finder.describe("g0")["problem"] if len(finder.gallery) else None
+    first = finder.list_images(0, 1, None, "")["images"]
+    problem = first[0]["problem"] if first else None
     if problem is not None:
         problems.append(f"images of the gallery cannot be shown: {problem}")
     try:

@@ -20,7 +20,7 @@ from data_cache.base.config import unknown
 from data_cache.base.errors import UserError, printable
 from data_cache.base.files import path_exists
 from data_cache.base.locks import run_lock
-from data_cache.base.options import remedy_command
+from data_cache.base.options import command_line, remedy_command
 from data_cache.parts.fingerprints import require_fingerprint
 from reid.retrieval.ranking import Matrix, Numbers
 from vehicle_reid.gallery.entries import DETAILS, OWN_COLUMNS, Entries, require_columns
@@ -395,6 +395,12 @@ def _merge(best: Best, query_rows: Numbers, ids: Numbers, scores: Matrix) -> Non
     )
 
 
+def gallery_exists(address: str) -> bool:
+    """Return whether there is a gallery at an address. Raises UserError for a file, or a folder of something else."""
+    with _reporting(address):
+        return _exists(address, local_folder(address))
+
+
 def local_folder(address: str) -> Path | None:
     """Return the folder of a gallery that is on this machine, None for one in a bucket."""
     path = address.removeprefix("file://")
@@ -431,7 +437,8 @@ def _exists(address: str, folder: Path | None) -> bool:
     if not path_exists(folder):
         return False
     if not folder.is_dir():
-        raise UserError(f"{address}: a file, and a gallery is a folder; if an earlier version made it, {rebuild()}")
+        remedy = f"`{command_line('gallery convert', {}, [address])}` if a version before 0.6 made it"
+        raise UserError(f"{address}: a file, and a gallery is a folder; {remedy}")
     if manifests(_table_folder(folder)):
         return True
     others = [path.name for path in folder.iterdir() if path != _table_folder(folder)]  # which a killed `create` left

@@ -1,7 +1,7 @@
 """The operations behind the page: describe a photo, search with it, compare two, and draw heatmaps."""
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from reid.data.vehicle_images import VehicleImages
 from reid.report.pictures.covering import Covering, covering_effects, draw_effects
 from reid.report.pictures.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
 from reid.report.pictures.thumbnails import encode_jpeg
+from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.gallery.gallery import Gallery
 from vehicle_reid.web.photos import Box, Photos, UnknownPhoto, Upload, cropped, make_photo, picture_height
 
@@ -36,25 +37,24 @@ class Finder:
     def __init__(self, gallery: Gallery, root: Path) -> None:
         """Search in `gallery`, whose image names are paths below `root`."""
         self.gallery, self.model = gallery, gallery.model
-        self.photos = Photos(gallery.entries, root)
-        self._rows_by_name = sorted(range(len(gallery)), key=gallery.names.__getitem__)
+        self.photos = Photos(gallery.store, root)
         self._heatmaps = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_heatmaps)
         self._coverings = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_covering)
 
     @property
     def cameras(self) -> list[int]:
         """The known cameras of the gallery, ascending."""
-        return [camera for camera in np.unique(self.gallery.entries.cameras).tolist() if camera >= 0]
+        return [camera for camera in np.unique(self.gallery.store.read(["camera"])["camera"]).tolist() if camera >= 0]
 
     @property
     def heatmaps(self) -> list[str]:
         """What can be drawn over a photo: COVERED, and the keys of `HEATMAPS` that the network has."""
         return [COVERED, *(HEATMAPS if self.model.recipe.attention != "none" else ["response"])]
 
-    @cached_property
+    @property
     def gallery_id(self) -> str:
-        """Identifies the names of the gallery: what the browser remembers about one is not shown with another."""
-        return sha256_of_names(self.gallery.names)[:16]
+        """Identifies the gallery: what the browser remembers about one is not shown with another."""
+        return self.gallery.store.header.identity[:16]
 
     def upload(self, data: bytes, name: str = UPLOADED, box: Box | None = None) -> str:
         """Embed an image file, or what is inside `box`, and return the key of its photo.
@@ -84,10 +84,10 @@ class Finder:
 
     def list_images(self, start: int, count: int, camera: int | None, words: str) -> Json:
         """Return gallery images sorted by name, optionally only those of a camera or with `words` in their names."""
-        entries, words = self.gallery.entries, words.casefold()
-        by_camera = (row for row in self._rows_by_name if camera is None or entries.cameras[row] == camera)
-        rows = [row for row in by_camera if words in entries.names[row].casefold()]
-        return {"total": len(rows), "images": [self.describe(f"g{row}") for row in rows[start : start + count]]}
+        store = self.gallery.store
+        where = Filter(cameras=None if camera is None else (camera,), words=words)
+        ids = store.read(["id"], where, order="name", first=start, most=count)["id"].tolist()
+        return {"total": store.count(where), "images": [self.describe(f"g{number}") for number in ids]}
 
     def matches(self, key: str, k: int, cameras: Sequence[int] | None, without: Sequence[int]) -> list[Json]:
         """Return the k gallery images most similar to a photo, never the photo itself.
@@ -95,15 +95,14 @@ class Finder:
         Of a calibrated run the first has the `confidence` that it is the vehicle, and whether it is `accepted`; both
         are None for the others. Raises UnknownPhoto.
         """
-        own_row = self.photos.row(key)
-        itself = () if own_row is None else (self.gallery.names[own_row],)
+        own = self.photos.name(key)
+        itself = () if own is None else (own,)
         matches = self.gallery.search(
             self.photos.embedding(key), k, cameras=cameras, without_cameras=without, without=itself
         )
-        rows = self.gallery.entries.rows(list(matches["name"])).tolist()
         return [
-            {**self._describe(f"g{row}", match), "score": match["score"], **self._decision(match["confidence"])}
-            for row, match in zip(rows, matches.to_dict("records"), strict=True)
+            {**self._describe(f"g{match['id']}", match), "score": match["score"], **self._decision(match["confidence"])}
+            for match in matches.to_dict("records")
         ]
 
     def _decision(self, confidence: float) -> Json:

@@ -17,13 +17,17 @@ from data_cache.images.loading import ImageError, image_size, load_image, path_i
 from reid.data.vehicle_images import VehicleImages
 from reid.report.pictures.thumbnails import resize_to_height
 from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.filters import Filter
+from vehicle_reid.gallery.store import Store
 from vehicle_reid.tables import embeddings_table
 
 PICTURE_HEIGHT = 360  # pixels; shown smaller, which stays sharp on high-resolution screens
 UPLOAD_HEIGHT = 720  # of large uploads, for drawing a rectangle in a frame
 KEPT_UPLOADS, CACHED_PHOTOS = 64, 128  # in memory, at most 4 and 1 megabytes each
+CACHED_ENTRIES = 4096  # some kilobytes each
+GONE = "no such photo in this gallery; go back to the start page"
 MIN_SIDE = 8  # pixels of a rectangle
-KEY = re.compile("(?:g(0|[1-9][0-9]{0,9})|p[0-9a-f]{16})")  # row of the gallery, or hash of an upload
+KEY = re.compile("(?:g(0|[1-9][0-9]{0,17})|p[0-9a-f]{16})")  # id of an image in the gallery, or hash of an upload
 
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
@@ -77,17 +81,18 @@ def cropped(pixels: NDArray[np.uint8], box: Box, name: str) -> NDArray[np.uint8]
 
 
 class Photos:
-    """Photos by key: `g12` is row 12 of the gallery, `p` and a hash is an upload; the last `KEPT_UPLOADS` are kept.
+    """Photos by key: `g12` is the image of the gallery with the id 12, `p` and a hash is an upload.
 
-    The only files read are those that the gallery names, below `root`. Thread-safe.
+    The last `KEPT_UPLOADS` are kept. The only files read are those that the gallery names, below `root`. Thread-safe.
     """
 
-    def __init__(self, entries: Entries, root: Path) -> None:
-        """Serve the images of `entries` from the folder `root`."""
-        self.entries, self._root = entries, root
+    def __init__(self, store: Store, root: Path) -> None:
+        """Serve the images of `store` from the folder `root`."""
+        self._store, self._root = store, root
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._lock = Lock()
-        self._read = lru_cache(maxsize=CACHED_PHOTOS)(self._read_row)
+        self._read = lru_cache(maxsize=CACHED_PHOTOS)(self._read_image)
+        self._entry = lru_cache(maxsize=CACHED_ENTRIES)(self._read_entry)
 
     def add_upload(self, key: str, upload: Upload) -> None:
         """Keep an upload; the least recently used one is dropped."""
@@ -107,36 +112,41 @@ class Photos:
 
     def upload(self, key: str) -> Upload | None:
         """Return the upload of a key, None for an image of the gallery. Raises UnknownPhoto."""
-        return self._upload(key) if self.row(key) is None else None
+        return self._upload(key) if self.id(key) is None else None
 
-    def row(self, key: str) -> int | None:
-        """Return the gallery row of a key, None for an upload. Raises UnknownPhoto for an invalid key."""
+    def id(self, key: str) -> int | None:
+        """Return the id of a key in the gallery, None for an upload. Raises UnknownPhoto for an invalid key."""
         match = KEY.fullmatch(key)
-        if match is None or (match[1] and int(match[1]) >= len(self.entries)):
-            raise UnknownPhoto("no such photo in this gallery; go back to the start page")
+        if match is None:
+            raise UnknownPhoto(GONE)
         return None if match[1] is None else int(match[1])
+
+    def name(self, key: str) -> str | None:
+        """Return the name of an image of the gallery, None for an upload. Raises UnknownPhoto."""
+        number = self.id(key)
+        return None if number is None else self._entry(number).names[0]
 
     def embedding(self, key: str) -> pd.DataFrame:
         """Return the embedding of a photo, one row of a `tables.embeddings_table`. Raises UnknownPhoto."""
-        row = self.row(key)
-        return self._upload(key).embedding if row is None else embeddings_table(self.entries.take(np.array([row])))
+        number = self.id(key)
+        return self._upload(key).embedding if number is None else embeddings_table(self._entry(number))
 
     def photo(self, key: str) -> Photo:
         """Return a photo. Raises UnknownPhoto, and ImageError if a gallery file cannot be read."""
-        row = self.row(key)
-        return self._upload(key).photo if row is None else self._read(row)
+        name = self.name(key)
+        return self._upload(key).photo if name is None else self._read(name)
 
     def image(self, key: str) -> NDArray[np.uint8]:
-        """Return the image of a gallery row, (H, W, 3), from its file. Raises as `photo`."""
-        row = self.row(key)
-        if row is None:
+        """Return an image of the gallery, (H, W, 3), from its file. Raises as `photo`."""
+        name = self.name(key)
+        if name is None:
             raise UnknownPhoto("the file of an upload is not kept")
-        return load_image(self._path(row))
+        return load_image(path_inside(self._root, name))
 
     def size(self, key: str) -> tuple[int, int]:
         """Return the (width, height) of a photo; reads only the header of a gallery file. Raises as `photo`."""
-        row = self.row(key)
-        return self._upload(key).photo.size if row is None else image_size(self._path(row))
+        name = self.name(key)
+        return self._upload(key).photo.size if name is None else image_size(path_inside(self._root, name))
 
     def _upload(self, key: str) -> Upload:
         with self._lock:
@@ -145,8 +155,11 @@ class Photos:
             self._uploads.move_to_end(key)
             return self._uploads[key]
 
-    def _path(self, row: int) -> Path:
-        return path_inside(self._root, self.entries.names[row])
+    def _read_entry(self, number: int) -> Entries:
+        found = self._store.entries(Filter(ids=(number,)))
+        if not len(found):
+            raise UnknownPhoto(GONE)
+        return found
 
-    def _read_row(self, row: int) -> Photo:
-        return make_photo(load_image(self._path(row)))
+    def _read_image(self, name: str) -> Photo:
+        return make_photo(load_image(path_inside(self._root, name)))

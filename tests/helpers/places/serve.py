@@ -16,6 +16,8 @@ from PIL import Image
 from helpers.places.api import ToyRun
 from reid.retrieval.open_set import EVIDENCE, Calibration
 from vehicle_reid import Gallery
+from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.lance import LanceStore
 from vehicle_reid.web.app import page_app
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.page import PageInfo
@@ -83,6 +85,11 @@ class ServedPage(NamedTuple):
 def gallery_of(run: ToyRun) -> Gallery:
     """Return a gallery of the toy set's gallery images."""
     return Gallery.build(run.model(), run.images(run.names("gallery")), cameras=run.cameras)
+
+
+def gallery_with(gallery: Gallery, entries: Entries) -> Gallery:
+    """Return a gallery of other images by the same model, in memory."""
+    return Gallery(gallery.model, LanceStore.create("memory://", entries, model=gallery.model.fingerprint))
 
 
 @contextmanager

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from data_cache.base.tensors import save_tensors
 from helpers.places.api import random_entries
 from vehicle_reid.gallery import lance_upkeep
 from vehicle_reid.gallery.entries import ARRAYS, Entries
 from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.store import Fingerprint
 
 MODEL: dict[str, str | None] = {"checkpoint": "a" * 64, "detector": None}
 HOSTILE = (
@@ -52,6 +55,13 @@ def stored(folder: Path, entries: Entries, index: str = "exact") -> LanceStore:
 def opened(store: LanceStore) -> LanceStore:
     """Return the gallery, opened again as another process would."""
     return LanceStore.open(store.address, MODEL)
+
+
+def write_old(path: Path, entries: Entries, index: str = "exact", model: Fingerprint = MODEL) -> None:
+    """Write a gallery as versions before 0.6 did."""
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(getattr(entries, name))) for name in ARRAYS}
+    arrays["names"] = torch.from_numpy(np.frombuffer("\0".join(entries.names).encode(), np.uint8).copy())
+    save_tensors(path, arrays, {"kind": "gallery", "schema": 1, "model": dict(model), "index": {"kind": index}})
 
 
 def assert_same(found: Entries, wanted: Entries, columns: Sequence[str] = ("vehicle", "time")) -> None:

@@ -1,6 +1,7 @@
 """The `gallery` commands: what they build, add, remove, find and refuse."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from cli import main
 from helpers.places.api import ToyRun
 from helpers.places.reid import assert_error
+from helpers.places.stored import write_old
 from vehicle_reid import Gallery
 
 Run = Callable[..., Result]
@@ -18,7 +20,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "gallery.safetensors"
+    return tmp_path / "gallery"
 
 
 @pytest.fixture
@@ -74,8 +76,8 @@ def test_a_gallery_of_a_folder_is_built_added_to_and_removed_from(
     names, photos = toy_run.toy.dataset.names(), tmp_path / "photos"
     copy_photos(toy_run, photos, names[:30])
     folder = ("--images", str(photos), "--json")
-    built = output_of(run("build", *folder, "--index", "ivf", "--camera", "4"))
-    assert (built["images"], built["index"]) == (30, "ivf") and 0.95 <= built["recall_at_10"] <= 1
+    built = output_of(run("build", *folder, "--index", "approximate", "--camera", "4"))
+    assert (built["images"], built["index"]) == (30, "approximate") and 0.95 <= built["recall_at_10"] <= 1
     copy_photos(toy_run, photos, names[30:33])[2].rename(photos / "a b.jpg")
     assert_error(run("add", *folder), 1, "30 images are already in the gallery", "remove them first")
     assert output_of(run("add", *folder, "--only-new", "--camera", "5"))["images"] == 33
@@ -88,15 +90,14 @@ def test_a_gallery_of_a_folder_is_built_added_to_and_removed_from(
     assert output_of(run("remove", first, "--list", str(listed), "--json"))["images"] == 30
     matches = output_of(run("search", str(toy_run.path(names[31])), "-k", "40", "--camera", "5", "--json"))
     assert len(matches) == 2 and matches[0]["name"] == Path(names[31]).name
-    (index,) = tmp_path.glob("*.faiss")
-    assert {*tmp_path.iterdir()} == {photos, listed, path, index}
+    assert {*tmp_path.iterdir()} == {photos, listed, path}
 
 
 def test_an_existing_gallery_is_not_overwritten(run: Run, path: Path) -> None:
     output_of(run("build", "--json"))
-    before = path.read_bytes()
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     assert_error(run("build"), 1, str(path), "the gallery already exists", "delete it")
-    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
 def test_a_list_file_selects_images(toy_run: ToyRun, run: Run, tmp_path: Path) -> None:
@@ -130,3 +131,21 @@ def test_wrong_options_are_one_line_errors(toy_run: ToyRun, run: Run, path: Path
     foreign = tmp_path / "weights.safetensors"
     foreign.write_bytes((toy_run.runs / "detector" / "toy" / "weights.safetensors").read_bytes() + b" ")
     assert_error(run("search", query, "--detector", str(foreign)), 1, "made with detector = ", "this run needs")
+
+
+def test_an_old_gallery_is_named_converted_and_checked(toy_run: ToyRun, run: Run, path: Path) -> None:
+    output_of(run("build", "--json"))
+    model, count = toy_run.model(), len(toy_run.names("gallery"))
+    old = path.with_name("gallery.safetensors")
+    write_old(old, Gallery.load(path, model).entries, model=model.fingerprint)
+    wanted = output_of(run("search", str(toy_run.photos()[0]), "-k", "3", "--json"))
+    shutil.rmtree(path)
+    assert_error(run("search", str(toy_run.photos()[0])), 1, f"`python cli.py gallery convert {old}`")
+    converted = CliRunner().invoke(main, ["gallery", "convert", str(old)])
+    assert (
+        converted.exit_code == 0 and f"{path}: {len(toy_run.names('gallery'))} images, index exact" in converted.output
+    )
+    assert output_of(run("search", str(toy_run.photos()[0]), "-k", "3", "--json")) == wanted
+    checked = CliRunner().invoke(main, ["gallery", "check", str(path)])
+    assert f"{count} images are as they were written" in checked.output
+    assert_error(run("search", str(toy_run.photos()[0]), "--gallery", str(old)), 1, "a file, and a gallery is a folder")

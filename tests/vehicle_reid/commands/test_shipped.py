@@ -47,7 +47,7 @@ def test_a_gallery_is_built_and_searched_without_any_training(toy_run: ToyRun, r
     assert built.exit_code == 0, built.output
     assert SAID in built.stderr
     folder = tmp_path / "runs/folder/shipped"
-    gallery = Gallery.load(folder / "gallery.safetensors", VehicleReID.load(folder, device="cpu"))
+    gallery = Gallery.load(folder / "gallery", VehicleReID.load(folder, device="cpu"))
     assert len(gallery) == len(toy_run.toy.dataset.names())
     found = run("search", str(toy_run.photos()[0]), "-k", "1")
     assert found.exit_code == 0 and SAID in found.stderr
@@ -64,7 +64,7 @@ def test_a_trained_network_goes_first_unless_the_shipped_one_is_named(
     assert not (runs / "folder/shipped").exists()
     named = run("build", "--run", "shipped", runs=runs)
     assert named.exit_code == 0 and SAID not in named.stderr
-    assert (runs / "folder/shipped/gallery.safetensors").exists()
+    assert (runs / "folder/shipped/gallery").exists()
 
 
 @pytest.mark.usefixtures("ships")

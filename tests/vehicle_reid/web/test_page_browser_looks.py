@@ -22,9 +22,8 @@ from helpers.browser.window import (
     search_with,
 )
 from helpers.places.api import ToyRun
-from helpers.places.serve import ServedPage, served
+from helpers.places.serve import ServedPage, gallery_with, served
 from vehicle_reid import Gallery
-from vehicle_reid.gallery.search import ExactSearch
 
 pytestmark = needs_browser
 
@@ -107,7 +106,7 @@ def test_names_are_shown_as_text_and_missing_pictures_with_their_reason(
     Image.new("RGB", (96, 72)).save(tmp_path / evil)
     (tmp_path / "cut.jpg").write_bytes((tmp_path / evil).read_bytes()[:-120])
     window.faults.clear()
-    with served(Gallery(gallery.model, entries, ExactSearch(entries.features)), tmp_path) as page:
+    with served(gallery_with(gallery, entries), tmp_path) as page:
         window.open(f"{page.url}#q=g0")
         window.wait(f"{MATCHES} === 2 && {LOADED} && document.querySelectorAll('#matches .missing').length === 2")
         assert window.run(HEADING).startswith(evil) and window.run("document.title").startswith(evil)

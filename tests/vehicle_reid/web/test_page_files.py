@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from helpers.places.api import ToyRun
-from helpers.places.serve import ServedPage, image_file, served
+from helpers.places.serve import ServedPage, gallery_with, image_file, served
 from vehicle_reid import Gallery
-from vehicle_reid.gallery.search import ExactSearch
 
 SECRET = b"nobody may read this"
 
@@ -101,7 +100,7 @@ def test_names_in_a_gallery_file_never_lead_out_of_its_folder(
     }
     names = (*reasons, markup)
     entries = replace(gallery.entries.take(np.arange(len(names))), names=names)
-    with served(Gallery(gallery.model, entries, ExactSearch(entries.features)), root) as page:
+    with served(gallery_with(gallery, entries), root) as page:
         assert len(page.request("/photos/g0/matches?k=100").json) == len(names) - 1
         for row, reason in enumerate(reasons.values()):
             photo, picture = page.request(f"/photos/g{row}").json, page.request(f"/photos/g{row}/photo.jpg")

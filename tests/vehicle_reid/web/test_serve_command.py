@@ -81,7 +81,7 @@ def show(own_run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show
 
 
 def test_a_missing_gallery_is_built_once_from_the_test_set(own_run: ToyRun, show: Callable[..., Shown]) -> None:
-    path, names = own_run.folder / "gallery.safetensors", own_run.names("gallery")
+    path, names = own_run.folder / "gallery", own_run.names("gallery")
     first = show("--max-upload", "7")
     assert f"{path}: no gallery yet, building it from the test set" in first.result.stderr
     assert "finding parts" not in first.result.stderr  # the boxes come from the part cache
@@ -90,9 +90,9 @@ def test_a_missing_gallery_is_built_once_from_the_test_set(own_run: ToyRun, show
         "folder/tiny", len(names), (0, 1), ("photo", "covered", "response", "with-parts", "added"), "parts", 7_000_000
     )
     assert not first.finder.describe("g0")["problem"]
-    before = path.read_bytes()
+    before = bytes_below(path)
     again = show()
-    assert path.read_bytes() == before and "no gallery yet" not in again.result.stderr
+    assert bytes_below(path) == before and "no gallery yet" not in again.result.stderr
     assert again.info.upload_limit == 20_000_000
 
 
@@ -109,6 +109,10 @@ def copy_of(pictures: list[Path], folder: Path) -> Path:
     return folder
 
 
+def bytes_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def galleries(run: ToyRun) -> set[str]:
     return {path.name for path in run.folder.glob("gallery*")}
 
@@ -123,7 +127,7 @@ def typed(message: str) -> Result:
 def test_a_missing_gallery_of_a_folder_is_built_once_from_it(
     own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path, named: bool
 ) -> None:
-    path = tmp_path / "own.safetensors"
+    path = tmp_path / "own"
     options = ("--images", str(photos), *(("--gallery", str(path)) if named else ()))
     first = show(*options)
     if not named:
@@ -133,9 +137,9 @@ def test_a_missing_gallery_of_a_folder_is_built_once_from_it(
     assert f"{path}: no gallery yet, building it from {photos}" in first.result.stderr
     assert sorted(first.finder.gallery.names) == sorted(one.name for one in photos.iterdir())
     assert not first.info.problems and first.finder.describe("g4")["problem"] is None
-    before = path.read_bytes()
+    before = bytes_below(path)
     again = show(*options)
-    assert "building" not in again.result.stderr and path.read_bytes() == before
+    assert "building" not in again.result.stderr and bytes_below(path) == before
     assert "not in the gallery" not in again.result.stderr
 
 
@@ -156,9 +160,9 @@ def test_folders_of_one_name_have_a_gallery_each(
 def test_the_runs_gallery_serves_a_folder_that_it_was_built_from(
     own_run: ToyRun, show: Callable[..., Shown], photos: Path
 ) -> None:
-    Gallery.build(own_run.model(), photos, cameras=3).save(own_run.folder / "gallery.safetensors")
+    Gallery.build(own_run.model(), photos, cameras=3).save(own_run.folder / "gallery")
     shown = show("--images", str(photos))
-    assert shown.info.cameras == (3,) and galleries(own_run) == {"gallery.safetensors"}
+    assert shown.info.cameras == (3,) and galleries(own_run) == {"gallery"}
 
 
 def test_an_interrupted_build_resumes(
@@ -171,7 +175,7 @@ def test_an_interrupted_build_resumes(
         patch.setattr(model_module, "compute_features", interrupt)
         assert invoke(own_run, "--images", str(photos)).exit_code == 1
     (work,) = galleries(own_run)
-    assert work.endswith(".safetensors.work")
+    assert work.endswith(".work")
     monkeypatch.setattr("detect.extraction.shards.detect_batches", lambda *_: pytest.fail("parts are detected again"))
     assert len(show("--images", str(photos)).finder.gallery) == 5
     assert galleries(own_run) == {work.removesuffix(".work")}
@@ -195,7 +199,7 @@ def test_new_pictures_in_the_folder_are_told_with_a_command_that_adds_them(
 def test_images_that_have_moved_are_told_with_the_remedy(
     own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path
 ) -> None:
-    path, moved = tmp_path / "own.safetensors", tmp_path / "moved"
+    path, moved = tmp_path / "own", tmp_path / "moved"
     Gallery.build(own_run.model(), photos).save(path)
     result = invoke(own_run, "--gallery", str(path))
     assert_error(result, 1, f"{path}: its images are not in {own_run.root}, first ", "--images FOLDER")
@@ -226,19 +230,19 @@ def test_a_data_set_that_has_moved_is_told_and_its_pictures_are_served_from_the_
 ) -> None:
     show()
     gone = tmp_path / "gone"
-    path = own_run.folder / "gallery.safetensors"
+    path = own_run.folder / "gallery"
     assert_error(invoke(own_run, root=gone), 1, f"{path}: its images are not in {gone}", "--images", "--data-root")
     shown = show("--images", str(own_run.root), root=gone)
     assert shown.info.problems == () and galleries(own_run) == {path.name}
 
 
 def test_a_mistake_is_a_one_line_error(own_run: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = tmp_path / "no.safetensors"
+    missing = tmp_path / "no"
     result = invoke(own_run, "--gallery", str(missing))
     assert_error(result, 1, f"{missing}: no such gallery", "or of your own images with --images FOLDER")
     assert not missing.exists()
     assert typed(result.stderr).exit_code == 0 and len(Gallery.load(missing, own_run.model()))
-    missing.unlink()
+    shutil.rmtree(missing)
     assert_error(invoke(own_run, "--gallery", str(missing), "--images", str(tmp_path / "none")), 1, "none")
     photos, split = str(own_run.root), ("--split", "test")
     assert_error(invoke(own_run, "--gallery", str(missing), "--images", photos, *split), 1, "cannot be combined")
