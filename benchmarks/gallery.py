@@ -1,28 +1,32 @@
-"""Search in galleries of 10^5 and 10^6 images, exact and approximate, against faiss used directly.
+"""Search in galleries, exact and approximate, beside a plain product; and what else a stored gallery takes.
 
 By default the features are random clusters in a few dimensions, projected to many. `python -m benchmarks.gallery FILE`
-uses the features of a file that `features` wrote, with random projections as often as needed. The larger gallery has
-128 channels, because with 512 it would take 2 GB, and faiss the same again.
+uses the features of a file that `features` wrote, with random projections as often as needed; `--images` changes the
+size.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
+import torch
 
-from benchmarks.measure import Row, best_seconds
+from benchmarks.measure import Call, Row, best_seconds
 from reid.features.file import read_features
-from reid.retrieval.ranking import Matrix, Numbers
-from vehicle_reid.gallery.approximate import CANDIDATES, FaissSearch, require_faiss
-from vehicle_reid.gallery.search import ExactSearch, Index, search
+from reid.retrieval.ranking import Matrix
+from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.search import ExactSearch, search
 
-SIZES = ((100_000, 512), (1_000_000, 128))  # images, channels
+IMAGES, CHANNELS = 100_000, 512
 LATENT, IMAGES_PER_VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions; spread within a vehicle
-K, QUERIES, EXACT_QUERIES, ROUNDS = 10, 1000, 64, 3
+K, QUERIES, EXACT_QUERIES, ADDED, ROUNDS = 10, 1000, 64, 1000, 3
 BLOCK = 2**16
-FaissCall = Callable[[], tuple[Matrix, Numbers]]  # returns scores and ids
+MODEL = {"checkpoint": "0" * 64, "detector": None}
 
 
 def random_features(count: int, channels: int) -> Matrix:
@@ -40,47 +44,71 @@ def random_features(count: int, channels: int) -> Matrix:
     return features
 
 
-def gallery_rows(make_features: Callable[[int, int], Matrix] = random_features) -> list[Row]:
+def gallery_rows(make_features: Callable[[int, int], Matrix] = random_features, images: int = IMAGES) -> list[Row]:
     """Return the table's rows; `make_features` takes the numbers of images and channels."""
-    made = (make_features(images + QUERIES, channels) for images, channels in SIZES)
-    return [row for features in made for row in _rows(features[:-QUERIES], features[-QUERIES:])]
+    features = make_features(images + ADDED + QUERIES, CHANNELS)
+    gallery, added, query = np.split(features, [images, images + ADDED])
+    with TemporaryDirectory() as folder:
+        return _rows(Path(folder), gallery, added, query)
 
 
-def _rows(features: Matrix, query: Matrix) -> list[Row]:
-    images, channels = features.shape
-    exact, flat = ExactSearch(features), require_faiss().IndexFlatIP(channels)
-    flat.add(features)
-    few = query[:EXACT_QUERIES]
-    what = f"{images:,} x {channels}"
-    exact_row = _row(f"exact search in {what}", exact, few, lambda: flat.search(few, K), exact)
-    flat.reset()
-    index = FaissSearch.build("ivfpq", features, np.arange(images))
-    name = f"IVF-PQ, {index.settings.probes} of {index._index.nlist} lists, in {what}"
-    ivfpq_row = _row(name, index, query, _faiss_refined(index, query), exact)._replace(target="<= 1.05 x")
-    return [exact_row, ivfpq_row]
+def _rows(folder: Path, gallery: Matrix, added: Matrix, query: Matrix) -> list[Row]:
+    what, few = f"{len(gallery):,} x {gallery.shape[1]}", query[:EXACT_QUERIES]
+    exact, columns = ExactSearch(gallery), torch.from_numpy(gallery).T
+    started = time.perf_counter()
+    store = LanceStore.create(str(folder / "gallery"), entries_of(gallery, "image"), model=MODEL, index="approximate")
+    built = time.perf_counter() - started
+    found, wanted = store.best(few, K).ids, search(exact, few, K).rows
+    recall = np.mean([len(np.intersect1d(*pair)) for pair in zip(found, wanted, strict=True)]) / K
+    calls: dict[str, Call] = {
+        "exact": partial(search, exact, few, K),
+        "product": lambda: torch.topk(torch.from_numpy(few) @ columns, K),
+        "store": partial(store.best, few, K),
+        "store, one by one": lambda: [store.best(one[None], K) for one in few],
+    }
+    seconds = best_seconds(calls, ROUNDS)
+    rate = {name: f"{len(few) / one:,.0f}" for name, one in seconds.items()}
+    started = time.perf_counter()
+    store.add(entries_of(added, "added"))
+    appended = time.perf_counter() - started
+    started = time.perf_counter()
+    LanceStore.open(store.address, MODEL).best(query[:1], K)
+    opened = time.perf_counter() - started
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return [
+        Row(
+            f"exact search in {what}: queries/s",
+            rate["exact"],
+            f"one product and its top {K}: {rate['product']}",
+            f"{seconds['exact'] / seconds['product']:.2f} x",
+        ),
+        Row(
+            f"approximate search in a stored gallery of {what}: queries/s",
+            f"{rate['store']}, one by one {rate['store, one by one']}; recall@{K} {recall:.3f}",
+            f"exact search in memory: {rate['exact']}",
+            f"{seconds['store'] / seconds['exact']:.2f} x",
+        ),
+        Row(
+            f"the same: build, add {ADDED:,}, open and search once", f"{built:.1f} s, {appended:.2f} s, {opened:.2f} s"
+        ),
+        Row(
+            "the same: bytes on disk per image, of which the vector",
+            f"{size / len(gallery):,.0f}, {gallery[0].nbytes:,}",
+        ),
+    ]
 
 
-def _faiss_refined(index: FaissSearch, query: Matrix) -> FaissCall:
-    """Return faiss's own search of that index with the same settings, its candidates scored exactly by faiss."""
-    faiss = require_faiss()
-    refined = faiss.IndexRefineFlat(index._index, faiss.swig_ptr(index.features))
-    settings = faiss.IndexRefineSearchParameters(
-        k_factor=CANDIDATES["ivfpq"], base_index_params=faiss.SearchParametersIVF(nprobe=index.settings.probes)
-    )
-    return lambda: refined.search(query, K, params=settings)
-
-
-def _row(what: str, index: Index, query: Matrix, direct: FaissCall, exact: ExactSearch) -> Row:
-    few = query[:EXACT_QUERIES]
-    wanted, found = search(exact, few, K).rows, search(index, few, K).rows
-    np.testing.assert_array_equal(found, direct()[1][:EXACT_QUERIES])  # or the comparison means nothing
-    recall = np.mean([len(np.intersect1d(one, other)) for one, other in zip(wanted, found, strict=True)]) / K
-    seconds = best_seconds({"ours": partial(search, index, query, K), "faiss": direct}, ROUNDS)
-    return Row(
-        f"{what}: queries/s",
-        f"{len(query) / seconds['ours']:,.0f}, recall@{K} {recall:.3f}",
-        f"faiss directly: {len(query) / seconds['faiss']:,.0f}",
-        f"{seconds['ours'] / seconds['faiss']:.2f} x",
+def entries_of(features: Matrix, name: str) -> Entries:
+    """Return images with these features (N, C) and no parts."""
+    count = len(features)
+    return Entries(
+        tuple(f"{name}-{row:07d}.jpg" for row in range(count)),
+        np.arange(count),
+        np.arange(count) % 20,
+        features,
+        np.zeros((count, 0, 4), np.float32),
+        np.zeros((count, 0), np.int8),
+        np.zeros((count, 0), np.float32),
     )
 
 
@@ -97,11 +125,14 @@ def projected_features(real: Matrix, count: int, channels: int) -> Matrix:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def main(file: Path) -> None:
-    """Measure with the features of a file that `features` wrote."""
-    real = read_features(file, "extract them again").matrix
-    for row in gallery_rows(partial(projected_features, real)):
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@click.option("--images", type=click.IntRange(10_000), default=IMAGES, show_default=True)
+def main(file: Path | None, images: int) -> None:
+    """Measure, with the features of a file that `features` wrote, or with random ones."""
+    make = random_features
+    if file is not None:
+        make = partial(projected_features, read_features(file, "extract them again").matrix)
+    for row in gallery_rows(make, images):
         click.echo(" | ".join(row))
 
 

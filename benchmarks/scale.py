@@ -17,7 +17,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.gallery import EXACT_QUERIES, QUERIES, K, random_features
+from benchmarks.gallery import EXACT_QUERIES, MODEL, QUERIES, K, entries_of, random_features
 from benchmarks.measure import Call
 from benchmarks.part_cache import IMAGES as CACHED
 from benchmarks.part_cache import random_parts
@@ -31,8 +31,8 @@ from data_cache.parts.merging import Source, merge_caches
 from detect.extraction.shards import write_shards
 from detect.model.detector import Detector
 from reid.features.file import Features, write_features
-from vehicle_reid.gallery.approximate import FaissSearch
-from vehicle_reid.gallery.search import ExactSearch, recall_sample, search
+from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.search import ExactSearch, search
 
 SIZES = (1_000_000, 100_000_000, 10_000_000_000)
 CHANNELS, EMBEDDED, SEARCHED = 512, 20_000, 100_000
@@ -49,8 +49,8 @@ MEASURED = """\
 | feature file | {feature_bytes:.0f} bytes per image | {feature_images:,} x {channels} |
 | exact search | {exact:,.0f} queries per core-second | {searched:,} x {channels} |
 | exact search: memory | {vector_bytes:.0f} bytes per image | the same |
-| IVF-PQ search | {lists:,.0f} queries per core-second, recall@10 {recall:.3f} | the same |
-| IVF-PQ: additional memory | {index_bytes:.0f} bytes per image | the same |"""
+| approximate search | {lists:,.0f} queries per core-second, recall@10 {recall:.3f} | the same |
+| a stored gallery with its index | {store_bytes:.0f} bytes per image | the same |"""
 
 
 @click.command()
@@ -74,9 +74,9 @@ def measured_table(rates: Mapping[str, Any]) -> str:
 def cost_table(sizes: Sequence[int], rates: Mapping[str, Any], cores: int) -> str:
     """Return the costs of `sizes` as a Markdown table, one column per size; times on one core and on `cores`.
 
-    Costs are proportional to the images, except for the time of an IVF-PQ query. Its number of lists is the square root
-    of the images. If as many are probed, a query takes longer in proportion to the length of a list, which is again the
-    square root.
+    Costs are proportional to the images, except for the time of an approximate query. Its number of lists is the square
+    root of the images. If as many are probed, a query takes longer in proportion to the length of a list, which is
+    again the square root.
     """
     per_image = [
         ("stage one, one core", TIMES, 1 / rates["stage_one"]),
@@ -89,11 +89,11 @@ def cost_table(sizes: Sequence[int], rates: Mapping[str, Any], cores: int) -> st
         ("`cache merge` into one: memory", BYTES, rates["merge_bytes"]),
         ("exact search: memory", BYTES, rates["vector_bytes"]),
         ("exact search: per query", TIMES, 1 / rates["exact"] / rates["searched"]),
-        ("IVF-PQ: memory", BYTES, rates["vector_bytes"] + rates["index_bytes"]),
+        ("disk: gallery with its index", BYTES, rates["store_bytes"]),
     ]
     rows = [[name, *(in_units(size * cost, units) for size in sizes)] for name, units, cost in per_image]
     queries = [math.sqrt(size / rates["searched"]) / rates["lists"] for size in sizes]
-    rows.append(["IVF-PQ: per query", *(in_units(seconds, TIMES) for seconds in queries)])
+    rows.append(["approximate search: per query", *(in_units(seconds, TIMES) for seconds in queries)])
     head = ["| extrapolated | " + " | ".join(f"{size:,}" for size in sizes) + " |", "|---|" + "---:|" * len(sizes)]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
@@ -111,7 +111,12 @@ def in_units(value: float, units: Sequence[tuple[float, str]]) -> str:
 
 def measured_rates(folder: Path) -> dict[str, Any]:
     """Measure all rates; takes minutes. `MEASURED` has their units."""
-    return {"machine": describe_device("cpu"), **_network_rates(folder), **_cache_rates(folder), **_search_rates()}
+    return {
+        "machine": describe_device("cpu"),
+        **_network_rates(folder),
+        **_cache_rates(folder),
+        **_search_rates(folder),
+    }
 
 
 def _network_rates(folder: Path) -> dict[str, Any]:
@@ -153,17 +158,20 @@ def _cache_rates(folder: Path) -> dict[str, Any]:
     }
 
 
-def _search_rates() -> dict[str, Any]:
-    """Measure queries per core-second, and the memory of the vectors and of a faiss index."""
+def _search_rates(folder: Path) -> dict[str, Any]:
+    """Measure queries per core-second, the memory of the vectors, and the disk of a stored gallery."""
     features = random_features(SEARCHED + QUERIES, CHANNELS)
     query, features = features[SEARCHED:], features[:SEARCHED]
-    exact, lists = ExactSearch(features), FaissSearch.build("ivfpq", features, np.arange(SEARCHED))
+    exact, few = ExactSearch(features), query[:EXACT_QUERIES]
+    address = folder / "gallery"
+    store = LanceStore.create(str(address), entries_of(features, "image"), model=MODEL, index="approximate")
+    found, wanted = store.best(few, K).ids, search(exact, few, K).rows
     return {
-        "exact": EXACT_QUERIES / core_seconds(partial(search, exact, query[:EXACT_QUERIES], K)),
-        "lists": QUERIES / core_seconds(partial(search, lists, query, K)),
+        "exact": EXACT_QUERIES / core_seconds(partial(search, exact, few, K)),
+        "lists": EXACT_QUERIES / core_seconds(partial(store.best, few, K)),
         "vector_bytes": features.nbytes / SEARCHED,
-        "index_bytes": len(lists.to_bytes()) / SEARCHED,
-        "recall": recall_sample(features, K).recall(lists),
+        "store_bytes": sum(path.stat().st_size for path in address.rglob("*") if path.is_file()) / SEARCHED,
+        "recall": float(np.mean([len(np.intersect1d(*pair)) for pair in zip(found, wanted, strict=True)])) / K,
         "searched": SEARCHED,
     }
 

@@ -1,7 +1,6 @@
-"""Cosine search: an index proposes candidates, whose scores are computed again to decide order and ties."""
+"""Cosine search in features that are in memory: a product proposes candidates, whose scores are computed again."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ Mask = NDArray[np.bool_]
 TOLERANCE = 1e-5  # rounding error of a matrix product of unit vectors
 BLOCK = 1024  # gallery images represented by their best score when the k-th best is bounded
 PAIRS_AT_ONCE = 2**10  # so that their vectors stay in a core's cache
-RECALL_QUERIES = 256  # images of a gallery that measure the recall of its index
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,23 +24,8 @@ class Matches:
     scores: Matrix
 
 
-class Index(Protocol):
-    """A search structure over the features of a gallery, (N, C), rows of length 1."""
-
-    features: Matrix
-
-    @property
-    def kind(self) -> str:
-        """The name of the index, as in `--index`."""
-
-    def best(self, query: Matrix, k: int, allowed: Mask | None) -> Matches:
-        """Return the best k <= N of the images `allowed` (N,) for each query (Q, C); ties by row."""
-
-
 class ExactSearch:
     """Search by one matrix product: the best k are always found."""
-
-    kind = "exact"
 
     def __init__(self, features: Matrix, device: str = "cpu") -> None:
         """Keep the features (N, C), on a GPU if `device` is one."""
@@ -50,7 +33,10 @@ class ExactSearch:
         self._columns = torch.from_numpy(features).to(device).T
 
     def best(self, query: Matrix, k: int, allowed: Mask | None) -> Matches:
-        """Return the best k of each query, see `Index`; memory is bounded by chunks of queries."""
+        """Return the best k <= N of the images `allowed` (N,) for each query (Q, C); ties by row.
+
+        Memory is bounded by chunks of queries.
+        """
         matches = no_matches(len(query), k)
         chunk = queries_at_once(len(self.features))
         for first in range(0, len(query), chunk):
@@ -71,7 +57,7 @@ class ExactSearch:
         return query_rows, gallery_rows
 
 
-def search(index: Index, query: Matrix, k: int, allowed: Mask | None = None) -> Matches:
+def search(index: ExactSearch, query: Matrix, k: int, allowed: Mask | None = None) -> Matches:
     """Return the best k of each query (Q, C) among the images `allowed` (N,); k may be larger than the gallery.
 
     Raises UserError if k is below 1 or the query does not fit or is not finite.
@@ -154,24 +140,3 @@ def cosines(query: Matrix, features: Matrix, query_rows: Numbers, gallery_rows: 
         pairs = slice(start, start + PAIRS_AT_ONCE)
         scores[pairs] = np.einsum("pc,pc->p", query[query_rows[pairs]], features[gallery_rows[pairs]])
     return scores
-
-
-@dataclass(frozen=True, eq=False)
-class RecallSample:
-    """Some images of a gallery as queries (Q, C), and the rows of their exact best k, (Q, k)."""
-
-    query: Matrix
-    exact: Numbers
-
-    def recall(self, index: Index) -> float:
-        """Return the share of the exact best k that `index` finds."""
-        found = search(index, self.query, self.exact.shape[1]).rows
-        hits = [len(np.intersect1d(one, other)) for one, other in zip(found, self.exact, strict=True)]
-        return sum(hits) / self.exact.size
-
-
-def recall_sample(features: Matrix, k: int) -> RecallSample:
-    """Return a sample of a gallery of features (N, C), N > 0, with the exact best k, at most N, of each query."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(features))[:RECALL_QUERIES])
-    query = features[rows]
-    return RecallSample(query, search(ExactSearch(features), query, min(k, len(features))).rows)

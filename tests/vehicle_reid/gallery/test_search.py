@@ -9,7 +9,7 @@ from data_cache.base.errors import UserError
 from helpers.places.api import Matrix, random_matrix
 from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid.gallery import search as module
-from vehicle_reid.gallery.search import ExactSearch, Matches, recall_sample, search, search_after
+from vehicle_reid.gallery.search import ExactSearch, search, search_after
 
 Mask = NDArray[np.bool_]
 
@@ -73,21 +73,6 @@ def test_an_invalid_query_is_refused() -> None:
         search(index, random_matrix(1, 9), 1)
     with pytest.raises(UserError, match="finite"):
         search(index, np.full((1, 8), np.nan, np.float32), 1)
-
-
-def test_recall_is_the_share_of_the_exact_best() -> None:
-    class HalfOfTheMatches(ExactSearch):
-        def best(self, query: Matrix, k: int, allowed: Mask | None) -> Matches:
-            matches = super().best(query, k, allowed)
-            matches.rows[:, : k // 2] = -1
-            return matches
-
-    features = random_matrix(400)
-    sample = recall_sample(features, 10)
-    assert sample.query.shape == (256, features.shape[1])
-    assert sample.recall(ExactSearch(features)) == 1.0
-    assert sample.recall(HalfOfTheMatches(features)) == 0.5
-    assert recall_sample(features[:3], 10).recall(ExactSearch(features[:3])) == 1.0
 
 
 @pytest.mark.parametrize("masked", [False, True])
