@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vehicle_reid.model import VehicleReID
 
 __all__ = ["Gallery", "VehicleReID", "__version__"]
-__version__ = "0.5.0"  # pyproject.toml reads it from here
+__version__ = "0.6.0"  # pyproject.toml reads it from here
 
 
 def _import_packages_beside() -> None:
