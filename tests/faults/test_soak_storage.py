@@ -32,8 +32,9 @@ def test_failing_storage_costs_nothing_but_one_line(place: Place, case: Case) ->
 
 
 def test_every_command_has_a_case() -> None:
+    """Galleries have test_lance_crash.py: LanceDB does its writing itself, and no two runs write the same bytes."""
     writing = set("synth detect train features evaluate report rank heatmaps ablate import-weights export".split())
-    assert {case.words.split()[0] for case in CASES} >= writing | {"parts", "cache", "gallery"}
+    assert {case.words.split()[0] for case in CASES} >= writing | {"parts", "cache"}
 
 
 def sound(path: Path) -> None:

@@ -35,9 +35,6 @@ HERE = f"{ON} --device cpu --workers 0"
 SYNTH = "synth --vehicles 4 --fleet-size 2 --cameras 3 --cameras-per-vehicle 2 --images-per-camera 1 --image-size 48"
 TINY = " ".join([*TINY_OPTIONS, "--set epochs=1"])
 WEIGHTS = "--detector {runs}/detector/toy/weights.safetensors"
-GALLERY = "--dataset folder --runs {runs} --device cpu --gallery {out}/cars.safetensors"
-PHOTOS = "--images {given}/photos --workers 0"
-BUILD = f"gallery build {GALLERY} --data-root {{data}} --workers 0"
 DETECT = f"detect {HERE} {WEIGHTS} --output {{out}}/parts.h5 --batch-size 3 --limit 12"
 
 
@@ -115,11 +112,6 @@ CASES = (
     ),
     Case("export --format pt2", "export --dataset folder --runs {runs} --recipe tiny --format pt2", short=0),
     Case("export --format onnx", "export --dataset folder --runs {runs} --recipe tiny --format onnx", short=0),
-    Case("gallery build", BUILD, once=True),
-    Case("gallery build --index ivf", f"{BUILD} --images {{data}} --index ivf", once=True),
-    Case("gallery add", f"gallery add {GALLERY} {PHOTOS}", before=(BUILD,), once=True),
-    Case("gallery add, with an index", f"gallery add {GALLERY} {PHOTOS}", before=(f"{BUILD} --index ivf",), once=True),
-    Case("gallery remove", f"gallery remove {GALLERY} images/08-1.jpg", before=(BUILD,), once=True),
 )
 
 
