@@ -170,8 +170,5 @@ def _write_inputs(given: Path, data: Path, tested: list[str]) -> None:
     write_weights(given / "wide.safetensors", nn.BatchNorm2d(1), STAND_IN.model_copy(update={"input_size": 128}))
     write_voc(given / "voc/a.xml", "a.jpg", [("Back_Mirror", (2, 3, 40, 50)), (PART_NAMES[0], (5, 5, 90, 60))])
     write_picture(given / "voc/a.jpg")
-    (given / "photos").mkdir()
-    for path in pictures[:3]:
-        shutil.copyfile(path, given / "photos" / f"new-{path.name}")
     torch.save(official_state(layers=18, vehicles=3), given / "model_best.pth")
     np.savez(given / "theirs.npz", names=np.array(tested), features=np.random.default_rng(0).random((len(tested), 8)))

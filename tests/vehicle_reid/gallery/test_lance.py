@@ -326,7 +326,7 @@ def test_other_things_are_refused_with_the_remedy(tmp_path: Path) -> None:
         LanceStore.open(str(path), MODEL)
     assert not path.exists()
     path.write_bytes(b"an earlier version's file")
-    with pytest.raises(UserError, match=rf"^{path}: a file, and a gallery is a folder; .*gallery build`$"):
+    with pytest.raises(UserError, match=rf"^{path}: a file, and a gallery is a folder; `.*gallery convert {path}` if a version"):
         LanceStore.open(str(path), MODEL)
     with pytest.raises(UserError, match="a file, and a gallery is a folder"):
         stored(tmp_path, numbered(1))
