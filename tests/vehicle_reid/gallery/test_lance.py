@@ -326,7 +326,8 @@ def test_other_things_are_refused_with_the_remedy(tmp_path: Path) -> None:
         LanceStore.open(str(path), MODEL)
     assert not path.exists()
     path.write_bytes(b"an earlier version's file")
-    with pytest.raises(UserError, match=rf"^{path}: a file, and a gallery is a folder; `.*gallery convert {path}` if a version"):
+    remedy = f"`.*gallery convert {path}` if a version before"
+    with pytest.raises(UserError, match=rf"^{path}: a file, and a gallery is a folder; {remedy}"):
         LanceStore.open(str(path), MODEL)
     with pytest.raises(UserError, match="a file, and a gallery is a folder"):
         stored(tmp_path, numbered(1))
