@@ -10,7 +10,7 @@ from cli import main
 from data_cache.datasets.sizes import PAPER, RELEASED
 from helpers.paths import ROOT
 
-DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures", "frames")
+DATASETS = ("README", "veri", "vehicleid", "vric", "veriwild", "own-pictures", "frames", "roundabouthd", "carla")
 PAGES = (
     "README.md",
     "docs/python-api.md",
