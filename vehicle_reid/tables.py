@@ -11,12 +11,14 @@ from data_cache.base.files import sha256_of_bytes
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FOUND, PartBoxes
 from data_cache.parts.names import PART_NAMES
 from reid.retrieval.score_by_part import PartScore
-from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.entries import DETAILS, Entries
 from vehicle_reid.gallery.search import Matches
 
 PARTS_COLUMNS = ("name", "width", "height", "boxes", "parts", "scores")
 ENTRY_COLUMNS = ("name", "camera", "boxes", "parts", "attention")
-MATCHES_COLUMNS = ("query", "rank", "id", "name", "score", "confidence", "camera", "boxes", "parts", "attention")
+MATCHES_COLUMNS = (
+    *("query", "rank", "id", "name", "score", "confidence", "camera", "vehicle", "time", "boxes", "parts", "attention"),
+)
 
 
 def parts_table(parts: PartBoxes, names: Sequence[str]) -> pd.DataFrame:
@@ -87,17 +89,20 @@ def matches_table(
     """Return matches as a table, one row per match, the best of each query first.
 
     Columns: query, its name; rank, from 1; id in the gallery; name; score, the cosine; confidence that it is the
-    vehicle, only of the best match of a calibrated run, `confidence` (Q,), else NaN; then as in `embeddings_table`.
+    vehicle, only of the best match of a calibrated run, `confidence` (Q,), else NaN; camera; vehicle and time, "" if
+    unknown; then as in `embeddings_table`.
     """
     sure = np.full(len(queries), np.nan) if confidence is None else confidence
+    details = entries.details.reindex(columns=list(DETAILS), fill_value="")
     rows = []
     for query, best, scores, own in zip(
         queries, matches.rows.tolist(), matches.scores.tolist(), sure.tolist(), strict=True
     ):
         for rank, (row, score) in enumerate(zip(best, scores, strict=True), start=1):
             if row >= 0:
-                name, *rest = _cells(entries, row)
-                rows.append((query, rank, int(entries.ids[row]), name, score, own if rank == 1 else np.nan, *rest))
+                name, camera, *rest = _cells(entries, row)
+                known, certain = details.iloc[row].tolist(), own if rank == 1 else np.nan
+                rows.append((query, rank, int(entries.ids[row]), name, score, certain, camera, *known, *rest))
     table = pd.DataFrame(rows, columns=list(MATCHES_COLUMNS))
     types = {"rank": "int64", "id": "int64", "score": "float64", "confidence": "float64", "camera": "int64"}
     return table.astype(types)  # an empty table has these types too

@@ -48,6 +48,7 @@ def build_command(index: str, as_json: bool, **options: Any) -> None:
       python cli.py gallery build --dataset synthetic --split large
       python cli.py gallery build --dataset veri --images photos --camera 3
       python cli.py gallery build --dataset veriwild --index approximate
+      python cli.py gallery build --images photos --details photos.csv --gallery cars
       python cli.py gallery build --images photos --gallery s3://bucket/vehicles
     """
     model, address = selected_model(options)
@@ -140,12 +141,32 @@ def convert_command(file: Path, address: str | None) -> None:
     click.echo(f"{store.address}: {store.count():,} images, index {store.header.index}")
 
 
+def _equal(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return `--where COLUMN=VALUE` as a dictionary. Raises BadParameter for anything else."""
+    equal = dict(one.split("=", 1) for one in given if "=" in one)
+    if len(equal) != len(given):
+        raise click.BadParameter("give COLUMN=VALUE, each column once")
+    return equal
+
+
 @gallery.command("search")
 @model_options
 @click.argument("queries", nargs=-1, required=True, type=FILE)
 @click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Matches per query.")
 @click.option("--camera", "cameras", type=int, multiple=True, help="Only images by this camera; repeatable.")
 @click.option("--without-camera", "without", type=int, multiple=True, help="No images by this camera; repeatable.")
+@click.option(
+    "--since", default=None, metavar="TIME", help="Only images from this time on (ISO 8601, as 2026-11-29T08)."
+)
+@click.option("--until", default=None, metavar="TIME", help="Only images up to this time, with all that begin so.")
+@click.option(
+    "--where",
+    "equal",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    callback=_equal,
+    help="Only images with this value of their details, as lane=left; repeatable.",
+)
 @score_options("Order by scores")
 @json_option
 def search_command(
@@ -153,6 +174,9 @@ def search_command(
     k: int,
     cameras: tuple[int, ...],
     without: tuple[int, ...],
+    since: str | None,
+    until: str | None,
+    equal: dict[str, str],
     rerank: bool,
     expand: int,
     database: int,
@@ -167,6 +191,7 @@ def search_command(
     \b
     Examples:
       python cli.py gallery search --dataset veri car.jpg -k 5 --without-camera 3
+      python cli.py gallery search --dataset veri car.jpg --since 2026-11-28 --where lane=left
       python cli.py gallery search --dataset veri car.jpg --database 5 --rerank
     """
     from reid.retrieval.scoring import AfterNetwork
@@ -176,7 +201,16 @@ def search_command(
     require_gallery(address)
     after = AfterNetwork(rerank=rerank, expand=expand, database=database)
     found = Gallery.load(address, model)
-    matches = found.search(queries, k, cameras=cameras or None, without_cameras=without, after=after)
+    matches = found.search(
+        queries,
+        k,
+        cameras=cameras or None,
+        without_cameras=without,
+        since=since,
+        until=until,
+        equal=equal,
+        after=after,
+    )
     decides = model.calibration is not None and after == AfterNetwork()
     _print_matches(matches, as_json, model.calibration.threshold if decides and model.calibration else None)
 

@@ -19,6 +19,9 @@ from reid import shipped
 from reid.commands.options import parts_option, run_options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from data_cache.datasets.dataset import Dataset
     from vehicle_reid.model import VehicleReID
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,12 @@ images_options = add_options(
     click.option("--split", default=None, help="Test whose gallery is embedded; default: the largest."),
     parts_option,
     click.option("--camera", type=click.IntRange(0), default=None, help="Camera id of all images."),
+    click.option(
+        "--details",
+        type=FILE,
+        default=None,
+        help="CSV with a row an image: its name, and vehicle, time (ISO 8601) or any other columns to search by.",
+    ),
     click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read, with a warning."),
     workers_option,
 )
@@ -99,7 +108,8 @@ def gallery_of_folder(default: str, folder: Path) -> str:
 def add_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `Gallery.add` for `images_options`: of a folder, a list, or a data set's test.
 
-    The images of a data set come with its part cache. Raises UserError if several are given, or there are no images.
+    The images of a data set come with its part cache, and with vehicle and time as far as it knows them. Raises
+    UserError if several are given, or there are no images.
     """
     from data_cache.base.errors import UserError
     from data_cache.datasets.catalogue import load_dataset
@@ -110,6 +120,7 @@ def add_arguments(options: dict[str, Any]) -> dict[str, Any]:
     folder, listed, split, cache = (options[name] for name in ("folder", "listed", "split", "parts_file"))
     if sum(option is not None for option in (folder, listed, split)) > 1:
         raise UserError("--images, --list and --split cannot be combined")
+    details = None if options["details"] is None else details_of(options["details"])
     if folder is not None:
         images = images_of_folder(folder)
     elif listed is not None:
@@ -119,9 +130,35 @@ def add_arguments(options: dict[str, Any]) -> dict[str, Any]:
         images = images_of_split(data, split or data.default_split())
         default = parts_path(options["runs"], data.name)
         cache = default if cache is None and default.exists() else cache
+        details = details_of_dataset(data) if details is None else details
     return {
         "images": images.with_cameras(options["camera"]),
+        "details": details,
         "parts": None if cache is None else read_parts(cache),
         "workers": options["workers"],
         "skip_unreadable": options["skip_unreadable"],
     }
+
+
+def details_of(path: Path) -> "pd.DataFrame":
+    """Return the details of images in a CSV, by name. Raises UserError if it has no names, or one twice."""
+    from data_cache.base.errors import UserError
+    from data_cache.datasets.csv_file import parse_csv
+
+    table = parse_csv(path)
+    if "name" not in table:
+        raise UserError(f"{path}: column name is missing; it has {', '.join(map(str, table.columns))}")
+    twice = table["name"][table["name"].duplicated()]
+    if len(twice):
+        raise UserError(f"{path}: {len(twice)} images are listed twice, first {twice.iloc[0]}")
+    return table.set_index("name")
+
+
+def details_of_dataset(data: "Dataset") -> "pd.DataFrame":
+    """Return vehicle and time of the images of a data set, by name, "" where they are not known."""
+    from data_cache.datasets.dataset import is_unknown
+
+    table = data.table.set_index("name")
+    vehicle = table["vehicle_id"].astype(str)
+    known = table[["time"]].astype(str) if "time" in table else table[[]]
+    return known.assign(vehicle=vehicle.where(~vehicle.map(is_unknown), ""))

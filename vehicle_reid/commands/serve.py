@@ -109,7 +109,9 @@ def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[Vehic
     if gallery_exists(address):
         return model, Gallery.load(address, model)
     log.info(f"{address}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
-    return model, build_gallery(model, address, {**options, "folder": folder, "listed": None, "camera": None})
+    return model, build_gallery(
+        model, address, {**options, "folder": folder, **dict.fromkeys(("listed", "camera", "details"))}
+    )
 
 
 def _tell_new_images(gallery: "Gallery", folder: Path) -> None:

@@ -145,7 +145,34 @@ def test_an_old_gallery_is_named_converted_and_checked(toy_run: ToyRun, run: Run
     assert (
         converted.exit_code == 0 and f"{path}: {len(toy_run.names('gallery'))} images, index exact" in converted.output
     )
-    assert output_of(run("search", str(toy_run.photos()[0]), "-k", "3", "--json")) == wanted
+    found = output_of(run("search", str(toy_run.photos()[0]), "-k", "3", "--json"))
+    assert found == [{**match, "vehicle": ""} for match in wanted]  # which old files do not have
     checked = CliRunner().invoke(main, ["gallery", "check", str(path)])
     assert f"{count} images are as they were written" in checked.output
     assert_error(run("search", str(toy_run.photos()[0]), "--gallery", str(old)), 1, "a file, and a gallery is a folder")
+
+
+def test_details_restrict_a_search(toy_run: ToyRun, run: Run, tmp_path: Path) -> None:
+    names, photos = toy_run.tested_names()[:4], tmp_path / "photos"
+    files = [path.name for path in copy_photos(toy_run, photos, names)]
+    table = tmp_path / "photos.csv"
+    lines = [f"{file},2026-11-2{number}T08:00,{'left' if number % 2 else 'right'}" for number, file in enumerate(files)]
+    table.write_text("\n".join(["name,time,lane", *lines[:3]]))
+    output_of(run("build", "--images", str(photos), "--details", str(table), "--json"))
+
+    def found(*words: str) -> set[str]:
+        return {match["name"] for match in output_of(run("search", str(photos / files[0]), "--json", *words))}
+
+    assert found() == {*files} and found("--since", "2026-11-21") == {*files[1:3]}
+    assert found("--until", "2026-11-21") == {*files[:2]} and found("--where", "lane=left") == {files[1]}
+    assert_error(run("search", str(photos / files[0]), "--where", "color=red"), 1, "no column color")
+    assert run("search", str(photos / files[0]), "--where", "red").exit_code == 2
+    table.write_text("\n".join(["name,time", lines[0], lines[0]]))
+    assert_error(run("add", "--images", str(photos), "--details", str(table)), 1, "1 images are listed twice", files[0])
+
+
+def test_vehicles_of_a_data_set_are_details(toy_run: ToyRun, run: Run, path: Path) -> None:
+    output_of(run("build", "--json"))
+    table = toy_run.toy.dataset.table.set_index("name")
+    entries = Gallery.load(path, toy_run.model()).entries
+    assert entries.details["vehicle"].tolist() == [str(table.loc[name, "vehicle_id"]) for name in entries.names]
