@@ -11,11 +11,11 @@ from data_cache.base.devices import Compute
 from data_cache.base.options import remedy_command
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.csv_file import write_csv
-from reid.evaluation.answers import PLAIN, candidates, find_answers, submission
+from reid.evaluation.answers import candidates, find_answers, submission
 from reid.evaluation.calibration import read_calibration, require_calibration
 from reid.evaluation.trained_run import features_of_run, find_run, mean_of_runs, whitening
 from reid.report.answers_page import write_answers_page
-from reid.retrieval.scoring import AfterNetwork
+from reid.retrieval.scoring import PLAIN, AfterNetwork
 
 
 @dataclass(frozen=True)

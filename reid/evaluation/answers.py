@@ -14,9 +14,8 @@ from reid.features.file import Features
 from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
 from reid.retrieval.ranking import Matrix, Numbers, labelled_trials
-from reid.retrieval.scoring import AfterNetwork
+from reid.retrieval.scoring import PLAIN, AfterNetwork
 
-PLAIN = AfterNetwork()
 Texts = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 

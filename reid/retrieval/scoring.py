@@ -119,6 +119,9 @@ class AfterNetwork:
         return cosine_scores(query, gallery, device)
 
 
+PLAIN = AfterNetwork()
+
+
 def camera_gap(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float] | None:
     """Return mAP and CMC@1 within a camera less those across cameras, of the rows of a metrics.json that has both.
 

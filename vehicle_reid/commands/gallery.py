@@ -194,7 +194,7 @@ def search_command(
       python cli.py gallery search --dataset veri car.jpg --since 2026-11-28 --where lane=left
       python cli.py gallery search --dataset veri car.jpg --database 5 --rerank
     """
-    from reid.retrieval.scoring import AfterNetwork
+    from reid.retrieval.scoring import PLAIN, AfterNetwork
     from vehicle_reid.gallery.gallery import Gallery
 
     model, address = selected_model(options)
@@ -211,7 +211,7 @@ def search_command(
         equal=equal,
         after=after,
     )
-    decides = model.calibration is not None and after == AfterNetwork()
+    decides = model.calibration is not None and after == PLAIN
     _print_matches(matches, as_json, model.calibration.threshold if decides and model.calibration else None)
 
 

@@ -13,7 +13,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
 from reid.retrieval.open_set import FIRST, Values, evidence
 from reid.retrieval.ranking import Matrix
-from reid.retrieval.scoring import AfterNetwork
+from reid.retrieval.scoring import PLAIN, AfterNetwork
 from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
@@ -25,7 +25,6 @@ from vehicle_reid.images import Cameras, Images, NamedImages, named_images
 from vehicle_reid.model import Parts, VehicleReID
 from vehicle_reid.tables import matches_table
 
-PLAIN = AfterNetwork()
 MEMORY = "memory://"  # address of a gallery that has not been saved
 MOST_IN_MEMORY = 4 * 2**30  # bytes of features that an exact search keeps; of more it reads the store each time
 NAMES_AT_ONCE = 10_000  # in a condition; for more all names are read
