@@ -53,6 +53,10 @@ class ImageError(UserError):
     """An image cannot be used; the message names the file and the reason."""
 
 
+class NotAnImage(ImageError):
+    """A file is of no format that is read here."""
+
+
 def path_inside(root: Path, name: str) -> Path:
     """Return `root / name`. Raises ImageError if the name is absolute, contains `..`, or links out of `root`.
 
@@ -223,7 +227,7 @@ def _image_errors(name: object) -> Iterator[None]:
         raise ImageError(f"{name}: no such file") from error
     except UnidentifiedImageError as error:
         is_heif = PurePosixPath(str(name)).suffix.lower() in HEIF_SUFFIXES and not _reads_heif()
-        raise ImageError(f"{name}: not a {KINDS} image{f'; {HEIF_REMEDY}' if is_heif else ''}") from error
+        raise NotAnImage(f"{name}: not a {KINDS} image{f'; {HEIF_REMEDY}' if is_heif else ''}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels") from error
     except BROKEN as error:

@@ -84,6 +84,9 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
 
 def _require_server_packages() -> None:
     try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:

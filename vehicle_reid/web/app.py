@@ -1,11 +1,11 @@
 """The page's URLs: one thread runs the model, a few others read pictures, and the event loop never blocks."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -110,22 +110,30 @@ class Endpoints:
         return await asyncio.get_running_loop().run_in_executor(self._readers, partial(call, *arguments))
 
 
+class Threads(NamedTuple):
+    """The threads of a server: the only one that runs the model, and a few that read files."""
+
+    model: ThreadPoolExecutor
+    readers: ThreadPoolExecutor
+
+
 @contextmanager
-def page_app(finder: Finder, info: PageInfo) -> Iterator[Guard]:
-    """Yield the ASGI application; on exit pending work is cancelled and its threads end."""
-    model = ThreadPoolExecutor(1, thread_name_prefix="model")
-    readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+def server_threads() -> Iterator[Threads]:
+    """Yield the threads; on exit pending work is cancelled and they end."""
+    threads = Threads(
+        ThreadPoolExecutor(1, thread_name_prefix="model"), ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+    )
     try:
-        handlers = {
-            UserError: _user_error,
-            HTTPException: _http_error,
-            ClientDisconnect: _disconnected,
-            Exception: _internal_error,
-        }
-        yield Guard(Starlette(routes=Endpoints(finder, info, model, readers).routes(), exception_handlers=handlers))
+        yield threads
     finally:
-        for executor in (model, readers):
+        for executor in threads:
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def page_app(finder: Finder, info: PageInfo, threads: Threads) -> Guard:
+    """Return the ASGI application of the page."""
+    routes = Endpoints(finder, info, threads.model, threads.readers).routes()
+    return Guard(Starlette(routes=routes, exception_handlers=ERROR_HANDLERS))
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -176,8 +184,11 @@ def query_name(request: Request) -> str:
 def query_box(request: Request) -> Box | None:
     """Return the box of an upload from the query string, `box=left,top,right,bottom`. Raises HTTPException 400."""
     text = request.query_params.get("box")
-    if text is None:
-        return None
+    return None if text is None else parse_box(text)
+
+
+def parse_box(text: str) -> Box:
+    """Return a box from text, left,top,right,bottom. Raises HTTPException 400."""
     fields = text.split(",")
     if len(fields) != 4:
         raise HTTPException(400, "box must be left,top,right,bottom in pixels of the photo")
@@ -191,24 +202,33 @@ def _number(text: str, name: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _error(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     return JSONResponse({"error": message}, status_code=status, headers=headers)
 
 
-def _user_error(request: Request, error: Exception) -> Response:
-    return _error(printable(error), 404 if isinstance(error, UnknownPhoto) else 422)
+async def _user_error(request: Request, error: Exception) -> Response:
+    return error_response(printable(error), 404 if isinstance(error, UnknownPhoto) else 422)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error(STATUS_MESSAGES.get(error.status_code, error.detail), error.status_code, error.headers)
+    return error_response(STATUS_MESSAGES.get(error.status_code, error.detail), error.status_code, error.headers)
 
 
-def _disconnected(request: Request, error: Exception) -> Response:
+async def _disconnected(request: Request, error: Exception) -> Response:
     """Return a response for a client that disconnected while sending; nobody reads it."""
     return Response(status_code=400)
 
 
-def _internal_error(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     """Hide an internal error from the client; starlette raises it again and uvicorn logs it."""
-    return _error("internal error; see the terminal in which `serve` runs", 500)
+    return error_response("internal error; see the terminal in which `serve` runs", 500)
+
+
+Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+ERROR_HANDLERS: dict[Any, Handler] = {
+    UserError: _user_error,
+    HTTPException: _http_error,
+    ClientDisconnect: _disconnected,
+    Exception: _internal_error,
+}

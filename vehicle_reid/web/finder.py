@@ -101,11 +101,12 @@ class Finder:
             self.photos.embedding(key), k, cameras=cameras, without_cameras=without, without=itself
         )
         return [
-            {**self._describe(f"g{match['id']}", match), "score": match["score"], **self._decision(match["confidence"])}
+            {**self._describe(f"g{match['id']}", match), "score": match["score"], **self.decision(match["confidence"])}
             for match in matches.to_dict("records")
         ]
 
-    def _decision(self, confidence: float) -> Json:
+    def decision(self, confidence: float) -> Json:
+        """Return the confidence of a match and whether it is accepted; both are None if it has none, NaN."""
         calibration = self.model.calibration
         if calibration is None or np.isnan(confidence):
             return {"confidence": None, "accepted": None}
@@ -154,18 +155,13 @@ class Finder:
 
     def _describe(self, key: str, row: Any) -> Json:
         """Return a row of `embed` or `search` as JSON; see `describe`."""
-        weights = row["attention"].tolist() if row["parts"] else []
-        parts = [
-            {"name": part, "weight": weight, "box": box}
-            for part, weight, box in zip(row["parts"], weights, row["boxes"].tolist(), strict=True)
-        ]
         upload = self.photos.upload(key)
         description = {
             "key": key,
             "name": escape_invisible(upload.name if upload else row["name"]),
             "box": upload.box if upload else None,
             "camera": row["camera"],
-            "parts": sorted(parts, key=lambda part: -part["weight"]),
+            "parts": described_parts(row),
         }
         try:
             size = self.photos.size(key)
@@ -174,3 +170,13 @@ class Finder:
             return {**description, "size": size, "problem": None}
         except UserError as error:
             return {**description, "size": None, "problem": printable(error)}
+
+
+def described_parts(row: Any) -> list[Json]:
+    """Return the parts of a row of `embed` or `search`: name, weight and box of each, the strongest first."""
+    weights = row["attention"].tolist() if row["parts"] else []
+    parts = [
+        {"name": part, "weight": weight, "box": box}
+        for part, weight, box in zip(row["parts"], weights, row["boxes"].tolist(), strict=True)
+    ]
+    return sorted(parts, key=lambda part: -part["weight"])

@@ -6,9 +6,10 @@ rebinding). It must not upload or read photos.
 
 import asyncio
 import re
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = re.compile(r"(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?")
@@ -27,6 +28,20 @@ SECURITY_HEADERS = {
 }
 
 
+Refuse = Callable[[Scope], Response | None]
+
+
+def forbidden(reason: str) -> Response:
+    """Return the answer to a request that is refused."""
+    return JSONResponse({"error": reason}, status_code=403)
+
+
+def refuse_foreign(scope: Scope) -> Response | None:
+    """Return the answer to a request that is not this page's, None if it is allowed."""
+    reason = refusal(scope["method"], Headers(scope=scope))
+    return None if reason is None else forbidden(reason)
+
+
 def refusal(method: str, headers: Headers) -> str | None:
     """Return why a request is refused, None if it is allowed."""
     host = headers.get("host", "")
@@ -40,12 +55,29 @@ def refusal(method: str, headers: Headers) -> str | None:
     return None
 
 
-class Guard:
-    """ASGI middleware that refuses requests from elsewhere and adds `SECURITY_HEADERS` to every response."""
+def local_refusal(headers: Headers) -> str | None:
+    """Return why a request to the API without tokens is refused, None if it is allowed.
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`."""
-        self.app = app
+    Programs send no Origin; a web site in a browser must neither search nor enrol.
+    """
+    host = headers.get("host", "")
+    if HOST.fullmatch(host) is None:
+        return "without --tokens the API is only served at 127.0.0.1 or localhost"
+    if headers.get("origin", f"http://{host}") != f"http://{host}":
+        return "another web site cannot use the API"
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return "another web site cannot use the API"
+    return None
+
+
+class Guard:
+    """ASGI middleware that refuses requests, by default those from elsewhere, and adds headers to every response."""
+
+    def __init__(
+        self, app: ASGIApp, refuse: Refuse = refuse_foreign, headers: Mapping[str, str] = SECURITY_HEADERS
+    ) -> None:
+        """Wrap `app`; `refuse` returns the answer to a request that `app` must not see, else None."""
+        self.app, self.refuse, self.headers = app, refuse, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; one that the server cancels while it shuts down is answered with 503."""
@@ -55,11 +87,10 @@ class Guard:
             nonlocal started
             started = True
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                MutableHeaders(scope=message).update(self.headers)
             await send(message)
 
-        reason = refusal(scope["method"], Headers(scope=scope))
-        app = self.app if reason is None else JSONResponse({"error": reason}, status_code=403)
+        app = self.refuse(scope) or self.app
         try:
             await app(scope, receive, send_with_headers)
         except asyncio.CancelledError:

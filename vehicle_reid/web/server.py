@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from vehicle_reid.web.finder import Finder
     from vehicle_reid.web.page import PageInfo
+    from vehicle_reid.web.site import Settings
 
 ADDRESS = "127.0.0.1"
 MAX_REQUESTS = 128  # at once; each upload among them may take --max-upload of memory
-SHUTDOWN_SECONDS = 3  # for responses in progress
+SHUTDOWN_SECONDS = 30  # for responses in progress
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -38,11 +39,17 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def serve(finder: "Finder", info: "PageInfo", listener: socket.socket, announce: Callable[[str], None]) -> None:
-    """Serve the page until SIGINT or SIGTERM; `announce` is called with its URL."""
-    from vehicle_reid.web.app import page_app
+def serve(
+    finder: "Finder",
+    info: "PageInfo",
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    settings: "Settings | None" = None,
+) -> None:
+    """Serve the page and the API until SIGINT or SIGTERM; `announce` is called with its URL."""
+    from vehicle_reid.web.site import Settings, site
 
-    with page_app(finder, info) as app:
+    with site(finder, info, settings or Settings()) as app:
         server = make_server(app)
         with _stopped_by_signals(server):
             announce(f"http://{ADDRESS}:{listener.getsockname()[1]}/")

@@ -18,12 +18,13 @@ from reid.retrieval.open_set import EVIDENCE, Calibration
 from vehicle_reid import Gallery
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.web.app import page_app
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.page import PageInfo
 from vehicle_reid.web.server import listen, make_server
+from vehicle_reid.web.site import Settings, site
 
 UPLOAD_LIMIT = 200_000  # bytes
+PLAIN = Settings()
 
 
 class Answer(NamedTuple):
@@ -93,12 +94,12 @@ def gallery_with(gallery: Gallery, entries: Entries) -> Gallery:
 
 
 @contextmanager
-def served(gallery: Gallery, root: Path, **changes: Any) -> Iterator[ServedPage]:
+def served(gallery: Gallery, root: Path, settings: Settings = PLAIN, **changes: Any) -> Iterator[ServedPage]:
     """Serve the page of a gallery; `changes` are fields of its `PageInfo`."""
     finder = Finder(gallery, root)
     fields = {"cameras": tuple(finder.cameras), "views": (PHOTO, *finder.heatmaps), "attention": "parts"}
     info = PageInfo("folder/tiny", **{"images": len(gallery), "upload_limit": UPLOAD_LIMIT, **fields, **changes})
-    with listen(0) as listener, page_app(finder, info) as app:
+    with listen(0) as listener, site(finder, info, settings) as app:
         server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -1,0 +1,244 @@
+"""The addresses of the API, as FastAPI serves and describes them."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, FastAPI, Query, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from data_cache.base.errors import printable
+from data_cache.images.loading import NotAnImage
+from vehicle_reid import __version__
+from vehicle_reid.gallery.filters import Filter
+from vehicle_reid.web.api import model_queue
+from vehicle_reid.web.api.answers import (
+    Camera,
+    Comparison,
+    Enrolled,
+    ErrorAnswer,
+    Health,
+    NewVehicle,
+    SearchAnswer,
+    VehiclePage,
+)
+from vehicle_reid.web.api.model_queue import ModelQueue, QueueFull
+from vehicle_reid.web.api.service import Conditions, NameTaken, Service, UnknownVehicle
+from vehicle_reid.web.api.uploads import FORM, Upload, read_upload
+from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, MAX_NUMBER, Handler, error_response, parse_box
+
+MAX_PAGE = 1000  # names in one answer
+SEARCHED_BY = ("k", "camera", "not-camera", "since", "until", "rerank", "box")
+LISTED_BY = ("start", "count", "camera", "words", "since", "until")
+COLUMNS = "any other parameter COLUMN=VALUE restricts the answer to images with that detail"
+PROBLEMS = {
+    400: "a damaged form",
+    401: "no token",
+    403: "a wrong token",
+    413: "the body is larger than the server takes",
+    415: "no image",
+    422: "an invalid parameter, image or box",
+    429: "the queue is full, or too many requests with this token; Retry-After says when to try again",
+}
+NEW_VEHICLES = TypeAdapter(list[NewVehicle])
+Result = TypeVar("Result")
+Cameras = Annotated[list[Camera] | None, Query()]
+Text = Annotated[str | None, Query(max_length=1000)]
+
+
+class ApiEndpoints:
+    """The handlers of the API's addresses."""
+
+    def __init__(self, service: Service, queue: ModelQueue, readers: ThreadPoolExecutor, upload_limit: int) -> None:
+        """Answer from `service`, by way of `queue`; a body has at most `upload_limit` bytes."""
+        self.service, self.queue = service, queue
+        self._readers, self._limit = readers, upload_limit
+
+    def router(self) -> APIRouter:
+        """Return the addresses with their handlers."""
+        problems: dict[int | str, dict[str, Any]] = {
+            status: {"model": ErrorAnswer, "description": text} for status, text in PROBLEMS.items()
+        }
+        router = APIRouter(responses=problems)
+        image = _body({"image": _FILE, "box": {"type": "string", "description": "left,top,right,bottom in pixels"}})
+        image["requestBody"]["content"]["image/*"] = {"schema": _FILE}
+        vehicles = _body({"image": {"type": "array", "items": _FILE}, "details": {"type": "string"}})
+        pair = _body({"first": _FILE, "second": _FILE})
+        tokens = [Security(HTTPBearer(auto_error=False, description="needed if the server has --tokens"))]
+        add = partial(router.add_api_route, dependencies=tokens)
+        add("/v1/search", self.search, methods=["POST"], openapi_extra=image)
+        add("/v1/vehicles", self.enrol, methods=["POST"], openapi_extra=vehicles, status_code=201)
+        add("/v1/vehicles", self.list_vehicles, methods=["GET"])
+        add("/v1/vehicles/{name:path}", self.remove, methods=["DELETE"], status_code=204)
+        add("/v1/compare", self.compare, methods=["POST"], openapi_extra=pair)
+        router.add_api_route("/health", self.health, methods=["GET"])
+        return router
+
+    async def search(
+        self,
+        request: Request,
+        k: Annotated[int, Query(ge=1, le=MAX_MATCHES)] = 10,
+        camera: Cameras = None,
+        not_camera: Annotated[list[Camera] | None, Query(alias="not-camera")] = None,
+        since: Text = None,
+        until: Text = None,
+        rerank: bool = False,
+        box: Text = None,
+    ) -> SearchAnswer:
+        """Search with an image, or with what is inside `box`; any other parameter is a detail, COLUMN=VALUE."""
+        where = Conditions(
+            None if camera is None else tuple(camera),
+            tuple(not_camera or ()),
+            since,
+            until,
+            _details(request, SEARCHED_BY),
+        )
+        upload = await self._upload(request)
+        file, text = upload.image("image"), upload.fields.get("box", box)
+        query = model_queue.Query(file.name, file.data, None if text is None else parse_box(text))
+        with self.queue.place():
+            embedding = await self.queue.embed(query)
+            return await self.queue.run(partial(self.service.search, rerank=rerank), embedding, k, where)
+
+    async def enrol(self, request: Request) -> Enrolled:
+        """Add images: files `image`, and in `details` a JSON list with an object for each, in their order.
+
+        The answer comes when they are in the gallery on the disk. Either all are added or none.
+        """
+        upload = await self._upload(request)
+        files = upload.images("image")
+        details = _new_vehicles(upload.fields.get("details", "[]"), len(files))
+        names = [one.name or file.name for one, file in zip(details, files, strict=True)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise HTTPException(422, f"{printable(twice[0])} is the name of several images; give each its own")
+        images = {name: file.data for name, file in zip(names, files, strict=True)}
+        with self.queue.place():
+            return await self.queue.run(self.service.enrol, images, details)
+
+    async def list_vehicles(
+        self,
+        request: Request,
+        start: Annotated[int, Query(ge=0, le=MAX_NUMBER)] = 0,
+        count: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+        camera: Cameras = None,
+        words: Annotated[str, Query(max_length=1000)] = "",
+        since: Text = None,
+        until: Text = None,
+    ) -> VehiclePage:
+        """Return images of the gallery by name; any other parameter is a detail, COLUMN=VALUE."""
+        cameras = None if camera is None else tuple(camera)
+        where = Filter(cameras=cameras, words=words, since=since, until=until, equal=_details(request, LISTED_BY))
+        return await self._read(self.service.list_vehicles, where, start, count)
+
+    async def remove(self, name: str) -> None:
+        """Remove an image from the gallery; the answer comes when it is gone."""
+        with self.queue.place():
+            await self.queue.run(self.service.remove, name)
+
+    async def compare(self, request: Request) -> Comparison:
+        """Compare two images, the files `first` and `second`."""
+        upload = await self._upload(request)
+        queries = [model_queue.Query(file.name, file.data) for file in map(upload.image, ("first", "second"))]
+        with self.queue.place():
+            embeddings = await asyncio.gather(*map(self.queue.embed, queries))
+        return self.service.compare(*embeddings)
+
+    async def health(self) -> Health:
+        """Return that the server answers; needs no token."""
+        return Health()
+
+    async def _upload(self, request: Request) -> Upload:
+        self.queue.require_room()  # before a body is read for nothing
+        return await read_upload(request, self._limit)
+
+    async def _read(self, call: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(call, *arguments))
+
+
+def api_app(endpoints: ApiEndpoints) -> FastAPI:
+    """Return the ASGI application of the API, which describes itself at /openapi.json."""
+    handlers = ERROR_HANDLERS | {
+        RequestValidationError: _invalid,
+        NotAnImage: _with_status(415),
+        NameTaken: _with_status(409),
+        UnknownVehicle: _with_status(404),
+        QueueFull: _queue_full,
+    }
+    app = FastAPI(
+        title="Vehicle search",
+        description=f"Search, enrol and compare images of vehicles; {COLUMNS}.",
+        version=__version__,
+        docs_url=None,  # these pages load scripts from other servers
+        redoc_url=None,
+        exception_handlers=handlers,
+    )
+    app.include_router(endpoints.router())
+    return app
+
+
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of a form for OpenAPI."""
+    return {"requestBody": {"required": True, "content": {FORM: {"schema": {"type": "object", "properties": fields}}}}}
+
+
+def _details(request: Request, own: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters that are details. Raises HTTPException 422 if one is repeated."""
+    found = [(name, value) for name, value in request.query_params.multi_items() if name not in own]
+    if len(dict(found)) < len(found):
+        raise HTTPException(422, "each detail can be given once")
+    return dict(found)
+
+
+def _new_vehicles(text: str, count: int) -> list[NewVehicle]:
+    """Return the details of `count` images from JSON. Raises HTTPException 422 if they are invalid."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise HTTPException(422, f"details is not JSON: {printable(error)}") from error
+    if isinstance(value, dict):
+        value = [value]
+    if value == []:
+        value = [{}] * count
+    try:
+        found = NEW_VEHICLES.validate_python(value)
+    except ValidationError as error:
+        raise HTTPException(422, f"details: {_first_problem(error.errors())}") from error
+    if len(found) != count:
+        raise HTTPException(422, f"details has {len(found)} objects for {count} images")
+    return found
+
+
+def _first_problem(errors: Any) -> str:
+    first = errors[0]
+    place = ".".join(str(one) for one in first["loc"] if one not in ("query", "path"))
+    return printable(f"{place}: {first['msg']}" if place else first["msg"])
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return error_response(_first_problem(error.errors()), 422)
+
+
+def _with_status(status: int) -> Handler:
+    async def answer(request: Request, error: Exception) -> Response:
+        return error_response(printable(error), status)
+
+    return answer
+
+
+async def _queue_full(request: Request, error: Exception) -> Response:
+    assert isinstance(error, QueueFull)
+    return error_response(str(error), 429, {"Retry-After": str(error.seconds)})
