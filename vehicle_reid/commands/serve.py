@@ -39,7 +39,14 @@ log = logging.getLogger(__name__)
 @click.option(
     "--max-upload", type=click.IntRange(1, 1000), default=20, show_default=True, help="Largest upload, in MB."
 )
-def serve_command(folder: Path | None, port: int, max_upload: int, **options: Any) -> None:
+@click.option(
+    "--queue",
+    type=click.IntRange(1, 1000),
+    default=64,
+    show_default=True,
+    help="Requests of the API that may wait for the model; further ones are answered with 429.",
+)
+def serve_command(folder: Path | None, port: int, max_upload: int, queue: int, **options: Any) -> None:
     """Open a search page: drop a photo, see its parts with their attention, and the most similar images.
 
     The page is at 127.0.0.1, for this machine only; press Ctrl-C to stop. If there is no gallery yet, it is built
@@ -58,6 +65,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
     with listen(port) as listener:  # before anything slow: the port may be taken
         from vehicle_reid.web.finder import PHOTO, Finder
         from vehicle_reid.web.page import MEGABYTE, PageInfo
+        from vehicle_reid.web.site import Settings
 
         model, gallery = _load_or_build(options, folder)
         root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
@@ -79,7 +87,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, **options: An
             upload_limit=max_upload * MEGABYTE,
             problems=tuple(problems),
         )
-        serve(finder, info, listener, click.echo)
+        serve(finder, info, listener, click.echo, Settings(queue))
 
 
 def _require_server_packages() -> None:

@@ -21,7 +21,7 @@ from vehicle_reid.gallery.lance import LanceStore
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.page import PageInfo
 from vehicle_reid.web.server import listen, make_server
-from vehicle_reid.web.site import Settings, site
+from vehicle_reid.web.site import Settings, Site, site
 
 UPLOAD_LIMIT = 200_000  # bytes
 PLAIN = Settings()
@@ -52,6 +52,7 @@ class ServedPage(NamedTuple):
 
     finder: Finder
     port: int
+    site: Site
 
     @property
     def url(self) -> str:
@@ -104,7 +105,7 @@ def served(gallery: Gallery, root: Path, settings: Settings = PLAIN, **changes: 
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield ServedPage(finder, listener.getsockname()[1])
+            yield ServedPage(finder, listener.getsockname()[1], app)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -24,6 +24,7 @@ from vehicle_reid import model as model_module
 from vehicle_reid.web import server
 from vehicle_reid.web.finder import Finder
 from vehicle_reid.web.page import PageInfo
+from vehicle_reid.web.site import Settings
 
 PROGRAM = """
 import sys
@@ -39,6 +40,7 @@ class Shown(NamedTuple):
 
     finder: Finder
     info: PageInfo
+    settings: Settings
     result: Result
 
 
@@ -65,8 +67,10 @@ def show(own_run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show
     """Run the command and return what it would serve."""
     served: list[Any] = []
 
-    def serve(finder: Finder, info: PageInfo, listener: object, announce: Callable[[str], None]) -> None:
-        served.append((finder, info))
+    def serve(
+        finder: Finder, info: PageInfo, listener: object, announce: Callable[[str], None], settings: Settings
+    ) -> None:
+        served.append((finder, info, settings))
         announce("http://here/")
 
     monkeypatch.setattr(server, "serve", serve)
@@ -252,7 +256,7 @@ def test_a_mistake_is_a_one_line_error(own_run: ToyRun, tmp_path: Path, monkeypa
         port = str(taken.getsockname()[1])
         assert_error(invoke(own_run, "--port", port), 1, f"port {port} is taken", "--port 0")
     assert invoke(own_run, "--port", "65536").exit_code == 2
-    for package in ("uvicorn", "starlette"):
+    for package in ("uvicorn", "starlette", "fastapi", "prometheus_client"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
             assert_error(invoke(own_run), 1, f"{package} is not installed", "pip install '.[demo]'")
