@@ -1,4 +1,4 @@
-"""The command `serve`: a web page on this machine to search a gallery in."""
+"""The command `serve`: a web page on this machine to search a gallery in, and the HTTP API."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_cache.base.options import FOLDER, workers_option
+from data_cache.base.options import FILE, FOLDER, workers_option
 from reid.commands.options import parts_option
 from vehicle_reid.commands.gallery import add_command, build_gallery, require_gallery, suggested
 from vehicle_reid.commands.options import GALLERY, gallery_of_folder, model_options, selected_model
@@ -40,16 +40,44 @@ log = logging.getLogger(__name__)
     "--max-upload", type=click.IntRange(1, 1000), default=20, show_default=True, help="Largest upload, in MB."
 )
 @click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="IP address of this machine to listen on; any but 127.0.0.1 needs --tokens.",
+)
+@click.option(
+    "--tokens",
+    type=FILE,
+    default=None,
+    help="File with a name and a token on each line. The API then needs one of them, and there is no page.",
+)
+@click.option(
+    "--per-minute",
+    type=click.IntRange(1),
+    default=None,
+    help="Requests a minute with each token; default: any number.",
+)
+@click.option(
     "--queue",
     type=click.IntRange(1, 1000),
     default=64,
     show_default=True,
     help="Requests of the API that may wait for the model; further ones are answered with 429.",
 )
-def serve_command(folder: Path | None, port: int, max_upload: int, queue: int, **options: Any) -> None:
+def serve_command(
+    folder: Path | None,
+    port: int,
+    max_upload: int,
+    host: str,
+    tokens: Path | None,
+    per_minute: int | None,
+    queue: int,
+    **options: Any,
+) -> None:
     """Open a search page: drop a photo, see its parts with their attention, and the most similar images.
 
-    The page is at 127.0.0.1, for this machine only; press Ctrl-C to stop. If there is no gallery yet, it is built
+    Other programs use its HTTP API, docs/api.md. Both are at 127.0.0.1, for this machine only; with --tokens and --host
+    the API is for other machines too. Press Ctrl-C to stop. If there is no gallery yet, it is built
     first, from the folder of --images or the test set; an interrupted build resumes. Needs `pip install '.[demo]'`.
 
     \b
@@ -57,23 +85,31 @@ def serve_command(folder: Path | None, port: int, max_upload: int, queue: int, *
       python cli.py serve --run demo
       python cli.py serve --dataset veri --images photos
       python cli.py serve --dataset veri --gallery cars --images photos --port 0
+      python cli.py serve --gallery cars --host 0.0.0.0 --tokens tokens.txt
     """
     _require_server_packages()
 
-    from vehicle_reid.web.server import listen, serve
+    from data_cache.base.errors import UserError
+    from vehicle_reid.web.api.access import Tokens
+    from vehicle_reid.web.server import ADDRESS, listen, serve
 
-    with listen(port) as listener:  # before anything slow: the port may be taken
+    if tokens is None and (host != ADDRESS or per_minute is not None):
+        option = "--per-minute" if host == ADDRESS else f"--host {host}"
+        raise UserError(f"{option} needs --tokens FILE, with a name and a token on each line; see docs/api.md")
+    known = None if tokens is None else Tokens.read(tokens)
+    with listen(port, host) as listener:  # before anything slow: the port may be taken
         from vehicle_reid.web.finder import PHOTO, Finder
         from vehicle_reid.web.page import MEGABYTE, PageInfo
         from vehicle_reid.web.site import Settings
 
         model, gallery = _load_or_build(options, folder)
         root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
-        problems += _missing_images(gallery, root, given=folder is not None)
+        if known is None:  # else there is no page, which shows the images
+            problems += _missing_images(gallery, root, given=folder is not None)
         if folder is not None:
             _tell_new_images(gallery, folder)
         finder = Finder(gallery, root)
-        problems += _problems(finder)
+        problems = [*problems, *_problems(finder)] if known is None else _detector_problems(finder)
         for problem in problems:
             log.warning(problem)
         log.info("press Ctrl-C to stop")
@@ -87,7 +123,7 @@ def serve_command(folder: Path | None, port: int, max_upload: int, queue: int, *
             upload_limit=max_upload * MEGABYTE,
             problems=tuple(problems),
         )
-        serve(finder, info, listener, click.echo, Settings(queue))
+        serve(finder, info, listener, click.echo, Settings(queue, known, per_minute))
 
 
 def _require_server_packages() -> None:
@@ -170,16 +206,19 @@ def _missing_images(gallery: "Gallery", root: Path, *, given: bool) -> list[str]
 
 def _problems(finder: "Finder") -> list[str]:
     """Return what else will not work: replaced pictures, and uploads, if the part detector is missing."""
-    from data_cache.base.errors import UserError
-
-    problems = []
     first = finder.list_images(0, 1, None, "")["images"]
     problem = first[0]["problem"] if first else None
-    if problem is not None:
-        problems.append(f"images of the gallery cannot be shown: {problem}")
+    shown = [] if problem is None else [f"images of the gallery cannot be shown: {problem}"]
+    return [*shown, *_detector_problems(finder)]
+
+
+def _detector_problems(finder: "Finder") -> list[str]:
+    """Return the problem that images cannot be embedded, if the part detector is missing."""
+    from data_cache.base.errors import UserError
+
     try:
         if finder.model.recipe.reads_boxes:
             _ = finder.model.detector
     except UserError as error:
-        problems.append(f"uploaded photos cannot be searched with: {error}")
-    return problems
+        return [f"uploaded photos cannot be searched with: {error}"]
+    return []

@@ -1,4 +1,4 @@
-"""The web server: listens on this machine only, and stops cleanly on SIGINT and SIGTERM."""
+"""The web server: listens on this machine only unless told otherwise, and stops cleanly on SIGINT and SIGTERM."""
 
 import errno
 import logging
@@ -25,15 +25,21 @@ SHUTDOWN_SECONDS = 30  # for responses in progress
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def listen(port: int) -> socket.socket:
-    """Return a socket listening on `port`, or on any free port for 0. Raises UserError if it is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def listen(port: int, host: str = ADDRESS) -> socket.socket:
+    """Return a socket listening on `port` of an IP address, or on any free port for 0.
+
+    Raises UserError if the port is taken, or `host` is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # free again as soon as its server has ended
-        listener.bind((ADDRESS, port))
+        listener.bind((host, port))
         listener.listen()  # early clients wait until the model is loaded
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+            raise UserError(f"--host {host}: no address of this machine; give one, or 0.0.0.0") from error
         why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         raise UserError(f"port {port} {why}; choose another with --port, or --port 0 for any free one") from error
     return listener
@@ -52,8 +58,14 @@ def serve(
     with site(finder, info, settings or Settings()) as app:
         server = make_server(app)
         with _stopped_by_signals(server):
-            announce(f"http://{ADDRESS}:{listener.getsockname()[1]}/")
+            announce(url_of(listener))
             server.run(sockets=[listener])
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the URL at which a socket is answered."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def make_server(app: "ASGIApp") -> "uvicorn.Server":

@@ -4,27 +4,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vehicle_reid.web.api.access import Access, Tokens
 from vehicle_reid.web.api.endpoints import ApiEndpoints, api_app
 from vehicle_reid.web.api.model_queue import ModelQueue
 from vehicle_reid.web.api.service import Service
-from vehicle_reid.web.app import page_app, server_threads
+from vehicle_reid.web.app import error_response, page_app, server_threads
 from vehicle_reid.web.finder import Finder
-from vehicle_reid.web.guard import SECURITY_HEADERS, Guard, forbidden, local_refusal
+from vehicle_reid.web.guard import Guard
 from vehicle_reid.web.page import PageInfo
 
 API_ADDRESSES = ("/health", "/metrics", "/openapi.json")
 API_FOLDER = "/v1/"
+NO_PAGE = "nothing at this address: with --tokens there is the API alone, and no search page"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the API is served: `queue` requests at most wait for the model."""
+    """How the API is served.
+
+    At most `queue` requests wait for the model. With `tokens` every request needs one of them, there is no page, and
+    `per_minute` requests are allowed with each token, None for any number.
+    """
 
     queue: int = 64
+    tokens: Tokens | None = None
+    per_minute: int | None = None
 
 
 class Site:
@@ -47,10 +53,11 @@ def site(finder: Finder, info: PageInfo, settings: Settings = Settings()) -> Ite
     with server_threads() as threads:
         queue = ModelQueue(finder.model, threads.model, settings.queue)
         endpoints = ApiEndpoints(Service(finder), queue, threads.readers, info.upload_limit)
-        api = Guard(api_app(endpoints), _refuse_web_sites, SECURITY_HEADERS)
-        yield Site(page_app(finder, info, threads), api, queue)
+        access = Access(settings.tokens, settings.per_minute)
+        page = page_app(finder, info, threads) if settings.tokens is None else Guard(no_page, lambda scope: None)
+        yield Site(page, Guard(api_app(endpoints), access.refuse), queue)
 
 
-def _refuse_web_sites(scope: Scope) -> Response | None:
-    reason = local_refusal(Headers(scope=scope))
-    return None if reason is None else forbidden(reason)
+async def no_page(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request to the page, which has no login and may be behind a proxy that hides who asks."""
+    await error_response(NO_PAGE, 404)(scope, receive, send)

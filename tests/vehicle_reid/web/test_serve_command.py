@@ -256,10 +256,28 @@ def test_a_mistake_is_a_one_line_error(own_run: ToyRun, tmp_path: Path, monkeypa
         port = str(taken.getsockname()[1])
         assert_error(invoke(own_run, "--port", port), 1, f"port {port} is taken", "--port 0")
     assert invoke(own_run, "--port", "65536").exit_code == 2
+    assert_error(invoke(own_run, "--host", "0.0.0.0"), 1, "--host 0.0.0.0 needs --tokens FILE")
+    assert_error(invoke(own_run, "--per-minute", "9"), 1, "--per-minute needs --tokens FILE")
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text("gate 0123456789abcdef\n", encoding="utf-8")
+    for host in ("203.0.113.9", "no address"):
+        result = invoke(own_run, "--host", host, "--tokens", str(tokens))
+        assert_error(result, 1, f"--host {host}: no address of this machine")
     for package in ("uvicorn", "starlette", "fastapi", "prometheus_client"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
             assert_error(invoke(own_run), 1, f"{package} is not installed", "pip install '.[demo]'")
+
+
+def test_a_gallery_whose_images_are_elsewhere_is_served_with_tokens(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path
+) -> None:
+    path, tokens = tmp_path / "own", tmp_path / "tokens.txt"
+    Gallery.build(own_run.model(), photos).save(path)
+    tokens.write_text("gate 0123456789abcdef\n", encoding="utf-8")
+    shown = show("--gallery", str(path), "--tokens", str(tokens), "--per-minute", "9", "--queue", "7")
+    assert shown.info.problems == () and shown.settings.tokens is not None
+    assert (shown.settings.per_minute, shown.settings.queue, set(shown.settings.tokens.digests)) == (9, 7, {"gate"})
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
