@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vehicle_reid.web.api.access import Access, Tokens
 from vehicle_reid.web.api.endpoints import ApiEndpoints, api_app
+from vehicle_reid.web.api.metrics import Metrics
 from vehicle_reid.web.api.model_queue import ModelQueue
 from vehicle_reid.web.api.service import Service
 from vehicle_reid.web.app import error_response, page_app, server_threads
@@ -36,15 +37,15 @@ class Settings:
 class Site:
     """The ASGI application: requests go to the API or to the page, by their path."""
 
-    def __init__(self, page: ASGIApp, api: ASGIApp, queue: ModelQueue) -> None:
-        """Serve both; `queue` is the API's."""
-        self.queue = queue
+    def __init__(self, page: ASGIApp, api: ASGIApp, queue: ModelQueue, metrics: Metrics) -> None:
+        """Serve both; `queue` is the API's, and `metrics` count the requests to both."""
+        self.queue, self._metrics = queue, metrics
         self._page, self._api = page, api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         is_api = scope["path"] in API_ADDRESSES or scope["path"].startswith(API_FOLDER)
-        await (self._api if is_api else self._page)(scope, receive, send)
+        await self._metrics.measure(self._api if is_api else self._page, scope, receive, send)
 
 
 @contextmanager
@@ -52,10 +53,11 @@ def site(finder: Finder, info: PageInfo, settings: Settings = Settings()) -> Ite
     """Yield the application; on exit pending work is cancelled and its threads end."""
     with server_threads() as threads:
         queue = ModelQueue(finder.model, threads.model, settings.queue)
-        endpoints = ApiEndpoints(Service(finder), queue, threads.readers, info.upload_limit)
+        metrics = Metrics(finder.gallery.store.count, lambda: queue.waiting)
+        endpoints = ApiEndpoints(Service(finder), queue, metrics, threads.readers, info.upload_limit)
         access = Access(settings.tokens, settings.per_minute)
         page = page_app(finder, info, threads) if settings.tokens is None else Guard(no_page, lambda scope: None)
-        yield Site(page, Guard(api_app(endpoints), access.refuse), queue)
+        yield Site(page, Guard(api_app(endpoints), access.refuse), queue, metrics)
 
 
 async def no_page(scope: Scope, receive: Receive, send: Send) -> None:

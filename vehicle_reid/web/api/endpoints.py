@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from data_cache.base.errors import printable
 from data_cache.images.loading import NotAnImage
@@ -31,6 +31,7 @@ from vehicle_reid.web.api.answers import (
     SearchAnswer,
     VehiclePage,
 )
+from vehicle_reid.web.api.metrics import CONTENT_TYPE, Metrics
 from vehicle_reid.web.api.model_queue import ModelQueue, QueueFull
 from vehicle_reid.web.api.service import Conditions, NameTaken, Service, UnknownVehicle
 from vehicle_reid.web.api.uploads import FORM, Upload, read_upload
@@ -58,9 +59,11 @@ Text = Annotated[str | None, Query(max_length=1000)]
 class ApiEndpoints:
     """The handlers of the API's addresses."""
 
-    def __init__(self, service: Service, queue: ModelQueue, readers: ThreadPoolExecutor, upload_limit: int) -> None:
+    def __init__(
+        self, service: Service, queue: ModelQueue, metrics: Metrics, readers: ThreadPoolExecutor, upload_limit: int
+    ) -> None:
         """Answer from `service`, by way of `queue`; a body has at most `upload_limit` bytes."""
-        self.service, self.queue = service, queue
+        self.service, self.queue, self.metrics = service, queue, metrics
         self._readers, self._limit = readers, upload_limit
 
     def router(self) -> APIRouter:
@@ -80,6 +83,7 @@ class ApiEndpoints:
         add("/v1/vehicles", self.list_vehicles, methods=["GET"])
         add("/v1/vehicles/{name:path}", self.remove, methods=["DELETE"], status_code=204)
         add("/v1/compare", self.compare, methods=["POST"], openapi_extra=pair)
+        add("/metrics", self.metrics_text, methods=["GET"], response_class=PlainTextResponse)
         router.add_api_route("/health", self.health, methods=["GET"])
         return router
 
@@ -152,6 +156,10 @@ class ApiEndpoints:
         with self.queue.place():
             embeddings = await asyncio.gather(*map(self.queue.embed, queries))
         return self.service.compare(*embeddings)
+
+    async def metrics_text(self) -> Response:
+        """Return counts and times for Prometheus."""
+        return Response(await self._read(self.metrics.text), media_type=CONTENT_TYPE)
 
     async def health(self) -> Health:
         """Return that the server answers; needs no token."""

@@ -172,6 +172,7 @@ def test_the_api_describes_itself_and_says_that_it_lives(page: ServedPage) -> No
         "/v1/vehicles/{name}": {"delete"},
         "/v1/compare": {"post"},
         "/health": {"get"},
+        "/metrics": {"get"},
     }
     for path in ("/docs", "/redoc"):
         call(page, path).assert_error(404)

@@ -1,0 +1,100 @@
+"""The page on the HTTP API: its examples run with curl as printed, and its tables are those of the code."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from helpers.browser.window import query_photo
+from helpers.paths import ROOT
+from helpers.places.api import ToyRun
+from helpers.places.serve import served
+from vehicle_reid import Gallery
+from vehicle_reid.web.api.access import LEAST_CHARACTERS, Tokens
+from vehicle_reid.web.api.answers import Match, SearchAnswer
+from vehicle_reid.web.api.endpoints import LISTED_BY, MAX_PAGE, PROBLEMS, SEARCHED_BY
+from vehicle_reid.web.api.model_queue import BATCH
+from vehicle_reid.web.app import MAX_MATCHES
+from vehicle_reid.web.page import MEGABYTE, PageInfo
+from vehicle_reid.web.server import MAX_REQUESTS, SHUTDOWN_SECONDS
+from vehicle_reid.web.site import Settings
+
+TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+COMMANDS = re.findall("^curl .*", TEXT, re.MULTILINE)
+TOKEN = "gate-0123456789abcdef"
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+def first_cells(heading: str) -> list[str]:
+    """Return the first column of the table with that heading."""
+    lines = iter(TEXT.splitlines())
+    next(line for line in lines if line.startswith(f"| {heading} |"))
+    next(lines)
+    cells = []
+    for line in lines:
+        if not line.startswith("|"):
+            return cells
+        cells.append(line.split("|")[1].strip())
+    raise AssertionError(heading)
+
+
+@needs_curl
+def test_the_examples_answer_as_the_page_says(toy_run: ToyRun, stored: Gallery, tmp_path: Path) -> None:
+    Image.open(query_photo(toy_run)).save(tmp_path / "car.jpg", quality=95)
+    shutil.copy(toy_run.photos()[0], tmp_path / "other.jpg")
+    wanted = stored.search(tmp_path / "car.jpg", k=5, without_cameras=[1])
+    (tmp_path / "tokens.txt").write_text(f"gate {TOKEN}\n", encoding="utf-8")
+    answers, before = [], len(stored)
+    with served(stored, toy_run.root, Settings(tokens=Tokens.read(tmp_path / "tokens.txt"))) as page:
+        for command in COMMANDS:
+            words = shlex.split(command.replace("127.0.0.1:8000", f"127.0.0.1:{page.port}").replace("$TOKEN", TOKEN))
+            assert words[0] == "curl"
+            output = subprocess.run([*words, "--fail-with-body"], cwd=tmp_path, capture_output=True, timeout=60)
+            assert output.returncode == 0, (command, output.stdout)
+            answers.append(output.stdout)
+    metrics = answers.pop(-2).decode()
+    search, cropped, one, two, listed, removed, compared, health, described = (
+        json.loads(answer) if answer else None for answer in answers
+    )
+    assert [match["name"] for match in search["matches"]] == list(wanted["name"])
+    assert set(search) == set(SearchAnswer.model_fields) == {cell.strip("`") for cell in first_cells("field")}
+    assert f"`{'`, `'.join(search['matches'][0])}`" in TEXT and set(search["matches"][0]) == set(Match.model_fields)
+    assert len(cropped["matches"]) == 10
+    (vehicle,) = one["vehicles"]
+    assert (vehicle["name"], vehicle["details"]) == ("gate/17.jpg", {"lane": "left"})
+    assert [vehicle["name"] for vehicle in two["vehicles"]] == ["car.jpg", "other.jpg"]
+    assert listed == {"total": 1, "vehicles": [vehicle]} and removed is None
+    assert set(compared) == {"score", "first", "second"} and health == {"status": "ok"}
+    assert len(Gallery.load(stored.store.address, toy_run.model())) == before + 2
+    for metric in first_cells("metric"):
+        assert f"# HELP {metric.strip('`')} " in metrics
+    requests = {tuple(cell.strip("`").split()) for cell in first_cells("request")} - {("GET", "/openapi.json")}
+    operations = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
+    assert {(method, path.replace("{name}", "NAME")) for method, path in operations} == requests
+
+
+def test_its_numbers_are_those_of_the_code() -> None:
+    settings = Settings()
+    for phrase in (
+        f"number of matches, at most {MAX_MATCHES};",
+        f"`count` (at most {MAX_PAGE})",
+        f"`--max-upload` ({PageInfo.upload_limit // MEGABYTE} MB)",
+        f"(`--queue`, {settings.queue})",
+        f"more than {MAX_REQUESTS} requests at once",
+        f"together, at most {BATCH},",
+        f"for at most {SHUTDOWN_SECONDS} seconds",
+        f"at least {LEAST_CHARACTERS} characters",
+    ):
+        assert phrase in " ".join(TEXT.split()), phrase
+
+
+def test_its_parameters_and_statuses_are_those_of_the_code() -> None:
+    parameters = {name for cell in first_cells("parameter") for name in re.findall("`(.+?)`", cell)}
+    assert parameters == set(SEARCHED_BY)
+    assert all(f"`{name}`" in TEXT for name in LISTED_BY)
+    assert set(PROBLEMS) < {int(status) for status in first_cells("status")}
