@@ -67,7 +67,7 @@ def test_numbers_outside_their_limits_are_refused(page: ServedPage, path: str, w
 
 
 def test_unknown_addresses_and_methods_are_refused(page: ServedPage) -> None:
-    for path in ("/nowhere", "/photos/g1/photo.png", "/docs", "/openapi.json", "/page/app.py"):
+    for path in ("/nowhere", "/photos/g1/photo.png", "/docs", "/redoc", "/page/app.py"):
         page.request(path).assert_error(404, "there is nothing at this address")
     for method in ("PUT", "DELETE", "PATCH", "POST"):
         page.request("/gallery", method).assert_error(405, "method not allowed")

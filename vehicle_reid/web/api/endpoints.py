@@ -1,7 +1,6 @@
 """The addresses of the API, as FastAPI serves and describes them."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Query, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -45,6 +45,8 @@ PROBLEMS = {
     400: "a damaged form",
     401: "no token",
     403: "a wrong token",
+    404: "no such address, or no image of that name",
+    409: "an image of that name is in the gallery",
     413: "the body is larger than the server takes",
     415: "no image",
     422: "an invalid parameter, image or box",
@@ -74,7 +76,7 @@ class ApiEndpoints:
         router = APIRouter(responses=problems)
         image = _body({"image": _FILE, "box": {"type": "string", "description": "left,top,right,bottom in pixels"}})
         image["requestBody"]["content"]["image/*"] = {"schema": _FILE}
-        vehicles = _body({"image": {"type": "array", "items": _FILE}, "details": {"type": "string"}})
+        vehicles = _body({"image": {"type": "array", "items": _FILE}, "details": _DETAILS})
         pair = _body({"first": _FILE, "second": _FILE})
         tokens = [Security(HTTPBearer(auto_error=False, description="needed if the server has --tokens"))]
         add = partial(router.add_api_route, dependencies=tokens)
@@ -195,6 +197,11 @@ def api_app(endpoints: ApiEndpoints) -> FastAPI:
 
 
 _FILE = {"type": "string", "format": "binary"}
+_DETAILS = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": "a list with an object for each image: name, vehicle, camera, time and other details as text",
+}
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +220,7 @@ def _details(request: Request, own: tuple[str, ...]) -> dict[str, str]:
 def _new_vehicles(text: str, count: int) -> list[NewVehicle]:
     """Return the details of `count` images from JSON. Raises HTTPException 422 if they are invalid."""
     try:
-        value = json.loads(text)
+        value = from_json(text)  # refuses lone surrogates, and lists in lists without end
     except ValueError as error:
         raise HTTPException(422, f"details is not JSON: {printable(error)}") from error
     if isinstance(value, dict):

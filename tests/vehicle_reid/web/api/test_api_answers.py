@@ -132,10 +132,14 @@ def test_all_images_of_a_request_are_enrolled_or_none(toy_run: ToyRun, stored: G
             ([{"bad column": "x"}], "bad column"),
             ([{"name": "a\nb"}], "control character"),
             (3, "list"),
+            ([{"name": "\ud800"}], "not JSON"),
+            ([{"vehicle": "\ud800"}], "not JSON"),
+            ([{"lane": "\ud800"}], "not JSON"),
         ):
             enrol(page, {"a.jpg": good}, details).assert_error(422, words)
         send_form(page, "/v1/vehicles", [("image", "a", good)] * 2).assert_error(422, "several images")
-        send_form(page, "/v1/vehicles", [("image", "a", good)], {"details": "{"}).assert_error(422, "not JSON")
+        for text in ("{", "[" * 100_000):
+            send_form(page, "/v1/vehicles", [("image", "a", good)], {"details": text}).assert_error(422, "not JSON")
     assert Gallery.load(stored.store.address, toy_run.model()).names == before
 
 
@@ -161,6 +165,16 @@ def test_a_bad_request_is_refused_in_one_line(toy_run: ToyRun, page: ServedPage)
     call(page, "/v1/search?box=0,0,9999,9999", "POST", good).assert_error(422, "not inside the photo")
     call(page, "/v1/nothing").assert_error(404, "nothing at this address")
     call(page, "/v1/search").assert_error(405, "method not allowed")
+
+
+def test_text_of_any_kind_is_only_compared(toy_run: ToyRun, gallery: Gallery, page: ServedPage) -> None:
+    for text in ("%00", "'%20OR%20''='", "%22", "%60", "%ED%A0%80", "%E2%80%AE", "%25"):
+        for query in (f"vehicle={text}", f"words={text}"):
+            answer = call(page, f"/v1/vehicles?{query}")
+            assert (answer.status, answer.json) == (200, {"total": 0, "vehicles": []}), query
+        call(page, f"/v1/vehicles/{text}", "DELETE").assert_error(404)
+        call(page, f"/v1/vehicles?{text}=1").assert_error(422, "no column")
+    assert call(page, "/v1/vehicles").json["total"] == len(gallery)
 
 
 def test_the_api_describes_itself_and_says_that_it_lives(page: ServedPage) -> None:
