@@ -1,5 +1,6 @@
 """The `serve` command: what it builds, reports and refuses, and how it ends."""
 
+import json
 import os
 import shlex
 import shutil
@@ -9,7 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -302,3 +304,33 @@ def test_a_signal_ends_the_server_without_an_error(own_run: ToyRun, number: sign
         process.wait()
     assert process.returncode == 0 and out == ""
     assert "Traceback" not in err and "Error" not in err and err.rstrip().endswith("press Ctrl-C to stop")
+
+
+def test_a_service_at_another_address_needs_its_token(own_run: ToyRun, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text("gate 0123456789abcdef\n", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words(own_run, "--host", "127.0.0.2", "--tokens", str(tokens))],
+        env={**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.2:")
+        with urlopen(f"{url}health") as answer:
+            assert answer.read() == b'{"status":"ok"}'
+        listed = Request(f"{url}v1/vehicles?count=1", headers={"Authorization": "Bearer 0123456789abcdef"})
+        with urlopen(listed) as answer:
+            assert json.loads(answer.read())["total"] == len(own_run.names("gallery"))
+        for address, status in ((f"{url}v1/vehicles", 401), (url, 404)):
+            with pytest.raises(HTTPError) as error:
+                urlopen(address)
+            assert error.value.code == status
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
