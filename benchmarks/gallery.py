@@ -15,12 +15,12 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.measure import Call, Row, best_seconds
+from benchmarks.measure import Call, Row, best_seconds, folder_bytes
 from reid.features.file import read_features
 from reid.retrieval.ranking import Matrix
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.gallery.search import ExactSearch, search
+from vehicle_reid.gallery.search import ExactSearch, search, share_found
 
 IMAGES, CHANNELS = 100_000, 512
 LATENT, IMAGES_PER_VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions; spread within a vehicle
@@ -59,7 +59,7 @@ def _rows(folder: Path, gallery: Matrix, added: Matrix, query: Matrix) -> list[R
     store = LanceStore.create(str(folder / "gallery"), entries_of(gallery, "image"), model=MODEL, index="approximate")
     built = time.perf_counter() - started
     found, wanted = store.best(few, K).ids, search(exact, few, K).rows
-    recall = np.mean([len(np.intersect1d(*pair)) for pair in zip(found, wanted, strict=True)]) / K
+    recall = share_found(found, wanted)
     calls: dict[str, Call] = {
         "exact": partial(search, exact, few, K),
         "product": lambda: torch.topk(torch.from_numpy(few) @ columns, K),
@@ -74,7 +74,7 @@ def _rows(folder: Path, gallery: Matrix, added: Matrix, query: Matrix) -> list[R
     started = time.perf_counter()
     LanceStore.open(store.address, MODEL).best(query[:1], K)
     opened = time.perf_counter() - started
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = folder_bytes(folder)
     return [
         Row(
             f"exact search in {what}: queries/s",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -50,6 +51,11 @@ def peak_bytes(call: Call, device: str = "cpu") -> int:
             allocated += event.nbytes()
             peak = max(peak, allocated)
     return peak
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def in_bfloat16(call: Call) -> Call:

@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from benchmarks.gallery import EXACT_QUERIES, MODEL, QUERIES, K, entries_of, random_features
-from benchmarks.measure import Call
+from benchmarks.measure import Call, folder_bytes
 from benchmarks.part_cache import IMAGES as CACHED
 from benchmarks.part_cache import random_parts
 from benchmarks.rendered import render, rendered_job
@@ -32,7 +32,7 @@ from detect.extraction.shards import write_shards
 from detect.model.detector import Detector
 from reid.features.file import Features, write_features
 from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.gallery.search import ExactSearch, search
+from vehicle_reid.gallery.search import ExactSearch, search, share_found
 
 SIZES = (1_000_000, 100_000_000, 10_000_000_000)
 CHANNELS, EMBEDDED, SEARCHED = 512, 20_000, 100_000
@@ -170,8 +170,8 @@ def _search_rates(folder: Path) -> dict[str, Any]:
         "exact": EXACT_QUERIES / core_seconds(partial(search, exact, few, K)),
         "lists": EXACT_QUERIES / core_seconds(partial(store.best, few, K)),
         "vector_bytes": features.nbytes / SEARCHED,
-        "store_bytes": sum(path.stat().st_size for path in address.rglob("*") if path.is_file()) / SEARCHED,
-        "recall": float(np.mean([len(np.intersect1d(*pair)) for pair in zip(found, wanted, strict=True)])) / K,
+        "store_bytes": folder_bytes(address) / SEARCHED,
+        "recall": share_found(found, wanted),
         "searched": SEARCHED,
     }
 

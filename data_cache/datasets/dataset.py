@@ -64,6 +64,11 @@ class Dataset:
         """The option that chooses this data set, for `data_cache.base.options.remedy_command`."""
         return {"--dataset": self.argument or self.name}
 
+    @property
+    def training_images(self) -> pd.DataFrame:
+        """The rows of the table with split train, by name."""
+        return self.table[self.table["split"] == "train"].sort_values("name")
+
     def path(self, name: str) -> Path:
         """Return the path of an image. Raises ImageError if the name points outside the root."""
         return path_inside(self.root, name)

@@ -71,7 +71,7 @@ def rarest_boxes(dataset: Dataset) -> PartBoxes:
     Parts that few vehicles have tell them apart best. Raises UserError as `true_boxes`.
     """
     parts = true_boxes(dataset)
-    training_names = set(dataset.table["name"][dataset.table["split"] == "train"])
+    training_names = set(dataset.training_images["name"])
     labels = parts.labels[[name in training_names for name in parts.names]]
     frequency = np.bincount(labels[labels >= 0], minlength=len(parts.part_names))
     order = np.lexsort((frequency[parts.labels], parts.labels < 0), axis=-1)  # stable: the largest stay first

@@ -97,7 +97,7 @@ class Workspace:
 
     def require_boxes(self, run: Run) -> None:
         """Raise UserError if a run's boxes do not fit its recipe: too few slots, an image missing or failed."""
-        training = self.dataset.table["name"][self.dataset.table["split"] == "train"]
+        training = self.dataset.training_images["name"]
         part_arrays(self.boxes_of(run), [*training, *image_names(self.dataset, [self.split])], run.recipe.parts)
 
     def state_of(self, run: Run) -> RunState:

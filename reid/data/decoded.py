@@ -86,7 +86,7 @@ def decoded_training_views(
     A file that is missing, damaged or out of date is made again; a message says why. If another run is making it, this
     one waits. Raises UserError if an image cannot be read, or if the disk is too small.
     """
-    names = sorted(dataset.table["name"][dataset.table["split"] == "train"])
+    names = list(dataset.training_images["name"])
     paths = image_paths(dataset, names)
     hidden = None if parts is None else hidden_boxes(parts, names)
     maker = ViewMaker(size, hidden)

@@ -43,7 +43,7 @@ def split_vehicles(dataset: Dataset, recipe: ReidRecipe) -> TrainingSplit:
     recognise only among its fleet.
     """
     dataset.require_training_images()
-    table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
+    table = dataset.training_images
     vehicle = table["vehicle_id"]
     group = vehicle
     if "fleet" in table:

@@ -52,7 +52,7 @@ def unseen_vehicles(run: TrainedRun) -> pd.DataFrame:
     Of another data set than that of its training they are all. Raises UserError if there are too few.
     """
     dataset, checkpoint = run.dataset, run.checkpoint
-    table = dataset.table[dataset.table["split"] == "train"].sort_values("name")
+    table = dataset.training_images
     source = checkpoint.metadata.get("source") or {}  # of imported weights, whose data set is the one they are used on
     if source.get("trained_on", checkpoint.metadata.get("dataset")) == dataset.name:
         table = split_vehicles(dataset, checkpoint.recipe).held_out
@@ -124,7 +124,7 @@ def calibrate(run: TrainedRun, compute: Compute, *, aim: str, seed: int) -> Cali
     """
     fpir_of(aim)  # raises before the work
     table = unseen_vehicles(run)
-    seen = run.dataset.table[run.dataset.table["split"] == "train"].sort_values("name")
+    seen = run.dataset.training_images
     seen = seen[~seen["vehicle_id"].isin(table["vehicle_id"])]
     seen = seen.sample(min(len(seen), MOST_STRANGERS), random_state=seed)
     names = [*table["name"], *seen["name"]]

@@ -159,7 +159,7 @@ def mean_of_runs(features: Features, runs: Sequence[TrainedRun], splits: Sequenc
 def whitening(run: TrainedRun, compute: Compute) -> Whitening:
     """Return the whitening that the vehicles of a run's training give. Raises UserError as `Whitening.fit`."""
     run.dataset.require_training_images()
-    train = run.dataset.table[run.dataset.table["split"] == "train"].sort_values("name")
+    train = run.dataset.training_images
     source = FeatureSource(run.dataset, list(train["name"]), run.parts, run.recipe, run.checkpoint.sha256)
     features = cached_features(run.folder / "features-train.safetensors", run.network(), source, compute)
     return Whitening.fit(features.of(train["name"]), Labels.of_table(train).vehicle)

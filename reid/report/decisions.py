@@ -10,7 +10,7 @@ from reid.evaluation.answers import find_answers, open_set
 from reid.evaluation.calibration import read_calibration
 from reid.report.evaluated_run import EvaluatedRun
 from reid.retrieval.open_set import FIRST, OpenSet
-from reid.retrieval.ranking import Mask, Numbers, cosine_scores, labelled_trials, rank_queries
+from reid.retrieval.ranking import Mask, Numbers
 
 SHOWN = 6  # wrong decisions of each kind
 THRESHOLDS = 101  # of the curve, from 0 to 1
@@ -34,7 +34,7 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """The decisions of a test; `scores` as `OpenSet.scores`, `curve` a name of CURVE -> points (threshold, rate).
+    """The decisions of a test; `scores` as `OpenSet.scores`, `curve` as `rates_by_threshold`.
 
     `accepted` (Q,) are the first matches of all queries that are accepted.
     `false_accepts` are accepted and wrong, the most confident first; `false_refusals` are right and refused, the least
@@ -58,19 +58,18 @@ def describe_aim(aim: str) -> str:
     return "the best F1" if aim == "f1" else f"an FPIR of at most {aim.partition('=')[2]}"
 
 
-def find_decisions(run: EvaluatedRun) -> Decisions | None:
+def find_decisions(run: EvaluatedRun, positives: Numbers) -> Decisions | None:
     """Return the decisions of a run; None if it was not calibrated, or is of another system.
 
-    Raises UserError as `read_calibration`.
+    `positives` (Q,) are the numbers of images in the gallery that match each query of the first trial. Raises
+    UserError as `read_calibration`.
     """
     calibrated = None if run.checkpoint_hash is None else read_calibration(run.folder, run.checkpoint_hash)
     if calibrated is None:
         return None
     dataset, protocol, calibration = run.dataset, run.protocol(), calibrated.calibration
     answers = find_answers(run.features, dataset, protocol, FIRST)
-    names, trial = dataset.table["name"], protocol.trials[0]
-    scores = cosine_scores(run.features.of(names.iloc[trial.query]), run.features.of(names.iloc[trial.gallery]))
-    positives = rank_queries(scores, labelled_trials(dataset.table, protocol)[0]).positives
+    names = dataset.table["name"]
     test = open_set(dataset, answers, calibration, positives)
     accepted = answers.accepted(calibration)
     order = np.argsort(-test.confidence, kind="stable")
@@ -97,13 +96,13 @@ def find_decisions(run: EvaluatedRun) -> Decisions | None:
 
 
 def rates_by_threshold(test: OpenSet) -> dict[str, list[tuple[float, float]]]:
-    """Return the points (threshold, rate) of CURVE.
+    """Return the points (threshold, rate) by the names in CURVE.
 
     Left out are TNR without absent vehicles, and the precision of thresholds that accept nothing.
     """
     rates = [test.at(float(threshold)) for threshold in np.linspace(0, 1, THRESHOLDS)]
     shown = [name for name in CURVE if name != "tnr" or not test.present.all()]
     return {
-        name: [(one["threshold"], one[name]) for one in rates if name != "top1_precision" or one["accepted"] > 0]
+        CURVE[name]: [(one["threshold"], one[name]) for one in rates if name != "top1_precision" or one["accepted"] > 0]
         for name in shown
     }

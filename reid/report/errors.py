@@ -74,7 +74,7 @@ class Firsts:
 
     All arrays are of the Q queries that have both. `query`, `match` and `wrong` are rows; `match_score` and
     `wrong_score` cosines; `rank` is the rank of the match. A match that is no better than the wrong image counts as
-    wrong, as in the scores.
+    wrong, as in the scores. `positives` is of all queries: the number of images in the gallery that match.
     """
 
     def __init__(self, run: EvaluatedRun) -> None:
@@ -84,7 +84,8 @@ class Firsts:
         labels = labelled_trials(run.dataset.table, protocol)[0]
         query, gallery = (run.features.of(names.iloc[rows]) for rows in (trial.query, trial.gallery))
         match, wrong = best_true_and_wrong(query, gallery, labels)
-        rank = rank_queries(cosine_scores(query, gallery), labels).first_hit_rank
+        ranks = rank_queries(cosine_scores(query, gallery), labels)
+        self.positives = ranks.positives
         self.index = np.flatnonzero((match >= 0) & (wrong >= 0))  # of the test's queries
         match, wrong = match[self.index], wrong[self.index]
         self.query, self.match, self.wrong = trial.query[self.index], trial.gallery[match], trial.gallery[wrong]
@@ -92,7 +93,7 @@ class Firsts:
         self.match_score, self.wrong_score = (
             np.einsum("qc,qc->q", own, gallery[rows]).astype(np.float64) for rows in (match, wrong)
         )
-        self.rank, self.gallery = rank[self.index], trial.gallery
+        self.rank, self.gallery = ranks.first_hit_rank[self.index], trial.gallery
 
     @cached_property
     def is_wrong(self) -> Mask:

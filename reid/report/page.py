@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page that opens without a server."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from reid.report.curves import (
     threshold_curve,
     validation_curve,
 )
-from reid.report.decisions import CONVENTIONS, CURVE, Decision, Decisions, find_decisions
+from reid.report.decisions import CONVENTIONS, Decision, Decisions, find_decisions
 from reid.report.errors import Firsts, find_errors, margin_by_part
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.html import TEMPLATES, PageImage, full_rows, page_image, render_page
@@ -98,7 +98,8 @@ def write_report(
     """
     metrics = run.metrics
     lists = _ranked_lists(run, queries, top_k)
-    decisions, firsts = find_decisions(run), Firsts(run)
+    firsts = Firsts(run)
+    decisions = find_decisions(run, firsts.positives)
     errors = find_errors(firsts, decisions)
     tables: list[AblationTable] = []
     if ablation_folder is not None:
@@ -115,7 +116,7 @@ def write_report(
         camera_gap=camera_gap(metrics["scores"]),
         decisions=decisions,
         conventions=CONVENTIONS,
-        decision_curve=decisions and threshold_curve(_named(decisions.curve), decisions.scores["threshold"]),
+        decision_curve=decisions and threshold_curve(decisions.curve, decisions.scores["threshold"]),
         wrong_decisions=_wrong_decisions(run, decisions),
         errors=errors,
         wrong_matches=[(one, _pictures(run, one.query, one.first, one.match)) for one in errors.examples],
@@ -159,10 +160,6 @@ def _curves(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> dict[str, str 
     if not others:
         return {"loss": loss_curve(logs[0][1]), "validation": validation_curve(logs[0][1])}
     return {"loss": compared_loss_curve(logs), "validation": compared_validation_curve(logs)}
-
-
-def _named(curve: Mapping[str, list[tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
-    return {CURVE[name]: points for name, points in curve.items()}
 
 
 def _wrong_decisions(

@@ -18,7 +18,7 @@ from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
 from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.gallery.search import Matches, search, search_after
+from vehicle_reid.gallery.search import Matches, search, search_after, share_found
 from vehicle_reid.gallery.store import INDEXES, Best, Store
 from vehicle_reid.gallery.vectors import Vectors
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
@@ -213,7 +213,7 @@ class Gallery:
         rows = np.sort(np.random.default_rng(0).permutation(len(features))[:RECALL_QUERIES])
         exact = self._vectors.best(search(self._vectors.search, features[rows], min(k, len(features))))
         found = self.store.best(features[rows], exact.ids.shape[1]).ids
-        return sum(len(np.intersect1d(*pair)) for pair in zip(found, exact.ids, strict=True)) / exact.ids.size
+        return share_found(found, exact.ids)
 
     def save(self, address: Path | str) -> None:
         """Write the gallery to a folder, or to a bucket by its address, whole or not at all; from then on it is there.

@@ -103,6 +103,11 @@ def search_after(
     return matches
 
 
+def share_found(found: Numbers, exact: Numbers) -> float:
+    """Return recall@k: the share of the exact best k of Q queries, (Q, k), that was found, (Q, any number)."""
+    return sum(len(np.intersect1d(*pair)) for pair in zip(found, exact, strict=True)) / exact.size
+
+
 def no_matches(queries: int, k: int) -> Matches:
     """Return an empty result, to be filled in place."""
     return Matches(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))

@@ -11,6 +11,7 @@ from helpers.browser.html_page import Page
 from helpers.toy.evaluated import BY_COSINE, make_evaluated_run
 from reid.evaluation.calibration import CalibratedRun
 from reid.report.decisions import find_decisions, rates_by_threshold
+from reid.report.errors import Firsts
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.page import write_report
 from reid.retrieval.open_set import OpenSet
@@ -28,7 +29,7 @@ def run(tmp_path: Path) -> EvaluatedRun:
 
 
 def test_decisions_equal_a_loop_over_the_queries(run: EvaluatedRun) -> None:
-    found = find_decisions(run)
+    found = find_decisions(run, Firsts(run).positives)
     assert found is not None
     table, vectors = run.dataset.table, dict(zip(run.features.names, run.features.matrix, strict=True))
     taken: list[bool] = []
@@ -63,9 +64,9 @@ def test_decisions_equal_a_loop_over_the_queries(run: EvaluatedRun) -> None:
 def test_the_curve_has_the_rates_of_every_threshold() -> None:
     test = OpenSet(np.array([0.2, 0.4, 0.6, 0.8]), np.array([False, True, False, True]), np.array([1, 2, 0, 1]))
     rates = {name: {round(at, 2): rate for at, rate in points} for name, points in rates_by_threshold(test).items()}
-    assert rates["top1_recall"][0.5] == pytest.approx(1 / 3) and rates["tnr"][0.7] == 1 and rates["tnr"][0.5] == 0
-    assert rates["top1_precision"][0.5] == 0.5 and max(rates["top1_precision"]) == 0.8
-    assert "tnr" not in rates_by_threshold(replace(test, positives=np.array([1, 2, 1, 1])))
+    assert rates["recall"][0.5] == pytest.approx(1 / 3) and rates["TNR"][0.7] == 1 and rates["TNR"][0.5] == 0
+    assert rates["precision"][0.5] == 0.5 and max(rates["precision"]) == 0.8
+    assert "TNR" not in rates_by_threshold(replace(test, positives=np.array([1, 2, 1, 1])))
 
 
 def test_the_page_shows_them(run: EvaluatedRun) -> None:
@@ -84,7 +85,7 @@ def test_the_page_shows_them(run: EvaluatedRun) -> None:
 
 def test_a_run_without_a_calibration_has_no_decisions(run: EvaluatedRun) -> None:
     (run.folder / "calibration.json").unlink()
-    assert find_decisions(run) is None
+    assert find_decisions(run, Firsts(run).positives) is None
     page = Page(write_report(run, target=run.test_folder / "report.html", queries=3).read_text(encoding="utf-8"))
     assert "not in the gallery?" not in page.text
 
@@ -92,4 +93,4 @@ def test_a_run_without_a_calibration_has_no_decisions(run: EvaluatedRun) -> None
 def test_a_calibration_of_another_checkpoint_is_refused(run: EvaluatedRun) -> None:
     CalibratedRun(BY_COSINE, "other", "f1", 9, {}).write(run.folder)
     with pytest.raises(UserError, match="made for another checkpoint"):
-        find_decisions(run)
+        find_decisions(run, Firsts(run).positives)

@@ -9,7 +9,7 @@ from data_cache.base.errors import UserError
 from helpers.places.api import Matrix, random_matrix
 from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid.gallery import search as module
-from vehicle_reid.gallery.search import ExactSearch, search, search_after
+from vehicle_reid.gallery.search import ExactSearch, search, search_after, share_found
 
 Mask = NDArray[np.bool_]
 
@@ -111,3 +111,10 @@ def test_what_a_gallery_cannot_do_is_refused() -> None:
         search_after(AfterNetwork(rerank=True), features, features, 0, None, "cpu")
     nothing = search_after(AfterNetwork(rerank=True), features, features, 2, np.zeros(5, bool), "cpu")
     assert (nothing.rows == -1).all()
+
+
+def test_recall_is_the_share_of_the_exact_best_that_was_found() -> None:
+    found = np.array([[4, 9, 1], [7, -1, -1]])
+    exact = np.array([[1, 2, 4], [7, 8, 9]])
+    assert share_found(found, exact) == (2 + 1) / 6
+    assert share_found(exact, exact) == 1
