@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 Call = Callable[[], object]
+Result = TypeVar("Result")
 
 
 class Row(NamedTuple):
@@ -51,6 +54,18 @@ def peak_bytes(call: Call, device: str = "cpu") -> int:
             allocated += event.nbytes()
             peak = max(peak, allocated)
     return peak
+
+
+def own_peak_bytes() -> int:
+    """Return the most memory that this process has had."""
+    words = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()  # `ru_maxrss` is inherited
+    return int(words[0]) * 1024  # from kB
+
+
+def in_new_process(call: Callable[..., Result], *arguments: object) -> Result:
+    """Return what a call returns in a process of its own, which shares no memory with this one."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(call, *arguments).result()
 
 
 def folder_bytes(folder: Path) -> int:

@@ -1,16 +1,13 @@
 """Ranking at the sizes of the four benchmarks: against the matrix product alone, a full argsort, other roundings."""
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measure import Call, Row, best_seconds
+from benchmarks.measure import Call, Row, best_seconds, in_new_process, own_peak_bytes
 from reid.retrieval.ranking import (
     TIE,
     LabelledTrial,
@@ -116,8 +113,7 @@ def _product_row(test: Test, device: str) -> Row:
 
 
 def _resident_row() -> Row:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
-        peak = processes.submit(resident_bytes, LARGE, RESIDENT).result()
+    peak = in_new_process(resident_bytes, LARGE, RESIDENT)
     what = f"its memory: a process with all {LARGE.queries + LARGE.gallery:,} features, Python and torch"
     return Row(what, f"{peak / 2**30:.2f} GiB", target="<= 3 GB")
 
@@ -192,9 +188,7 @@ def argsorted(sets: Sets, scores: Matrix) -> Precisions:
 def resident_bytes(test: Test, queries: int) -> int:
     """Rank the first queries of a test and return the peak memory of this process."""
     ranked(random_sets(test).head(queries))
-    # a process inherits `ru_maxrss` from its parent
-    words = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()
-    return int(words[0]) * 1024  # from kB
+    return own_peak_bytes()
 
 
 def to_tf32(matrix: Matrix) -> Matrix:
