@@ -19,10 +19,9 @@ from vehicle_reid.web.guard import Guard
 from vehicle_reid.web.page import ASSETS, MEGABYTE, PageInfo, asset, render
 from vehicle_reid.web.photos import Box, UnknownPhoto
 
-MAX_MATCHES, MAX_LISTED = 100, 60  # images in one response
+MAX_MATCHES = 100  # images in one response
 MAX_NAME = 1000  # characters of an upload's name
 MAX_SIDE = 50_000_000  # pixels of an image
-MAX_NUMBER = 2**63 - 1  # a gallery file stores cameras as int64
 READERS = 2  # threads: decoding an image of 50 megapixels takes hundreds of megabytes
 DRAINED = 4  # read up to this multiple of the upload limit, so that the client gets to see the refusal
 JPEG = "image/jpeg"
@@ -44,16 +43,13 @@ class Endpoints:
             Route("/page/{name}", self.asset),
             Route("/photos", self.upload, methods=["POST"]),
             Route("/photos/{key}", self.photo),
-            Route("/photos/{key}/matches", self.matches),
             Route("/photos/{key}/{kind}.jpg", self.picture),
-            Route("/scores/{first}/{second}", self.score),
-            Route("/gallery", self.gallery),
         ]
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        page = await self._read(render, self.info, self.finder.gallery_id)
-        return Response(page, media_type="text/html")
+        choices = await self._read(self.finder.choices)
+        return Response(render(self.info, self.finder.gallery_id, choices), media_type="text/html")
 
     async def asset(self, request: Request) -> Response:
         """A style sheet or script of the page."""
@@ -73,12 +69,6 @@ class Endpoints:
         """The description of a photo."""
         return JSONResponse(await self._read(self.finder.describe, request.path_params["key"]))
 
-    async def matches(self, request: Request) -> Response:
-        """The images most similar to a photo; query parameters `k`, `camera` and `not-camera`, repeatable."""
-        key, k = request.path_params["key"], query_number(request, "k", 10, 1, MAX_MATCHES)
-        cameras, without = query_numbers(request, "camera"), query_numbers(request, "not-camera")
-        return JSONResponse(await self._run_model(self.finder.matches, key, k, cameras or None, without))
-
     async def picture(self, request: Request) -> Response:
         """A photo as JPEG, plain or with a heatmap over it; `covered` takes the other photo as `with`."""
         key, kind = request.path_params["key"], request.path_params["kind"]
@@ -88,20 +78,6 @@ class Endpoints:
         elif kind != PHOTO:
             picture = await self._run_model(self.finder.heatmap, key, kind)
         return Response(picture, media_type=JPEG)
-
-    async def score(self, request: Request) -> Response:
-        """The similarity of two photos."""
-        first, second = request.path_params["first"], request.path_params["second"]
-        return JSONResponse({"score": await self._run_model(self.finder.score, first, second)})
-
-    async def gallery(self, request: Request) -> Response:
-        """Gallery images by name; query parameters `start`, `count`, `camera` and `words`."""
-        start = query_number(request, "start", 0, 0, MAX_NUMBER)
-        count = query_number(request, "count", 24, 1, MAX_LISTED)
-        camera = query_number(request, "camera", -1, 0, MAX_NUMBER)
-        words = request.query_params.get("words", "")
-        images = await self._read(self.finder.list_images, start, count, None if camera < 0 else camera, words)
-        return JSONResponse(images)
 
     async def _run_model(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._model, partial(call, *arguments))
@@ -162,17 +138,6 @@ def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, message, {"Connection": "close"})
 
 
-def query_number(request: Request, name: str, default: int, low: int, high: int) -> int:
-    """Return a number from the query string. Raises HTTPException 400 unless it is from `low` to `high`."""
-    text = request.query_params.get(name)
-    return default if text is None else _number(text, name, low, high)
-
-
-def query_numbers(request: Request, name: str) -> list[int]:
-    """Return all numbers of that name from the query string. Raises HTTPException 400 if one is invalid."""
-    return [_number(text, name, 0, MAX_NUMBER) for text in request.query_params.getlist(name)]
-
-
 def query_name(request: Request) -> str:
     """Return the name of an upload from the query string. Raises HTTPException 400 if it is too long."""
     name = request.query_params.get("name") or UPLOADED
@@ -192,13 +157,13 @@ def parse_box(text: str) -> Box:
     fields = text.split(",")
     if len(fields) != 4:
         raise HTTPException(400, "box must be left,top,right,bottom in pixels of the photo")
-    left, top, right, bottom = (_number(field, "each side of the box", 0, MAX_SIDE) for field in fields)
+    left, top, right, bottom = map(_side, fields)
     return left, top, right, bottom
 
 
-def _number(text: str, name: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and low <= int(text) <= high):
-        raise HTTPException(400, f"{name} must be a whole number from {low} to {high}")
+def _side(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= MAX_SIDE):
+        raise HTTPException(400, f"each side of the box must be a whole number from 0 to {MAX_SIDE}")
     return int(text)
 
 

@@ -1,6 +1,6 @@
-"""The operations behind the page: describe a photo, search with it, compare two, and draw heatmaps."""
+"""The operations behind the page: embed and describe a photo, list what can be filtered by, and draw heatmaps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ import numpy as np
 from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_bytes, sha256_of_names
 from data_cache.base.progress import hidden_progress
-from data_cache.images.drawing import escape_invisible
 from data_cache.images.loading import decode_image
 from reid.data.vehicle_images import VehicleImages
 from reid.report.pictures.covering import Covering, covering_effects, draw_effects
 from reid.report.pictures.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
 from reid.report.pictures.thumbnails import encode_jpeg
+from vehicle_reid.gallery.entries import DETAILS
 from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.gallery.gallery import Gallery
+from vehicle_reid.images import UNKNOWN_CAMERA
+from vehicle_reid.web.choices import Choices, known_cameras, read_choices
 from vehicle_reid.web.photos import Box, Photos, UnknownPhoto, Upload, cropped, make_photo, picture_height
 
 PHOTO, COVERED = "photo", "covered"
@@ -30,8 +32,8 @@ Json = dict[str, Any]
 class Finder:
     """A gallery with its model and photos.
 
-    `describe`, `list_images` and `picture` are thread-safe. `upload`, `matches`, `score`, `heatmap` and `covered` run
-    the model: call them from one thread only.
+    `describe`, `list_images`, `choices` and `picture` are thread-safe. `upload`, `heatmap` and `covered` run the model:
+    call them from one thread only.
     """
 
     def __init__(self, gallery: Gallery, root: Path) -> None:
@@ -39,12 +41,17 @@ class Finder:
         self.gallery, self.model = gallery, gallery.model
         self.photos = Photos(gallery.store, root)
         self._heatmaps = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_heatmaps)
+        self._choices = lru_cache(maxsize=1)(self._read_choices)
         self._coverings = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_covering)
 
     @property
     def cameras(self) -> list[int]:
         """The known cameras of the gallery, ascending."""
-        return [camera for camera in np.unique(self.gallery.store.read(["camera"])["camera"]).tolist() if camera >= 0]
+        return list(known_cameras(self.gallery.store))
+
+    def choices(self) -> Choices:
+        """Return what the images of the gallery can be filtered by."""
+        return self._choices(self.gallery.store.version)
 
     @property
     def heatmaps(self) -> list[str]:
@@ -76,11 +83,27 @@ class Finder:
         return key
 
     def describe(self, key: str) -> Json:
-        """Return a photo as JSON: key, name, box, camera, parts, and size, or the problem that prevents showing it.
+        """Return a photo as JSON: its key, what the API tells about a match, and size, or why it cannot be shown.
 
         Raises UnknownPhoto.
         """
-        return self._describe(key, self.photos.embedding(key).to_dict("records")[0])
+        upload = self.photos.upload(key)
+        row = self.photos.embedding(key).iloc[0]
+        description = {
+            "key": key,
+            "name": upload.name if upload else row["name"],
+            "box": upload.box if upload else None,
+            "camera": None if row["camera"] == UNKNOWN_CAMERA else int(row["camera"]),
+            **described_details(self.photos.details(key)),
+            "parts": described_parts(row),
+        }
+        try:
+            size = self.photos.size(key)
+            if (row["boxes"] > np.array(2 * size, np.float32) + 0.5).any():
+                raise UserError("this file has been replaced since the gallery was built")
+            return {**description, "size": size, "problem": None}
+        except UserError as error:
+            return {**description, "size": None, "problem": printable(error)}
 
     def list_images(self, start: int, count: int, camera: int | None, words: str) -> Json:
         """Return gallery images sorted by name, optionally only those of a camera or with `words` in their names."""
@@ -89,33 +112,12 @@ class Finder:
         ids = store.read(["id"], where, order="name", first=start, most=count)["id"].tolist()
         return {"total": store.count(where), "images": [self.describe(f"g{number}") for number in ids]}
 
-    def matches(self, key: str, k: int, cameras: Sequence[int] | None, without: Sequence[int]) -> list[Json]:
-        """Return the k gallery images most similar to a photo, never the photo itself.
-
-        Of a calibrated run the first has the `confidence` that it is the vehicle, and whether it is `accepted`; both
-        are None for the others. Raises UnknownPhoto.
-        """
-        own = self.photos.name(key)
-        itself = () if own is None else (own,)
-        matches = self.gallery.search(
-            self.photos.embedding(key), k, cameras=cameras, without_cameras=without, without=itself
-        )
-        return [
-            {**self._describe(f"g{match['id']}", match), "score": match["score"], **self.decision(match["confidence"])}
-            for match in matches.to_dict("records")
-        ]
-
     def decision(self, confidence: float) -> Json:
         """Return the confidence of a match and whether it is accepted; both are None if it has none, NaN."""
         calibration = self.model.calibration
         if calibration is None or np.isnan(confidence):
             return {"confidence": None, "accepted": None}
         return {"confidence": confidence, "accepted": confidence >= calibration.threshold}
-
-    def score(self, first: str, second: str) -> float:
-        """Return the cosine similarity of two photos. Raises UnknownPhoto."""
-        one, other = (self.photos.embedding(key)["feature"][0] for key in (first, second))
-        return float(np.dot(one, other))
 
     def picture(self, key: str) -> bytes:
         """Return a photo as a JPEG file. Raises UnknownPhoto, and UserError if it cannot be read."""
@@ -136,6 +138,9 @@ class Finder:
         picture, covering = self.photos.photo(key).picture, self._coverings(key, other)
         return encode_jpeg(draw_effects(picture, covering.squares, covering.largest))
 
+    def _read_choices(self, version: int) -> Choices:
+        return read_choices(self.gallery.store)
+
     def _compute_heatmaps(self, key: str) -> Heatmaps:
         (heatmaps,) = compute_heatmaps(self.model.network, self._network_input(key), device=self.model.device)
         return heatmaps
@@ -153,23 +158,11 @@ class Finder:
         with hidden_progress():
             return self.model.network_input(image, row)
 
-    def _describe(self, key: str, row: Any) -> Json:
-        """Return a row of `embed` or `search` as JSON; see `describe`."""
-        upload = self.photos.upload(key)
-        description = {
-            "key": key,
-            "name": escape_invisible(upload.name if upload else row["name"]),
-            "box": upload.box if upload else None,
-            "camera": row["camera"],
-            "parts": described_parts(row),
-        }
-        try:
-            size = self.photos.size(key)
-            if (row["boxes"] > np.array(2 * size, np.float32) + 0.5).any():
-                raise UserError("this file has been replaced since the gallery was built")
-            return {**description, "size": size, "problem": None}
-        except UserError as error:
-            return {**description, "size": None, "problem": printable(error)}
+
+def described_details(details: Mapping[str, str]) -> Json:
+    """Return the details of an image as the API tells them: vehicle and time, "" if unknown, and the others."""
+    others = {column: value for column, value in details.items() if column not in DETAILS}
+    return {**{column: details.get(column, "") for column in DETAILS}, "details": others}
 
 
 def described_parts(row: Any) -> list[Json]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from data_cache.images.loading import HEIF_SUFFIXES, KINDS, SUFFIXES
 from reid.report.html import TEMPLATES, render_page
 from reid.report.pictures.covering import MEANING
+from vehicle_reid.web.choices import Choices
 
 CLIENT = Path(__file__).with_name("client")
 TEMPLATE = "page.html.jinja"
@@ -15,8 +16,10 @@ REPORT_STYLE = "report_style.html.jinja"
 STYLE = "page.css"
 SCRIPTS = (
     "main.js",
+    "api.js",
     "batch.js",
     "exports.js",
+    "filters.js",
     "marks.js",
     "picker.js",
     "pictures.js",
@@ -76,12 +79,13 @@ def views_of(attention: str) -> dict[str, View]:
     }
 
 
-def render(info: PageInfo, gallery_id: str) -> str:
-    """Return the page's HTML; the browser remembers marks for the gallery of that id."""
+def render(info: PageInfo, gallery_id: str, choices: Choices) -> str:
+    """Return the HTML, with filters of `choices`; the browser remembers marks for the gallery of that id."""
     return render_page(
         CLIENT / TEMPLATE,
         info=info,
         gallery_id=gallery_id,
+        choices=choices,
         views={key: view for key, view in views_of(info.attention).items() if key in info.views},
         megabytes=info.upload_limit / MEGABYTE,
         kinds=KINDS,

@@ -131,6 +131,14 @@ class Photos:
         number = self.id(key)
         return self._upload(key).embedding if number is None else embeddings_table(self._entry(number))
 
+    def details(self, key: str) -> dict[str, str]:
+        """Return the details of an image of the gallery, none of an upload. Raises UnknownPhoto."""
+        number = self.id(key)
+        if number is None:
+            return {}
+        details = self._entry(number).details
+        return dict(zip(map(str, details.columns), details.iloc[0].tolist(), strict=True))
+
     def photo(self, key: str) -> Photo:
         """Return a photo. Raises UnknownPhoto, and ImageError if a gallery file cannot be read."""
         name = self.name(key)

@@ -4,12 +4,15 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -76,6 +79,13 @@ class ServedPage(NamedTuple):
         """Upload a photo."""
         return self.request("/photos", "POST", body, **headers)
 
+    def search(self, key: str, query: str = "", **headers: str) -> Any:
+        """Return the answer of a search with an upload, or with an image of the gallery, as the page asks for it."""
+        given = {"page-photo": key} if key[0] == "p" else {"name": self.finder.photos.name(key)}
+        answer = self.request(f"/v1/search?{urlencode(given)}&{query}", "POST", **headers)
+        assert answer.status == 200, answer.body
+        return answer.json
+
     def raw_upload(self, head: str, body: bytes = b"") -> socket.socket:
         """Open a connection and send an upload with these headers as it is; the caller closes the connection."""
         own = f"Host: 127.0.0.1:{self.port}\r\nOrigin: {self.url.rstrip('/')}"
@@ -92,6 +102,17 @@ def gallery_of(run: ToyRun) -> Gallery:
 def gallery_with(gallery: Gallery, entries: Entries) -> Gallery:
     """Return a gallery of other images by the same model, in memory."""
     return Gallery(gallery.model, LanceStore.create("memory://", entries, model=gallery.model.fingerprint))
+
+
+def detailed(gallery: Gallery, **more: Sequence[str]) -> Gallery:
+    """Return a gallery of the same images with details: vehicle, time, lane, and `more`; some are unknown."""
+    rows = range(len(gallery))
+    details = {
+        "vehicle": [str(7 + row % 3) if row % 4 else "" for row in rows],
+        "time": [f"2026-11-0{4 + row % 2}T{8 + row % 4:02d}:30:00" if row % 5 else "" for row in rows],
+        "lane": [("left", "right", "")[row // 2 % 3] for row in rows],
+    }
+    return gallery_with(gallery, replace(gallery.entries, details=pd.DataFrame({**details, **more})))
 
 
 @contextmanager

@@ -155,6 +155,8 @@ def test_results_can_be_downloaded(toy_run: ToyRun, gallery: Gallery, tab: Tab, 
         "camera",
         "mark",
         "problem",
+        "vehicle",
+        "time",
     ]
     assert [row["candidate"] for row in rows] == list(matches["name"])
     assert [row["rank"] for row in rows] == [str(rank) for rank in matches["rank"]]

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -38,39 +38,17 @@ SECRET = b"nobody may read this"
 )
 def test_a_key_is_a_row_or_an_upload_but_never_a_path(page: ServedPage, key: str) -> None:
     key = quote(key, safe="%")
-    for path in (
-        f"/photos/{key}",
-        f"/photos/{key}/matches",
-        f"/photos/{key}/photo.jpg",
-        f"/photos/{key}/with-parts.jpg",
-    ):
+    for path in (f"/photos/{key}", f"/photos/{key}/photo.jpg", f"/photos/{key}/with-parts.jpg"):
         page.request(path).assert_error(404)
-    page.request(f"/scores/g1/{key}").assert_error(404)
-
-
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("/photos/g1/matches?k=0", "k must be a whole number from 1 to 100"),
-        ("/photos/g1/matches?k=101", "k must be a whole number from 1 to 100"),
-        ("/photos/g1/matches?k=ten", "k must be a whole number"),
-        ("/photos/g1/matches?k=1e1", "k must be a whole number"),
-        ("/photos/g1/matches?camera=-1", "camera must be a whole number from 0"),
-        ("/photos/g1/matches?not-camera=" + 30 * "9", "not-camera must be a whole number"),
-        ("/gallery?count=61", "count must be a whole number from 1 to 60"),
-        ("/gallery?start=-1", "start must be a whole number"),
-        ("/gallery?camera=%D9%A3", "camera must be a whole number"),
-    ],
-)
-def test_numbers_outside_their_limits_are_refused(page: ServedPage, path: str, words: str) -> None:
-    page.request(path).assert_error(400, words)
+    page.request(f"/v1/search?page-photo={key}", "POST").assert_error(404)
+    page.request(f"/v1/compare?first=images/09-3.jpg&second-page-photo={key}", "POST").assert_error(404)
 
 
 def test_unknown_addresses_and_methods_are_refused(page: ServedPage) -> None:
     for path in ("/nowhere", "/photos/g1/photo.png", "/docs", "/redoc", "/page/app.py"):
         page.request(path).assert_error(404, "there is nothing at this address")
     for method in ("PUT", "DELETE", "PATCH", "POST"):
-        page.request("/gallery", method).assert_error(405, "method not allowed")
+        page.request("/photos/g1", method).assert_error(405, "method not allowed")
     page.request("/photos/g1/xyz.jpg").assert_error(404, "no heatmap xyz")
 
 
@@ -101,7 +79,7 @@ def test_names_in_a_gallery_file_never_lead_out_of_its_folder(
     names = (*reasons, markup)
     entries = replace(gallery.entries.take(np.arange(len(names))), names=names)
     with served(gallery_with(gallery, entries), root) as page:
-        assert len(page.request("/photos/g0/matches?k=100").json) == len(names) - 1
+        assert len(page.search("g0", "k=100")["matches"]) == len(names) - 1
         for row, reason in enumerate(reasons.values()):
             photo, picture = page.request(f"/photos/g{row}").json, page.request(f"/photos/g{row}/photo.jpg")
             picture.assert_error(422, reason)
@@ -115,10 +93,10 @@ def test_missing_or_replaced_pictures_do_not_stop_the_search(toy_run: ToyRun, ga
     with served(gallery, tmp_path) as page:
         photo = page.request("/photos/g3").json
         assert "no such file" in photo["problem"] and photo["size"] is None
-        matches, wanted = page.request("/photos/g3/matches?k=4").json, page.finder.matches("g3", 4, None, ())
-        assert [match["score"] for match in matches] == [match["score"] for match in wanted]
+        assert len(page.search("g3", "k=4")["matches"]) == 4
         upload = page.upload(toy_run.path(gallery.names[3]).read_bytes())
-        assert upload.status == 201 and page.request(f"/scores/g3/{upload.json['key']}").json["score"] > 0.99
+        query = urlencode({"first": gallery.names[3], "second-page-photo": upload.json["key"]})
+        assert upload.status == 201 and page.request(f"/v1/compare?{query}", "POST").json["score"] > 0.99
         row = next(row for row in range(len(gallery)) if (gallery.entries.labels[row] >= 0).any())
         path = tmp_path / gallery.names[row]
         path.parent.mkdir(parents=True)

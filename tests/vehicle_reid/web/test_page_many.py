@@ -57,7 +57,7 @@ def test_parallel_requests_equal_sequential_ones_and_the_model_runs_one_at_a_tim
     def search(path: Path) -> tuple[object, object, bytes]:
         barrier.wait(30)
         photo = page.upload(path.read_bytes()).json
-        matches = page.request(f"/photos/{photo['key']}/matches?k=5").json
+        matches = page.search(photo["key"], "k=5")
         return photo, matches, page.request(f"/photos/{photo['key']}/with-parts.jpg").body
 
     monkeypatch.setattr(gallery.model, "embed", counting)
@@ -77,7 +77,7 @@ def test_pages_and_pictures_are_served_while_the_model_works(
     with served(gallery, toy_run.root) as page, ThreadPoolExecutor(1) as thread:
         upload = thread.submit(page.upload, toy_run.photos()[0].read_bytes())
         assert slow_model.started.wait(30)
-        status = [page.request(path).status for path in ("/", "/photos/g1", "/photos/g1/photo.jpg", "/gallery")]
+        status = [page.request(path).status for path in ("/", "/photos/g1", "/photos/g1/photo.jpg", "/v1/vehicles")]
         assert status == [200] * 4 and not upload.done()
         slow_model.released.set()
         assert upload.result(30).status == 201
@@ -118,16 +118,20 @@ def test_a_photo_is_embedded_once_and_the_least_recent_upload_is_dropped(
         keys = [page.upload(data).json["key"] for data in (first, second, first, third)]
         assert keys[0] == keys[2] and len(set(keys)) == 3 and len(calls) == 3
         assert page.request(f"/photos/{keys[0]}").status == 200
-        for path in (f"/photos/{keys[1]}", f"/photos/{keys[1]}/matches", f"/scores/g0/{keys[1]}"):
-            page.request(path).assert_error(404, "no longer kept; choose the file again")
+        for path, method in (
+            (f"/photos/{keys[1]}", "GET"),
+            (f"/v1/search?page-photo={keys[1]}", "POST"),
+            (f"/v1/compare?first-page-photo={keys[0]}&second-page-photo={keys[1]}", "POST"),
+        ):
+            page.request(path, method).assert_error(404, "no longer kept; choose the file again")
 
 
 def test_an_empty_gallery(toy_run: ToyRun) -> None:
     with served(Gallery.build(toy_run.model()), toy_run.root) as page:
         assert "0 images · run" in Page(page.request("/").body.decode()).text
-        assert page.request("/gallery").json == {"total": 0, "images": []}
+        assert page.request("/v1/vehicles").json == {"total": 0, "vehicles": []}
         key = page.upload(toy_run.photos()[0].read_bytes()).json["key"]
-        assert page.request(f"/photos/{key}/matches").json == []
+        assert page.search(key)["matches"] == []
 
 
 @pytest.mark.usefixtures("toy_run")

@@ -228,7 +228,7 @@ def test_a_missing_detector_is_reported_and_the_search_still_works(own_run: ToyR
     (problem,) = shown.info.problems
     assert "uploaded photos cannot be searched with" in problem and "--detector" in problem
     assert problem in shown.result.stderr
-    assert len(shown.finder.matches("g0", 3, None, ())) == 3
+    assert len(shown.finder.gallery.search(shown.finder.photos.embedding("g0"), 3)) == 3
 
 
 def test_a_data_set_that_has_moved_is_told_and_its_pictures_are_served_from_the_given_folder(

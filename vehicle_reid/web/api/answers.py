@@ -5,6 +5,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST_CAMERA = 2**63 - 1  # a gallery stores cameras as int64
+FILTERED_BY = ("camera", "not-camera", "since", "until")
+SEARCHED_BY = ("name", "page-photo", "k", *FILTERED_BY, "rerank", "box")
+LISTED_BY = ("start", "count", "words", *FILTERED_BY)
 Camera = Annotated[int, Field(ge=0, le=MOST_CAMERA)]
 
 

@@ -1,17 +1,19 @@
 """The addresses of the API, as FastAPI serves and describes them."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+import pandas as pd
 from fastapi import APIRouter, FastAPI, Query, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError, from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,6 +24,8 @@ from vehicle_reid import __version__
 from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.web.api import model_queue
 from vehicle_reid.web.api.answers import (
+    LISTED_BY,
+    SEARCHED_BY,
     Camera,
     Comparison,
     Enrolled,
@@ -33,13 +37,13 @@ from vehicle_reid.web.api.answers import (
 )
 from vehicle_reid.web.api.metrics import CONTENT_TYPE, Metrics
 from vehicle_reid.web.api.model_queue import ModelQueue, QueueFull
-from vehicle_reid.web.api.service import Conditions, NameTaken, Service, UnknownVehicle
+from vehicle_reid.web.api.service import NameTaken, Service, UnknownVehicle
 from vehicle_reid.web.api.uploads import FORM, Upload, read_upload
-from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, MAX_NUMBER, Handler, error_response, parse_box
+from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, Handler, error_response, parse_box
 
 MAX_PAGE = 1000  # names in one answer
-SEARCHED_BY = ("k", "camera", "not-camera", "since", "until", "rerank", "box")
-LISTED_BY = ("start", "count", "camera", "words", "since", "until")
+MAX_START = 2**63 - 1  # a store counts in int64
+TIME = re.compile(r"[0-9]{4}[-0-9:.,TZ+ ]*")  # what text of ISO 8601 begins with; times are compared as text
 COLUMNS = "any other parameter COLUMN=VALUE restricts the answer to images with that detail"
 PROBLEMS = {
     400: "a damaged form",
@@ -54,8 +58,29 @@ PROBLEMS = {
 }
 NEW_VEHICLES = TypeAdapter(list[NewVehicle])
 Result = TypeVar("Result")
-Cameras = Annotated[list[Camera] | None, Query()]
 Text = Annotated[str | None, Query(max_length=1000)]
+
+
+def _time(text: str) -> str:
+    if TIME.fullmatch(text) is None:
+        raise PydanticCustomError("time", "must be as in ISO 8601: 2026-11-05, or 2026-11-05T08:30")
+    return text
+
+
+Cameras = Annotated[list[Camera] | None, Query(description="may be repeated")]
+NotCameras = Annotated[list[Camera] | None, Query(alias="not-camera", description="may be repeated")]
+Time = Annotated[Annotated[str, AfterValidator(_time)] | None, Query(max_length=1000, description="ISO 8601")]
+Name = Annotated[str | None, Query(description="of an image of the gallery, in place of a file")]
+KEY = "of a photo that the page has uploaded, in place of a file"
+
+
+class _Image(NamedTuple):
+    """How a request gives an image: a file in the field, a name in the gallery, or the key of a photo of the page."""
+
+    field: str
+    name: str | None
+    page_photo: str | None
+    box: str | None = None
 
 
 class ApiEndpoints:
@@ -74,10 +99,11 @@ class ApiEndpoints:
             status: {"model": ErrorAnswer, "description": text} for status, text in PROBLEMS.items()
         }
         router = APIRouter(responses=problems)
-        image = _body({"image": _FILE, "box": {"type": "string", "description": "left,top,right,bottom in pixels"}})
+        box = {"type": "string", "description": "left,top,right,bottom in pixels"}
+        image = _body({"image": _FILE, "box": box}, required=False)
         image["requestBody"]["content"]["image/*"] = {"schema": _FILE}
-        vehicles = _body({"image": {"type": "array", "items": _FILE}, "details": _DETAILS})
-        pair = _body({"first": _FILE, "second": _FILE})
+        vehicles = _body({"image": {"type": "array", "items": _FILE}, "details": _DETAILS}, required=True)
+        pair = _body({"first": _FILE, "second": _FILE}, required=False)
         tokens = [Security(HTTPBearer(auto_error=False, description="needed if the server has --tokens"))]
         add = partial(router.add_api_route, dependencies=tokens)
         add("/v1/search", self.search, methods=["POST"], openapi_extra=image)
@@ -92,27 +118,32 @@ class ApiEndpoints:
     async def search(
         self,
         request: Request,
+        name: Name = None,
+        page_photo: Annotated[str | None, Query(alias="page-photo", description=KEY)] = None,
         k: Annotated[int, Query(ge=1, le=MAX_MATCHES)] = 10,
         camera: Cameras = None,
-        not_camera: Annotated[list[Camera] | None, Query(alias="not-camera")] = None,
-        since: Text = None,
-        until: Text = None,
+        not_camera: NotCameras = None,
+        since: Time = None,
+        until: Time = None,
         rerank: bool = False,
         box: Text = None,
     ) -> SearchAnswer:
-        """Search with an image, or with what is inside `box`; any other parameter is a detail, COLUMN=VALUE."""
-        where = Conditions(
-            None if camera is None else tuple(camera),
-            tuple(not_camera or ()),
-            since,
-            until,
-            _details(request, SEARCHED_BY),
+        """Search with an image, or with what is inside `box`; any other parameter is a detail, COLUMN=VALUE.
+
+        The image is sent, or is one of the gallery by its `name`, which does not find itself.
+        """
+        where = Filter(
+            cameras=None if camera is None else tuple(camera),
+            without_cameras=tuple(not_camera or ()),
+            without=() if name is None else (name,),
+            since=since,
+            until=until,
+            equal=_details(request, SEARCHED_BY),
         )
         upload = await self._upload(request)
-        file, text = upload.image("image"), upload.fields.get("box", box)
-        query = model_queue.Query(file.name, file.data, None if text is None else parse_box(text))
+        query = _Image("image", name, page_photo, upload.fields.get("box", box))
         with self.queue.place():
-            embedding = await self.queue.embed(query)
+            embedding = await self._embedding(upload, query)
             return await self.queue.run(partial(self.service.search, rerank=rerank), embedding, k, where)
 
     async def enrol(self, request: Request) -> Enrolled:
@@ -134,16 +165,23 @@ class ApiEndpoints:
     async def list_vehicles(
         self,
         request: Request,
-        start: Annotated[int, Query(ge=0, le=MAX_NUMBER)] = 0,
+        start: Annotated[int, Query(ge=0, le=MAX_START)] = 0,
         count: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+        words: Annotated[str, Query(max_length=1000, description="part of the name, in any case")] = "",
         camera: Cameras = None,
-        words: Annotated[str, Query(max_length=1000)] = "",
-        since: Text = None,
-        until: Text = None,
+        not_camera: NotCameras = None,
+        since: Time = None,
+        until: Time = None,
     ) -> VehiclePage:
         """Return images of the gallery by name; any other parameter is a detail, COLUMN=VALUE."""
-        cameras = None if camera is None else tuple(camera)
-        where = Filter(cameras=cameras, words=words, since=since, until=until, equal=_details(request, LISTED_BY))
+        where = Filter(
+            cameras=None if camera is None else tuple(camera),
+            without_cameras=tuple(not_camera or ()),
+            words=words,
+            since=since,
+            until=until,
+            equal=_details(request, LISTED_BY),
+        )
         return await self._read(self.service.list_vehicles, where, start, count)
 
     async def remove(self, name: str) -> None:
@@ -151,12 +189,19 @@ class ApiEndpoints:
         with self.queue.place():
             await self.queue.run(self.service.remove, name)
 
-    async def compare(self, request: Request) -> Comparison:
-        """Compare two images, the files `first` and `second`."""
+    async def compare(
+        self,
+        request: Request,
+        first: Name = None,
+        second: Name = None,
+        first_page_photo: Annotated[str | None, Query(alias="first-page-photo", description=KEY)] = None,
+        second_page_photo: Annotated[str | None, Query(alias="second-page-photo", description=KEY)] = None,
+    ) -> Comparison:
+        """Compare two images: each is a file of the form, `first` and `second`, or one of the gallery by its name."""
         upload = await self._upload(request)
-        queries = [model_queue.Query(file.name, file.data) for file in map(upload.image, ("first", "second"))]
+        pair = _Image("first", first, first_page_photo), _Image("second", second, second_page_photo)
         with self.queue.place():
-            embeddings = await asyncio.gather(*map(self.queue.embed, queries))
+            embeddings = await asyncio.gather(*(self._embedding(upload, image) for image in pair))
         return self.service.compare(*embeddings)
 
     async def metrics_text(self) -> Response:
@@ -166,6 +211,20 @@ class ApiEndpoints:
     async def health(self) -> Health:
         """Return that the server answers; needs no token."""
         return Health()
+
+    async def _embedding(self, upload: Upload, image: "_Image") -> pd.DataFrame:
+        """Return the embedding of an image, one row of `embed`. Raises HTTPException unless it is given in one way."""
+        sent = any(file.field == image.field for file in upload.files)
+        if (image.name is not None) + (image.page_photo is not None) + sent > 1:
+            raise HTTPException(422, f"{image.field}: give a file or a name, not both")
+        if image.box is not None and not sent and (image.name is not None or image.page_photo is not None):
+            raise HTTPException(422, "box: only of an image that is sent")
+        if image.name is not None:
+            return await self.queue.run(self.service.stored, image.name)
+        if image.page_photo is not None:
+            return self.service.uploaded(image.page_photo)
+        file, box = upload.image(image.field), None if image.box is None else parse_box(image.box)
+        return await self.queue.embed(model_queue.Query(file.name, file.data, box))
 
     async def _upload(self, request: Request) -> Upload:
         self.queue.require_room()  # before a body is read for nothing
@@ -204,9 +263,10 @@ _DETAILS = {
 }
 
 
-def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _body(fields: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
     """Return the description of a form for OpenAPI."""
-    return {"requestBody": {"required": True, "content": {FORM: {"schema": {"type": "object", "properties": fields}}}}}
+    schema = {"type": "object", "properties": fields}
+    return {"requestBody": {"required": required, "content": {FORM: {"schema": schema}}}}
 
 
 def _details(request: Request, own: tuple[str, ...]) -> dict[str, str]:

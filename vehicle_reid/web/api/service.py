@@ -1,7 +1,6 @@
 """What the API does with a gallery: search, enrol, remove, list and compare."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.gallery.gallery import existing_names
 from vehicle_reid.images import UNKNOWN_CAMERA
+from vehicle_reid.tables import embeddings_table
 from vehicle_reid.web.api.answers import Comparison, Enrolled, Match, NewVehicle, Part, SearchAnswer, Vehicle
 from vehicle_reid.web.api.answers import VehiclePage as Page
-from vehicle_reid.web.finder import Finder, described_parts
+from vehicle_reid.web.finder import Finder, described_details, described_parts
+from vehicle_reid.web.photos import UnknownPhoto
 
 
 class NameTaken(UserError):
@@ -27,31 +28,41 @@ class UnknownVehicle(UserError):
     """No image of that name is in the gallery."""
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """Which images of the gallery are compared, as in `Gallery.search`."""
-
-    cameras: tuple[int, ...] | None = None
-    without_cameras: tuple[int, ...] = ()
-    since: str | None = None
-    until: str | None = None
-    equal: Mapping[str, str] = field(default_factory=dict)
-
-
 class Service:
-    """A gallery as the API offers it. All methods but `list_vehicles` must be called in the model's thread."""
+    """A gallery as the API offers it.
+
+    All methods but `list_vehicles`, `uploaded` and `compare` must be called in the model's thread.
+    """
 
     def __init__(self, finder: Finder) -> None:
         """Use the gallery of `finder`."""
         self.finder, self.gallery = finder, finder.gallery
 
-    def search(self, query: pd.DataFrame, k: int, where: Conditions, *, rerank: bool) -> SearchAnswer:
-        """Return the best k images for a query, one row of `embed`. Raises UserError for a column that is not there."""
+    def stored(self, name: str) -> pd.DataFrame:
+        """Return the embedding of an image of the gallery, one row as of `embed`. Raises UnknownVehicle."""
+        self.gallery.store.refresh()
+        found = self.gallery.store.entries(Filter(names=(name,)))
+        if not len(found):
+            raise UnknownVehicle(f"{printable(name)} is not in the gallery")
+        return embeddings_table(found)
+
+    def uploaded(self, key: str) -> pd.DataFrame:
+        """Return the embedding of a photo that the page has uploaded, one row as of `embed`. Raises UnknownPhoto."""
+        if self.finder.photos.upload(key) is None:
+            raise UnknownPhoto(f"{printable(key)} is no photo that the page has uploaded; give the name of the image")
+        return self.finder.photos.embedding(key)
+
+    def search(self, query: pd.DataFrame, k: int, where: Filter, *, rerank: bool) -> SearchAnswer:
+        """Return the best k images for a query, one row of `embed`, among those that `Gallery.search` can restrict.
+
+        Raises UserError for a column that is not there.
+        """
         matches = self.gallery.search(
             query,
             k,
             cameras=where.cameras,
             without_cameras=where.without_cameras,
+            without=where.without,
             since=where.since,
             until=where.until,
             equal=where.equal,
@@ -110,18 +121,15 @@ class Service:
     def _vehicles(self, where: Filter, **order: Any) -> dict[int, Vehicle]:
         """Return images by id; `order` as in `Store.read`."""
         store = self.gallery.store
-        others = [column for column in store.header.columns if column not in ("vehicle", "time")]
-        columns = store.read(["id", "name", "camera", "vehicle", "time", *others], where, **order)
+        columns = store.read(["id", "name", "camera", *store.header.columns], where, **order)
         values = zip(*(column.tolist() for column in columns.values()), strict=True)
         rows = [dict(zip(columns, row, strict=True)) for row in values]
         return {
             row["id"]: Vehicle(
                 id=row["id"],
                 name=row["name"],
-                vehicle=row["vehicle"],
                 camera=None if row["camera"] == UNKNOWN_CAMERA else row["camera"],
-                time=row["time"],
-                details={column: row[column] for column in others},
+                **described_details({column: row[column] for column in store.header.columns}),
             )
             for row in rows
         }

@@ -1,7 +1,7 @@
 // A batch of photos: a queue that is searched one by one, and its table. Each file has a row, whatever happens to it.
 
 import { element } from "/page/pictures.js";
-import { get, ServerGone, upload } from "/page/server.js";
+import { ServerGone, upload } from "/page/server.js";
 
 const id = name => document.getElementById(name);
 const isImage = name => document.body.dataset.suffixes.split(",").some(suffix => name.toLowerCase().endsWith(suffix));
@@ -73,16 +73,15 @@ function showCount() {
   for (const name of ["batch-csv", "batch-json", "batch-clear"]) id(name).disabled = running;
 }
 
-async function work(matchesAddress) {
+async function work(searchWith) {
   if (running) return;
   running = true;
   stopping = false;
   for (let row; !stopping && (row = rows.find(({ state }) => state === "waiting"));) {
     setState(row, "searching");
     try {
-      const photo = await upload(row.file, row.name), filter = matchesAddress(photo.key);
-      const matches = await get(filter, undefined, photo.key);
-      setState(row, "done", { photo, matches });
+      const photo = await upload(row.file, row.name);
+      setState(row, "done", { photo, matches: await searchWith(photo) });
     } catch (error) {
       setState(row, "failed", { problem: error.message.replace(`${row.name}: `, "") });
       if (error instanceof ServerGone) stopping = true; // the others would fail too
@@ -103,12 +102,12 @@ export function placeOf(key) {
 export const batchResults = () => rows.map(({ name, photo, matches, problem, state }) => photo
   ? { query: { ...photo, name }, matches } : { query: { name }, problem: problem ?? `not searched: ${state}` });
 
-// `matchesAddress(key)` is the address of a photo's matches. Returns a function that adds files to the batch.
-export function startBatch(matchesAddress) {
+// `searchWith(photo)` returns the matches of a photo. Returns a function that adds files to the batch.
+export function startBatch(searchWith) {
   id("batch-stop").addEventListener("click", () => { stopping = true; });
   id("batch-retry").addEventListener("click", () => {
     for (const row of rows) if (LEFT.includes(row.state)) setState(row, "waiting");
-    work(matchesAddress);
+    work(searchWith);
   });
   id("batch-clear").addEventListener("click", () => {
     rows.length = 0;
@@ -122,6 +121,6 @@ export function startBatch(matchesAddress) {
     id("batch-rows").append(...added.map(({ node }) => node));
     id("batch-details").open = true;
     showCount();
-    work(matchesAddress);
+    work(searchWith);
   };
 }

@@ -3,33 +3,36 @@
 import { markOf } from "/page/marks.js";
 import { element, exportName } from "/page/pictures.js";
 
-const COLUMNS = ["query", "rank", "candidate", "score", "confidence", "accepted", "camera", "mark", "problem"];
+const COLUMNS = ["query", "rank", "candidate", "score", "confidence", "accepted", "camera", "mark", "problem", "vehicle", "time"];
+const DETAIL = "details."; // before other columns of the gallery, which may have any name
 
 // RFC 4180: a field with a comma, a quote or a line break is quoted
 const field = value => /[",\r\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");
 export const csv = rows => rows.map(row => `${row.map(field).join(",")}\r\n`).join("");
 
+// What is told of a match in both kinds of file.
+const record = (query, { name, score, confidence, accepted, camera, vehicle, time }, index) =>
+  ({ rank: index + 1, candidate: name, score, confidence, accepted, camera, vehicle, time, mark: markOf(query, { name }) });
+
+const prefixed = details => Object.fromEntries(Object.entries(details).map(([name, value]) => [`${DETAIL}${name}`, value]));
+
 // A result is { query, matches } or, of a photo that could not be searched with, { query, problem }.
 function records({ query, matches = [], problem = null }) {
   const name = exportName(query);
-  const found = matches.map((photo, index) => ({
-    query: name, rank: index + 1, candidate: photo.name, score: photo.score,
-    confidence: photo.confidence, accepted: photo.accepted, camera: photo.camera < 0 ? null : photo.camera, mark: markOf(query, photo), problem: null,
-  }));
+  const found = matches.map((photo, index) => ({ query: name, ...record(query, photo, index), problem: null, ...prefixed(photo.details) }));
   return found.length ? found : [{ query: name, problem: problem ?? "no match" }];
 }
 
 export function resultsCsv(results) {
-  return csv([COLUMNS, ...results.flatMap(records).map(record => COLUMNS.map(column => record[column]))]);
+  const found = results.flatMap(records), others = found.flatMap(Object.keys).filter(name => name.startsWith(DETAIL));
+  const columns = [...COLUMNS, ...new Set(others)];
+  return csv([columns, ...found.map(one => columns.map(column => one[column]))]);
 }
 
 export function resultsJson(results, filter) {
   const queries = results.map(({ query, matches = [], problem = null }) => ({
     query: query.name, box: query.box ?? null, parts: query.parts ?? [], problem,
-    matches: matches.map((photo, index) => ({
-      rank: index + 1, candidate: photo.name, score: photo.score, confidence: photo.confidence,
-      accepted: photo.accepted, camera: photo.camera < 0 ? null : photo.camera, mark: markOf(query, photo), parts: photo.parts,
-    })),
+    matches: matches.map((photo, index) => ({ ...record(query, photo, index), details: photo.details, parts: photo.parts })),
   }));
   return `${JSON.stringify({ run: document.body.dataset.run, filter, queries }, null, 1)}\n`;
 }

@@ -1,10 +1,13 @@
-// The page. Its address holds the photo to search with (q) and the one to compare (c), so that Back and links work.
+// The page. Its address holds the photo to search with (q) and the one to compare (c), and before them the filters, so that
+// Back, links and loading the page again work.
 
+import { list, score, search as searchWith, withPictures } from "/page/api.js";
 import { batchResults, chosenFiles, droppedFiles, placeOf, startBatch } from "/page/batch.js";
 import { csv, download, resultsCsv, resultsJson } from "/page/exports.js";
+import { startFilters } from "/page/filters.js";
 import { countMarks, deleteMarks, markButtons, markRows, showMarks } from "/page/marks.js";
 import { imageTiles, startPicker } from "/page/picker.js";
-import { cameraText, element, nameText, photoView, picture, tile } from "/page/pictures.js";
+import { cameraText, detailTexts, element, nameText, photoView, picture, tile, visible } from "/page/pictures.js";
 import { startRectangle } from "/page/rectangle.js";
 import { get, upload, uploadOf } from "/page/server.js";
 
@@ -12,7 +15,7 @@ const FIRST = 10; // images on the start page
 const MAX_BATCH = 2000; // files at once; more are a task for the command line
 const id = name => document.getElementById(name);
 const photos = { q: null, c: null }; // the photo to search with, and the one to compare
-let matches = [], pending = new AbortController(), lastSearch = 0;
+let matches = [], searchedBy = "", pending = new AbortController(), lastSearch = 0;
 
 const addressParameters = () => new URLSearchParams(location.hash.slice(1));
 function addressOf(key, slot) {
@@ -38,7 +41,7 @@ async function withStatus(text, work, place = "problem") {
   finally { showStatus(""); }
 }
 
-const headingOf = photo => [photo.name, cameraText(photo)].filter(Boolean).join(" · ");
+const headingOf = photo => visible([photo.name, cameraText(photo)].filter(Boolean).join(" · "));
 const isBoxed = () => Boolean(id("boxes")?.checked);
 
 // What to show of a photo; `other` is the photo that its score is with.
@@ -46,15 +49,35 @@ function viewOptions(other) {
   const view = id("view").value, file = view !== "covered" ? `${view}.jpg` : other ? `covered.jpg?with=${other.key}` : "photo.jpg";
   return { file, viewName: id("view").selectedOptions[0].text, boxed: isBoxed(), usesParts: Boolean(id("boxes")) };
 }
-const filter = () => [`k=${id("k").value}`, id("camera")?.value].filter(Boolean).join("&");
-const matchesAddress = key => `/photos/${key}/matches?${filter()}`;
+const filters = startFilters(id("filters"), filtersChanged);
+const chosen = () => [["k", id("k").value], ...filters.chosen()];
+const conditions = photo => [["k", id("k").value], ...filters.conditions(photo)];
+const text = pairs => String(new URLSearchParams(pairs));
+
+// Sets the controls to the filters in the address, and the address to those that there are.
+function readFilters() {
+  const parameters = new URLSearchParams(location.search), wanted = `#k option[value="${CSS.escape(parameters.get("k") ?? "")}"]`;
+  id("k").value = document.querySelector(wanted)?.value ?? id("k").querySelector("[selected]").value;
+  filters.put(parameters);
+  writeFilters();
+}
+function writeFilters() {
+  const isUsual = id("k").selectedOptions[0]?.defaultSelected, query = text(isUsual ? filters.chosen() : chosen());
+  history.replaceState(null, "", `${location.pathname}${query && `?${query}`}${location.hash}`);
+  id("batch-filters").textContent = filters.words() && `Searched with the filters: ${filters.words()}`;
+}
+function filtersChanged() {
+  writeFilters();
+  if (photos.q) searchAgain();
+}
 
 function showPhotos() {
   const { q, c } = photos;
   if (q) id("query-view").replaceChildren(...photoView(q, viewOptions(matches[0])));
   if (!q || !c) return;
   for (const [side, photo, other] of [["left", q, c], ["right", c, q]]) {
-    id(side).replaceChildren(element("h3", {}, headingOf(photo)), ...photoView(photo, viewOptions(other)));
+    const details = element("p", { class: "details" }, ...detailTexts(photo));
+    id(side).replaceChildren(element("h3", {}, headingOf(photo)), details, ...photoView(photo, viewOptions(other)));
   }
 }
 
@@ -64,9 +87,10 @@ function showMatches() {
     const label = `Search with rank ${rank}, score ${score}${camera && `, ${camera}`}: ${photo.name}`;
     const compare = element("a", { href: addressOf(photo.key, "c"), "aria-label": `Compare with rank ${rank}` }, "compare");
     return tile(photo, addressOf(photo.key, "q"), label, isBoxed(), element("b", {}, `${rank}.`), score, camera,
-      nameText(photo.name), markButtons(photos.q, photo, marksChanged), compare);
+      nameText(photo.name), ...detailTexts(photo), markButtons(photos.q, photo, marksChanged), compare);
   }));
-  id("count").textContent = matches.length ? "" : "No image of the gallery matches this filter.";
+  id("count").textContent = !matches.length ? "No image of the gallery matches this filter."
+    : filters.isOwn() && photos.q.camera === null ? "The camera of this photo is not known: none is left out." : "";
   showDecision(matches[0]);
   id("downloads").hidden = !matches.length;
   marksChanged();
@@ -89,14 +113,14 @@ function marksChanged() {
   id("marks-count").textContent = `${count.toLocaleString("en")} ${count === 1 ? "mark" : "marks"} in this browser`;
 }
 
-async function search(key, signal) {
-  const own = ++lastSearch, found = await get(matchesAddress(key), signal, key);
-  if (own === lastSearch) matches = found; // unless a later search was faster
+async function search(photo, signal) {
+  const own = ++lastSearch, by = text(chosen()), found = await withPictures(await searchWith(photo, conditions(photo), signal), signal);
+  if (own === lastSearch) [matches, searchedBy] = [found, by]; // unless a later search was faster
 }
 
 async function searchAgain() {
-  const succeeded = await withStatus("Searching…", () => search(photos.q.key, pending.signal));
-  if (!succeeded) matches = []; // of another filter
+  const succeeded = await withStatus("Searching…", () => search(photos.q, pending.signal));
+  if (!succeeded) [matches, searchedBy] = [[], ""]; // of another filter
   showMatches();
   if (id("view").value === "covered") showPhotos(); // it is with the best match
   if (!succeeded) id("count").textContent = "";
@@ -106,11 +130,10 @@ async function compare(key, signal) {
   photos.c = null;
   id("score").replaceChildren();
   if (!key) return;
-  const q = photos.q.key;
-  const [photo, { score }] = await Promise.all([get(`/photos/${key}`, signal, key), get(`/scores/${q}/${key}`, signal, q, key)]);
+  const photo = await get(`/photos/${key}`, signal, key), cosine = await score(photos.q, photo, signal);
   photos.c = photo;
   const buttons = photo.key[0] === "g" ? [markButtons(photos.q, photo, marksChanged)] : [];
-  id("score").replaceChildren(`Cosine similarity: ${score.toFixed(3)} `, ...buttons);
+  id("score").replaceChildren(`Cosine similarity: ${cosine.toFixed(3)} `, ...buttons);
   showMarks();
 }
 
@@ -119,12 +142,13 @@ async function showAddress(moved) {
   pending.abort();
   pending = new AbortController();
   const { signal } = pending, parameters = addressParameters(), q = parameters.get("q"), c = parameters.get("c");
-  const isNew = q !== photos.q?.key, isNewComparison = Boolean(c && c !== photos.c?.key);
+  readFilters();
+  const isNew = q !== photos.q?.key || text(chosen()) !== searchedBy, isNewComparison = Boolean(c && c !== photos.c?.key);
   const found = !q || await withStatus("Searching…", async () => {
     if (!isNew) return;
     photos.q = null;
     const key = encodeURIComponent(q), photo = await get(`/photos/${key}`, signal, q);
-    await search(photo.key, signal);
+    await search(photo, signal);
     photos.q = photo;
   });
   const compared = !found || !q || await withStatus("", () => compare(c && encodeURIComponent(c), signal), "compare-problem");
@@ -149,10 +173,11 @@ function showView() {
   for (const name of ["search", "compare"]) id(name).hidden = !q;
   for (const name of ["left", "right", "score"]) id(name).hidden = !c;
   id("batch-details").open = !q;
-  document.title = q ? `${q.name} · search for a vehicle` : "Search for a vehicle";
+  document.title = q ? `${visible(q.name)} · search for a vehicle` : "Search for a vehicle";
   if (!q) return;
   id("query-heading").textContent = headingOf(q);
   id("results-heading").textContent = "Best matches";
+  id("query-details").replaceChildren(...detailTexts(q));
   id("query-thumbnail").replaceChildren(picture(q, { boxed: false }));
   const file = uploadOf(q.key), [left, top, right, bottom] = q.box ?? [];
   id("box").textContent = q.box ? `the rectangle of ${right - left} x ${bottom - top} pixels at ${left}, ${top}` : "";
@@ -173,7 +198,7 @@ function showPlace(place) {
 // Shows the start page, with an error if there is one; Back returns to the results.
 function goHome(error) {
   pending.abort();
-  if (location.hash) history.pushState(null, "", location.pathname);
+  if (location.hash) history.pushState(null, "", location.pathname + location.search);
   photos.q = photos.c = null;
   showView();
   showProblem(error);
@@ -184,7 +209,7 @@ async function open(photo, slot) {
   if (location.hash === address) { photos[slot] = null; await showAddress(true); } else location.hash = address;
 }
 
-const addToBatch = startBatch(matchesAddress);
+const addToBatch = startBatch(photo => searchWith(photo, conditions(photo)));
 
 // Searches with one file, or adds several to the batch.
 async function useFiles(entries) {
@@ -235,7 +260,7 @@ id("choose-vehicle").addEventListener("click", () => withStatus("", async () => 
 
 const saveResults = (name, results) => {
   id(`${name}-csv`).addEventListener("click", () => download(`${name}.csv`, "text/csv", resultsCsv(results())));
-  id(`${name}-json`).addEventListener("click", () => download(`${name}.json`, "application/json", resultsJson(results(), filter())));
+  id(`${name}-json`).addEventListener("click", () => download(`${name}.json`, "application/json", resultsJson(results(), text(chosen()))));
 };
 saveResults("matches", () => [{ query: photos.q, matches }]);
 saveResults("batch", batchResults);
@@ -253,9 +278,9 @@ acceptFiles(id("drop-second"), [id("file-second")], useSecondFile);
 for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
 id("view").addEventListener("change", showPhotos);
 id("boxes")?.addEventListener("change", () => { showPhotos(); showMatches(); });
-for (const control of [id("camera"), id("k")]) control?.addEventListener("change", searchAgain);
+id("k").addEventListener("change", filtersChanged);
 id("home").addEventListener("click", event => { event.preventDefault(); goHome(null); scrollTo(0, 0); });
-addEventListener("hashchange", () => showAddress(true));
-startPicker(addressOf);
-withStatus("", async () => id("first").replaceChildren(...imageTiles((await get(`/gallery?count=${FIRST}`)).images, key => addressOf(key, "q"))));
+addEventListener("popstate", () => showAddress(true)); // hashchange is not fired where the filters differ too
+startPicker(addressOf, () => photos.q);
+withStatus("", async () => id("first").replaceChildren(...imageTiles((await list([["count", FIRST]])).images, key => addressOf(key, "q"))));
 showAddress(false);

@@ -13,9 +13,17 @@ export function svgElement(tag, attributes, ...children) {
 }
 
 function filled(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, typeof value === "string" ? visible(value) : value);
+  node.append(...children.map(child => typeof child === "string" ? visible(child) : child));
   return node;
+}
+
+// Text with invisible characters, and those that reverse its direction, as their escapes, as the server writes them.
+export function visible(text) {
+  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, one => {
+    const code = one.charCodeAt(0).toString(16);
+    return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
+  });
 }
 
 const largestWeight = photo => Math.max(1e-9, ...photo.parts.map(part => part.weight));
@@ -87,7 +95,7 @@ export function photoView(photo, { file, viewName, boxed, usesParts }) {
   const container = element("div", { class: "picture large", role: "img" }, picture(photo, { file, boxed, numbered: true }));
   if (photo.size) container.style.setProperty("--ratio", photo.size[0] / photo.size[1]);
   const label = photo.problem ? "no picture" : viewName;
-  container.setAttribute("aria-label", `${label} of ${photo.name}`);
+  container.setAttribute("aria-label", visible(`${label} of ${photo.name}`));
   const parts = photo.parts.length ? partsTable(photo, container)
     : element("p", { class: "quiet" }, usesParts ? "No parts were found in this photo." : "This network uses no parts.");
   return [container, element("div", {}, parts)];
@@ -103,7 +111,13 @@ export function tile(photo, address, label, boxed, ...caption) {
 // A name that breaks after slashes before it breaks elsewhere.
 export const nameText = name => element("span", { class: "name" }, ...name.split(/(?<=[/])/).flatMap(part => [part, element("wbr")]));
 
-export const cameraText = photo => photo.camera < 0 ? "" : `camera ${photo.camera}`;
+export const cameraText = photo => photo.camera === null ? "" : `camera ${photo.camera}`;
+
+// What else is known of an image of the gallery: its vehicle, time and other details.
+export const detailTexts = ({ vehicle, time, details }) => Object.entries({ vehicle, time, ...details })
+  .filter(([, value]) => value)
+  .map(([name, value]) => element("span", { class: "detail" }, element("span", { class: "quiet" }, name), " ",
+    ...name === "time" ? value.split(/(?<=T)/).map(half => element("span", { class: "half" }, half)) : [value]));
 
 // The name of a photo in exports; a rectangle of it is named as in the W3C's media fragments.
 export function exportName({ name, box }) {

@@ -1,4 +1,4 @@
-// Requests to the server; docs/http.md lists them. Every failure is an Error whose message can be shown to the user.
+// Requests to the server; docs/http.md and docs/api.md list them. Every failure is an Error whose message can be shown to the user.
 
 const NO_SERVER = "The server is not responding; is `python cli.py serve` still running?";
 const uploads = new Map(); // what this page has uploaded, by key: { file, name, box }
@@ -16,13 +16,15 @@ async function request(address, options) {
 }
 
 // The answer about the photos of `keys`; uploads that the server no longer keeps are sent again.
-export async function get(address, signal, ...keys) {
-  try { return await request(address, { signal }); }
+async function answer(address, options, keys) {
+  try { return await request(address, options); }
   catch (error) {
     if (error.status !== 404 || !await sentAgain(...keys)) throw error;
-    return request(address, { signal });
+    return request(address, options);
   }
 }
+export const get = (address, signal, ...keys) => answer(address, { signal }, keys);
+export const post = (address, signal, ...keys) => answer(address, { signal, method: "POST" }, keys);
 
 // Sends the uploads among `keys` again; returns whether there was one.
 export async function sentAgain(...keys) {

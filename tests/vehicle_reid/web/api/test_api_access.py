@@ -40,7 +40,7 @@ def test_a_token_is_needed_and_there_is_no_page(toy_run: ToyRun, gallery: Galler
                 right = {"Authorization": f"{scheme} {token}", "Host": "vehicles.example"}
                 assert call(page, "/v1/search?k=1", "POST", data, **right).status == 200
         assert call(page, "/health").status == call(page, "/openapi.json").status == 200
-        for path in ("/", "/gallery", "/photos/g0/photo.jpg", "/page/main.js"):
+        for path in ("/", "/photos/g0", "/photos/g0/photo.jpg", "/page/main.js"):
             for header in ({}, {"Authorization": f"Bearer {GATE}"}):
                 page.request(path, **header).assert_error(404, "no search page")
         page.upload(data).assert_error(404)

@@ -1,15 +1,17 @@
 """The API's answers equal those of the Python API, and what it enrols or removes is in the gallery's folder."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from helpers.places.api import ToyRun
 from helpers.places.api_client import call, enrol, send_form
-from helpers.places.serve import ServedPage, calibrate, image_file, served
+from helpers.places.serve import ServedPage, calibrate, detailed, image_file, served
 from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid import Gallery
+from vehicle_reid.tables import embeddings_table
 
 CAR = {"vehicle": "7", "camera": 3, "time": "2026-11-05T10:00:00", "lane": "left"}
 
@@ -60,12 +62,64 @@ def test_a_calibrated_run_decides(
 def test_a_box_is_cut_out_before_everything_else(toy_run: ToyRun, gallery: Gallery, page: ServedPage) -> None:
     data = toy_run.photos()[3].read_bytes()
     key = page.request("/photos?box=10,5,80,60", "POST", data).json["key"]
-    wanted = [(match["name"], match["score"]) for match in page.request(f"/photos/{key}/matches").json]
+    wanted = [(match["name"], match["score"]) for match in page.search(key)["matches"]]
     for answer in (
         call(page, "/v1/search?box=10,5,80,60", "POST", data),
         send_form(page, "/v1/search", [("image", "a", data)], {"box": "10,5,80,60"}),
     ):
         assert [(match["name"], match["score"]) for match in answer.json["matches"]] == wanted
+
+
+def test_an_image_of_the_gallery_is_searched_with_by_name_and_does_not_find_itself(
+    gallery: Gallery, page: ServedPage
+) -> None:
+    everything = {"k": str(len(gallery))}
+    for row in (0, len(gallery) - 1):
+        name, query = gallery.names[row], embeddings_table(gallery.entries.take(np.array([row])))
+        wanted = gallery.search(query, len(gallery), without=[name])
+        answer = call(page, f"/v1/search?{urlencode({'name': name, **everything})}", "POST").json
+        assert [match["name"] for match in answer["matches"]] == wanted["name"].tolist()
+        assert name not in wanted["name"].tolist() and len(wanted) == len(gallery) - 1
+        assert {part["name"]: part["weight"] for part in answer["parts"]} == pytest.approx(
+            dict(zip(query["parts"][0], query["attention"][0].tolist(), strict=True))
+        )
+        camera = int(gallery.entries.cameras[row])
+        across = call(page, f"/v1/search?{urlencode({'name': name, **everything, 'not-camera': camera})}", "POST").json
+        assert [match["name"] for match in across["matches"]] == wanted["name"][wanted["camera"] != camera].tolist()
+
+
+def test_an_image_is_given_in_one_way(toy_run: ToyRun, gallery: Gallery, page: ServedPage) -> None:
+    data, name = toy_run.photos()[0].read_bytes(), gallery.names[0]
+    key = page.upload(data).json["key"]
+    for query, body, status, words in (
+        (f"name={name}", data, 422, "image: give a file or a name, not both"),
+        (f"page-photo={key}", data, 422, "image: give a file or a name, not both"),
+        (f"name={name}&page-photo={key}", None, 422, "not both"),
+        (f"name={name}&box=0,0,20,20", None, 422, "box: only of an image that is sent"),
+        ("name=nobody.jpg", None, 404, "nobody.jpg is not in the gallery"),
+        ("page-photo=g0", None, 404, "give the name of the image"),
+        ("page-photo=x", None, 404, "no such photo"),
+        ("", None, 415, "no image"),
+    ):
+        call(page, f"/v1/search?{query}", "POST", body).assert_error(status, words)
+    call(page, f"/v1/compare?first={name}", "POST").assert_error(415, "in the field second")
+
+
+def test_two_images_are_compared_however_they_are_given(toy_run: ToyRun, gallery: Gallery, page: ServedPage) -> None:
+    path, (first, second) = toy_run.photos()[0], gallery.names[:2]
+    features, data = gallery.entries.features, path.read_bytes()
+    own, key = gallery.model.embed(path)["feature"][0], page.upload(data).json["key"]
+    for query, cosine in (
+        ({"first": first, "second": second}, features[0] @ features[1]),
+        ({"first": first, "second": first}, 1),
+        ({"first-page-photo": key, "second": second}, own @ features[1]),
+        ({"first": first, "second-page-photo": key}, features[0] @ own),
+        ({"first-page-photo": key, "second-page-photo": key}, 1),
+    ):
+        answer = call(page, f"/v1/compare?{urlencode(query)}", "POST").json
+        assert answer["score"] == pytest.approx(float(cosine), abs=1e-6)
+    form = send_form(page, f"/v1/compare?{urlencode({'second': second})}", [("first", "a", data)]).json
+    assert form["score"] == pytest.approx(float(own @ features[1]), abs=1e-6)
 
 
 def test_two_images_are_compared(toy_run: ToyRun, gallery: Gallery, page: ServedPage) -> None:
@@ -98,7 +152,7 @@ def test_an_enrolled_vehicle_is_found_also_after_a_restart_until_it_is_deleted(
         assert (other["name"], other["camera"], other["vehicle"], other["details"]) == ("b.jpg", None, "", {"lane": ""})
         found = call(page, "/v1/search?k=1", "POST", first).json["matches"][0]
         assert found["name"] == "lane/a ü.jpg" and found["score"] == pytest.approx(1, abs=1e-5)
-        assert page.request("/gallery?words=lane").json["total"] == 1
+        assert call(page, "/v1/vehicles?words=lane").json["total"] == 1
     with served(Gallery.load(stored.store.address, toy_run.model()), toy_run.root) as page:
         for query in ("vehicle=7", "lane=left", "since=2026-11-05", "until=2026-11-05&camera=3", "words=LANE"):
             listed = call(page, f"/v1/vehicles?{query}").json
@@ -114,7 +168,55 @@ def test_an_enrolled_vehicle_is_found_also_after_a_restart_until_it_is_deleted(
     assert len(Gallery.load(stored.store.address, toy_run.model())) == before + 1
 
 
-def test_names_are_listed_in_pages(gallery: Gallery, page: ServedPage) -> None:
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("", {}),
+        ("camera=1", {"cameras": (1,)}),
+        ("camera=1&camera=0", {"cameras": (0, 1)}),
+        ("not-camera=1", {"without_cameras": (1,)}),
+        ("camera=7", {"cameras": (7,)}),
+        ("vehicle=7", {"equal": {"vehicle": "7"}}),
+        ("lane=left&camera=1", {"equal": {"lane": "left"}, "cameras": (1,)}),
+        ("since=2026-11-05T10", {"since": "2026-11-05T10"}),
+        ("until=2026-11-04", {"until": "2026-11-04"}),
+        ("since=2026-11-04&until=2026-11-05T09&not-camera=0", {"since": "2026-11-04", "until": "2026-11-05T09"}),
+    ],
+)
+def test_a_filter_means_the_same_in_the_list_and_in_a_search(
+    toy_run: ToyRun, gallery: Gallery, query: str, where: dict[str, Any]
+) -> None:
+    known = detailed(gallery)
+    if "not-camera=0" in query:
+        where = {**where, "without_cameras": (0,)}
+    times, cameras = known.entries.details["time"].tolist(), known.entries.cameras.tolist()
+    wanted = []
+    for row, name in enumerate(known.names):
+        values, since, until = known.entries.details.iloc[row], where.get("since"), where.get("until")
+        keep = cameras[row] in where.get("cameras", (0, 1)) and cameras[row] not in where.get("without_cameras", ())
+        keep = keep and all(values[column] == value for column, value in where.get("equal", {}).items())
+        if since or until:
+            keep = keep and times[row] != "" and (not since or times[row] >= since)
+            keep = keep and (not until or times[row] <= until or times[row].startswith(until))
+        wanted += [name] if keep else []
+    with served(known, toy_run.root) as page:
+        listed = call(page, f"/v1/vehicles?count=1000&{query}").json
+        found = call(page, f"/v1/search?k=100&{query}", "POST", toy_run.photos()[0].read_bytes()).json
+    assert (listed["total"], [one["name"] for one in listed["vehicles"]]) == (len(wanted), sorted(wanted))
+    assert sorted(match["name"] for match in found["matches"]) == sorted(wanted)
+    assert {match["name"]: match["details"] for match in found["matches"]} == {
+        one["name"]: one["details"] for one in listed["vehicles"]
+    }
+
+
+def test_names_are_listed_in_pages_and_by_words(gallery: Gallery, page: ServedPage) -> None:
+    for query, names in (
+        ("start=9999", []),
+        ("words=9-3.JPG", ["images/09-3.jpg"]),
+        ("words=%3Cb%3E", []),
+        ("words=9-", sorted(name for name in gallery.names if "9-" in name)),
+    ):
+        assert [one["name"] for one in call(page, f"/v1/vehicles?{query}").json["vehicles"]] == names
     first, second = (call(page, f"/v1/vehicles?start={start}&count=3").json for start in (0, 3))
     assert [one["name"] for one in first["vehicles"] + second["vehicles"]] == sorted(gallery.names)[:6]
     assert first["total"] == len(gallery)
@@ -157,11 +259,19 @@ def test_a_bad_request_is_refused_in_one_line(toy_run: ToyRun, page: ServedPage)
     for query, words in (
         ("k=0", "k: "),
         ("k=101", "k: "),
+        ("k=1e1", "k: "),
         ("camera=x", "camera.0: "),
+        ("camera=-1", "camera.0: "),
+        (f"not-camera={30 * '9'}", "not-camera.0: "),
+        ("camera=%D9%A3", "camera.0: "),
+        ("since=5.11.2026", "since: must be as in ISO 8601"),
+        ("until=yesterday", "until: must be as in ISO 8601"),
         ("colour=red", "no column colour"),
         ("vehicle=1&vehicle=2", "each detail can be given once"),
     ):
         call(page, f"/v1/search?{query}", "POST", good).assert_error(422, words)
+    for query in ("count=1001", "count=0", "start=-1", "until=x", "not-camera=x"):
+        call(page, f"/v1/vehicles?{query}").assert_error(422)
     call(page, "/v1/search?box=0,0,9999,9999", "POST", good).assert_error(422, "not inside the photo")
     call(page, "/v1/nothing").assert_error(404, "nothing at this address")
     call(page, "/v1/search").assert_error(405, "method not allowed")

@@ -31,7 +31,7 @@ def test_requests_are_counted_by_path_and_status_and_the_gallery_is_measured(toy
         assert samples(page)["pgan_gallery_images",] == before + 1
         call(page, "/v1/vehicles/secret%20name.jpg", "DELETE")
         call(page, "/v1/secret")
-        page.request("/gallery?words=secret")
+        page.request("/photos/g0?words=secret")
         call(page, "/v1/search", "BREW")
         found = samples(page)
     for labels, count in (

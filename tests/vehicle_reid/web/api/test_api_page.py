@@ -16,8 +16,8 @@ from helpers.places.api import ToyRun
 from helpers.places.serve import served
 from vehicle_reid import Gallery
 from vehicle_reid.web.api.access import LEAST_CHARACTERS, Tokens
-from vehicle_reid.web.api.answers import Match, SearchAnswer
-from vehicle_reid.web.api.endpoints import LISTED_BY, MAX_PAGE, PROBLEMS, SEARCHED_BY
+from vehicle_reid.web.api.answers import LISTED_BY, SEARCHED_BY, Match, SearchAnswer
+from vehicle_reid.web.api.endpoints import MAX_PAGE, PROBLEMS
 from vehicle_reid.web.api.model_queue import BATCH
 from vehicle_reid.web.app import MAX_MATCHES
 from vehicle_reid.web.page import MEGABYTE, PageInfo
@@ -58,13 +58,15 @@ def test_the_examples_answer_as_the_page_says(toy_run: ToyRun, stored: Gallery, 
             assert output.returncode == 0, (command, output.stdout)
             answers.append(output.stdout)
     metrics = answers.pop(-2).decode()
-    search, cropped, one, two, listed, removed, compared, health, described = (
+    search, cropped, by_name, one, two, listed, removed, compared, same, health, described = (
         json.loads(answer) if answer else None for answer in answers
     )
     assert [match["name"] for match in search["matches"]] == list(wanted["name"])
     assert set(search) == set(SearchAnswer.model_fields) == {cell.strip("`") for cell in first_cells("field")}
     assert f"`{'`, `'.join(search['matches'][0])}`" in TEXT and set(search["matches"][0]) == set(Match.model_fields)
     assert len(cropped["matches"]) == 10
+    assert len(by_name["matches"]) == 3 and "images/09-3.jpg" not in [match["name"] for match in by_name["matches"]]
+    assert same["score"] == pytest.approx(1, abs=1e-6) and same["first"] == same["second"]
     (vehicle,) = one["vehicles"]
     assert (vehicle["name"], vehicle["details"]) == ("gate/17.jpg", {"lane": "left"})
     assert [vehicle["name"] for vehicle in two["vehicles"]] == ["car.jpg", "other.jpg"]
