@@ -187,6 +187,7 @@ def test_the_list_has_the_same_filters(known: Gallery, known_page: ServedPage, k
     tab.wait(f"JSON.stringify({LISTED}) === {json.dumps(wanted)}")
     assert tab.run("document.querySelector('#picker-camera [value$=own]').disabled")
     tab.run("document.getElementById('picker').close()")
+    tab.run("document.querySelector('#picker-filters .more button').click()")
     tab.open(f"{known_page.url}#q=g0")
     tab.wait(f"{MATCHES} === 10 && {IDLE}")
     tab.run("document.querySelectorAll('.pick')[1].click()")  # to compare with a photo, whose camera is known
@@ -197,9 +198,17 @@ def test_the_list_has_the_same_filters(known: Gallery, known_page: ServedPage, k
     assert len(tab.faults) == 1 and "status of 422" in tab.faults.pop()
 
 
-def test_a_time_that_is_none_is_refused_with_the_remedy(known_page: ServedPage, known_tab: Tab) -> None:
+def test_a_time_that_is_none_is_refused_and_can_be_mended(
+    known: Gallery, known_page: ServedPage, known_tab: Tab
+) -> None:
     known_tab.open(f"{known_page.url}?until=yesterday#q=g0")
     assert problem_of(known_tab) == "until: must be as in ISO 8601: 2026-11-05, or 2026-11-05T08:30"
+    assert known_tab.run(MATCHES) == 0 and known_tab.run("document.getElementById('count').textContent") == ""
+    choose(known_tab, "until", "2026-11-04")
+    wait_for_matches(
+        known_tab, list(known.search(query_of(known, 0), without=[known.names[0]], until="2026-11-04")["name"])
+    )
+    assert known_tab.run("document.getElementById('problem').hidden")
     assert len(known_tab.faults) == 1 and "status of 422" in known_tab.faults.pop()
 
 

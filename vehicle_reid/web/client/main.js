@@ -146,10 +146,12 @@ async function showAddress(moved) {
   const isNew = q !== photos.q?.key || text(chosen()) !== searchedBy, isNewComparison = Boolean(c && c !== photos.c?.key);
   const found = !q || await withStatus("Searching…", async () => {
     if (!isNew) return;
-    photos.q = null;
+    photos.q = photos.c = null;
+    [matches, searchedBy] = [[], ""];
     const key = encodeURIComponent(q), photo = await get(`/photos/${key}`, signal, q);
+    signal.throwIfAborted();
+    photos.q = photo; // is shown even if the search fails: the filters that are to blame are beside it
     await search(photo, signal);
-    photos.q = photo;
   });
   const compared = !found || !q || await withStatus("", () => compare(c && encodeURIComponent(c), signal), "compare-problem");
   if (signal.aborted) return;
@@ -159,6 +161,7 @@ async function showAddress(moved) {
   }
   showView();
   if (photos.q && isNew) showMatches();
+  if (!found) id("count").textContent = "";
   if (moved && found && compared && photos.q && (isNew || isNewComparison)) {
     id(isNewComparison ? "compare-heading" : "results-heading").focus({ preventScroll: true });
     id(isNewComparison ? "compare" : "search").scrollIntoView();
