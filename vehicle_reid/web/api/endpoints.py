@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -132,14 +133,9 @@ class ApiEndpoints:
 
         The image is sent, or is one of the gallery by its `name`, which does not find itself.
         """
-        where = Filter(
-            cameras=None if camera is None else tuple(camera),
-            without_cameras=tuple(not_camera or ()),
-            without=() if name is None else (name,),
-            since=since,
-            until=until,
-            equal=_details(request, SEARCHED_BY),
-        )
+        where = _filter(_details(request, SEARCHED_BY), camera, not_camera, since, until)
+        if name is not None:
+            where = replace(where, without=(name,))
         upload = await self._upload(request)
         query = _Image("image", name, page_photo, upload.fields.get("box", box))
         with self.queue.place():
@@ -174,15 +170,8 @@ class ApiEndpoints:
         until: Time = None,
     ) -> VehiclePage:
         """Return images of the gallery by name; any other parameter is a detail, COLUMN=VALUE."""
-        where = Filter(
-            cameras=None if camera is None else tuple(camera),
-            without_cameras=tuple(not_camera or ()),
-            words=words,
-            since=since,
-            until=until,
-            equal=_details(request, LISTED_BY),
-        )
-        return await self._read(self.service.list_vehicles, where, start, count)
+        where = _filter(_details(request, LISTED_BY), camera, not_camera, since, until)
+        return await self._read(self.service.list_vehicles, replace(where, words=words), start, count)
 
     async def remove(self, name: str) -> None:
         """Remove an image from the gallery; the answer comes when it is gone."""
@@ -212,7 +201,7 @@ class ApiEndpoints:
         """Return that the server answers; needs no token."""
         return Health()
 
-    async def _embedding(self, upload: Upload, image: "_Image") -> pd.DataFrame:
+    async def _embedding(self, upload: Upload, image: _Image) -> pd.DataFrame:
         """Return the embedding of an image, one row of `embed`. Raises HTTPException unless it is given in one way."""
         sent = any(file.field == image.field for file in upload.files)
         if (image.name is not None) + (image.page_photo is not None) + sent > 1:
@@ -267,6 +256,23 @@ def _body(fields: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
     """Return the description of a form for OpenAPI."""
     schema = {"type": "object", "properties": fields}
     return {"requestBody": {"required": required, "content": {FORM: {"schema": schema}}}}
+
+
+def _filter(
+    details: Mapping[str, str],
+    cameras: list[int] | None,
+    without_cameras: list[int] | None,
+    since: str | None,
+    until: str | None,
+) -> Filter:
+    """Return the conditions that a list and a search have in common."""
+    return Filter(
+        cameras=None if cameras is None else tuple(cameras),
+        without_cameras=tuple(without_cameras or ()),
+        since=since,
+        until=until,
+        equal=details,
+    )
 
 
 def _details(request: Request, own: tuple[str, ...]) -> dict[str, str]:

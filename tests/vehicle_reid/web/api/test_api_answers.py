@@ -1,5 +1,6 @@
 """The API's answers equal those of the Python API, and what it enrols or removes is in the gallery's folder."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,10 +9,12 @@ import pytest
 
 from helpers.places.api import ToyRun
 from helpers.places.api_client import call, enrol, send_form
-from helpers.places.serve import ServedPage, calibrate, detailed, image_file, served
+from helpers.places.serve import ServedPage, calibrate, detailed, gallery_with, image_file, served
+from helpers.places.stored import HOSTILE
 from reid.retrieval.scoring import AfterNetwork
 from vehicle_reid import Gallery
 from vehicle_reid.tables import embeddings_table
+from vehicle_reid.web.api.answers import LISTED_BY, SEARCHED_BY
 
 CAR = {"vehicle": "7", "camera": 3, "time": "2026-11-05T10:00:00", "lane": "left"}
 
@@ -86,6 +89,15 @@ def test_an_image_of_the_gallery_is_searched_with_by_name_and_does_not_find_itse
         camera = int(gallery.entries.cameras[row])
         across = call(page, f"/v1/search?{urlencode({'name': name, **everything, 'not-camera': camera})}", "POST").json
         assert [match["name"] for match in across["matches"]] == wanted["name"][wanted["camera"] != camera].tolist()
+
+
+def test_an_image_of_any_name_is_searched_with(toy_run: ToyRun, gallery: Gallery) -> None:
+    names = HOSTILE[: len(gallery)]
+    entries = replace(gallery.entries.take(np.arange(len(names))), names=names)
+    with served(gallery_with(gallery, entries), toy_run.root) as page:
+        for name in names:
+            matches = call(page, f"/v1/search?{urlencode({'name': name, 'k': 100})}", "POST").json["matches"]
+            assert sorted(match["name"] for match in matches) == sorted({*names} - {name})
 
 
 def test_an_image_is_given_in_one_way(toy_run: ToyRun, gallery: Gallery, page: ServedPage) -> None:
@@ -298,6 +310,13 @@ def test_the_api_describes_itself_and_says_that_it_lives(page: ServedPage) -> No
         "/health": {"get"},
         "/metrics": {"get"},
     }
+    for (path, method), known in {("/v1/search", "post"): SEARCHED_BY, ("/v1/vehicles", "get"): LISTED_BY}.items():
+        described = paths[path][method]["parameters"]
+        assert {(one["name"], one["in"], one["required"]) for one in described} == {
+            (it, "query", False) for it in known
+        }
+    required = {path: paths[path]["post"]["requestBody"]["required"] for path in paths if "post" in paths[path]}
+    assert required == {"/v1/search": False, "/v1/vehicles": True, "/v1/compare": False}
     for path in ("/docs", "/redoc"):
         call(page, path).assert_error(404)
 
