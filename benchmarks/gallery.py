@@ -2,7 +2,7 @@
 
 By default the features are random clusters in a few dimensions, projected to many. `python -m benchmarks.gallery FILE`
 uses the features of a file that `features` wrote, with random projections as often as needed; `--images` changes the
-size.
+size. `--address http://HOST:PORT/COLLECTION` measures a gallery on a Milvus server, and leaves it there.
 """
 
 import time
@@ -20,8 +20,8 @@ from benchmarks.measure import Call, Row, best_seconds, folder_bytes, in_new_pro
 from reid.features.file import read_features
 from reid.retrieval.ranking import Matrix
 from vehicle_reid.gallery.entries import Entries
-from vehicle_reid.gallery.lance import LanceStore
 from vehicle_reid.gallery.search import ExactSearch, search, share_found
+from vehicle_reid.gallery.stores import gallery_folder, store_at
 
 IMAGES, CHANNELS = 100_000, 512
 LATENT, IMAGES_PER_VEHICLE, SPREAD, NOISE = 32, 20, 0.5, 0.1  # dimensions; spread within a vehicle
@@ -45,19 +45,24 @@ def random_features(count: int, channels: int) -> Matrix:
     return features
 
 
-def gallery_rows(make_features: Callable[[int, int], Matrix] = random_features, images: int = IMAGES) -> list[Row]:
-    """Return the table's rows; `make_features` takes the numbers of images and channels."""
+def gallery_rows(
+    make_features: Callable[[int, int], Matrix] = random_features, images: int = IMAGES, address: str | None = None
+) -> list[Row]:
+    """Return the table's rows; `make_features` takes the numbers of images and channels.
+
+    The gallery is made at the address, by default in a folder that is deleted.
+    """
     features = make_features(images + ADDED + QUERIES, CHANNELS)
     gallery, added, query = np.split(features, [images, images + ADDED])
     with TemporaryDirectory() as folder:
-        return _rows(Path(folder), gallery, added, query)
+        return _rows(address or f"{folder}/gallery", gallery, added, query)
 
 
-def _rows(folder: Path, gallery: Matrix, added: Matrix, query: Matrix) -> list[Row]:
+def _rows(address: str, gallery: Matrix, added: Matrix, query: Matrix) -> list[Row]:
     what, few = f"{len(gallery):,} x {gallery.shape[1]}", query[:EXACT_QUERIES]
     exact, columns = ExactSearch(gallery), torch.from_numpy(gallery).T
     started = time.perf_counter()
-    store = LanceStore.create(str(folder / "gallery"), entries_of(gallery, "image"), model=MODEL, index="approximate")
+    store = store_at(address).create(address, entries_of(gallery, "image"), model=MODEL, index="approximate")
     built = time.perf_counter() - started
     found, wanted = store.best(few, K).ids, search(exact, few, K).rows
     recall = share_found(found, wanted)
@@ -73,8 +78,7 @@ def _rows(folder: Path, gallery: Matrix, added: Matrix, query: Matrix) -> list[R
     store.add(entries_of(added, "added"))
     appended = time.perf_counter() - started
     fresh = in_new_process(_search_once, store.address, query[:1])
-    size = folder_bytes(folder)
-    return [
+    rows = [
         Row(
             f"exact search in {what}: queries/s",
             rate["exact"],
@@ -96,11 +100,12 @@ def _rows(folder: Path, gallery: Matrix, added: Matrix, query: Matrix) -> list[R
             f"{fresh.peak / 1e6:,.0f} MB",
             f"before that, with all packages loaded: {fresh.before / 1e6:,.0f} MB",
         ),
-        Row(
-            "the same: bytes on disk per image, of which the vector",
-            f"{size / len(gallery):,.0f}, {gallery[0].nbytes:,}",
-        ),
     ]
+    folder = gallery_folder(address)
+    if folder is not None:
+        sizes = f"{folder_bytes(folder) / len(gallery):,.0f}, {gallery[0].nbytes:,}"
+        rows.append(Row("the same: bytes on disk per image, of which the vector", sizes))
+    return rows
 
 
 class Fresh(NamedTuple):
@@ -114,7 +119,7 @@ class Fresh(NamedTuple):
 def _search_once(address: str, query: Matrix) -> Fresh:
     """Open a stored gallery and search once."""
     before, started = own_peak_bytes(), time.perf_counter()
-    LanceStore.open(address, MODEL).best(query, K)
+    store_at(address).open(address, MODEL).best(query, K)
     return Fresh(time.perf_counter() - started, before, own_peak_bytes())
 
 
@@ -147,12 +152,13 @@ def projected_features(real: Matrix, count: int, channels: int) -> Matrix:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
 @click.option("--images", type=click.IntRange(10_000), default=IMAGES, show_default=True)
-def main(file: Path | None, images: int) -> None:
+@click.option("--address", default=None, help="Where the gallery is made; default: a folder that is deleted.")
+def main(file: Path | None, images: int, address: str | None) -> None:
     """Measure, with the features of a file that `features` wrote, or with random ones."""
     make = random_features
     if file is not None:
         make = partial(projected_features, read_features(file, "extract them again").matrix)
-    for row in gallery_rows(make, images):
+    for row in gallery_rows(make, images, address):
         click.echo(" | ".join(row))
 
 

@@ -27,14 +27,15 @@ ORDER = {
     "detect": "recipes < annotations | model < extraction < evaluation < training < commands",
     "reid": "recipes | distributed | shipped < runs < model | data < features < retrieval < training | evaluation "
     "< report | ablation | publish < commands",
-    "vehicle_reid": "images < gallery.entries | gallery.search | gallery.filters < gallery.store "
+    "vehicle_reid": "images < gallery.entries | gallery.search < gallery.filters < gallery.store < gallery.rows "
     "< gallery.lance_files | gallery.lance_rows | gallery.lance_upkeep < gallery.lance | gallery.vectors "
-    "< gallery.old_file | gallery.work < tables < embedding < model < gallery.gallery < web < commands",
+    "| gallery.milvus < gallery.stores < gallery.old_file | gallery.work < tables < embedding < model "
+    "< gallery.gallery < web < commands",
 }
 MOST_FILES = 15
 HEAVY = (
     *("torch", "torchvision", "mmcv", "mmdet", "mmengine", "pandas", "h5py", "matplotlib", "cv2", "pycocotools"),
-    *("lancedb", "pyarrow", "ray"),
+    *("lancedb", "pyarrow", "ray", "pymilvus", "grpc"),
 )
 
 

@@ -10,7 +10,9 @@ from helpers.paths import ROOT
 from helpers.places.api import make_toy_run, small_networks
 from vehicle_reid.gallery.gallery import MOST_IN_MEMORY, RECALL_QUERIES
 from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.gallery.lance_upkeep import INDEXED_FROM
+from vehicle_reid.gallery.milvus.server import CONNECT_SECONDS, MOST_BYTES, SECONDS
+from vehicle_reid.gallery.milvus.store import BREADTH, GRAPH, LEAST_BREADTH, SPARE
+from vehicle_reid.gallery.store import INDEXED_FROM
 from vehicle_reid.tables import ENTRY_COLUMNS, MATCHES_COLUMNS, PARTS_COLUMNS
 
 PAGE = (ROOT / "docs" / "python-api.md").read_text(encoding="utf-8")
@@ -46,3 +48,6 @@ def test_the_page_has_the_columns_and_numbers_of_the_code() -> None:
         assert listed.strip().split(", ") == list(columns)
     assert f"with {RECALL_QUERIES} of the gallery's own images" in PAGE
     assert f"fewer than {INDEXED_FROM:,} images" in PAGE and f"up to {MOST_IN_MEMORY >> 30} GiB" in PAGE
+    assert "HNSW (M {M}, efConstruction {efConstruction}, ".format(**GRAPH["params"]) in PAGE
+    assert f"ef {BREADTH} (k + {SPARE}) but at least {LEAST_BREADTH})" in PAGE and f"{MOST_BYTES:,} bytes" in PAGE
+    assert f"has {SECONDS / 60:.0f} minutes, connecting {CONNECT_SECONDS:.0f} seconds" in PAGE

@@ -1,10 +1,11 @@
-"""Fixtures of the tests of the Python API: a trained toy run and its gallery images."""
+"""Fixtures of the tests of the Python API: a trained toy run, its gallery images, and a Milvus server."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from helpers.places.api import ToyRun, make_toy_run, small_networks
+from helpers.places.stored import milvus_server
 from vehicle_reid import VehicleReID
 
 
@@ -13,6 +14,13 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
     """A trained toy run."""
     with small_networks():
         return make_toy_run(tmp_path_factory.mktemp("toy_run"))
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Milvus server."""
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

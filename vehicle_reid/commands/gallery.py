@@ -118,9 +118,9 @@ def check_command(address: str) -> None:
     Example:
       python cli.py gallery check runs/veri/pgan/gallery
     """
-    from vehicle_reid.gallery.lance import LanceStore
+    from vehicle_reid.gallery.stores import store_at
 
-    click.echo(f"{address}: {LanceStore.open(address, None).check():,} images are as they were written")
+    click.echo(f"{address}: {store_at(address).open(address, None).check():,} images are as they were written")
 
 
 @gallery.command("convert")
@@ -217,21 +217,21 @@ def search_command(
 
 def build_gallery(model: "VehicleReID", address: str, options: dict[str, Any], index: str = "exact") -> "Gallery":
     """Build the gallery of the images that `images_options` select. Raises UserError if there is one."""
-    from data_cache.base.errors import UserError
     from vehicle_reid.gallery.gallery import Gallery
-    from vehicle_reid.gallery.lance import gallery_exists
+    from vehicle_reid.gallery.store import gallery_there
+    from vehicle_reid.gallery.stores import gallery_exists
     from vehicle_reid.gallery.work import work_folder
 
     with work_folder(address, model.run) as work:
         if gallery_exists(address):
-            raise UserError(f"{address}: the gallery already exists; use `gallery add`, or delete it")
+            raise gallery_there(address)
         return Gallery.build(model, **add_arguments(options), index=index, address=address, work=work)
 
 
 def require_gallery(address: str) -> None:
     """Raise UserError, with the command that builds or converts it, if the running command's gallery does not exist."""
     from data_cache.base.errors import UserError
-    from vehicle_reid.gallery.lance import gallery_exists
+    from vehicle_reid.gallery.stores import gallery_exists
 
     if gallery_exists(address):
         return

@@ -36,7 +36,8 @@ model_options = add_options(
         "address",
         default=None,
         metavar="FOLDER|ADDRESS",
-        help=f"Folder of the gallery, or the address of a bucket (s3://...); default: {GALLERY} in the run's folder.",
+        help="Folder of the gallery, or the address of a bucket (s3://...) or of a Milvus collection "
+        f"(http://HOST:PORT/COLLECTION); default: {GALLERY} in the run's folder.",
     ),
     detector_option("the run's own, which made its part cache"),
     click.option("--flip-test", is_flag=True, help="Features are means over image and mirror image."),
@@ -92,7 +93,7 @@ def gallery_of_folder(default: str, folder: Path) -> str:
     Its own is gallery-FOLDER-HASH with a hash of the path, so that folders of one name never share a gallery.
     """
     from data_cache.base.files import sha256_of_bytes
-    from vehicle_reid.gallery.lance import LanceStore, gallery_exists
+    from vehicle_reid.gallery.stores import gallery_exists, store_at
     from vehicle_reid.images import missing_images
 
     whole = folder.resolve()
@@ -100,7 +101,7 @@ def gallery_of_folder(default: str, folder: Path) -> str:
     own = f"{default}-{whole.name[:40]}-{digest}"
     if gallery_exists(own) or not gallery_exists(default):
         return own
-    names = LanceStore.open(default, None).read(["name"])["name"].tolist()
+    names = store_at(default).open(default, None).read(["name"])["name"].tolist()
     missing, looked_up = missing_images(folder, names)  # `gallery build --images` may have made it
     return default if looked_up and not missing else own
 

@@ -145,7 +145,7 @@ def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[Vehic
     One named by --gallery is only built from a folder: the name may be misspelt.
     """
     from vehicle_reid.gallery.gallery import Gallery
-    from vehicle_reid.gallery.lance import gallery_exists
+    from vehicle_reid.gallery.stores import gallery_exists
 
     named = options["address"] is not None
     model, address = selected_model(options)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from data_cache.base.errors import UserError, printable
+from vehicle_reid.gallery.entries import DETAILS
 
 
 @dataclass(frozen=True)
@@ -26,50 +27,112 @@ class Filter:
 
         `columns` are those of the gallery's details. Raises UserError if `equal` names another.
         """
-        return " AND ".join(self._conditions(columns))
+        return " AND ".join(self._conditions(columns, _Sql))
 
-    def _conditions(self, columns: Collection[str]) -> Iterator[str]:
+    def milvus(self, columns: Collection[str]) -> str:
+        """Return the condition in the language of Milvus, for images with ids from 0 on; otherwise as `sql`."""
+        return " AND ".join(["id >= 0", *self._conditions(columns, _Milvus)])
+
+    def _conditions(self, columns: Collection[str], language: "type[_Sql | _Milvus]") -> Iterator[str]:
+        among, quoted = language.among, language.quoted
         if self.ids is not None:
-            yield _among("id", map(_number, self.ids))
+            yield among("id", map(_number, self.ids))
         if self.after is not None:
             yield f"id > {_number(self.after)}"
         if self.names is not None:
-            yield _among("name", map(_quoted, self.names))
+            yield among("name", map(quoted, self.names))
         if self.without:
-            yield f"NOT {_among('name', map(_quoted, self.without))}"
+            yield f"NOT ({among('name', map(quoted, self.without))})"
         if self.words:
-            yield f"contains(lower(name), {_quoted(self.words.lower())})"
+            yield language.words(self.words)
         if self.cameras is not None:
-            yield _among("camera", map(_number, self.cameras))
+            yield among("camera", map(_number, self.cameras))
         if self.without_cameras:
-            yield f"NOT {_among('camera', map(_number, self.without_cameras))}"
+            yield f"NOT ({among('camera', map(_number, self.without_cameras))})"
         if self.since is not None or self.until is not None:
-            yield "time <> ''"
+            yield f"time > {quoted('')}"
         if self.since is not None:
-            yield f"time >= {_quoted(self.since)}"
+            yield f"time >= {quoted(self.since)}"
         if self.until is not None:
-            yield f"(time <= {_quoted(self.until)} OR starts_with(time, {_quoted(self.until)}))"
+            yield language.until(self.until)
         for column, value in self.equal.items():
             if column not in columns:
                 raise UserError(
                     f"the gallery has no column {printable(column)}; its details are {', '.join(sorted(columns))}"
                 )
-            yield f"`{column}` = {_quoted(value)}"  # backquotes, or DataFusion reads a name in lower case
+            yield language.equal(column, value)
 
 
 EVERY = Filter()
 
+WORDS, OTHERS = "_words", "_details"  # columns in Milvus: of `searchable` names; of details but `DETAILS`, in JSON
+NO_WILDCARDS = str.maketrans("%_\\", "\ufdd0\ufdd1\ufdd2")  # to code points that stand for no character
+LAST = "\U0010ffff"  # no text that begins with another sorts behind that and this
 
-def _among(column: str, values: Iterable[str]) -> str:
-    listed = ", ".join(values)
-    return f"{column} IN ({listed})" if listed else "false"  # SQL has no empty list
+
+def searchable(text: str) -> str:
+    """Return text in lower case, without the characters that mean something in a pattern of LIKE.
+
+    Versions of Milvus differ in how a pattern escapes them.
+    """
+    return text.lower().translate(NO_WILDCARDS)
+
+
+class _Sql:
+    """SQL as DataFusion reads it, in LanceDB."""
+
+    @staticmethod
+    def quoted(text: str) -> str:
+        doubled = text.replace("'", "''")  # nothing else has a meaning
+        return f"'{doubled}'"
+
+    @staticmethod
+    def among(column: str, values: Iterable[str]) -> str:
+        listed = ", ".join(values)
+        return f"{column} IN ({listed})" if listed else "false"  # SQL has no empty list
+
+    @staticmethod
+    def words(words: str) -> str:
+        return f"contains(lower(name), {_Sql.quoted(words.lower())})"
+
+    @staticmethod
+    def until(time: str) -> str:
+        return f"(time <= {_Sql.quoted(time)} OR starts_with(time, {_Sql.quoted(time)}))"
+
+    @staticmethod
+    def equal(column: str, value: str) -> str:
+        return f"`{column}` = {_Sql.quoted(value)}"  # backquotes, or DataFusion reads a name in lower case
+
+
+class _Milvus:
+    """Boolean expressions of Milvus, which has no functions of text."""
+
+    @staticmethod
+    def quoted(text: str) -> str:
+        for character, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r")):
+            text = text.replace(character, escaped)
+        return f'"{text}"'
+
+    @staticmethod
+    def among(column: str, values: Iterable[str]) -> str:
+        listed = ", ".join(values)
+        return f"{column} IN [{listed}]" if listed else "id < 0"  # no image has such an id
+
+    @staticmethod
+    def words(words: str) -> str:
+        return f"{WORDS} LIKE {_Milvus.quoted(f'%{searchable(words)}%')}"
+
+    @staticmethod
+    def until(time: str) -> str:
+        return f"time < {_Milvus.quoted(time + LAST)}"
+
+    @staticmethod
+    def equal(column: str, value: str) -> str:
+        if column in DETAILS:
+            return f"{column} == {_Milvus.quoted(value)}"
+        cell = f'{OTHERS}["{column}"]'
+        return f"{cell} == {_Milvus.quoted(value)}" if value else f"NOT (EXISTS {cell})"  # of "" nothing is stored
 
 
 def _number(value: int) -> str:
     return str(int(value))
-
-
-def _quoted(text: str) -> str:
-    """Return text as an SQL string: a quote is doubled, and nothing else has a meaning."""
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"

@@ -17,9 +17,9 @@ from reid.retrieval.scoring import PLAIN, AfterNetwork
 from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.entries import Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
-from vehicle_reid.gallery.lance import LanceStore
 from vehicle_reid.gallery.search import Matches, search, search_after, share_found
 from vehicle_reid.gallery.store import INDEXES, Best, Store
+from vehicle_reid.gallery.stores import store_at
 from vehicle_reid.gallery.vectors import Vectors
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
 from vehicle_reid.model import Parts, VehicleReID
@@ -99,17 +99,18 @@ class Gallery:
             raise unknown("index", index, INDEXES)
         job = _Job(named_images(images, cameras), work, workers)
         entries = job.embedded(model, parts, details, skip_unreadable=skip_unreadable)
-        gallery = cls(model, LanceStore.create(str(address), entries, model=model.fingerprint, index=index))
+        place = str(address)
+        gallery = cls(model, store_at(place).create(place, entries, model=model.fingerprint, index=index))
         gallery._finish(job)
         return gallery
 
     @classmethod
     def load(cls, address: Path | str, model: VehicleReID) -> "Gallery":
-        """Return the gallery in a folder, or at the address of a bucket.
+        """Return the gallery in a folder, or at the address of a bucket or of a collection on a Milvus server.
 
         Raises UserError if it is missing, damaged, or was made by another model.
         """
-        return cls(model, LanceStore.open(str(address), model.fingerprint))
+        return cls(model, store_at(str(address)).open(str(address), model.fingerprint))
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -216,13 +217,14 @@ class Gallery:
         return share_found(found, exact.ids)
 
     def save(self, address: Path | str) -> None:
-        """Write the gallery to a folder, or to a bucket by its address, whole or not at all; from then on it is there.
+        """Write the gallery to an address as for `load`, whole or not at all; from then on it is there.
 
         A gallery that is there already needs no saving. Raises UserError if there is another one.
         """
-        if str(address) != self.store.address:  # else it is there already
-            header = self.store.header
-            self.store = LanceStore.create(str(address), self.store.entries(), model=header.model, index=header.index)
+        place = str(address)
+        if place != self.store.address:  # else it is there already
+            header, entries = self.store.header, self.store.entries()
+            self.store = store_at(place).create(place, entries, model=header.model, index=header.index)
             self._vectors = Vectors(self.store, self.model.device)
         while self._unsaved:
             self._unsaved.pop().remove()
@@ -252,7 +254,8 @@ class Gallery:
         """Return matches by id as a table; the images are read from the store."""
         wanted = np.unique(best.ids[best.ids >= 0])
         entries = self.store.entries(Filter(ids=tuple(wanted.tolist())))
-        rows = np.where(best.ids >= 0, np.searchsorted(entries.ids, best.ids), -1)
+        there = np.isin(best.ids, entries.ids)  # of a server images may have been removed since
+        rows = np.where(there, np.searchsorted(entries.ids, best.ids), -1)
         return matches_table(names, entries, Matches(rows, best.scores), confidence)
 
     def _query_features(self, query: Images | pd.DataFrame) -> tuple[Sequence[str], Matrix]:

@@ -5,7 +5,6 @@ may write to it at a time. What LanceDB does not do is done here: names are uniq
 every row has a checksum, and the scores of an index are computed again.
 """
 
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,29 +15,40 @@ import pyarrow as pa
 from lancedb.query import ColumnOrdering
 from lancedb.table import LanceTable
 
-from data_cache.base.config import unknown
 from data_cache.base.errors import UserError, printable
 from data_cache.base.files import path_exists
 from data_cache.base.locks import run_lock
-from data_cache.base.options import command_line, remedy_command
-from data_cache.parts.fingerprints import require_fingerprint
-from reid.retrieval.ranking import Matrix, Numbers
-from vehicle_reid.gallery.entries import DETAILS, OWN_COLUMNS, Entries, require_columns
+from data_cache.base.options import command_line
+from reid.retrieval.ranking import Matrix
+from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
 from vehicle_reid.gallery.lance_files import flush_version, manifests, set_aside_torn_versions
-from vehicle_reid.gallery.lance_rows import (
-    checksums,
+from vehicle_reid.gallery.lance_rows import fill, header_of, schema_of, table_of
+from vehicle_reid.gallery.lance_upkeep import INDEXED_ROWS, NEXT_ID, is_due, note, noted, put_in_order
+from vehicle_reid.gallery.rows import (
+    check_rows,
     columns_of,
     empty_columns,
     entries_of,
-    fill,
-    header_of,
-    schema_of,
-    table_of,
+    require_checksums,
+    require_fit,
+    require_new,
+    require_there,
 )
-from vehicle_reid.gallery.lance_upkeep import INDEXED_FROM, INDEXED_ROWS, NEXT_ID, is_due, note, noted, put_in_order
-from vehicle_reid.gallery.search import ExactSearch, Matches, cosines, keep_best, require_query, search
-from vehicle_reid.gallery.store import INDEXES, PLAIN_COLUMNS, Best, Columns, Fingerprint, Header, rebuild
+from vehicle_reid.gallery.search import Matches, cosines, merge_best, no_matches, require_query, search_batches
+from vehicle_reid.gallery.store import (
+    INDEXED_FROM,
+    Best,
+    Columns,
+    Fingerprint,
+    Header,
+    gallery_there,
+    new_header,
+    no_gallery,
+    rebuild,
+    require_known,
+    require_model,
+)
 
 TABLE = "images"
 SCHEME = "://"  # of an address; a path has none
@@ -62,16 +72,23 @@ class LanceStore:
         self._load()
 
     @classmethod
+    def exists(cls, address: str) -> bool:
+        """Return whether there is a gallery. Raises UserError for a file, or a folder of something else."""
+        with _reporting(address):
+            return _exists(address, local_folder(address))
+
+    @classmethod
     def create(cls, address: str, entries: Entries, *, model: Fingerprint, index: str = "exact") -> "LanceStore":
         """Make a gallery in one commit, see `Store.create`."""
-        header = _new_header(entries, model, index)
+        header = new_header(entries, model, index)
+        _require_index(header)
         schema = schema_of(header)
         rows = table_of(columns_of(entries, 0, header.columns), schema)
         folder = local_folder(address)
         with _lock(folder):
             with _reporting(address):
                 if _exists(address, folder):
-                    raise UserError(f"{address}: the gallery already exists; use `gallery add`, or delete it")
+                    raise gallery_there(address)
                 table = _connect(address, folder).create_table(TABLE, rows)
             store = cls(address, table, folder)
             store._finish(before=0)
@@ -86,15 +103,13 @@ class LanceStore:
         folder = local_folder(address)
         with _reporting(address):
             if not _exists(address, folder):
-                raise UserError(f"{address}: no such gallery; build it with {remedy_command('gallery build')}")
+                raise no_gallery(address)
             if folder is not None:
                 with _damage_named(address):
                     set_aside_torn_versions(_table_folder(folder))
             table = _connect(address, folder).open_table(TABLE)
         store = cls(address, table, folder)
-        if model is not None:
-            remedy = f"name the run and the detector that made it, or {rebuild()}"
-            require_fingerprint(store.header.model, model, address, remedy)
+        require_model(address, store.header, model)
         store._check_sample()
         return store
 
@@ -133,10 +148,7 @@ class LanceStore:
         most: int | None = None,
     ) -> Columns:
         """Return columns of images, see `Store.read`. Raises UserError for an unknown column."""
-        known = (*PLAIN_COLUMNS, *self.header.columns)
-        for column in (*columns, order):
-            if column not in known:
-                raise unknown("column", column, known)
+        require_known([*columns, order], self.header)
         found = self._read([*dict.fromkeys([*columns, order])], where, order, first, most)
         return {column: found[column] for column in columns}
 
@@ -151,17 +163,17 @@ class LanceStore:
         """Return the best k images of each query, see `Store.best`."""
         require_query(query, k, self.header.channels)
         allowed = self.count(where)
-        best = Best(np.full((len(query), k), -1, np.int64), np.full((len(query), k), -np.inf, np.float32))
+        best = no_matches(len(query), k)
         if not allowed or not len(query):
-            return best
+            return Best(best.rows, best.scores)
         if self._indexed_rows and self.header.index == "approximate" and allowed > INDEXED_FROM:
             probes = PROBES * self.count() // allowed  # the fewer images of a list are allowed, the more lists
             for first in range(0, len(query), QUERIES_AT_ONCE):
                 part = slice(first, first + QUERIES_AT_ONCE)
-                self._best_of_index(Best(best.ids[part], best.scores[part]), query[part], where, probes)
+                self._search_index(Matches(best.rows[part], best.scores[part]), query[part], where, probes)
         else:
-            self._best_of_all(best, query, where)
-        return best
+            self._search_all(best, query, where)
+        return Best(best.rows, best.scores)
 
     def add(self, entries: Entries) -> None:
         """Add images in one commit, see `Store.add`; a new column of the details takes one before it."""
@@ -189,9 +201,7 @@ class LanceStore:
             return
         with self._change() as before:
             found = self._among(wanted)
-            missing = [name for name in wanted if name not in found]
-            if missing:
-                raise UserError(f"gallery: {len(missing)} of {len(wanted)} names are not in it, first {missing[0]}")
+            require_there(wanted, found)
             next_id = self._next_id()
             with _reporting(self.address):
                 if next_id - 1 in found.values():  # then no row that stays says which ids were used
@@ -204,19 +214,8 @@ class LanceStore:
 
         Raises UserError naming the first bad row.
         """
-        names: set[str] = set()
-        ids: set[int] = set()
-        for batch in self._batches([*OWN_COLUMNS, *self.header.columns], EVERY):
-            columns = self._check_rows(batch)
-            for name, number in zip(columns["name"], columns["id"].tolist(), strict=True):
-                if name in names or number in ids:
-                    twice = "name" if name in names else "id"
-                    raise UserError(
-                        f"{self.address}: {printable(name)}: its {twice} occurs more than once; {rebuild()}"
-                    )
-                names.add(name)
-                ids.add(number)
-        return len(names)
+        names = [*OWN_COLUMNS, *self.header.columns]
+        return check_rows(self.address, (self._filled(names, batch) for batch in self._batches(names, EVERY)))
 
     def optimize(self) -> None:
         """Merge small files, bring all images into the indices, and delete versions that were replaced an hour ago."""
@@ -277,12 +276,12 @@ class LanceStore:
             fill(columns, slice(None), batch)
         return columns
 
-    def _best_of_index(self, best: Best, query: Matrix, where: Filter, probes: int) -> None:
+    def _search_index(self, best: Matches, query: Matrix, where: Filter, probes: int) -> None:
         """Merge into `best` what the index finds; the scores are those of the vectors, not of their codes."""
         condition = where.sql(self.header.columns)
         with _reporting(self.address):
             nearest = self._table.search(query.tolist(), vector_column_name="feature").distance_type("dot")
-            nearest = nearest.nprobes(probes).refine_factor(REFINE).limit(best.ids.shape[1] + SPARE)
+            nearest = nearest.nprobes(probes).refine_factor(REFINE).limit(best.rows.shape[1] + SPARE)
             if condition:
                 nearest = nearest.where(condition)
             batches = list(nearest.select(["id", "feature", "_distance"]).to_batches())
@@ -292,15 +291,13 @@ class LanceStore:
             if "query_index" in batch.schema.names:  # not if there is one query
                 rows[:] = batch.column("query_index").to_numpy()
             scores = cosines(query, columns["feature"], rows, np.arange(batch.num_rows))
-            _merge(best, rows, columns["id"], scores)
+            merge_best(best, rows, columns["id"], scores)
 
-    def _best_of_all(self, best: Best, query: Matrix, where: Filter) -> None:
-        """Merge into `best` the best of all images: one pass over the vectors, of which few are in memory at a time."""
-        for batch in self._batches(["id", "feature"], where):
-            columns = self._filled(["id", "feature"], batch)
-            found = search(ExactSearch(columns["feature"]), query, min(best.ids.shape[1], batch.num_rows))
-            rows, places = np.nonzero(found.rows >= 0)
-            _merge(best, rows, columns["id"][found.rows[rows, places]], found.scores[rows, places])
+    def _search_all(self, best: Matches, query: Matrix, where: Filter) -> None:
+        """Merge into `best` the best of all images."""
+        names = ["id", "feature"]
+        batches = (self._filled(names, batch) for batch in self._batches(names, where))
+        search_batches(best, query, ((columns["id"], columns["feature"]) for columns in batches))
 
     def _among(self, names: Sequence[str]) -> dict[str, int]:
         """Return the ids of those of the names that are in the gallery."""
@@ -317,16 +314,7 @@ class LanceStore:
         if offsets:
             with _reporting(self.address):
                 for batch in self._table.take_offsets(offsets).to_batches():
-                    self._check_rows(batch)
-
-    def _check_rows(self, batch: pa.RecordBatch) -> Columns:
-        """Return all columns of a batch. Raises UserError if a row's checksum is not that of the row."""
-        columns = self._filled([*OWN_COLUMNS, *self.header.columns], batch)
-        wrong = checksums(columns) != columns["crc"]
-        if wrong.any():
-            name = columns["name"][int(wrong.argmax())]
-            raise UserError(f"{self.address}: {printable(name)}: damaged, its checksum does not fit; {rebuild()}")
-        return columns
+                    require_checksums(self.address, self._filled([*OWN_COLUMNS, *self.header.columns], batch))
 
     @contextmanager
     def _change(self) -> Iterator[int]:
@@ -336,19 +324,9 @@ class LanceStore:
 
     def _require_fit(self, entries: Entries) -> None:
         """Raise UserError unless these images can be added."""
-        existing = self._among(entries.names)
-        if existing:
-            first = next(name for name in entries.names if name in existing)
-            raise UserError(f"{len(existing)} images are already in the gallery, first {first}; remove them first")
-        require_columns([*dict.fromkeys([*self.header.columns, *entries.columns])])
+        require_new(entries.names, self._among(entries.names))
         some = self._read(["id", "attention"], EVERY, most=1)
-        weights = len(some["attention"][0]) // 4 if len(some["id"]) else entries.attention.shape[1]
-        found = (entries.features.shape[1], entries.labels.shape[1], entries.attention.shape[1])
-        wanted = (self.header.channels, self.header.slots, weights)
-        if found != wanted:
-            raise UserError(
-                f"{self.address}: images of {found} channels, slots and weights do not fit the gallery's {wanted}"
-            )
+        require_fit(self.address, self.header, len(some["attention"][0]) // 4 if len(some["id"]) else None, entries)
 
     def _next_id(self) -> int:
         """Return the smallest id above every one that was ever used."""
@@ -384,23 +362,6 @@ class LanceStore:
         self._load()
 
 
-def _merge(best: Best, query_rows: Numbers, ids: Numbers, scores: Matrix) -> None:
-    """Keep the best of `best` (Q, k) and of more pairs, (E,) each, in `best`."""
-    rows, places = np.nonzero(best.ids >= 0)
-    keep_best(
-        Matches(*best),
-        np.concatenate([rows, query_rows]),
-        np.concatenate([best.ids[rows, places], ids]),
-        np.concatenate([best.scores[rows, places], scores]),
-    )
-
-
-def gallery_exists(address: str) -> bool:
-    """Return whether there is a gallery at an address. Raises UserError for a file, or a folder of something else."""
-    with _reporting(address):
-        return _exists(address, local_folder(address))
-
-
 def local_folder(address: str) -> Path | None:
     """Return the folder of a gallery that is on this machine, None for one in a bucket."""
     path = address.removeprefix("file://")
@@ -415,19 +376,13 @@ def _table_folder(folder: Path) -> Path:
     return folder / f"{TABLE}.lance"
 
 
-def _new_header(entries: Entries, model: Fingerprint, index: str) -> Header:
-    """Return what a new gallery of these images is. Raises UserError if the index is unknown, or does not fit."""
-    if index not in INDEXES:
-        raise unknown("index", index, INDEXES)
-    channels = entries.features.shape[1]
-    if index == "approximate" and channels % CHANNELS_PER_CODE:
+def _require_index(header: Header) -> None:
+    """Raise UserError if the index of a new gallery does not fit its features."""
+    if header.index == "approximate" and header.channels % CHANNELS_PER_CODE:
         raise UserError(
-            f"index approximate: needs a multiple of {CHANNELS_PER_CODE} channels, the features have {channels}; "
-            "use exact"
+            f"index approximate: needs a multiple of {CHANNELS_PER_CODE} channels, the features have "
+            f"{header.channels}; use exact"
         )
-    columns = tuple(dict.fromkeys([*DETAILS, *entries.columns]))
-    require_columns(columns)
-    return Header(uuid.uuid4().hex, index, dict(model), channels, entries.labels.shape[1], columns)
 
 
 def _exists(address: str, folder: Path | None) -> bool:

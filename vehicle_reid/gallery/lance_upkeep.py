@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from lancedb.index import Bitmap, BTree, IvfRq
 from lancedb.table import LanceTable
 
-INDEXED_FROM = 5_000  # images; an exact search of fewer takes no longer, and misses none
+from vehicle_reid.gallery.store import INDEXED_FROM
+
 REBUILD_FACTOR = 4  # build the indices again when the gallery is this many times as large
 INDICES = {
     # 8 bits a channel find 0.99 of the best 10 where 1 bit, the default, finds 0.43; never num_partitions: with them

@@ -6,18 +6,18 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists
 from data_cache.base.tensors import load_tensors
 from vehicle_reid.gallery.entries import ARRAYS, Entries
-from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.gallery.store import Fingerprint, rebuild
+from vehicle_reid.gallery.store import Fingerprint, Store, rebuild
+from vehicle_reid.gallery.stores import store_at
 
 KIND, SCHEMA = "gallery", 1
 SEPARATOR = "\0"  # between names
 INDEXES = {"exact": "exact", "flat": "exact", "ivf": "approximate", "ivfpq": "approximate"}  # old to new
 
 
-def convert(path: Path, address: str) -> LanceStore:
+def convert(path: Path, address: str) -> Store:
     """Write the gallery of an old file to a new one, whole or not at all. Raises UserError as `read_old`."""
     entries, model, index = read_old(path)
-    return LanceStore.create(address, entries, model=model, index=index)
+    return store_at(address).create(address, entries, model=model, index=index)
 
 
 def read_old(path: Path) -> tuple[Entries, Fingerprint, str]:

@@ -1,5 +1,6 @@
 """Cosine search in features that are in memory: a product proposes candidates, whose scores are computed again."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,6 +137,31 @@ def keep_best(matches: Matches, query_rows: Numbers, gallery_rows: Numbers, scor
     kept = rank < matches.rows.shape[1]
     matches.rows[query_rows[kept], rank[kept]] = gallery_rows[kept]
     matches.scores[query_rows[kept], rank[kept]] = scores[kept]
+
+
+def merge_best(matches: Matches, query_rows: Numbers, numbers: Numbers, scores: Matrix) -> None:
+    """Keep in `matches` (Q, k) the best of those that are there and of more pairs, (E,) each; ties by number.
+
+    The numbers are rows, or any others that are not negative, such as ids.
+    """
+    rows, places = np.nonzero(matches.rows >= 0)
+    keep_best(
+        matches,
+        np.concatenate([rows, query_rows]),
+        np.concatenate([matches.rows[rows, places], numbers]),
+        np.concatenate([matches.scores[rows, places], scores]),
+    )
+
+
+def search_batches(matches: Matches, query: Matrix, batches: Iterable[tuple[Numbers, Matrix]]) -> None:
+    """Merge into `matches` (Q, k) the best for each query (Q, C) of all images, exactly, in one pass over them.
+
+    A batch is the numbers (B,) and the features (B, C) of some, of which few are in memory at a time; ties by number.
+    """
+    for numbers, features in batches:
+        found = search(ExactSearch(features), query, min(matches.rows.shape[1], len(numbers)))
+        rows, places = np.nonzero(found.rows >= 0)
+        merge_best(matches, rows, numbers[found.rows[rows, places]], found.scores[rows, places])
 
 
 def cosines(query: Matrix, features: Matrix, query_rows: Numbers, gallery_rows: Numbers) -> Matrix:

@@ -1,17 +1,22 @@
 """The interface of gallery stores: where images are kept, and what a gallery asks of it."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
 from numpy.typing import NDArray
 
+from data_cache.base.config import unknown
+from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
+from data_cache.parts.fingerprints import require_fingerprint
 from reid.retrieval.ranking import Matrix, Numbers
-from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.entries import DETAILS, Entries, require_columns
 from vehicle_reid.gallery.filters import EVERY, Filter
 
 INDEXES = ("exact", "approximate")
+INDEXED_FROM = 5_000  # images; an exact search of fewer takes no longer, and misses none
 PLAIN_COLUMNS = ("id", "name", "camera", "feature")  # that `Store.read` gives, and the details
 Fingerprint = Mapping[str, str | None]
 Columns = dict[str, NDArray[Any]]
@@ -40,11 +45,15 @@ class Store(Protocol):
     """Images of a gallery, kept at an address.
 
     Ids ascend in the order of adding and are never used again. A store reads one version of the gallery until `refresh`
-    or a change of its own: what is read in between fits together. All methods raise UserError, naming the address, if
-    the gallery cannot be read or written.
+    or a change of its own: what is read in between fits together, but that images which another process removes from a
+    server are gone at once. All methods raise UserError, naming the address, if the gallery cannot be read or written.
     """
 
     address: str
+
+    @classmethod
+    def exists(cls, address: str) -> bool:
+        """Return whether there is a gallery. Raises UserError for something else."""
 
     @classmethod
     def create(cls, address: str, entries: Entries, *, model: Fingerprint, index: str = "exact") -> Self:
@@ -109,6 +118,49 @@ class Store(Protocol):
 
         Raises UserError, and removes nothing, if a name is missing.
         """
+
+    def check(self) -> int:
+        """Verify every row's checksum, and that names and ids are unique; return the number of rows.
+
+        Raises UserError naming the first bad row.
+        """
+
+    def optimize(self) -> None:
+        """Put what many changes left in order, so that searches stay fast."""
+
+
+def new_header(entries: Entries, model: Fingerprint, index: str) -> Header:
+    """Return what a new gallery of these images is. Raises UserError if the index is unknown."""
+    if index not in INDEXES:
+        raise unknown("index", index, INDEXES)
+    columns = tuple(dict.fromkeys([*DETAILS, *entries.columns]))
+    require_columns(columns)
+    return Header(uuid.uuid4().hex, index, dict(model), entries.features.shape[1], entries.labels.shape[1], columns)
+
+
+def require_model(address: str, header: Header, model: Fingerprint | None) -> None:
+    """Raise UserError if another model made a gallery, None for any."""
+    if model is not None:
+        remedy = f"name the run and the detector that made it, or {rebuild()}"
+        require_fingerprint(header.model, model, address, remedy)
+
+
+def require_known(columns: Sequence[str], header: Header) -> None:
+    """Raise UserError for a column that `Store.read` does not give."""
+    known = (*PLAIN_COLUMNS, *header.columns)
+    for column in columns:
+        if column not in known:
+            raise unknown("column", column, known)
+
+
+def no_gallery(address: str) -> UserError:
+    """Return the error that there is no gallery at an address, with the remedy."""
+    return UserError(f"{address}: no such gallery; build it with {remedy_command('gallery build')}")
+
+
+def gallery_there(address: str) -> UserError:
+    """Return the error that there is a gallery at an address already, with the remedy."""
+    return UserError(f"{address}: the gallery already exists; use `gallery add`, or delete it")
 
 
 def rebuild() -> str:

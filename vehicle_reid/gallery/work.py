@@ -6,16 +6,17 @@ from pathlib import Path
 
 from data_cache.base.files import sha256_of_bytes
 from data_cache.base.locks import run_lock
-from vehicle_reid.gallery.lance import local_folder
+from vehicle_reid.gallery.stores import gallery_folder
 
 
 @contextmanager
 def work_folder(address: str, run: Path) -> Iterator[Path]:
-    """Lock the folder of a gallery's unfinished work: ADDRESS.work, or of a bucket one below the run's folder.
+    """Lock the folder of a gallery's unfinished work: ADDRESS.work, or of one that is not on this machine one
+    below the run's folder.
 
     What an interrupted job has finished stays in it. Raises UserError if another run holds the lock.
     """
-    folder = local_folder(address)
+    folder = gallery_folder(address)
     digest = sha256_of_bytes(address.encode())[:8]
     work = run / f"gallery-{digest}.work" if folder is None else folder.with_name(f"{folder.name}.work")
     try:

@@ -1,9 +1,11 @@
-"""Galleries in LanceDB for tests: images with hostile names and details, and a naive list of rows to compare with."""
+"""Galleries in LanceDB and Milvus for tests: images with hostile names and details, and what they must be again."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,10 @@ from helpers.places.api import random_entries
 from vehicle_reid.gallery import lance_upkeep
 from vehicle_reid.gallery.entries import ARRAYS, Entries
 from vehicle_reid.gallery.lance import LanceStore
-from vehicle_reid.gallery.store import Fingerprint
+from vehicle_reid.gallery.store import Fingerprint, Store
+from vehicle_reid.gallery.stores import store_at
 
+AnyStore = TypeVar("AnyStore", bound=Store)
 MODEL: dict[str, str | None] = {"checkpoint": "a" * 64, "detector": None}
 HOSTILE = (
     "it's",
@@ -52,9 +56,39 @@ def stored(folder: Path, entries: Entries, index: str = "exact") -> LanceStore:
     return LanceStore.create(str(folder / "gallery"), entries, model=MODEL, index=index)
 
 
-def opened(store: LanceStore) -> LanceStore:
+@contextmanager
+def milvus_server(folder: Path) -> Iterator[str]:
+    """Run a Milvus server on this machine, in a thread, and yield its address."""
+    from milvus_lite.adapter.grpc.server import start_server_in_thread
+
+    server, database, port = start_server_in_thread(str(folder))
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()
+        database.close()
+
+
+class NewStores:
+    """Makes galleries of one kind of store, each at an address of its own."""
+
+    def __init__(self, base: str, prefix: str = "gallery") -> None:
+        """Make them in a folder or at a server, with names that begin with `prefix`."""
+        self._begin, self._numbers = f"{base}/{prefix}", itertools.count()
+
+    def address(self) -> str:
+        """Return an address at which nothing is."""
+        return f"{self._begin}{next(self._numbers)}"
+
+    def __call__(self, entries: Entries, index: str = "exact") -> Store:
+        """Return a new gallery of these entries."""
+        address = self.address()
+        return store_at(address).create(address, entries, model=MODEL, index=index)
+
+
+def opened(store: AnyStore) -> AnyStore:
     """Return the gallery, opened again as another process would."""
-    return LanceStore.open(store.address, MODEL)
+    return type(store).open(store.address, MODEL)
 
 
 def write_old(path: Path, entries: Entries, index: str = "exact", model: Fingerprint = MODEL) -> None:

@@ -93,6 +93,27 @@ def test_a_gallery_of_a_folder_is_built_added_to_and_removed_from(
     assert {*tmp_path.iterdir()} == {photos, listed, path}
 
 
+def test_the_commands_work_with_a_gallery_on_a_server(
+    toy_run: ToyRun, run: Run, path: Path, tmp_path: Path, milvus: str
+) -> None:
+    address = f"{milvus}/commands"
+    on_server = ("--gallery", address)
+    assert_error(run("search", *on_server, str(toy_run.photos()[0])), f"{address}: no such gallery; build it with")
+    names = toy_run.names("gallery")
+    built = {"gallery": address, "images": len(names), "index": "exact"}
+    assert output_of(run("build", *on_server, "--json")) == built
+    assert_error(run("build", *on_server), f"{address}: the gallery already exists")
+    photos = copy_photos(toy_run, tmp_path / "photos", toy_run.names("query")[:2])
+    added = run("add", *on_server, "--images", str(photos[0].parent), "--camera", "7", "--json")
+    assert output_of(added)["images"] == len(names) + 2
+    (match,) = output_of(run("search", *on_server, str(photos[1]), "-k", "1", "--camera", "7", "--json"))
+    assert match["name"] == photos[1].name and match["camera"] == 7
+    run("remove", *on_server, photos[1].name)
+    checked = CliRunner().invoke(main, ["gallery", "check", address])
+    assert checked.output == f"{address}: {len(names) + 1:,} images are as they were written\n"
+    assert not path.exists() and [one.name for one in tmp_path.iterdir()] == ["photos"]
+
+
 def test_an_existing_gallery_is_not_overwritten(run: Run, path: Path) -> None:
     output_of(run("build", "--json"))
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}

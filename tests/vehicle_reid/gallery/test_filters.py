@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_cache.base.errors import UserError
-from helpers.places.stored import HOSTILE, named, stored
-from vehicle_reid.gallery.filters import EVERY, Filter
-from vehicle_reid.gallery.lance import LanceStore
+from helpers.places.stored import HOSTILE, NewStores, named
+from vehicle_reid.gallery.filters import EVERY, Filter, searchable
+from vehicle_reid.gallery.store import Store
 
 TIMES = ("", "2024-05-01", "2024-05-01T10:00", "2024-05-01T10:30:05.5", "2024-05-02", "2023-12-31T23:59")
 COUNT = 60
@@ -37,11 +37,11 @@ filters = st.builds(
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> LanceStore:
+def store(shared_store: NewStores) -> Store:
     """Images with hostile names, and details in columns that SQL would fold or take for a word of its own."""
     times = [TIMES[row % len(TIMES)] for row in range(COUNT)]
     entries = named(NAMES, vehicle=[str(row % 4) for row in range(COUNT)], time=times, Colour=COLOURS, order=COLOURS)
-    return stored(tmp_path_factory.mktemp("filters"), entries)
+    return shared_store(entries)
 
 
 def meets(row: Mapping[str, Any], where: Filter) -> bool:
@@ -65,7 +65,7 @@ def meets(row: Mapping[str, Any], where: Filter) -> bool:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=filters)
-def test_the_store_finds_what_a_loop_over_the_rows_finds(store: LanceStore, where: Filter) -> None:
+def test_the_store_finds_what_a_loop_over_the_rows_finds(store: Store, where: Filter) -> None:
     columns = store.read(["id", "name", "camera", *store.header.columns])
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     wanted = [row["id"] for row in rows if meets(row, where)]
@@ -77,12 +77,32 @@ def test_text_is_quoted_and_an_empty_filter_has_no_condition() -> None:
     assert EVERY.sql(()) == "" == Filter(words="").sql(())
     assert Filter(names=("it's", "a\\b")).sql(()) == "name IN ('it''s', 'a\\b')"
     assert Filter(cameras=()).sql(()) == Filter(ids=()).sql(()) == "false"
-    assert Filter(since="x' OR '1'='1").sql(()) == "time <> '' AND time >= 'x'' OR ''1''=''1'"
+    assert Filter(since="x' OR '1'='1").sql(()) == "time > '' AND time >= 'x'' OR ''1''=''1'"
     assert Filter(equal={"Colour": "red"}, cameras=(2, 3)).sql(["Colour"]) == "camera IN (2, 3) AND `Colour` = 'red'"
 
 
+def test_expressions_of_milvus_are_quoted_and_name_ids_of_images_only() -> None:
+    assert EVERY.milvus(()) == "id >= 0"
+    assert Filter(names=('a"b', "a\\b"), cameras=()).milvus(()) == (
+        'id >= 0 AND name IN ["a\\"b", "a\\\\b"] AND id < 0'
+    )
+    assert Filter(since='" OR id > "').milvus(()) == 'id >= 0 AND time > "" AND time >= "\\" OR id > \\""'
+    assert Filter(equal={"Colour": "red", "vehicle": ""}).milvus(["Colour", "vehicle"]) == (
+        'id >= 0 AND _details["Colour"] == "red" AND vehicle == ""'
+    )
+    assert Filter(equal={"Colour": ""}, without=("a",)).milvus(["Colour"]) == (
+        'id >= 0 AND NOT (name IN ["a"]) AND NOT (EXISTS _details["Colour"])'
+    )
+
+
+@given(st.text(max_size=6), st.text(max_size=3))
+def test_a_searchable_name_has_the_words_of_the_name_and_no_wildcards(name: str, words: str) -> None:
+    assert (searchable(words) in searchable(name)) == (words.lower() in name.lower())
+    assert not set("%_\\") & {*searchable(name)}
+
+
 @pytest.mark.parametrize("column", ["colour", "crc", "name", "Colour` = '' OR `Colour", ""])
-def test_unknown_columns_are_refused_with_those_that_there_are(store: LanceStore, column: str) -> None:
+def test_unknown_columns_are_refused_with_those_that_there_are(store: Store, column: str) -> None:
     with pytest.raises(
         UserError, match=r"^the gallery has no column .*; its details are Colour, order, time, vehicle$"
     ):

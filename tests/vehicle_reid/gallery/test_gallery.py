@@ -90,6 +90,37 @@ def test_adding_and_removing_equals_building(model: VehicleReID, images: Images)
     assert_same_matches(grown.search(queries, k=9), built.search(queries, k=9))
 
 
+def test_a_gallery_on_a_server_finds_what_one_in_memory_finds(
+    model: VehicleReID, images: Images, whole: Gallery, milvus: str, toy_run: ToyRun
+) -> None:
+    address = f"{milvus}/cars"
+    Gallery.build(model, some(images, 0, 9), cameras=toy_run.cameras, address=address)
+    grown = Gallery.load(address, model)
+    reader = Gallery.load(address, model)
+    grown.add(some(images, 9, None), cameras=toy_run.cameras)
+    queries = model.embed(some(images, 0, 3))
+    assert_same_matches(reader.search(queries, k=9), whole.search(queries, k=9))
+    assert_same_matches(reader.search(queries, cameras=[1]), whole.search(queries, cameras=[1]))
+    assert grown.recall() == 1 and len(reader) == len(images)
+
+
+def test_an_image_that_another_process_removes_during_a_search_is_left_out(
+    model: VehicleReID, images: Images, milvus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, names = f"{milvus}/removed", list(images)[:5]
+    gallery = Gallery.build(model, some(images, 0, 5), address=address)
+    best = Vectors.best
+
+    def while_another_removes(*given: Any) -> Any:
+        Gallery.load(address, model).remove(names[2])
+        return best(*given)
+
+    monkeypatch.setattr(Vectors, "best", while_another_removes)
+    found = gallery.search(images[names[2]], k=5)
+    assert sorted(found["name"]) == sorted({*names} - {names[2]})
+    assert found["score"].is_monotonic_decreasing
+
+
 def test_only_new_images_are_embedded(model: VehicleReID, images: Images, batch_sizes: list[int]) -> None:
     gallery = Gallery.build(model, some(images, 0, 20))
     assert sum(batch_sizes) == 20

@@ -72,7 +72,8 @@ class Service:
         rows = matches.to_dict("records")
         found = [
             Match(**vehicles[row["id"]].model_dump(), score=row["score"], parts=_parts(row))
-            for row in rows  # one version of the gallery is read until the next refresh
+            for row in rows
+            if row["id"] in vehicles  # a server may have removed it since; else one version is read until `refresh`
         ]
         decision = self.finder.decision(rows[0]["confidence"] if rows else np.nan)
         return SearchAnswer(matches=found, parts=_parts(query.iloc[0]), **decision)
