@@ -98,11 +98,11 @@ def test_the_commands_work_with_a_gallery_on_a_server(
 ) -> None:
     address = f"{milvus}/commands"
     on_server = ("--gallery", address)
-    assert_error(run("search", *on_server, str(toy_run.photos()[0])), f"{address}: no such gallery; build it with")
+    assert_error(run("search", *on_server, str(toy_run.photos()[0])), 1, f"{address}: no such gallery; build it with")
     names = toy_run.names("gallery")
     built = {"gallery": address, "images": len(names), "index": "exact"}
     assert output_of(run("build", *on_server, "--json")) == built
-    assert_error(run("build", *on_server), f"{address}: the gallery already exists")
+    assert_error(run("build", *on_server), 1, f"{address}: the gallery already exists")
     photos = copy_photos(toy_run, tmp_path / "photos", toy_run.names("query")[:2])
     added = run("add", *on_server, "--images", str(photos[0].parent), "--camera", "7", "--json")
     assert output_of(added)["images"] == len(names) + 2

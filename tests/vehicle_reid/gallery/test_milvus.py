@@ -111,6 +111,8 @@ def test_other_addresses_are_refused_with_what_to_give(address: str) -> None:
         f"http://h:1/cars?token={SECRET}",
         f"http://h:1/cars#{SECRET}",
         f"http://a@b:{SECRET}@h:1/cars",
+        f"http://root:a/{SECRET}@h:1/cars",
+        f"http://root:a?{SECRET}#@h:1/cars",
     ],
 )
 def test_secrets_in_an_address_are_refused_and_not_repeated(address: str) -> None:

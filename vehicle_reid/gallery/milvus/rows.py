@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,11 +78,12 @@ def state_of(row: Row) -> State:
             identity=values["identity"],
             index=values["index"],
             model=values["model"],
-            channels=values["channels"],
-            slots=values["slots"],
+            channels=int(values["channels"]),
+            slots=int(values["slots"]),
             columns=tuple(values["columns"]),
         )
-        return State(header, values["version"], values["next_id"], values["images"])
+        images = values["images"]
+        return State(header, int(values["version"]), int(values["next_id"]), None if images is None else int(images))
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"not a valid gallery ({printable(error)})") from error
 
@@ -93,7 +94,7 @@ def stored_columns(names: Sequence[str]) -> list[str]:
 
 
 def rows_of(columns: Columns) -> Iterator[Row]:
-    """Yield the row of each image, from all columns of a gallery. Raises UserError naming one with too long a text."""
+    """Yield the row of each image, from all columns of a gallery."""
     others = [name for name in columns if name not in TYPES]
     for row, name in enumerate(columns["name"]):
         values: dict[str, Any] = {column: cells[row] for column, cells in columns.items() if column in TYPES}
@@ -103,8 +104,21 @@ def rows_of(columns: Columns) -> Iterator[Row]:
             values[column] = base64.b64encode(values[column]).decode()
         values[WORDS] = searchable(name)
         values[OTHERS] = {column: columns[column][row] for column in others if columns[column][row]}
-        _require_short(name, values)
         yield values
+
+
+def require_storable(columns: Columns) -> None:
+    """Raise UserError naming an image with a text that is too long for Milvus."""
+    for row in rows_of(columns):
+        texts = {column: row[column] for column, kind in TYPES.items() if kind == TEXT}
+        texts[OTHERS] = json.dumps(row[OTHERS])
+        for column, text in texts.items():
+            if len(text.encode()) > MOST_BYTES:
+                what = {WORDS: "name", OTHERS: "details"}.get(column, column)
+                raise UserError(
+                    f"{printable(row['name'][:100])}: its {what} would take {len(text.encode()):,} bytes; a gallery on "
+                    f"a Milvus server has at most {MOST_BYTES:,}"
+                )
 
 
 def columns_of(rows: Sequence[Row], names: Sequence[str], channels: int) -> Columns:
@@ -114,6 +128,8 @@ def columns_of(rows: Sequence[Row], names: Sequence[str], channels: int) -> Colu
         for name, values in found.items():
             if name in ARRAYS:
                 values[:] = [base64.b64decode(row[name], validate=True) for row in rows]
+            elif name == "feature":
+                values[:] = np.array([row[name] for row in rows], np.float32).reshape(values.shape)
             elif name in TYPES:
                 values[:] = [row[name] for row in rows]
             else:
@@ -128,15 +144,3 @@ def require_words(rows: Sequence[Row]) -> None:
     for row in rows:
         if row[WORDS] != searchable(row["name"]):
             raise UserError(f"{printable(row['name'])}: damaged, its column {WORDS} is not of its name")
-
-
-def _require_short(name: str, values: Mapping[str, Any]) -> None:
-    texts = {column: values[column] for column, kind in TYPES.items() if kind == TEXT}
-    texts[OTHERS] = json.dumps(values[OTHERS])
-    for column, text in texts.items():
-        if len(text.encode()) > MOST_BYTES:
-            what = {WORDS: "name", OTHERS: "details"}.get(column, column)
-            raise UserError(
-                f"{printable(name[:100])}: its {what} would take {len(text.encode()):,} bytes; a gallery on a Milvus "
-                f"server has at most {MOST_BYTES:,}"
-            )

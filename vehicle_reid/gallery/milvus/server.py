@@ -45,7 +45,8 @@ def place_of(address: str) -> Place:
 
     Raises UserError for any other address, whose secrets are not repeated.
     """
-    shown = printable(re.sub(r"//[^/]*@|[?#].*", lambda found: "//" if found[0].startswith("//") else "", address))
+    without_user = re.sub(r"//.*@", "//", address)
+    shown = printable(re.sub(r"[?#].*", "", without_user))
     if shown != printable(address):
         raise UserError(
             f"{shown}: give no user, password or token in the address; set {TOKEN}=USER:PASSWORD, or a token"

@@ -21,6 +21,7 @@ from vehicle_reid.gallery.milvus.rows import (
     TYPES,
     State,
     columns_of,
+    require_storable,
     require_words,
     rows_of,
     state_of,
@@ -81,8 +82,9 @@ class MilvusStore:
     def create(cls, address: str, entries: Entries, *, model: Fingerprint, index: str = "exact") -> "MilvusStore":
         """Make a gallery, see `Store.create`; a collection that an interrupted `create` left is replaced."""
         header = new_header(entries, model, index)
-        rows = columns_of_entries(entries, 0, header.columns)
-        deque(rows_of(rows), maxlen=0)  # texts that are too long are refused before anything is made
+        rows, state = columns_of_entries(entries, 0, header.columns), State(header, 0, 0, 0)
+        require_storable(rows)
+        row = state_row(state)
         collection = Collection(address)
         if _found_state(collection) is not None:
             raise gallery_there(address)
@@ -91,11 +93,11 @@ class MilvusStore:
         indices = {name: {"index_type": "INVERTED"} for name in INDEXED_COLUMNS}
         vectors = GRAPH if index == "approximate" else FLAT
         collection.create(TYPES, header.channels, {**indices, "feature": vectors})
-        store = cls(collection, State(header, 0, 0, 0))
-        collection.put(state_row(store._state))
+        collection.put(row)
+        store = cls(collection, state)
         store._insert(rows)
         collection.flush()
-        store._commit(store._state.after(next_id=len(entries), images=len(entries)))
+        store._commit(state.after(next_id=len(entries), images=len(entries)))
         return store
 
     @classmethod
@@ -157,8 +159,9 @@ class MilvusStore:
     def entries(self, where: Filter = EVERY) -> Entries:
         """Return whole images, ascending by id."""
         names = [name for name in self._all_columns() if name != "crc"]
+        columns = self._read_all(names, where)
         with self._damage_named():
-            return entries_of(self._read_all(names, where), self.header.slots)
+            return entries_of(columns, self.header.slots)
 
     def best(self, query: Matrix, k: int, where: Filter = EVERY) -> Best:
         """Return the best k images of each query, see `Store.best`."""
@@ -179,12 +182,10 @@ class MilvusStore:
         self.refresh()
         state = self._state
         require_new(entries.names, self._among(entries.names))
-        some = self._collection.some(self._condition(EVERY), ["id", "attention"])
-        attention = columns_of(some, ["attention"], 0)["attention"]
-        require_fit(self.address, self.header, len(attention[0]) // 4 if len(attention) else None, entries)
+        require_fit(self.address, self.header, self._weights(), entries)
         columns = tuple(dict.fromkeys([*self.header.columns, *entries.columns]))
         rows = columns_of_entries(entries, state.next_id, columns)
-        deque(rows_of(rows), maxlen=0)  # texts that are too long are refused before anything is changed
+        require_storable(rows)
         new = f"id >= {state.next_id}"
         if self._collection.some(new, ["id"]):  # left by an `add` that did not end
             self._require_unchanged()
@@ -238,14 +239,16 @@ class MilvusStore:
         """Yield columns of images, of some at a time."""
         for rows in self._rows(stored_columns(names), where):
             with self._damage_named():
-                yield columns_of(rows, names, self.header.channels)
+                columns = columns_of(rows, names, self.header.channels)
+            yield columns
 
     def _checked_batches(self) -> Iterator[Columns]:
         names = self._all_columns()
         for rows in self._rows([*stored_columns(names), WORDS], EVERY):
             with self._damage_named():
                 require_words(rows)
-                yield columns_of(rows, names, self.header.channels)
+                columns = columns_of(rows, names, self.header.channels)
+            yield columns
 
     def _read_all(self, names: Sequence[str], where: Filter) -> Columns:
         """Return columns of images, ascending by id."""
@@ -291,6 +294,13 @@ class MilvusStore:
             columns = self._read_all(["id", "name"], Filter(names=tuple(names[first : first + LISTED])))
             found.update(zip(columns["name"], columns["id"].tolist(), strict=True))
         return found
+
+    def _weights(self) -> int | None:
+        """Return the width of the attention of the images, None if there is no image."""
+        some = self._collection.some(self._condition(EVERY), ["id", "attention"])
+        with self._damage_named():
+            attention = columns_of(some, ["attention"], 0)["attention"]
+        return len(attention[0]) // 4 if len(attention) else None
 
     def _insert(self, columns: Columns) -> None:
         for first in range(0, len(columns["id"]), self._at_once):
