@@ -29,8 +29,8 @@ ORDER = {
     "< report | ablation | publish < commands",
     "vehicle_reid": "images < gallery.entries | gallery.search < gallery.filters < gallery.store < gallery.rows "
     "< gallery.lance_files | gallery.lance_rows | gallery.lance_upkeep < gallery.lance | gallery.vectors "
-    "| gallery.milvus < gallery.stores < gallery.old_file | gallery.work < tables < embedding < model "
-    "< gallery.gallery < web < commands",
+    "| gallery.milvus < gallery.stores < gallery.old_file | gallery.work | gallery.pictures < tables < embedding "
+    "< model < gallery.gallery < web < commands",
 }
 MOST_FILES = 15
 HEAVY = (

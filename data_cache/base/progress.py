@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
@@ -40,10 +40,11 @@ class StandardErrorHandler(logging.Handler):
     """Writes messages as plain lines on standard error, from the first rank only; unprintable characters escaped."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
+        """Write one record; the work goes on if it cannot be written, as to a file on a full disk."""
         if is_first_rank():
-            sys.stderr.write(printable(with_program_name(record.getMessage())) + "\n")
-            sys.stderr.flush()
+            with suppress(OSError):  # nobody can be told
+                sys.stderr.write(printable(with_program_name(record.getMessage())) + "\n")
+                sys.stderr.flush()
 
 
 _handler = StandardErrorHandler()

@@ -16,6 +16,8 @@ from reid.features.file import LENGTH_TOLERANCE
 ARRAYS = ("ids", "cameras", "features", "boxes", "labels", "attention")
 OWN_COLUMNS = ("id", "name", "camera", "feature", "boxes", "labels", "attention", "crc")  # of a stored image
 DETAILS = ("vehicle", "time")  # details that every stored image has; "" if unknown
+ENROLLED_BY, API = "enrolled_by", "api"  # a detail of images that came through the API: they are no files of a folder
+MOST_COLUMNS = 200  # of details: each is a column of every image
 COLUMN = re.compile("[A-Za-z][A-Za-z0-9_]*")  # no leading underscore: LanceDB adds columns such as _distance
 
 
@@ -108,7 +110,7 @@ class Entries:
 
 
 def require_columns(columns: Sequence[str]) -> None:
-    """Raise UserError unless these names of details are valid, not the store's own, and different in any case."""
+    """Raise UserError unless these names of details are valid, different in any case, few, and not the store's own."""
     invalid = [column for column in columns if not isinstance(column, str) or not COLUMN.fullmatch(column)]
     if invalid:
         raise UserError(f"details: column {short_repr(invalid[0])}: use letters, digits and _, a letter first")
@@ -117,6 +119,15 @@ def require_columns(columns: Sequence[str]) -> None:
         raise UserError(f"details: column {own[0]}: the gallery has {', '.join(OWN_COLUMNS)} itself; rename it")
     if len({column.lower() for column in columns}) != len(columns):
         raise UserError(f"details: columns {', '.join(columns)}: two of them are equal, or differ only in case")
+    if len(columns) > MOST_COLUMNS:
+        raise UserError(f"details: {len(columns)} columns; a gallery has at most {MOST_COLUMNS}")
+
+
+def require_own_columns(columns: Sequence[str]) -> None:
+    """Raise UserError if one of a user's details has the name of the one that says where an image came from."""
+    taken = [column for column in columns if isinstance(column, str) and column.lower() == ENROLLED_BY]
+    if taken:
+        raise UserError(f"details: column {taken[0]}: the gallery notes there what came through the API; rename it")
 
 
 def _valid_details(details: pd.DataFrame, count: int) -> pd.DataFrame:

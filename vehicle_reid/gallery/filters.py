@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from data_cache.base.errors import UserError, printable
-from vehicle_reid.gallery.entries import DETAILS
+from vehicle_reid.gallery.entries import DETAILS, ENROLLED_BY
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Filter:
     equal: Mapping[str, str] = field(default_factory=dict)  # value of a column of the details
     ids: tuple[int, ...] | None = None  # only these images
     after: int | None = None  # only images with larger ids, which were added later
+    files: bool = False  # only images that are files, not those that came through the API
 
     def sql(self, columns: Collection[str]) -> str:
         """Return the condition in SQL as DataFusion reads it, "" if every image meets it.
@@ -55,6 +56,8 @@ class Filter:
             yield f"time >= {quoted(self.since)}"
         if self.until is not None:
             yield language.until(self.until)
+        if self.files and ENROLLED_BY in columns:
+            yield language.equal(ENROLLED_BY, "")
         for column, value in self.equal.items():
             if column not in columns:
                 raise UserError(

@@ -15,8 +15,9 @@ from reid.retrieval.open_set import FIRST, Values, evidence
 from reid.retrieval.ranking import Matrix
 from reid.retrieval.scoring import PLAIN, AfterNetwork
 from vehicle_reid.embedding import WorkFolder
-from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.entries import Entries, require_own_columns
 from vehicle_reid.gallery.filters import EVERY, Filter
+from vehicle_reid.gallery.pictures import Pictures
 from vehicle_reid.gallery.search import Matches, search, search_after, share_found
 from vehicle_reid.gallery.store import INDEXES, Best, Store
 from vehicle_reid.gallery.stores import store_at
@@ -50,6 +51,8 @@ class _Job:
         self, model: VehicleReID, parts: Parts | None, details: pd.DataFrame | None, *, skip_unreadable: bool
     ) -> Entries:
         """Return the images with their features and details. Raises UserError as `VehicleReID.entries`."""
+        if details is not None:
+            require_own_columns(list(details.columns))
         boxes = model.part_boxes(parts)
         entries = model.entries(self.images, boxes, work=self.folder, skip_unreadable=skip_unreadable)
         if details is None:
@@ -127,6 +130,11 @@ class Gallery:
         return self.store.entries()
 
     @property
+    def pictures(self) -> Pictures | None:
+        """The pictures that it keeps itself, None if it is not in a folder."""
+        return Pictures.of(self.store.address)
+
+    @property
     def index(self) -> str:
         """The kind of the index: exact or approximate."""
         return self.store.header.index
@@ -161,9 +169,15 @@ class Gallery:
         self._finish(job)
 
     def remove(self, names: str | Sequence[str]) -> None:
-        """Remove images by name. Raises UserError, and removes nothing, if one is missing."""
+        """Remove images by name, with the pictures that the gallery keeps of them.
+
+        Raises UserError, and removes nothing, if one is missing.
+        """
+        gone = [names] if isinstance(names, str) else names
         self.store.refresh()
-        self.store.remove([names] if isinstance(names, str) else names)
+        self.store.remove(gone)
+        if self.pictures is not None:
+            self.pictures.remove(gone)
 
     def search(
         self,

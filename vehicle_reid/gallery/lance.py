@@ -5,8 +5,9 @@ may write to it at a time. What LanceDB does not do is done here: names are uniq
 every row has a checksum, and the scores of an index are computed again.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import lancedb
@@ -42,6 +43,7 @@ from vehicle_reid.gallery.store import (
     Columns,
     Fingerprint,
     Header,
+    StoreFault,
     gallery_there,
     new_header,
     no_gallery,
@@ -49,6 +51,8 @@ from vehicle_reid.gallery.store import (
     require_known,
     require_model,
 )
+
+log = logging.getLogger(__name__)
 
 TABLE = "images"
 SCHEME = "://"  # of an address; a path has none
@@ -64,10 +68,11 @@ QUERIES_AT_ONCE = 64
 class LanceStore:
     """A gallery in LanceDB, see `Store`."""
 
-    def __init__(self, address: str, table: LanceTable, folder: Path | None) -> None:
-        """Wrap a table; use `create` or `open`. `folder` is that of a gallery that is not in a bucket."""
+    def __init__(self, address: str, connection: lancedb.DBConnection, table: LanceTable, folder: Path | None) -> None:
+        """Wrap a table of a connection; use `create` or `open`. `folder` is that of a gallery that is in no bucket."""
         self.address = address
-        self._table, self._folder = table, folder
+        self._connection, self._table, self._folder = connection, table, folder
+        self._snapshot: LanceStore | None = None
         self._flushed: set[Path] = set()  # files; at first none, because a killed process may have left others
         self._load()
 
@@ -89,8 +94,9 @@ class LanceStore:
             with _reporting(address):
                 if _exists(address, folder):
                     raise gallery_there(address)
-                table = _connect(address, folder).create_table(TABLE, rows)
-            store = cls(address, table, folder)
+                connection = _connect(address, folder)
+                table = connection.create_table(TABLE, rows)
+            store = cls(address, connection, table, folder)
             store._finish(before=0)
         return store
 
@@ -107,8 +113,9 @@ class LanceStore:
             if folder is not None:
                 with _damage_named(address):
                     set_aside_torn_versions(_table_folder(folder))
-            table = _connect(address, folder).open_table(TABLE)
-        store = cls(address, table, folder)
+            connection = _connect(address, folder)
+            table = connection.open_table(TABLE)
+        store = cls(address, connection, table, folder)
         require_model(address, store.header, model)
         store._check_sample()
         return store
@@ -125,12 +132,21 @@ class LanceStore:
 
     def refresh(self) -> int:
         """Read the newest version from now on, and return it."""
-        before = self.version
         with _reporting(self.address):
             self._table.checkout_latest()
-        if self.version != before:
+        if self.version != self._loaded:  # also after a change that failed halfway
             self._load()
         return self.version
+
+    def snapshot(self) -> "LanceStore":
+        """Return the version that is read now; see `Store.snapshot`. The last one is kept for further readers."""
+        version, known = self.version, self._snapshot
+        if known is None or known.version != version:
+            with _reporting(self.address):
+                table = self._connection.open_table(TABLE)
+                table.checkout(version)
+            self._snapshot = known = LanceStore(self.address, self._connection, table, self._folder)
+        return known
 
     def count(self, where: Filter = EVERY) -> int:
         """Return the number of images."""
@@ -227,6 +243,7 @@ class LanceStore:
         with _reporting(self.address), _damage_named(self.address):
             self._header = header_of(self._table.schema)
             self._indexed_rows = noted(self._table, INDEXED_ROWS)
+            self._loaded = self.version
 
     def _read(
         self, columns: Sequence[str], where: Filter, order: str = "id", first: int = 0, most: int | None = None
@@ -248,7 +265,7 @@ class LanceStore:
         batches = [batch.column("id").to_numpy() for batch in self._batches(["id"], where)]
         ids = np.sort(np.concatenate([np.zeros(0, np.int64), *batches]))
         if not np.diff(ids).all():
-            raise UserError(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
+            raise StoreFault(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
         found = empty_columns(columns, len(ids), self.header.channels)
         with _reporting(self.address):
             for batch in self._batches(columns, where):  # into their places: sorting would need twice the memory
@@ -342,18 +359,24 @@ class LanceStore:
         try:
             self._flushed = flush_version(_table_folder(self._folder), self.version, self._flushed)
         except (OSError, UserError) as error:
-            raise UserError(
+            raise StoreFault(
                 f"{self.address}: the change is made, but may not outlast a power failure ({error})"
             ) from error
 
     def _finish(self, before: int) -> None:
-        """Bring a change of the version `before` to the disk, then put the table in order if that is due."""
+        """Bring a change of the version `before` to the disk, then put the table in order if that is due.
+
+        The change is done by then: if the order cannot be made, that is a warning.
+        """
         self._flush()
         self._load()
-        with _reporting(self.address):
-            due = is_due(self._table, before)
-        if due:
-            self._put_in_order()
+        try:
+            with _reporting(self.address):
+                due = is_due(self._table, before)
+            if due:
+                self._put_in_order()
+        except StoreFault as error:
+            log.warning(f"{error}; the change is done, but small files are not merged yet")
 
     def _put_in_order(self) -> None:
         with _reporting(self.address):
@@ -410,7 +433,11 @@ def _lock(folder: Path | None) -> Iterator[None]:
         return
     beside = folder.with_name(f"{folder.name}.lock")
     try:
-        with run_lock(beside, wait=True):
+        with ExitStack() as held:
+            try:
+                held.enter_context(run_lock(beside, wait=True))
+            except UserError as error:
+                raise StoreFault(error) from error
             yield
     finally:
         with suppress(OSError):  # another process waits for it, or has it
@@ -419,14 +446,14 @@ def _lock(folder: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _reporting(address: str) -> Iterator[None]:
-    """Raise UserError, naming the address, for what LanceDB and the system raise."""
+    """Raise StoreFault, naming the address, for what LanceDB and the system raise."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # LanceDB raises ValueError, RuntimeError, OSError, and panics of its own kind
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(
+        raise StoreFault(
             f"{address}: cannot be used ({printable(lines[0])[:200]}); check the disk or the connection; if a file is "
             f"damaged, {rebuild()}"
         ) from error
@@ -434,8 +461,8 @@ def _reporting(address: str) -> Iterator[None]:
 
 @contextmanager
 def _damage_named(address: str) -> Iterator[None]:
-    """Add the address and the remedy to a UserError about what is in the gallery."""
+    """Raise StoreFault, with the address and the remedy, for a UserError about what is in the gallery."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{address}: {error}; {rebuild()}") from error
+        raise StoreFault(f"{address}: {error}; {rebuild()}") from error

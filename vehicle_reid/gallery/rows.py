@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError, printable
 from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries, require_columns
-from vehicle_reid.gallery.store import Columns, Header, rebuild
+from vehicle_reid.gallery.store import Columns, Header, StoreFault, rebuild
 
 KIND, SCHEMA = "gallery", 2
 FLOATS, INTEGERS = "<f4", "<i8"  # little-endian
@@ -75,17 +75,17 @@ def checksums(columns: Columns) -> NDArray[np.uint32]:
 
 
 def require_checksums(address: str, columns: Columns) -> None:
-    """Raise UserError if the checksum of a row, all of whose columns are given, is not that of the row."""
+    """Raise StoreFault if the checksum of a row, all of whose columns are given, is not that of the row."""
     wrong = checksums(columns) != columns["crc"]
     if wrong.any():
         name = columns["name"][int(wrong.argmax())]
-        raise UserError(f"{address}: {printable(name)}: damaged, its checksum does not fit; {rebuild()}")
+        raise StoreFault(f"{address}: {printable(name)}: damaged, its checksum does not fit; {rebuild()}")
 
 
 def check_rows(address: str, batches: Iterable[Columns]) -> int:
     """Verify the checksums of all rows, and that names and ids are unique; return the number of rows.
 
-    Raises UserError naming the first bad row.
+    Raises StoreFault naming the first bad row.
     """
     names: set[str] = set()
     ids: set[int] = set()
@@ -94,7 +94,7 @@ def check_rows(address: str, batches: Iterable[Columns]) -> int:
         for name, number in zip(columns["name"], columns["id"].tolist(), strict=True):
             if name in names or number in ids:
                 twice = "name" if name in names else "id"
-                raise UserError(f"{address}: {printable(name)}: its {twice} occurs more than once; {rebuild()}")
+                raise StoreFault(f"{address}: {printable(name)}: its {twice} occurs more than once; {rebuild()}")
             names.add(name)
             ids.add(number)
     return len(names)

@@ -22,6 +22,10 @@ Fingerprint = Mapping[str, str | None]
 Columns = dict[str, NDArray[Any]]
 
 
+class StoreFault(UserError):
+    """A gallery cannot be read or written: a fault of a disk, a connection or a file, and of no request."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What a gallery is: it never changes, but for `columns`, which `add` may extend."""
@@ -46,7 +50,8 @@ class Store(Protocol):
 
     Ids ascend in the order of adding and are never used again. A store reads one version of the gallery until `refresh`
     or a change of its own: what is read in between fits together, but that images which another process removes from a
-    server are gone at once. All methods raise UserError, naming the address, if the gallery cannot be read or written.
+    server are gone at once. One thread may use it at a time, but for `count`, `version` and `snapshot`. All methods
+    raise StoreFault, naming the address, if the gallery cannot be read or written.
     """
 
     address: str
@@ -79,6 +84,9 @@ class Store(Protocol):
 
     def refresh(self) -> int:
         """Read the newest version from now on, and return it; cheap if it is the same."""
+
+    def snapshot(self) -> Self:
+        """Return the version that is read now, to be read by any threads: it stays the same whatever is changed."""
 
     def count(self, where: Filter = EVERY) -> int:
         """Return the number of images."""

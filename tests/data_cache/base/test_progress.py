@@ -1,5 +1,6 @@
 """Progress: items pass unchanged in every mode, standard output stays clean, only the first rank prints."""
 
+import errno
 import io
 import logging
 import subprocess
@@ -133,6 +134,19 @@ def test_a_message_is_one_line_on_standard_error(
     assert capsys.readouterr() == ("", "found 3\\nparts\n")
     logging.getLogger("elsewhere").info("not ours")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_message_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    class FullDisk(io.StringIO):
+        def write(self, text: str) -> int:
+            tried.append(text)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    log.warning("lost")
+    assert tried == ["lost\n"]
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from data_cache.base.errors import UserError
 from helpers.places.stored import HOSTILE, NewStores, named
+from vehicle_reid.gallery.entries import ENROLLED_BY
 from vehicle_reid.gallery.filters import EVERY, Filter, searchable
 from vehicle_reid.gallery.store import Store
 
@@ -76,6 +77,7 @@ def test_the_store_finds_what_a_loop_over_the_rows_finds(store: Store, where: Fi
 def test_text_is_quoted_and_an_empty_filter_has_no_condition() -> None:
     assert EVERY.sql(()) == "" == Filter(words="").sql(())
     assert Filter(names=("it's", "a\\b")).sql(()) == "name IN ('it''s', 'a\\b')"
+    assert (Filter(files=True).sql(()), Filter(files=True).sql([ENROLLED_BY])) == ("", "`enrolled_by` = ''")
     assert Filter(cameras=()).sql(()) == Filter(ids=()).sql(()) == "false"
     assert Filter(since="x' OR '1'='1").sql(()) == "time > '' AND time >= 'x'' OR ''1''=''1'"
     assert Filter(equal={"Colour": "red"}, cameras=(2, 3)).sql(["Colour"]) == "camera IN (2, 3) AND `Colour` = 'red'"

@@ -1,5 +1,6 @@
 """A gallery in LanceDB: what is read is what was added, changes are whole or not at all, searches miss nothing."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from helpers.places.api import random_matrix
 from helpers.places.stored import MODEL, assert_same, named, numbered, opened, stored
 from vehicle_reid.gallery import lance_upkeep
 from vehicle_reid.gallery.lance import TABLE, LanceStore
+from vehicle_reid.gallery.store import StoreFault
 
 
 def test_a_reader_stays_at_its_version_until_it_refreshes(tmp_path: Path) -> None:
@@ -213,3 +215,58 @@ def test_failures_of_the_disk_are_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"^{store.address}: cannot be used \(.*\); check the disk") as raised:
             call()
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kept", ["in a folder", "in memory"])
+def test_a_snapshot_stays_the_same_whatever_other_threads_change(tmp_path: Path, kept: str) -> None:
+    address = str(tmp_path / "gallery") if kept == "in a folder" else "memory://"
+    store = LanceStore.create(address, numbered(3), model=MODEL)
+    done = threading.Event()
+
+    def read() -> int:
+        turns = 0
+        while not done.is_set() or not turns:
+            seen = store.snapshot()
+            names = seen.read(["name"], order="name", most=1000)["name"].tolist()
+            assert len(names) == seen.count() and len(names) % 3 == 0  # every change is of three
+            assert sorted(seen.entries().names) == names
+            turns += 1
+        return turns
+
+    with ThreadPoolExecutor(2) as threads:
+        readers = [threads.submit(read) for _ in range(2)]
+        first = store.snapshot()
+        for number in range(3, 60, 3):
+            store.add(numbered(3, number))
+            if number % 2:
+                store.remove([f"n{one}" for one in range(number, number + 3)])
+        done.set()
+        assert all(reader.result(60) for reader in readers)
+    assert first.entries().names == ("n0", "n1", "n2") and first.count() == 3
+    assert store.snapshot().count() == store.count() == store.snapshot().count() > 3
+
+
+def test_a_change_that_fails_halfway_does_not_stop_later_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = stored(tmp_path, numbered(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store._table), "add", lambda *_, **__: _raise(OSError("No space left on device")))
+        with pytest.raises(StoreFault, match="No space left"):
+            store.add(named(["a"], colour=["red"]))  # the new column is there by then
+    store.add(named(["a"], colour=["red"]))
+    assert store.entries().names == ("n0", "n1", "a") and opened(store).check() == 3
+
+
+def test_a_gallery_that_cannot_be_put_in_order_has_changed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = stored(tmp_path, numbered(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(lance_upkeep, "FEWEST_FILES", 0)
+        patch.setattr(type(store._table), "optimize", lambda *_, **__: _raise(OSError("No space left on device")))
+        store.add(numbered(1, 5))
+    assert "No space left on device" in capsys.readouterr().err
+    assert opened(store).check() == 3
+
+
+def _raise(error: Exception) -> None:
+    raise error

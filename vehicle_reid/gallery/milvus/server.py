@@ -14,6 +14,7 @@ from pymilvus.exceptions import MilvusException
 
 from data_cache.base.errors import UserError, printable
 from reid.retrieval.ranking import Matrix
+from vehicle_reid.gallery.store import StoreFault
 
 TOKEN = "MILVUS_TOKEN"  # environment variable: a token, or USER:PASSWORD
 PORTS = {"http": 19530, "https": 443}  # where the address has none
@@ -67,7 +68,7 @@ def place_of(address: str) -> Place:
 
 
 class Collection:
-    """A collection with a key `id` and a vector `feature`; it need not exist. All methods raise UserError."""
+    """A collection with a key `id` and a vector `feature`; it need not exist. All methods raise StoreFault."""
 
     def __init__(self, address: str) -> None:
         """Connect to its server, with the token of the environment."""
@@ -196,13 +197,13 @@ class Collection:
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Raise UserError, naming the address and a remedy, for what the client raises."""
+        """Raise StoreFault, naming the address and a remedy, for what the client raises."""
         try:
             yield
         except (MilvusException, grpc.RpcError) as error:
             reason = _reason(error)
             remedy = ACCESS_REMEDY if NO_ACCESS.search(reason) else SERVER_REMEDY
-            raise UserError(f"{self.address}: cannot be used ({reason}); {remedy}") from error
+            raise StoreFault(f"{self.address}: cannot be used ({reason}); {remedy}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -46,6 +46,7 @@ from vehicle_reid.gallery.store import (
     Columns,
     Fingerprint,
     Header,
+    StoreFault,
     gallery_there,
     new_header,
     no_gallery,
@@ -72,6 +73,7 @@ class MilvusStore:
         self.address = collection.address
         self._collection, self._state = collection, state
         self._sorted: tuple[object, Numbers] | None = None  # see `_sorted_ids`
+        self._snapshot: MilvusStore | None = None
 
     @classmethod
     def exists(cls, address: str) -> bool:
@@ -127,9 +129,16 @@ class MilvusStore:
         """Read the newest version from now on, and return it."""
         state = _read_state(self._collection)
         if state is None or state.header.identity != self.header.identity:
-            raise UserError(f"{self.address}: the gallery was deleted or replaced while it was used; open it again")
+            raise StoreFault(f"{self.address}: the gallery was deleted or replaced while it was used; open it again")
         self._state = state
         return self.version
+
+    def snapshot(self) -> "MilvusStore":
+        """Return the version that is read now; see `Store.snapshot`. The last one is kept for further readers."""
+        state, known = self._state, self._snapshot
+        if known is None or known._state is not state:
+            self._snapshot = known = MilvusStore(self._collection, state)
+        return known
 
     def count(self, where: Filter = EVERY) -> int:
         """Return the number of images."""
@@ -261,7 +270,7 @@ class MilvusStore:
                 found[name][row : row + len(values)] = values
             row += len(batch["id"])
         if (np.diff(found["id"]) <= 0).any():
-            raise UserError(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
+            raise StoreFault(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
         return {name: found[name] for name in names}
 
     def _sorted_ids(self, where: Filter, order: str) -> Numbers:
@@ -314,19 +323,19 @@ class MilvusStore:
         self._state = state
 
     def _require_unchanged(self) -> None:
-        """Raise UserError if another process has changed the gallery since it was read."""
+        """Raise StoreFault if another process has changed the gallery since it was read."""
         if _read_state(self._collection) != self._state:
             raise self._changed_meanwhile()
 
-    def _changed_meanwhile(self) -> UserError:
-        return UserError(
+    def _changed_meanwhile(self) -> StoreFault:
+        return StoreFault(
             f"{self.address}: another process changed the gallery at the same time; let only one write, then repeat "
             "the command"
         )
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
-        """Add the address and the remedy to a UserError about what is in the gallery."""
+        """Raise StoreFault, with the address and the remedy, for a UserError about what is in the gallery."""
         with _damage_named(self.address):
             yield
 
@@ -347,12 +356,12 @@ def _found_state(collection: Collection) -> State | None:
     collection.load()
     state = _read_state(collection)
     if state is None and collection.some("id >= 0", ["id"]):
-        raise UserError(f"{collection.address}: not a valid gallery (its row {STATE_ID} is missing); {rebuild()}")
+        raise StoreFault(f"{collection.address}: not a valid gallery (its row {STATE_ID} is missing); {rebuild()}")
     if state is None or not state.version:
         return None
     if columns["feature"] != (VECTOR, state.header.channels):
         found = columns["feature"][1]
-        raise UserError(
+        raise StoreFault(
             f"{collection.address}: not a valid gallery (features of {found} channels, not {state.header.channels}); "
             f"{rebuild()}"
         )
@@ -367,8 +376,8 @@ def _read_state(collection: Collection) -> State | None:
 
 @contextmanager
 def _damage_named(address: str) -> Iterator[None]:
-    """Add the address and the remedy to a UserError about what is in a gallery."""
+    """Raise StoreFault, with the address and the remedy, for a UserError about what is in a gallery."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{address}: {error}; {rebuild()}") from error
+        raise StoreFault(f"{address}: {error}; {rebuild()}") from error
