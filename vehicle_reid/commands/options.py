@@ -93,6 +93,7 @@ def gallery_of_folder(default: str, folder: Path) -> str:
     Its own is gallery-FOLDER-HASH with a hash of the path, so that folders of one name never share a gallery.
     """
     from data_cache.base.files import sha256_of_bytes
+    from vehicle_reid.gallery.filters import Filter
     from vehicle_reid.gallery.stores import gallery_exists, store_at
     from vehicle_reid.images import missing_images
 
@@ -101,7 +102,7 @@ def gallery_of_folder(default: str, folder: Path) -> str:
     own = f"{default}-{whole.name[:40]}-{digest}"
     if gallery_exists(own) or not gallery_exists(default):
         return own
-    names = store_at(default).open(default, None).read(["name"])["name"].tolist()
+    names = store_at(default).open(default, None).read(["name"], Filter(files=True))["name"].tolist()
     missing, looked_up = missing_images(folder, names)  # `gallery build --images` may have made it
     return default if looked_up and not missing else own
 

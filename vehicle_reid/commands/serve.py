@@ -29,6 +29,16 @@ log = logging.getLogger(__name__)
     help="Folder of the gallery's images; default: the data set's. A missing gallery is built from it, by default in "
     "the run's folder: gallery-FOLDER-HASH.",
 )
+@click.option(
+    "--create",
+    is_flag=True,
+    help="Make an empty gallery if --gallery names none yet; other programs fill it through the API.",
+)
+@click.option(
+    "--keep-images",
+    is_flag=True,
+    help="Keep the image files that are enrolled through the API, in the gallery's folder; the page then shows them.",
+)
 @click.option("--split", default=None, help="Test from which a missing gallery is built; default: the largest.")
 @parts_option
 @click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read when a gallery is built.")
@@ -66,6 +76,8 @@ log = logging.getLogger(__name__)
 )
 def serve_command(
     folder: Path | None,
+    create: bool,
+    keep_images: bool,
     port: int,
     max_upload: int,
     host: str,
@@ -78,10 +90,12 @@ def serve_command(
 
     Other programs use its HTTP API, docs/api.md. Both are at 127.0.0.1, for this machine only; with --tokens and --host
     the API is for other machines too. Press Ctrl-C to stop. If there is no gallery yet, it is built
-    first, from the folder of --images or the test set; an interrupted build resumes. Needs `pip install '.[demo]'`.
+    first, from the folder of --images or the test set, where an interrupted build resumes; or with --create it is
+    empty. Needs `pip install '.[demo]'`.
 
     \b
     Examples:
+      python cli.py serve --gallery cars --create
       python cli.py serve --run demo
       python cli.py serve --dataset veri --images photos
       python cli.py serve --dataset veri --gallery cars --images photos --port 0
@@ -96,14 +110,23 @@ def serve_command(
     if tokens is None and (host != ADDRESS or per_minute is not None):
         option = "--per-minute" if host == ADDRESS else f"--host {host}"
         raise UserError(f"{option} needs --tokens FILE, with a name and a token on each line; see docs/api.md")
+    if create and (options["address"] is None or folder is not None or options["split"] is not None):
+        raise UserError(
+            "--create needs --gallery FOLDER, and no --images or --split: the gallery that it makes is empty"
+        )
     known = None if tokens is None else Tokens.read(tokens)
     with listen(port, host) as listener:  # before anything slow: the port may be taken
+        from vehicle_reid.gallery.lance import local_folder
         from vehicle_reid.web.finder import PHOTO, Finder
         from vehicle_reid.web.page import MEGABYTE, PageInfo
         from vehicle_reid.web.site import Settings
 
-        model, gallery = _load_or_build(options, folder)
-        root, problems = (folder, []) if folder is not None else _dataset_root(options["dataset"], options["data_root"])
+        if keep_images and options["address"] is not None and local_folder(options["address"]) is None:
+            raise UserError(
+                f"--keep-images: {options['address']} is no folder, in which images could be kept; leave it out"
+            )
+        model, gallery = _load_or_build(options, folder, create=create)
+        root, problems = _folder_of_images(gallery, folder, options["dataset"], options["data_root"])
         if known is None:  # else there is no page, which shows the images
             problems += _missing_images(gallery, root, given=folder is not None)
         if folder is not None:
@@ -123,7 +146,7 @@ def serve_command(
             upload_limit=max_upload * MEGABYTE,
             problems=tuple(problems),
         )
-        serve(finder, info, listener, click.echo, Settings(queue, known, per_minute))
+        serve(finder, info, listener, click.echo, Settings(queue, known, per_minute, keep_images))
 
 
 def _require_server_packages() -> None:
@@ -139,11 +162,12 @@ def _require_server_packages() -> None:
         raise UserError(f"{error.name} is not installed, `serve` needs it; pip install '.[demo]'") from error
 
 
-def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[VehicleReID, Gallery]":
-    """Return the model and its gallery; a missing one is built from the folder or the test set.
+def _load_or_build(options: dict[str, Any], folder: Path | None, *, create: bool) -> "tuple[VehicleReID, Gallery]":
+    """Return the model and its gallery; a missing one is built from the folder or the test set, or is empty.
 
-    One named by --gallery is only built from a folder: the name may be misspelt.
+    One named by --gallery is only built from a folder, or with `create`: the name may be misspelt.
     """
+    from data_cache.base.errors import UserError
     from vehicle_reid.gallery.gallery import Gallery
     from vehicle_reid.gallery.stores import gallery_exists
 
@@ -151,10 +175,16 @@ def _load_or_build(options: dict[str, Any], folder: Path | None) -> "tuple[Vehic
     model, address = selected_model(options)
     if folder is not None and not named:
         address = gallery_of_folder(address, folder)
-    if named and folder is None:
-        require_gallery(address)
     if gallery_exists(address):
         return model, Gallery.load(address, model)
+    if create:
+        log.info(f"{address}: a new gallery, still empty; enrol images through the API, see docs/api.md")
+        return model, Gallery.build(model, address=address)
+    if named and folder is None:
+        try:
+            require_gallery(address)
+        except UserError as error:
+            raise UserError(f"{error}; or begin with an empty one with --create") from error
     log.info(f"{address}: no gallery yet, building it from {folder or 'the test set'}; the page opens afterwards")
     return model, build_gallery(
         model, address, {**options, "folder": folder, **dict.fromkeys(("listed", "camera", "details"))}
@@ -183,15 +213,28 @@ def _dataset_root(dataset: str, data_root: Path) -> tuple[Path, list[str]]:
         return data_root, [str(error)]
 
 
+def _folder_of_images(gallery: "Gallery", folder: Path | None, dataset: str, data_root: Path) -> tuple[Path, list[str]]:
+    """Return the folder that image names are relative to, `folder` or the data set's, and the problems with it."""
+    from vehicle_reid.gallery.filters import Filter
+
+    if folder is not None:
+        return folder, []
+    if not gallery.store.count(Filter(files=True)):  # then no data set is needed
+        return data_root, []
+    return _dataset_root(dataset, data_root)
+
+
 def _missing_images(gallery: "Gallery", root: Path, *, given: bool) -> list[str]:
     """Return the problem that some images of a gallery are not in a folder, which is the data set's unless `given`.
 
-    Raises UserError if none of them is.
+    Images that came through the API were never there. Raises UserError if none of the others is.
     """
     from data_cache.base.errors import UserError
+    from vehicle_reid.gallery.filters import Filter
     from vehicle_reid.images import missing_images
 
-    missing, looked_up = missing_images(root, gallery.names)
+    names = gallery.store.read(["name"], Filter(files=True))["name"].tolist()
+    missing, looked_up = missing_images(root, names)
     remedy = "if they have moved, give their folder with --images FOLDER"
     if not given:
         remedy += ", or that of the data sets with --data-root"
@@ -206,8 +249,10 @@ def _missing_images(gallery: "Gallery", root: Path, *, given: bool) -> list[str]
 
 def _problems(finder: "Finder") -> list[str]:
     """Return what else will not work: replaced pictures, and uploads, if the part detector is missing."""
-    first = finder.list_images(0, 1, None, "")["images"]
-    problem = first[0]["problem"] if first else None
+    from vehicle_reid.gallery.filters import Filter
+
+    files = finder.gallery.store.read(["id"], Filter(files=True), order="name", most=1)["id"]
+    problem = finder.describe(f"g{files[0]}")["problem"] if len(files) else None
     shown = [] if problem is None else [f"images of the gallery cannot be shown: {problem}"]
     return [*shown, *_detector_problems(finder)]
 

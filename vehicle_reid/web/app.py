@@ -1,9 +1,11 @@
 """The page's URLs: one thread runs the model, a few others read pictures, and the event loop never blocks."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,27 +16,32 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from data_cache.base.errors import UserError, printable
+from vehicle_reid.gallery.store import StoreFault
+from vehicle_reid.web.bodies import Bodies
 from vehicle_reid.web.finder import COVERED, PHOTO, UPLOADED, Finder
 from vehicle_reid.web.guard import Guard
-from vehicle_reid.web.page import ASSETS, MEGABYTE, PageInfo, asset, render
+from vehicle_reid.web.page import ASSETS, PageInfo, asset, render
 from vehicle_reid.web.photos import Box, UnknownPhoto
 
 MAX_MATCHES = 100  # images in one response
 MAX_NAME = 1000  # characters of an upload's name
 MAX_SIDE = 50_000_000  # pixels of an image
 READERS = 2  # threads: decoding an image of 50 megapixels takes hundreds of megabytes
-DRAINED = 4  # read up to this multiple of the upload limit, so that the client gets to see the refusal
 JPEG = "image/jpeg"
 STATUS_MESSAGES = {404: "not found: there is nothing at this address", 405: "method not allowed at this address"}
+STORE_FAULT = "the gallery cannot be read or written now"
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 
 class Endpoints:
     """The handlers of all URLs."""
 
-    def __init__(self, finder: Finder, info: PageInfo, model: ThreadPoolExecutor, readers: ThreadPoolExecutor) -> None:
-        """Answer from `finder`; `model` must have a single thread."""
-        self.finder, self.info, self._model, self._readers = finder, info, model, readers
+    def __init__(self, finder: Finder, info: PageInfo, threads: "Threads", bodies: Bodies) -> None:
+        """Answer from `finder`."""
+        self.finder, self.info, self._bodies = finder, info, bodies
+        self._model, self._readers = threads
 
     def routes(self) -> list[Route]:
         """Return the URLs with their handlers."""
@@ -48,8 +55,13 @@ class Endpoints:
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        choices = await self._read(self.finder.choices)
-        return Response(render(self.info, self.finder.gallery_id, choices), media_type="text/html")
+        return Response(await self._read(self._page, str(request.base_url)), media_type="text/html")
+
+    def _page(self, address: str) -> str:
+        """Return the page's HTML, with what the gallery has now."""
+        choices = self.finder.choices()
+        info = replace(self.info, images=self.finder.gallery.store.count(), cameras=choices.cameras)
+        return render(info, self.finder.gallery_id, choices, address)
 
     async def asset(self, request: Request) -> Response:
         """A style sheet or script of the page."""
@@ -61,8 +73,8 @@ class Endpoints:
     async def upload(self, request: Request) -> Response:
         """Embed the image file in the body; the response describes the photo. Query parameters `name` and `box`."""
         name, box = query_name(request), query_box(request)
-        data = await read_body(request, self.info.upload_limit)
-        key = await self._run_model(self.finder.upload, data, name, box)
+        async with self._bodies.body(request) as data:
+            key = await self._run_model(self.finder.upload, data, name, box)
         return JSONResponse(await self._read(self.finder.describe, key), status_code=201)
 
     async def photo(self, request: Request) -> Response:
@@ -106,36 +118,10 @@ def server_threads() -> Iterator[Threads]:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def page_app(finder: Finder, info: PageInfo, threads: Threads) -> Guard:
+def page_app(finder: Finder, info: PageInfo, threads: Threads, bodies: Bodies) -> Guard:
     """Return the ASGI application of the page."""
-    routes = Endpoints(finder, info, threads.model, threads.readers).routes()
+    routes = Endpoints(finder, info, threads, bodies).routes()
     return Guard(Starlette(routes=routes, exception_handlers=ERROR_HANDLERS))
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body of a request; never holds more than `limit` bytes. Raises HTTPException 413 if it is larger."""
-    length = request.headers.get("content-length", "")
-    declared = int(length) if length.isdecimal() and length.isascii() else 0
-    if declared > DRAINED * limit or (declared > limit and "expect" in request.headers):
-        raise _too_large(limit)
-    body, size = bytearray(), 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > DRAINED * limit:
-            break
-        if size <= limit:
-            body += chunk
-        else:
-            body.clear()
-    if size > limit:
-        raise _too_large(limit)
-    return bytes(body)
-
-
-def _too_large(limit: int) -> HTTPException:
-    """Return the error for a larger file; it closes the connection, because the client may still be sending."""
-    message = f"this file is larger than {limit / MEGABYTE:g} MB; shrink it, or restart with a larger --max-upload"
-    return HTTPException(413, message, {"Connection": "close"})
 
 
 def query_name(request: Request) -> str:
@@ -175,6 +161,12 @@ async def _user_error(request: Request, error: Exception) -> Response:
     return error_response(printable(error), 404 if isinstance(error, UnknownPhoto) else 422)
 
 
+async def _store_fault(request: Request, error: Exception) -> Response:
+    """Tell the client that it is no fault of its own, and whoever runs the server what to do."""
+    log.error(printable(error))
+    return error_response(f"{STORE_FAULT}: {printable(error)}", 503)
+
+
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return error_response(STATUS_MESSAGES.get(error.status_code, error.detail), error.status_code, error.headers)
@@ -192,6 +184,7 @@ async def _internal_error(request: Request, error: Exception) -> Response:
 
 Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 ERROR_HANDLERS: dict[Any, Handler] = {
+    StoreFault: _store_fault,
     UserError: _user_error,
     HTTPException: _http_error,
     ClientDisconnect: _disconnected,

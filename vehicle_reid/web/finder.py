@@ -15,11 +15,10 @@ from reid.data.vehicle_images import VehicleImages
 from reid.report.pictures.covering import Covering, covering_effects, draw_effects
 from reid.report.pictures.heatmaps import ADDED, GLOBAL, PART, Heatmaps, compute_heatmaps, overlay
 from reid.report.pictures.thumbnails import encode_jpeg
-from vehicle_reid.gallery.entries import DETAILS
-from vehicle_reid.gallery.filters import Filter
+from vehicle_reid.gallery.entries import DETAILS, ENROLLED_BY
 from vehicle_reid.gallery.gallery import Gallery
 from vehicle_reid.images import UNKNOWN_CAMERA
-from vehicle_reid.web.choices import Choices, known_cameras, read_choices
+from vehicle_reid.web.choices import Choices, read_choices
 from vehicle_reid.web.photos import Box, Photos, UnknownPhoto, Upload, cropped, make_photo, picture_height
 
 PHOTO, COVERED = "photo", "covered"
@@ -32,14 +31,14 @@ Json = dict[str, Any]
 class Finder:
     """A gallery with its model and photos.
 
-    `describe`, `list_images`, `choices` and `picture` are thread-safe. `upload`, `heatmap` and `covered` run the model:
+    `describe`, `choices` and `picture` are thread-safe. `upload`, `heatmap` and `covered` run the model:
     call them from one thread only.
     """
 
     def __init__(self, gallery: Gallery, root: Path) -> None:
         """Search in `gallery`, whose image names are paths below `root`."""
         self.gallery, self.model = gallery, gallery.model
-        self.photos = Photos(gallery.store, root)
+        self.photos = Photos(gallery, root)
         self._heatmaps = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_heatmaps)
         self._choices = lru_cache(maxsize=1)(self._read_choices)
         self._coverings = lru_cache(maxsize=CACHED_HEATMAPS)(self._compute_covering)
@@ -47,10 +46,10 @@ class Finder:
     @property
     def cameras(self) -> list[int]:
         """The known cameras of the gallery, ascending."""
-        return list(known_cameras(self.gallery.store))
+        return list(self.choices().cameras)
 
     def choices(self) -> Choices:
-        """Return what the images of the gallery can be filtered by."""
+        """Return what the images of the gallery can be filtered by; a large gallery has many rows to read."""
         return self._choices(self.gallery.store.version)
 
     @property
@@ -105,13 +104,6 @@ class Finder:
         except UserError as error:
             return {**description, "size": None, "problem": printable(error)}
 
-    def list_images(self, start: int, count: int, camera: int | None, words: str) -> Json:
-        """Return gallery images sorted by name, optionally only those of a camera or with `words` in their names."""
-        store = self.gallery.store
-        where = Filter(cameras=None if camera is None else (camera,), words=words)
-        ids = store.read(["id"], where, order="name", first=start, most=count)["id"].tolist()
-        return {"total": store.count(where), "images": [self.describe(f"g{number}") for number in ids]}
-
     def decision(self, confidence: float) -> Json:
         """Return the confidence of a match and whether it is accepted; both are None if it has none, NaN."""
         calibration = self.model.calibration
@@ -139,7 +131,7 @@ class Finder:
         return encode_jpeg(draw_effects(picture, covering.squares, covering.largest))
 
     def _read_choices(self, version: int) -> Choices:
-        return read_choices(self.gallery.store)
+        return read_choices(self.gallery.store.snapshot())
 
     def _compute_heatmaps(self, key: str) -> Heatmaps:
         (heatmaps,) = compute_heatmaps(self.model.network, self._network_input(key), device=self.model.device)
@@ -161,7 +153,7 @@ class Finder:
 
 def described_details(details: Mapping[str, str]) -> Json:
     """Return the details of an image as the API tells them: vehicle and time, "" if unknown, and the others."""
-    others = {column: value for column, value in details.items() if column not in DETAILS}
+    others = {column: value for column, value in details.items() if column not in (*DETAILS, ENROLLED_BY)}
     return {**{column: details.get(column, "") for column in DETAILS}, "details": others}
 
 

@@ -79,13 +79,17 @@ def views_of(attention: str) -> dict[str, View]:
     }
 
 
-def render(info: PageInfo, gallery_id: str, choices: Choices) -> str:
-    """Return the HTML, with filters of `choices`; the browser remembers marks for the gallery of that id."""
+def render(info: PageInfo, gallery_id: str, choices: Choices, address: str) -> str:
+    """Return the HTML, with filters of `choices`; the browser remembers marks for the gallery of that id.
+
+    `address` is the server's URL.
+    """
     return render_page(
         CLIENT / TEMPLATE,
         info=info,
         gallery_id=gallery_id,
         choices=choices,
+        address=address,
         views={key: view for key, view in views_of(info.attention).items() if key in info.views},
         megabytes=info.upload_limit / MEGABYTE,
         kinds=KINDS,

@@ -16,9 +16,9 @@ from data_cache.base.errors import UserError
 from data_cache.images.loading import ImageError, image_size, load_image, path_inside
 from reid.data.vehicle_images import VehicleImages
 from reid.report.pictures.thumbnails import resize_to_height
-from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.gallery.entries import ENROLLED_BY, Entries
 from vehicle_reid.gallery.filters import Filter
-from vehicle_reid.gallery.store import Store
+from vehicle_reid.gallery.gallery import Gallery
 from vehicle_reid.tables import embeddings_table
 
 PICTURE_HEIGHT = 360  # pixels; shown smaller, which stays sharp on high-resolution screens
@@ -26,6 +26,7 @@ UPLOAD_HEIGHT = 720  # of large uploads, for drawing a rectangle in a frame
 KEPT_UPLOADS, CACHED_PHOTOS = 64, 128  # in memory, at most 4 and 1 megabytes each
 CACHED_ENTRIES = 4096  # some kilobytes each
 GONE = "no such photo in this gallery; go back to the start page"
+NOT_KEPT = "enrolled through the API, which has not kept its picture; `serve --keep-images` keeps those of new images"
 MIN_SIDE = 8  # pixels of a rectangle
 KEY = re.compile("(?:g(0|[1-9][0-9]{0,17})|p[0-9a-f]{16})")  # id of an image in the gallery, or hash of an upload
 
@@ -83,12 +84,13 @@ def cropped(pixels: NDArray[np.uint8], box: Box, name: str) -> NDArray[np.uint8]
 class Photos:
     """Photos by key: `g12` is the image of the gallery with the id 12, `p` and a hash is an upload.
 
-    The last `KEPT_UPLOADS` are kept. The only files read are those that the gallery names, below `root`. Thread-safe.
+    The last `KEPT_UPLOADS` are kept. The only files read are those that the gallery names, below `root`, and the
+    pictures that it keeps itself. Thread-safe.
     """
 
-    def __init__(self, store: Store, root: Path) -> None:
-        """Serve the images of `store` from the folder `root`."""
-        self._store, self._root = store, root
+    def __init__(self, gallery: Gallery, root: Path) -> None:
+        """Serve the images of `gallery` from the folder `root`."""
+        self._gallery, self._root = gallery, root
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._lock = Lock()
         self._read = lru_cache(maxsize=CACHED_PHOTOS)(self._read_image)
@@ -141,20 +143,25 @@ class Photos:
 
     def photo(self, key: str) -> Photo:
         """Return a photo. Raises UnknownPhoto, and ImageError if a gallery file cannot be read."""
-        name = self.name(key)
-        return self._upload(key).photo if name is None else self._read(name)
+        number = self.id(key)
+        return self._upload(key).photo if number is None else self._read(number)
 
     def image(self, key: str) -> NDArray[np.uint8]:
         """Return an image of the gallery, (H, W, 3), from its file. Raises as `photo`."""
-        name = self.name(key)
-        if name is None:
+        number = self.id(key)
+        if number is None:
             raise UnknownPhoto("the file of an upload is not kept")
-        return load_image(path_inside(self._root, name))
+        return load_image(self._file(number))
 
     def size(self, key: str) -> tuple[int, int]:
         """Return the (width, height) of a photo; reads only the header of a gallery file. Raises as `photo`."""
-        name = self.name(key)
-        return self._upload(key).photo.size if name is None else image_size(path_inside(self._root, name))
+        number = self.id(key)
+        return self._upload(key).photo.size if number is None else image_size(self._file(number))
+
+    def forget_gallery(self) -> None:
+        """Read images of the gallery again: some were removed."""
+        self._entry.cache_clear()
+        self._read.cache_clear()
 
     def _upload(self, key: str) -> Upload:
         with self._lock:
@@ -164,10 +171,21 @@ class Photos:
             return self._uploads[key]
 
     def _read_entry(self, number: int) -> Entries:
-        found = self._store.entries(Filter(ids=(number,)))
+        found = self._gallery.store.snapshot().entries(Filter(ids=(number,)))
         if not len(found):
             raise UnknownPhoto(GONE)
         return found
 
-    def _read_image(self, name: str) -> Photo:
-        return make_photo(load_image(path_inside(self._root, name)))
+    def _read_image(self, number: int) -> Photo:
+        return make_photo(load_image(self._file(number)))
+
+    def _file(self, number: int) -> Path:
+        """Return the file of an image of the gallery. Raises UnknownPhoto, and ImageError if there can be none."""
+        entry = self._entry(number)
+        (name,) = entry.names
+        if ENROLLED_BY not in entry.columns or not entry.details[ENROLLED_BY].iloc[0]:
+            return path_inside(self._root, name)
+        kept = None if self._gallery.pictures is None else self._gallery.pictures.path(name)
+        if kept is None or not kept.is_file():
+            raise ImageError(f"{name}: {NOT_KEPT}")
+        return kept

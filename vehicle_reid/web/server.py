@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vehicle_reid.web.site import Settings
 
 ADDRESS = "127.0.0.1"
-MAX_REQUESTS = 128  # at once; each upload among them may take --max-upload of memory
+MAX_REQUESTS = 512  # connections at once; `bodies.MOST_BODIES` bounds their memory
 SHUTDOWN_SECONDS = 30  # for responses in progress
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -72,12 +72,14 @@ def make_server(app: "ASGIApp") -> "uvicorn.Server":
     """Return a plain HTTP server of an application, without an access log."""
     import uvicorn
 
+    from vehicle_reid.web.connection import Connection
+
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -12,6 +12,7 @@ from vehicle_reid.web.api.metrics import Metrics
 from vehicle_reid.web.api.model_queue import ModelQueue
 from vehicle_reid.web.api.service import Service
 from vehicle_reid.web.app import error_response, page_app, server_threads
+from vehicle_reid.web.bodies import Bodies
 from vehicle_reid.web.finder import Finder
 from vehicle_reid.web.guard import Guard
 from vehicle_reid.web.page import PageInfo
@@ -26,12 +27,14 @@ class Settings:
     """How the API is served.
 
     At most `queue` requests wait for the model. With `tokens` every request needs one of them, there is no page, and
-    `per_minute` requests are allowed with each token, None for any number.
+    `per_minute` requests are allowed with each token, None for any number. `keep_pictures`: the gallery keeps the
+    pictures of images that are enrolled; it must be in a folder.
     """
 
     queue: int = 64
     tokens: Tokens | None = None
     per_minute: int | None = None
+    keep_pictures: bool = False
 
 
 class Site:
@@ -54,9 +57,13 @@ def site(finder: Finder, info: PageInfo, settings: Settings = Settings()) -> Ite
     with server_threads() as threads:
         queue = ModelQueue(finder.model, threads.model, settings.queue)
         metrics = Metrics(finder.gallery.store.count, lambda: queue.waiting)
-        endpoints = ApiEndpoints(Service(finder), queue, metrics, threads.readers, info.upload_limit)
+        bodies = Bodies(info.upload_limit)
+        service = Service(finder, keep_pictures=settings.keep_pictures)
+        endpoints = ApiEndpoints(service, queue, metrics, threads.readers, bodies)
         access = Access(settings.tokens, settings.per_minute)
-        page = page_app(finder, info, threads) if settings.tokens is None else Guard(no_page, lambda scope: None)
+        page = (
+            page_app(finder, info, threads, bodies) if settings.tokens is None else Guard(no_page, lambda scope: None)
+        )
         yield Site(page, Guard(api_app(endpoints), access.refuse), queue, metrics)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from helpers.browser.html_page import Page
 from helpers.places.api import ToyRun, make_toy_run
+from helpers.places.api_client import call, enrol
 from helpers.places.serve import Answer, ServedPage, gallery_of, served
 from helpers.toy.vehicles import TINY
 from vehicle_reid import Gallery
@@ -128,10 +129,21 @@ def test_a_photo_is_embedded_once_and_the_least_recent_upload_is_dropped(
 
 def test_an_empty_gallery(toy_run: ToyRun) -> None:
     with served(Gallery.build(toy_run.model()), toy_run.root) as page:
-        assert "0 images · run" in Page(page.request("/").body.decode()).text
-        assert page.request("/v1/vehicles").json == {"total": 0, "vehicles": []}
+        text = Page(page.request("/").body.decode()).text
+        assert "0 images · run" in text and "The gallery is empty Nothing can be found yet" in " ".join(text.split())
+        assert f"curl -F image=@car.jpg {page.url}v1/vehicles" in text
         key = page.upload(toy_run.photos()[0].read_bytes()).json["key"]
         assert page.search(key)["matches"] == []
+        data = toy_run.photos()[0].read_bytes()
+        empty = call(page, "/v1/search", "POST", data).json
+        assert (empty["matches"], empty["confidence"], empty["accepted"]) == ([], None, None)
+        assert call(page, "/v1/search?rerank=true&camera=1", "POST", data).json["matches"] == []
+        assert call(page, "/v1/vehicles").json == {"total": 0, "vehicles": []}
+        assert enrol(page, {"a.jpg": data}, {"camera": 7}).status == 201
+        text = Page(page.request("/").body.decode()).text  # loaded again, it knows
+        assert "1 image by 1 camera · run" in text and "The gallery is empty" not in text
+        (match,) = page.search(key)["matches"]
+        assert match["name"] == "a.jpg" and match["score"] > 0.99
 
 
 @pytest.mark.usefixtures("toy_run")

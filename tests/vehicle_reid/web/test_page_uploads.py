@@ -6,7 +6,8 @@ import struct
 import pytest
 
 from helpers.places.serve import UPLOAD_LIMIT, ServedPage, image_file
-from vehicle_reid.web.app import DRAINED
+from vehicle_reid.web import bodies, connection
+from vehicle_reid.web.bodies import DRAINED
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,18 @@ def test_an_endless_body_is_cut_off(page: ServedPage) -> None:
         for _ in range(0, 100 * UPLOAD_LIMIT + (64 << 20), len(chunk)):  # more than the socket buffers
             line.sendall(chunk)
     assert page.request("/").status == 200
+
+
+def test_slow_senders_are_given_up_and_others_are_served(page: ServedPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "HEADER_SECONDS", 0.3)
+    address = ("127.0.0.1", page.port)
+    with page.raw_upload("Content-Length: 5000", b"xx") as body, socket.create_connection(address, 30) as head:
+        head.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        assert page.upload(image_file("PNG")).status == 201
+        answer = body.recv(65536)
+        assert b"408" in answer.splitlines()[0] and b"connection: close" in answer.lower()
+        assert head.recv(65536) == b""
 
 
 def test_a_client_that_disconnects_while_sending_disturbs_nobody(

@@ -20,7 +20,9 @@ from click.testing import CliRunner, Result
 from cli import main
 from helpers.paths import TESTS
 from helpers.places.api import ToyRun
+from helpers.places.api_client import enrol
 from helpers.places.reid import assert_error
+from helpers.places.serve import served
 from vehicle_reid import Gallery
 from vehicle_reid import model as model_module
 from vehicle_reid.web import server
@@ -280,6 +282,61 @@ def test_a_gallery_whose_images_are_elsewhere_is_served_with_tokens(
     shown = show("--gallery", str(path), "--tokens", str(tokens), "--per-minute", "9", "--queue", "7")
     assert shown.info.problems == () and shown.settings.tokens is not None
     assert (shown.settings.per_minute, shown.settings.queue, set(shown.settings.tokens.digests)) == (9, 7, {"gate"})
+
+
+def enrolled(gallery: Gallery, root: Path, files: dict[str, Path], **settings: Any) -> list[str]:
+    """Enrol images by name through the API; return the names that it answers."""
+    with served(gallery, root, Settings(**settings)) as page:
+        answer = enrol(page, {name: path.read_bytes() for name, path in files.items()})
+        assert answer.status == 201, answer.body
+        return [one["name"] for one in answer.json["vehicles"]]
+
+
+def test_an_empty_gallery_is_created_once_and_what_the_api_enrols_is_not_looked_for(
+    own_run: ToyRun, show: Callable[..., Shown], tmp_path: Path
+) -> None:
+    path, nowhere = tmp_path / "cars", tmp_path / "nowhere"
+    options = ("--gallery", str(path), "--create")
+    first = show(*options, root=nowhere)
+    assert f"{path}: a new gallery, still empty" in first.result.stderr
+    assert (len(first.finder.gallery), first.info.images, first.info.problems) == (0, 0, ())
+    assert not first.settings.keep_pictures and show(*options, "--keep-images", root=nowhere).settings.keep_pictures
+    before = bytes_below(path)
+    assert "new gallery" not in show(*options, root=nowhere).result.stderr and bytes_below(path) == before
+    names = enrolled(first.finder.gallery, nowhere, {"a.jpg": own_run.photos()[0], "b/c.jpg": own_run.photos()[1]})
+    for again in (options, options[:2]):
+        shown = show(*again, root=nowhere)
+        assert shown.info.problems == () and shown.info.images == 2
+        assert "are not in" not in shown.result.stderr
+    assert sorted(shown.finder.gallery.names) == names
+    assert "has not kept its picture" in shown.finder.describe("g0")["problem"]
+
+
+def test_images_of_the_api_do_not_count_among_those_that_are_missing(
+    own_run: ToyRun, show: Callable[..., Shown], photos: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own"
+    gallery = Gallery.build(own_run.model(), photos)
+    gallery.save(path)
+    enrolled(gallery, photos, {"0 first.jpg": own_run.photos()[7]})
+    assert show("--gallery", str(path), "--images", str(photos)).info.problems == ()
+    lost = sorted(photos.iterdir())[1]
+    lost.unlink()
+    (problem,) = show("--gallery", str(path), "--images", str(photos)).info.problems
+    assert problem.startswith(f"1 of 5 images of the gallery are not in {photos}, first {lost.name}; ")
+    for rest in photos.iterdir():
+        rest.unlink()
+    result = invoke(own_run, "--gallery", str(path), "--images", str(photos))
+    assert_error(result, 1, f"its images are not in {photos}, first ")
+
+
+def test_create_and_keep_images_say_what_they_need(own_run: ToyRun, photos: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "cars")
+    assert_error(invoke(own_run, "--create"), 1, "--create needs --gallery FOLDER")
+    assert_error(invoke(own_run, "--create", "--gallery", path, "--images", str(photos)), 1, "no --images or --split")
+    assert_error(invoke(own_run, "--gallery", path), 1, "no such gallery", "an empty one with --create")
+    result = invoke(own_run, "--gallery", "s3://bucket/cars", "--create", "--keep-images")
+    assert_error(result, 1, "--keep-images: s3://bucket/cars is no folder")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

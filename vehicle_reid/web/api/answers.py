@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vehicle_reid.web.app import MAX_NAME
+
 MOST_CAMERA = 2**63 - 1  # a gallery stores cameras as int64
 FILTERED_BY = ("camera", "not-camera", "since", "until")
 SEARCHED_BY = ("name", "page-photo", "k", *FILTERED_BY, "rerank", "box")
@@ -85,7 +87,7 @@ class NewVehicle(BaseModel):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str]
 
-    name: str | None = Field(None, max_length=1000, description="default: the name of the file")
+    name: str | None = Field(None, max_length=MAX_NAME, description="default: the name of the file")
     vehicle: str = ""
     camera: Camera | None = None
     time: str = Field("", description="ISO 8601")

@@ -3,8 +3,9 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -40,7 +41,8 @@ from vehicle_reid.web.api.metrics import CONTENT_TYPE, Metrics
 from vehicle_reid.web.api.model_queue import ModelQueue, QueueFull
 from vehicle_reid.web.api.service import NameTaken, Service, UnknownVehicle
 from vehicle_reid.web.api.uploads import FORM, Upload, read_upload
-from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, Handler, error_response, parse_box
+from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, MAX_NAME, Handler, error_response, parse_box
+from vehicle_reid.web.bodies import Bodies
 
 MAX_PAGE = 1000  # names in one answer
 MAX_START = 2**63 - 1  # a store counts in int64
@@ -51,11 +53,13 @@ PROBLEMS = {
     401: "no token",
     403: "a wrong token",
     404: "no such address, or no image of that name",
+    408: "the body comes too slowly",
     409: "an image of that name is in the gallery",
     413: "the body is larger than the server takes",
     415: "no image",
     422: "an invalid parameter, image or box",
     429: "the queue is full, or too many requests with this token; Retry-After says when to try again",
+    503: "the gallery cannot be read or written, or the server is stopping",
 }
 NEW_VEHICLES = TypeAdapter(list[NewVehicle])
 Result = TypeVar("Result")
@@ -88,11 +92,11 @@ class ApiEndpoints:
     """The handlers of the API's addresses."""
 
     def __init__(
-        self, service: Service, queue: ModelQueue, metrics: Metrics, readers: ThreadPoolExecutor, upload_limit: int
+        self, service: Service, queue: ModelQueue, metrics: Metrics, readers: ThreadPoolExecutor, bodies: Bodies
     ) -> None:
-        """Answer from `service`, by way of `queue`; a body has at most `upload_limit` bytes."""
+        """Answer from `service`, by way of `queue`."""
         self.service, self.queue, self.metrics = service, queue, metrics
-        self._readers, self._limit = readers, upload_limit
+        self._readers, self._bodies = readers, bodies
 
     def router(self) -> APIRouter:
         """Return the addresses with their handlers."""
@@ -136,27 +140,25 @@ class ApiEndpoints:
         where = _filter(_details(request, SEARCHED_BY), camera, not_camera, since, until)
         if name is not None:
             where = replace(where, without=(name,))
-        upload = await self._upload(request)
-        query = _Image("image", name, page_photo, upload.fields.get("box", box))
-        with self.queue.place():
-            embedding = await self._embedding(upload, query)
-            return await self.queue.run(partial(self.service.search, rerank=rerank), embedding, k, where)
+        async with self._upload(request) as upload:
+            query = _Image("image", name, page_photo, upload.fields.get("box", box))
+            with self.queue.place():
+                embedding = await self._embedding(upload, query)
+                return await self.queue.run(partial(self.service.search, rerank=rerank), embedding, k, where)
 
     async def enrol(self, request: Request) -> Enrolled:
         """Add images: files `image`, and in `details` a JSON list with an object for each, in their order.
 
         The answer comes when they are in the gallery on the disk. Either all are added or none.
         """
-        upload = await self._upload(request)
-        files = upload.images("image")
-        details = _new_vehicles(upload.fields.get("details", "[]"), len(files))
-        names = [one.name or file.name for one, file in zip(details, files, strict=True)]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise HTTPException(422, f"{printable(twice[0])} is the name of several images; give each its own")
-        images = {name: file.data for name, file in zip(names, files, strict=True)}
-        with self.queue.place():
-            return await self.queue.run(self.service.enrol, images, details)
+        async with self._upload(request) as upload:
+            files = upload.images("image")
+            details = _new_vehicles(upload.fields.get("details", "[]"), len(files))
+            names = [one.name or file.name for one, file in zip(details, files, strict=True)]
+            _require_names(names)
+            images = {name: file.data for name, file in zip(names, files, strict=True)}
+            with self.queue.place():
+                return await self.queue.run_steps(self.service.enrol(images, details))
 
     async def list_vehicles(
         self,
@@ -187,10 +189,10 @@ class ApiEndpoints:
         second_page_photo: Annotated[str | None, Query(alias="second-page-photo", description=KEY)] = None,
     ) -> Comparison:
         """Compare two images: each is a file of the form, `first` and `second`, or one of the gallery by its name."""
-        upload = await self._upload(request)
         pair = _Image("first", first, first_page_photo), _Image("second", second, second_page_photo)
-        with self.queue.place():
-            embeddings = await asyncio.gather(*(self._embedding(upload, image) for image in pair))
+        async with self._upload(request) as upload:
+            with self.queue.place():
+                embeddings = await asyncio.gather(*(self._embedding(upload, image) for image in pair))
         return self.service.compare(*embeddings)
 
     async def metrics_text(self) -> Response:
@@ -215,9 +217,12 @@ class ApiEndpoints:
         file, box = upload.image(image.field), None if image.box is None else parse_box(image.box)
         return await self.queue.embed(model_queue.Query(file.name, file.data, box))
 
-    async def _upload(self, request: Request) -> Upload:
+    @asynccontextmanager
+    async def _upload(self, request: Request) -> AsyncIterator[Upload]:
+        """Yield the content of a request; its body is in memory until the end of the context."""
         self.queue.require_room()  # before a body is read for nothing
-        return await read_upload(request, self._limit)
+        async with self._bodies.body(request) as body:
+            yield await read_upload(request, body)
 
     async def _read(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._readers, partial(call, *arguments))
@@ -281,6 +286,15 @@ def _details(request: Request, own: tuple[str, ...]) -> dict[str, str]:
     if len(dict(found)) < len(found):
         raise HTTPException(422, "each detail can be given once")
     return dict(found)
+
+
+def _require_names(names: Sequence[str]) -> None:
+    """Raise HTTPException 422 if a name is too long, or is that of several images."""
+    if any(len(name) > MAX_NAME for name in names):
+        raise HTTPException(422, f"a name must have at most {MAX_NAME} characters")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise HTTPException(422, f"{printable(twice[0])} is the name of several images; give each its own")
 
 
 def _new_vehicles(text: str, count: int) -> list[NewVehicle]:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError
 from data_cache.base.progress import hidden_progress
-from data_cache.images.loading import decode_image
+from data_cache.images.loading import MAX_PIXELS, decode_image
 from vehicle_reid.model import VehicleReID
 from vehicle_reid.web.photos import Box, cropped
 
-BATCH = 16  # images embedded together
+BATCH = 16  # images embedded together; fewer if they have more than MAX_PIXELS
 MOST_SECONDS = 60  # asked of a client to wait
 Result = TypeVar("Result")
 
@@ -72,6 +72,19 @@ class ModelQueue:
         """Return what a call returns in the model's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *arguments))
 
+    async def run_steps(self, steps: "Generator[Result | None, None, None]") -> Result:
+        """Return what `steps` yields after None for each step; every step is a call of its own, so others come between.
+
+        It is closed at the end, also if the request is cancelled.
+        """
+        try:
+            found: Result | None = None
+            while found is None:
+                found = await self.run(steps.__next__)
+            return found
+        finally:
+            self._thread.submit(steps.close)
+
     async def embed(self, query: Query) -> pd.DataFrame:
         """Return the embedding of an image, one row of a `tables.embeddings_table`.
 
@@ -85,9 +98,12 @@ class ModelQueue:
     def _embed_waiting(self) -> None:
         """Embed the images that wait, at most BATCH, in the model's thread."""
         started = time.monotonic()
-        batch = [self._queries.popleft() for _ in range(min(BATCH, len(self._queries)))]
-        decoded = []
-        for query, done in batch:
+        decoded: list[tuple[NDArray[np.uint8], Future[pd.DataFrame]]] = []
+        most = len(self._queries)  # those that come later have a call of their own
+        for _ in range(min(BATCH, most)):
+            if number_of_pixels([pixels for pixels, _ in decoded]) >= MAX_PIXELS:
+                break
+            query, done = self._queries.popleft()
             if done.set_running_or_notify_cancel():
                 try:
                     decoded.append((_pixels(query), done))
@@ -112,6 +128,11 @@ class ModelQueue:
             return
         for row, (_, done) in enumerate(images):
             done.set_result(table.iloc[[row]])
+
+
+def number_of_pixels(images: Iterable[NDArray[np.uint8]]) -> int:
+    """Return the number of pixels of images (H, W, 3) together."""
+    return sum(image.shape[0] * image.shape[1] for image in images)
 
 
 def _pixels(query: Query) -> NDArray[np.uint8]:

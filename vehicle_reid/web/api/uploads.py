@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
-
-from vehicle_reid.web.app import read_body
 
 FORM = "multipart/form-data"
 MOST_FILES = 1000  # in a form
@@ -43,20 +42,22 @@ class Upload(NamedTuple):
         return found
 
 
-async def read_upload(request: Request, limit: int) -> Upload:
-    """Return the content of a request; a body that is no form is the file `image`.
+async def read_upload(request: Request, body: bytes) -> Upload:
+    """Return the content of a request's body; one that is no form is the file `image`.
 
-    Raises HTTPException: 413 if the body is larger than `limit` bytes, 400 if a form is damaged.
+    Raises HTTPException 400 if a form is damaged.
     """
-    body = await read_body(request, limit)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind.strip().lower() != FORM.encode():
         return Upload([UploadedFile("image", UNNAMED, body)] if body else [], {})
+    if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):  # some take hours for a long text
+        raise HTTPException(400, "the charset of a form must be utf-8")
 
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     files, fields = [], {}
-    async with Request(request.scope, replay).form(max_files=MOST_FILES, max_part_size=limit) as form:
+    async with Request(request.scope, replay).form(max_files=MOST_FILES, max_part_size=len(body)) as form:
         for field, value in form.multi_items():
             if isinstance(value, UploadFile):
                 files.append(UploadedFile(field, value.filename or UNNAMED, await value.read()))

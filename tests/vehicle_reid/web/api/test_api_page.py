@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,18 +15,22 @@ from helpers.browser.window import query_photo
 from helpers.paths import ROOT
 from helpers.places.api import ToyRun
 from helpers.places.serve import served
+from helpers.places.service import ServicePlace
 from vehicle_reid import Gallery
 from vehicle_reid.web.api.access import LEAST_CHARACTERS, Tokens
 from vehicle_reid.web.api.answers import LISTED_BY, SEARCHED_BY, Match, SearchAnswer
 from vehicle_reid.web.api.endpoints import MAX_PAGE, PROBLEMS
 from vehicle_reid.web.api.model_queue import BATCH
 from vehicle_reid.web.app import MAX_MATCHES
+from vehicle_reid.web.bodies import GRACE_SECONDS, LEAST_RATE, MOST_BODIES
+from vehicle_reid.web.connection import HEADER_SECONDS
 from vehicle_reid.web.page import MEGABYTE, PageInfo
 from vehicle_reid.web.server import MAX_REQUESTS, SHUTDOWN_SECONDS
 from vehicle_reid.web.site import Settings
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-COMMANDS = re.findall("^curl .*", TEXT, re.MULTILINE)
+WALK, REFERENCE = TEXT.split("## The addresses")
+COMMANDS = re.findall("^curl .*", REFERENCE, re.MULTILINE)
 TOKEN = "gate-0123456789abcdef"
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -41,6 +46,43 @@ def first_cells(heading: str) -> list[str]:
             return cells
         cells.append(line.split("|")[1].strip())
     raise AssertionError(heading)
+
+
+@needs_curl
+def test_the_walk_from_nothing_finds_what_was_enrolled_also_after_a_restart(toy_run: ToyRun, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for photo in toy_run.photos()[:4]:
+        shutil.copy(photo, photos)
+    wanted = sorted(photo.name for photo in photos.iterdir())
+    shutil.copy(photos / wanted[2], tmp_path / "car.jpg")
+    first, second = re.findall("^```bash\n(.*?)^```", WALK, re.DOTALL | re.MULTILINE)
+    place = ServicePlace(tmp_path, toy_run)
+    assert shlex.split(first.replace("cars", str(place.gallery))) == ["python", "cli.py", *place.words()[:4]]
+    found = []
+    for commands in (second, second.splitlines()[-1]):
+        with place.serving() as server:
+            here = commands.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+            done = subprocess.run(["bash", "-ec", here], cwd=tmp_path, capture_output=True, timeout=120, text=True)
+            assert done.returncode == 0, done.stderr
+            *enrolled, answer = json_documents(done.stdout)
+            found.append(answer["matches"])
+            if commands == second:
+                assert [one["name"] for part in enrolled for one in part["vehicles"]] == wanted
+            ended = server.stop()
+            assert ended.code == 0 and "Error" not in ended.output and "are not in" not in ended.output, ended.output
+    assert found[0] == found[1] and len(found[0]) == 3
+    assert found[0][0]["name"] == wanted[2] and found[0][0]["score"] == pytest.approx(1, abs=1e-4)
+
+
+def json_documents(text: str) -> list[Any]:
+    """Return the JSON documents that follow each other in a text."""
+    decoder, found = json.JSONDecoder(), []
+    while text := text.lstrip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
 
 
 @needs_curl
@@ -87,7 +129,10 @@ def test_its_numbers_are_those_of_the_code() -> None:
         f"`count` (at most {MAX_PAGE})",
         f"`--max-upload` ({PageInfo.upload_limit // MEGABYTE} MB)",
         f"(`--queue`, {settings.queue})",
-        f"more than {MAX_REQUESTS} requests at once",
+        f"more than {MAX_REQUESTS} connections",
+        f"take longer than {HEADER_SECONDS} seconds",
+        f"At most {MOST_BODIES} bodies",
+        f"less than {LEAST_RATE // 1000} kB a second, after the first {GRACE_SECONDS} seconds",
         f"together, at most {BATCH},",
         f"for at most {SHUTDOWN_SECONDS} seconds",
         f"at least {LEAST_CHARACTERS} characters",

@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from data_cache.images.loading import load_image
 from helpers.places.api import ToyRun
 from helpers.places.api_client import call, enrol, send_form
 from helpers.places.serve import Answer, ServedPage, served
 from vehicle_reid import Gallery
-from vehicle_reid.web.api.model_queue import BATCH
+from vehicle_reid.gallery.entries import Entries
+from vehicle_reid.images import NamedImages
+from vehicle_reid.web.api import model_queue
+from vehicle_reid.web.api.model_queue import BATCH, number_of_pixels
 from vehicle_reid.web.site import Settings
 
 PARALLEL = 20
@@ -86,6 +90,75 @@ def test_images_that_wait_together_share_batches_and_answers_are_those_of_one_by
         assert [match["name"] for match in first] == [match["name"] for match in second]
         scores = [[match["score"] for match in matches] for matches in (first, second)]
         np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_a_search_is_answered_while_a_large_enrolment_runs(
+    toy_run: ToyRun, stored: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, batches, entries = toy_run.photos(), list[int](), stored.model.entries
+    started, queued = threading.Event(), threading.Event()
+
+    def hold_the_first(images: NamedImages, *arguments: Any, **options: Any) -> Entries:
+        if "first_id" in options:  # an enrolment's
+            batches.append(len(images))
+            started.set()
+            assert queued.wait(30)
+        return entries(images, *arguments, **options)
+
+    monkeypatch.setattr(stored.model, "entries", hold_the_first)
+    images = {f"new/{row:03}.jpg": photos[row % len(photos)].read_bytes() for row in range(7 * BATCH - 3)}
+    with served(stored, toy_run.root, upload_limit=10_000_000) as page, ThreadPoolExecutor(2) as threads:
+        enrolment = threads.submit(enrol, page, images)
+        assert started.wait(30)
+        answer = threads.submit(search, page, photos[0])
+        wait_until(lambda: page.site.queue.waiting == 2)
+        queued.set()
+        assert answer.result(30).status == 200
+        assert not enrolment.done() and len(batches) <= 4
+        assert not any(match["name"].startswith("new/") for match in answer.result().json["matches"])
+        enrolled = enrolment.result(60)
+        assert [one["name"] for one in enrolled.json["vehicles"]] == list(images)
+    assert batches == [BATCH] * 6 + [BATCH - 3]
+    at_once = Gallery.build(toy_run.model(), images).entries
+    added = stored.entries.take(stored.entries.rows(at_once.names))
+    np.testing.assert_allclose(added.features, at_once.features, atol=1e-5)
+    np.testing.assert_array_equal(added.labels, at_once.labels)
+    np.testing.assert_array_equal(added.ids, np.arange(added.ids[0], added.ids[0] + len(images)))
+
+
+def test_a_name_that_is_being_enrolled_is_taken(
+    toy_run: ToyRun, stored: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, write = toy_run.photos()[0].read_bytes(), stored.model.entries
+    started, released = threading.Event(), threading.Event()
+
+    def hold(images: NamedImages, *arguments: Any, **options: Any) -> Entries:
+        started.set()
+        assert released.wait(30)
+        return write(images, *arguments, **options)
+
+    monkeypatch.setattr(stored.model, "entries", hold)
+    with served(stored, toy_run.root) as page, ThreadPoolExecutor(2) as threads:
+        first = threads.submit(enrol, page, {"a.jpg": data})
+        assert started.wait(30)
+        second = threads.submit(enrol, page, {"a.jpg": data, "b.jpg": data})
+        wait_until(lambda: page.site.queue.waiting == 2)
+        released.set()
+        assert first.result(30).status == 201
+        second.result(30).assert_error(409, "a.jpg is")
+    assert "b.jpg" not in stored.names
+
+
+def test_large_images_are_embedded_in_smaller_batches(
+    toy_run: ToyRun, page: ServedPage, held_model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = toy_run.photos()[:7]
+    size = number_of_pixels([load_image(paths[0])])
+    assert all(number_of_pixels([load_image(path)]) == size for path in paths)
+    monkeypatch.setattr(model_queue, "MAX_PIXELS", 2 * size)
+    with waiting(page, held_model, paths) as answers:
+        pass
+    assert held_model.batches == [1, 2, 2, 2] and [answer.status for answer in answers] == [200] * len(paths)
 
 
 def test_an_image_that_cannot_be_used_does_not_harm_others_in_its_batch(
