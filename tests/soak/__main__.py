@@ -1,4 +1,4 @@
-"""`make soak`: kills, failing storage, varied run conditions and mutated files; then one table of all of it."""
+"""`make soak`: kills, failing storage, varied run conditions, mutated files and a loaded service; then one table."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,11 @@ from soak.crash import crash
 from soak.fuzz import fuzz
 from soak.rows import Row, end_with
 from soak.sameness import sameness
+from soak.service import service
 from soak.storage import storage
 
 KILLS = 50
-SHARES = {"crash": 0.55, "storage": 0.2, "sameness": 0.12, "fuzz": 0.08}  # of the time; running trials are finished
+SHARES = {"crash": 0.5, "storage": 0.17, "sameness": 0.1, "fuzz": 0.07, "service": 0.12}  # of the time, roughly
 
 
 @click.command()
@@ -28,6 +29,7 @@ def main(minutes: float, seed: int, findings: Path | None) -> None:
         "storage": partial(storage, seed=seed),
         "sameness": partial(sameness, seed=seed, findings=findings),
         "fuzz": partial(fuzz, seed=seed, findings=findings),
+        "service": partial(service, seed=seed),
     }
     rows, started = [], time.monotonic()
     for kind, soak in kinds.items():

@@ -116,12 +116,12 @@ def serve_command(
         )
     known = None if tokens is None else Tokens.read(tokens)
     with listen(port, host) as listener:  # before anything slow: the port may be taken
-        from vehicle_reid.gallery.lance import local_folder
+        from vehicle_reid.gallery.stores import gallery_folder
         from vehicle_reid.web.finder import PHOTO, Finder
         from vehicle_reid.web.page import MEGABYTE, PageInfo
         from vehicle_reid.web.site import Settings
 
-        if keep_images and options["address"] is not None and local_folder(options["address"]) is None:
+        if keep_images and options["address"] is not None and gallery_folder(options["address"]) is None:
             raise UserError(
                 f"--keep-images: {options['address']} is no folder, in which images could be kept; leave it out"
             )

@@ -197,3 +197,25 @@ def test_vehicles_of_a_data_set_are_details(toy_run: ToyRun, run: Run, path: Pat
     table = toy_run.toy.dataset.table.set_index("name")
     entries = Gallery.load(path, toy_run.model()).entries
     assert entries.details["vehicle"].tolist() == [str(table.loc[name, "vehicle_id"]) for name in entries.names]
+
+
+def test_an_empty_gallery_is_searched_filled_and_emptied(toy_run: ToyRun, run: Run, path: Path, tmp_path: Path) -> None:
+    Gallery.build(toy_run.model(), address=path)
+    photo = str(toy_run.photos()[0])
+    assert output_of(run("search", photo, "--json")) == [] and run("search", photo, "--rerank").exit_code == 0
+    checked = CliRunner().invoke(main, ["gallery", "check", str(path)])
+    assert checked.stdout == f"{path}: 0 images are as they were written\n"
+    photos = copy_photos(toy_run, tmp_path / "photos", toy_run.names("query")[:2])
+    assert output_of(run("add", "--images", str(tmp_path / "photos"), "--json"))["images"] == 2
+    assert output_of(run("search", photo, "--json"))[0]["rank"] == 1
+    assert output_of(run("remove", *(one.name for one in photos), "--json"))["images"] == 0
+    assert output_of(run("search", photo, "--json")) == []
+
+
+def test_the_column_of_the_api_is_the_gallerys_own(toy_run: ToyRun, run: Run, path: Path, tmp_path: Path) -> None:
+    (photo,) = copy_photos(toy_run, tmp_path / "photos", toy_run.names("query")[:1])
+    details = tmp_path / "details.csv"
+    details.write_text(f"name,Enrolled_By\n{photo.name},me\n")
+    result = run("build", "--images", str(photo.parent), "--details", str(details))
+    assert_error(result, 1, "column Enrolled_By: the gallery notes there what came through the API; rename it")
+    assert not path.exists()

@@ -147,7 +147,7 @@ class Service:
         return Comparison(score=score, first=_parts(one), second=_parts(other))
 
     def _embedded(self, images: Mapping[str, bytes], cameras: Mapping[str, int]) -> Iterator[Entries]:
-        """Yield image files by name as entries, a batch at a time, sorted by name; their pictures are kept by then."""
+        """Yield image files by name as entries, sorted by name, a batch at a time. Raises ImageError for a bad file."""
         left, first = deque(sorted(images)), 0
         while left:
             pixels: dict[str, NDArray[np.uint8]] = {}
@@ -155,7 +155,8 @@ class Service:
                 name = left.popleft()
                 pixels[name] = decode_image(images[name], name)
             with hidden_progress():
-                yield self.gallery.model.entries(named_images(pixels, cameras), first_id=first)
+                entries = self.gallery.model.entries(named_images(pixels, cameras), first_id=first)
+            yield entries
             first += len(pixels)
 
     def _require_free(self, names: Collection[str]) -> None:
