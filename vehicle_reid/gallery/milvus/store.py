@@ -214,11 +214,12 @@ class MilvusStore:
         self.refresh()
         found = self._among(wanted)
         require_there(wanted, found)
+        before = self._state.images
         self._commit(self._state.after(images=None))
         ids = list(found.values())
         for first in range(0, len(ids), LISTED):
             self._collection.delete(ids[first : first + LISTED])
-        self._commit(self._state.after(images=self.count()))
+        self._commit(self._state.after(images=self.count() if before is None else before - len(ids)))
 
     def check(self) -> int:
         """Verify every row, see `Store.check`, and that each name is found by its words."""
