@@ -17,6 +17,7 @@ PAGES = (
     *(
         f"docs/{page}.md"
         for page in (
+            "deploy",
             "install",
             "stage-one",
             "stage-two",
