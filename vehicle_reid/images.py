@@ -4,6 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ Image = str | Path | bytes | NDArray[np.uint8] | PillowImage.Image
 Cameras = int | Mapping[str, int] | Sequence[int]
 IMAGE_TYPES = (str, Path, bytes, np.ndarray, PillowImage.Image)
 UNKNOWN_CAMERA = -1
+KEPT_BYTES = 2**26  # of decoded images: a photograph of 20 megapixels, or hundreds of vehicles
 MAX_LOOKED_UP = 1000  # file names: a network disk needs seconds for these, minutes for a large gallery
 
 
@@ -73,6 +75,20 @@ class NamedImages:
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """Return one image, (H, W, 3) uint8 RGB. Raises ImageError if it cannot be used."""
         return pixels_of(self.sources[index], self.names[index])
+
+    def decoded(self) -> "NamedImages":
+        """Return the images with pixels in place of files, so that both stages share them, up to `KEPT_BYTES`.
+
+        An image that cannot be decoded is left as it is: the stage that reads it says why.
+        """
+        sources, kept = list(self.sources), 0
+        for row in range(len(self)):
+            if kept >= KEPT_BYTES:
+                break
+            with suppress(ImageError):
+                pixels = self.pixels(row)
+                sources[row], kept = pixels, kept + pixels.nbytes
+        return replace(self, sources=tuple(sources), folder=None)
 
     def decoding_errors(self) -> list[str]:
         """Return why each image cannot be used, "" if it can; decodes all of them."""

@@ -224,6 +224,7 @@ class VehicleReID:
             parts = empty_cache(images.names)
         elif len(images):
             if parts is None:
+                images = images if work is not None else images.decoded()
                 parts = (
                     find_parts(self.detector, images)
                     if work is None

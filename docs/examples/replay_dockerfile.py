@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).parents[2]
 PATHS = ("/opt/venv", "/src", "/data", "/run/secrets", "/tmp")  # of the image; in the replay below FOLDER
 NOT_REPLAYED = ("useradd", "VOLUME", "EXPOSE")
 TOKEN = "replay-replay-replay"
-START_SECONDS = 120
+START_SECONDS = 300  # a busy machine needs minutes
 
 
 class Instruction(NamedTuple):
@@ -127,7 +127,7 @@ class Replay:
             return moved
         writable = " && ".join(f"mount --bind {self.here(path)} {self.here(path)}" for path in ("/data", "/tmp"))
         script = (
-            f"ip link set lo up && {writable} && mount -o remount,ro,bind / && "
+            f"ip link set lo up && {writable} && mount -o remount,ro,bind / && cd {self.place} && "
             f"exec setpriv --reuid {self.user} --regid {self.user} --clear-groups --no-new-privs {shlex.join(moved)}"
         )
         return ["unshare", "--net", "--mount", "sh", "-ec", script]

@@ -22,7 +22,7 @@ def extract_blocks(
     """Yield the missing blocks, each with its rows; no batch of `batch_size` images crosses the end of a block."""
     if not missing:  # an empty loader would still start its workers
         return
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    network = on_device(network, device).eval()
     first = images[missing[0][0]]
     batch_bytes = batch_size * (first.image.nbytes + first.crops.nbytes)
     loader = DataLoader(
@@ -42,6 +42,22 @@ def extract_blocks(
         if rows is not None:
             yield rows, concatenated(collected)
             collected = []
+
+
+def on_device(network: Network, device: str) -> Network:
+    """Return the network on a device with its weights channels last; one that is so already is only looked at.
+
+    Moving it tensor by tensor, although nothing moves, takes a sixth of the time of one image.
+    """
+    place = torch.empty(0, device=device).device
+    tensors = (*network.parameters(), *network.buffers())
+    if all(tensor.device == place and _is_channels_last(tensor) for tensor in tensors):
+        return network
+    return network.to(place).to(memory_format=torch.channels_last)
+
+
+def _is_channels_last(tensor: torch.Tensor) -> bool:
+    return tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def embed_batch(network: Network, batch: Batch, device: str) -> Block:

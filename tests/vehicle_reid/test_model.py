@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import detect.model.detector
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
 from data_cache.base.tensors import load_tensors, save_tensors
-from data_cache.images.loading import load_image
+from data_cache.images.loading import decode_image, load_image
 from data_cache.parts.cache import PartBoxes, write_parts
 from data_cache.parts.names import PART_NAMES
 from detect.model.detector import load_detector
@@ -24,6 +25,7 @@ from reid.features.extraction import FeatureSource, cached_features
 from reid.features.file import Features
 from reid.model.checkpoint import read_checkpoint
 from vehicle_reid import Gallery, VehicleReID
+from vehicle_reid import images as images_module
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,27 @@ def test_another_batch_and_order_gives_the_same_features_up_to_rounding(
     embedded = model.embed(toy_run.images(names))
     assert embedded["name"].tolist() == names and embedded.index.tolist() == list(range(5))
     np.testing.assert_allclose(features_of(embedded), written.matrix[5:0:-1], atol=1e-5)
+
+
+def test_an_image_is_decoded_once_and_the_network_stays_in_place(
+    toy_run: ToyRun, model: VehicleReID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: toy_run.path(name).read_bytes() for name in toy_run.tested_names()[:3]}
+    expected = model.embed({name: load_image(toy_run.path(name)) for name in files})
+    decoded: list[str] = []
+
+    def decode(data: bytes, name: str) -> np.ndarray:
+        decoded.append(name)
+        return decode_image(data, name)
+
+    monkeypatch.setattr(images_module, "decode_image", decode)
+    monkeypatch.setattr(torch.nn.Module, "_apply", None)  # moves a network tensor by tensor
+    embedded = model.embed(files)
+    assert sorted(decoded) == sorted(files)
+    np.testing.assert_array_equal(features_of(embedded), features_of(expected))
+    monkeypatch.setattr(images_module, "KEPT_BYTES", 1)  # the second and third are decoded by each stage
+    np.testing.assert_array_equal(features_of(model.embed(files)), features_of(expected))
+    assert len(decoded) == 3 + 1 + 2 * 2
 
 
 def test_no_image_gives_an_empty_table(model: VehicleReID) -> None:
