@@ -22,7 +22,8 @@ from reid.data.hiding import hide_parts, network_parts
 from reid.data.vehicle_images import VehicleImages
 from reid.data.views import ViewMaker
 from reid.evaluation.calibration import read_calibration
-from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
+from reid.features.embedding import on_device, with_cast_weights
+from reid.model.checkpoint import Checkpoint, TrainedNetwork, read_checkpoint, trained_network
 from reid.retrieval.open_set import Calibration
 from reid.retrieval.ranking import Matrix
 from reid.retrieval.score_by_part import score_by_part
@@ -106,6 +107,10 @@ class VehicleReID:
         from detect.model.detector import load_detector
 
         return load_detector(self.weights(), self.device)
+
+    @cached_property
+    def _network_to_embed(self) -> TrainedNetwork:
+        return with_cast_weights(on_device(self.network, self.device), self.device)
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -236,7 +241,9 @@ class VehicleReID:
             return Entries.empty(self.recipe.feature_length, self.top_d)
         parts = network_parts(parts, self.recipe)
         checkpoint = str(self.fingerprint["checkpoint"])
-        features, attention = compute_features(self.network, self.recipe, checkpoint, images, parts, work, self.device)
+        features, attention = compute_features(
+            self._network_to_embed, self.recipe, checkpoint, images, parts, work, self.device
+        )
         rows = parts.rows(images.names)
         boxes, labels = parts.boxes[rows, : self.top_d], parts.labels[rows, : self.top_d]
         ids = np.arange(first_id, first_id + len(images), dtype=np.int64)

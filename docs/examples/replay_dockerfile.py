@@ -168,9 +168,10 @@ def start(replay: Replay, words: list[str], check: list[str]) -> None:
                 raise RuntimeError(f"a search with headers {list(header)} is not answered with {wanted}")
             print(f"== a search with headers {list(header)}: {wanted}", flush=True)
     finally:
+        began = time.monotonic()
         service.send_signal(signal.SIGTERM)
-        code = service.wait(timeout=40)
-    print(f"== stopped with {code}", flush=True)
+        code = service.wait(timeout=START_SECONDS)
+    print(f"== stopped with {code} after {time.monotonic() - began:.0f} s", flush=True)
     if code:
         raise RuntimeError(f"the service ended with {code}")
 

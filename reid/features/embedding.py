@@ -1,19 +1,25 @@
 """The pass of the network over images, in blocks."""
 
+import copy
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader
 
-from data_cache.base.devices import autocast
+from data_cache.base.devices import autocast, has_bfloat16
 from data_cache.base.errors import initialize_worker
 from data_cache.base.progress import track
 from data_cache.images.batches import collate_within_shared_memory
 from reid.data.vehicle_images import Batch, VehicleImages, collate, read_batches
 from reid.features.blocks import Block, cut
 from reid.model.checkpoint import Network
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 def extract_blocks(
@@ -44,7 +50,7 @@ def extract_blocks(
             collected = []
 
 
-def on_device(network: Network, device: str) -> Network:
+def on_device(network: AnyNetwork, device: str) -> AnyNetwork:
     """Return the network on a device with its weights channels last; one that is so already is only looked at.
 
     Moving it tensor by tensor, although nothing moves, takes a sixth of the time of one image.
@@ -58,6 +64,20 @@ def on_device(network: Network, device: str) -> Network:
 
 def _is_channels_last(tensor: torch.Tensor) -> bool:
     return tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def with_cast_weights(network: AnyNetwork, device: str) -> AnyNetwork:
+    """Return a copy with the weights as `autocast` casts them: the same bits, without casting them in every batch.
+
+    That takes a quarter of the time of one image on a CPU. Without autocast it is the network itself.
+    """
+    if not has_bfloat16(device):
+        return network
+    network = copy.deepcopy(network)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and not parametrize.is_parametrized(layer):
+            layer.to(torch.bfloat16)
+    return network
 
 
 def embed_batch(network: Network, batch: Batch, device: str) -> Block:
