@@ -1,7 +1,7 @@
 """How long the answer to one photograph takes: decode, find parts, feature, search; and what faster arithmetic costs.
 
-    python -m benchmarks.one_vehicle
-    python -m benchmarks.one_vehicle --photographs Vehicle-Re-ID-Dataset --folder /tmp/latency
+    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.one_vehicle
+    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.one_vehicle --photographs Vehicle-Re-ID-Dataset --folder /tmp/latency
 
 The networks are those that ship. All variants answer the same photograph in turn, because a shared machine drifts:
 compare within a run.
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from data_cache.base.devices import autocast
 from data_cache.base.export import FOLDER
-from data_cache.base.progress import hidden_progress
+from data_cache.base.files import replacing
+from data_cache.base.progress import hidden_progress, without_library_messages
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import decode_image
@@ -52,7 +53,7 @@ from vehicle_reid.gallery.search import ExactSearch, search
 
 SETTINGS = SyntheticSettings(vehicles=60)
 GALLERY, BEST_MATCHES = 10_000, 10
-BATCH, CALIBRATION_IMAGES, LEAST_ANSWERS = 16, 128, 10
+BATCH, CALIBRATION_IMAGES, LEAST_ANSWERS = 16, 64, 10
 STEPS = ("decode", "parts", "feature", "search")
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float32]
@@ -125,22 +126,26 @@ def in_pytorch(name: str, network: Any, detector: Detector, *, bfloat16: bool) -
 def in_onnxruntime(name: str, network: Path, detector: Path, threads: int) -> Variant:
     """Return both networks as programs in ONNX Runtime."""
     programs = {path: onnxruntime.InferenceSession(path, _options(threads)) for path in (network, detector)}
+    slots = programs[network].get_inputs()[1].shape[1]
 
     def detect(read: ReadBatch) -> PartBatch:
         found = programs[detector].run(None, {"images": read.pixels.numpy(), "sizes": read.sizes.astype(np.int64)})
         return PartBatch(*map(torch.from_numpy, found))
 
     def embed(batch: Batch) -> Matrix:
-        feature: Matrix = programs[network].run(["feature"], network_arrays(batch))[0]
+        feature: Matrix = programs[network].run(["feature"], network_arrays(batch, slots))[0]
         return feature
 
     return Variant(name, detect, embed)
 
 
-def network_arrays(batch: Batch) -> dict[str, NDArray[Any]]:
-    """Return the inputs of the network's program."""
+def network_arrays(batch: Batch, slots: int) -> dict[str, NDArray[Any]]:
+    """Return the inputs of the network's program, which has `slots` for parts also where it uses none."""
     images = np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy())
-    return {"images": images, "boxes": batch.boxes.numpy(), "present": (batch.labels >= 0).numpy()}
+    boxes, present = np.zeros((len(images), slots, 4), np.float32), np.zeros((len(images), slots), bool)
+    used = batch.labels.shape[1]
+    boxes[:, :used], present[:, :used] = batch.boxes.numpy(), (batch.labels >= 0).numpy()
+    return {"images": images, "boxes": boxes, "present": present}
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -161,16 +166,17 @@ def quantized(program: Path, inputs: Iterator[Mapping[str, NDArray[Any]]]) -> Pa
     path = program.with_name(f"{program.stem}-int8.onnx")
     if path.exists():
         return path
-    quantize_static(
-        program,
-        path,
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    with replacing(path) as temporary, without_library_messages():
+        quantize_static(
+            program,
+            temporary,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
     return path
 
 
@@ -196,10 +202,11 @@ class Programs:
             self.recipes.batch([image], pack_parts([one.without_pixels()], [exact.detect(one.pixels, one.sizes)], {}))
             for image, one in zip(images, read, strict=True)
         )
+        slots = checkpoint.recipe.parts
         inputs = ({"images": one.pixels.numpy(), "sizes": one.sizes.astype(np.int64)} for one in read)
         self.files = {
             "float32": (network, detector),
-            "int8": (quantized(network, map(network_arrays, batches)), quantized(detector, inputs)),
+            "int8": (quantized(network, (network_arrays(one, slots) for one in batches)), quantized(detector, inputs)),
         }
 
     def variants(self, threads: int) -> list[Variant]:
