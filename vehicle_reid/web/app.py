@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from data_cache.base.errors import UserError, printable
 from vehicle_reid.gallery.store import StoreFault
+from vehicle_reid.web.api.answers import MAX_NAME
 from vehicle_reid.web.bodies import Bodies
 from vehicle_reid.web.finder import COVERED, PHOTO, UPLOADED, Finder
 from vehicle_reid.web.guard import Guard
@@ -24,7 +25,6 @@ from vehicle_reid.web.page import ASSETS, PageInfo, asset, render
 from vehicle_reid.web.photos import Box, UnknownPhoto
 
 MAX_MATCHES = 100  # images in one response
-MAX_NAME = 1000  # characters of an upload's name
 MAX_SIDE = 50_000_000  # pixels of an image
 READERS = 2  # threads: decoding an image of 50 megapixels takes hundreds of megabytes
 JPEG = "image/jpeg"

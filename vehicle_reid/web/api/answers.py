@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vehicle_reid.web.app import MAX_NAME
-
+MAX_NAME = 1000  # characters, of an image
 MOST_CAMERA = 2**63 - 1  # a gallery stores cameras as int64
 FILTERED_BY = ("camera", "not-camera", "since", "until")
 SEARCHED_BY = ("name", "page-photo", "k", *FILTERED_BY, "rerank", "box")

@@ -27,6 +27,7 @@ from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.web.api import model_queue
 from vehicle_reid.web.api.answers import (
     LISTED_BY,
+    MAX_NAME,
     SEARCHED_BY,
     Camera,
     Comparison,
@@ -41,7 +42,7 @@ from vehicle_reid.web.api.metrics import CONTENT_TYPE, Metrics
 from vehicle_reid.web.api.model_queue import ModelQueue, QueueFull
 from vehicle_reid.web.api.service import NameTaken, Service, UnknownVehicle
 from vehicle_reid.web.api.uploads import FORM, Upload, read_upload
-from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, MAX_NAME, Handler, error_response, parse_box
+from vehicle_reid.web.app import ERROR_HANDLERS, MAX_MATCHES, Handler, error_response, parse_box
 from vehicle_reid.web.bodies import Bodies
 
 MAX_PAGE = 1000  # names in one answer
