@@ -233,7 +233,8 @@ class Gallery:
     def save(self, address: Path | str) -> None:
         """Write the gallery to an address as for `load`, whole or not at all; from then on it is there.
 
-        A gallery that is there already needs no saving. Raises UserError if there is another one.
+        A gallery that is there already needs no saving. The pictures that it keeps stay where they are. Raises
+        UserError if there is another one.
         """
         place = str(address)
         if place != self.store.address:  # else it is there already

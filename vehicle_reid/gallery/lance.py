@@ -250,7 +250,9 @@ class LanceStore:
     ) -> Columns:
         """Return columns of images, `order` among them; see `read`."""
         if order == "id" and not first and most is None:
-            return self._read_all(columns, where)
+            named = where.ids if where.ids is not None else where.names
+            few = named is not None and len(named) <= ROWS_AT_ONCE
+            return self._read_few(columns, where) if few else self._read_all(columns, where)
         count = max(0, self.count(where) - first)
         count = count if most is None else min(count, most)
         found, row = empty_columns(columns, count, self.header.channels), 0
@@ -264,13 +266,29 @@ class LanceStore:
         """Return columns of images, id among them, ascending by id: LanceDB gives them in any order."""
         batches = [batch.column("id").to_numpy() for batch in self._batches(["id"], where)]
         ids = np.sort(np.concatenate([np.zeros(0, np.int64), *batches]))
-        if not np.diff(ids).all():
-            raise StoreFault(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
+        self._require_unique(ids)
         found = empty_columns(columns, len(ids), self.header.channels)
         with _reporting(self.address):
             for batch in self._batches(columns, where):  # into their places: sorting would need twice the memory
                 fill(found, np.searchsorted(ids, batch.column("id").to_numpy()), batch)
         return found
+
+    def _read_few(self, columns: Sequence[str], where: Filter) -> Columns:
+        """Return the same as `_read_all` in one pass, which takes twice the memory and half the time."""
+        batches = list(self._batches(columns, where))
+        found, row = empty_columns(columns, sum(batch.num_rows for batch in batches), self.header.channels), 0
+        with _reporting(self.address):
+            for batch in batches:
+                fill(found, slice(row, row + batch.num_rows), batch)
+                row += batch.num_rows
+        order = np.argsort(found["id"])
+        self._require_unique(found["id"][order])
+        return {column: values[order] for column, values in found.items()}
+
+    def _require_unique(self, ids: Numbers) -> None:
+        """Raise StoreFault if two of the ids, ascending, are equal."""
+        if not np.diff(ids).all():
+            raise StoreFault(f"{self.address}: damaged, an id occurs more than once; {rebuild()}")
 
     def _batches(
         self, columns: Sequence[str], where: Filter, ordered: tuple[str, int, int] | None = None
