@@ -75,6 +75,7 @@ def make_server(app: "ASGIApp") -> "uvicorn.Server":
     from vehicle_reid.web.connection import Connection
 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of bad forms, which clients are told
     config = uvicorn.Config(
         app,
         lifespan="off",

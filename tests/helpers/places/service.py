@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from cli import main
-from helpers.faults.processes import Ended, Program, Run, start, waited
+from helpers.faults.processes import Ended, Run, start, waited
 from helpers.places.api import ToyRun, shipping_network, small_networks
 from helpers.places.detect import shipping
 from helpers.places.serve import Answer
 from reid.runs import BEST
 
 ADDRESS = re.compile(r"^http://[0-9.]+:(\d+)/$", re.MULTILINE)
+
+
+def serve_shipped(arguments: Sequence[str]) -> None:
+    """Run a command with the networks that ship."""
+    main(arguments)
 
 
 def serve_small(arguments: Sequence[str]) -> None:
@@ -76,7 +81,6 @@ class ServicePlace:
 
     folder: Path
     toy: ToyRun | None
-    program: Program = serve_small
 
     def words(self, *options: str) -> list[str]:
         """Return the command line of `serve` for the gallery `cars`, which it creates."""
@@ -110,7 +114,7 @@ class ServicePlace:
         """Start `serve` and return at once."""
         log = self.folder / f"{len([*self.folder.glob('*.log')])}.log"
         ships = [] if self.toy is None else [str(self.toy.folder / BEST), str(self.toy.model().weights())]
-        return start(main if self.toy is None else self.program, [*ships, *self.words(*options)], log)
+        return start(serve_shipped if self.toy is None else serve_small, [*ships, *self.words(*options)], log)
 
     def serve(self, *options: str, **headers: str) -> Server:
         """Start `serve` and wait until it answers. Raises AssertionError if it does not."""
