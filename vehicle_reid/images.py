@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from data_cache.base.addresses import Address, Location
 from data_cache.base.errors import UserError
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.lists import CONTROL, camera_number, read_image_list
@@ -29,9 +30,9 @@ from data_cache.images.loading import (
 
 log = logging.getLogger(__name__)
 
-Image = str | Path | bytes | NDArray[np.uint8] | PillowImage.Image
+Image = str | Path | Address | bytes | NDArray[np.uint8] | PillowImage.Image
 Cameras = int | Mapping[str, int] | Sequence[int]
-IMAGE_TYPES = (str, Path, bytes, np.ndarray, PillowImage.Image)
+IMAGE_TYPES = (str, Path, Address, bytes, np.ndarray, PillowImage.Image)
 UNKNOWN_CAMERA = -1
 KEPT_BYTES = 2**26  # of decoded images: a photograph of 20 megapixels, or hundreds of vehicles
 MAX_LOOKED_UP = 1000  # file names: a network disk needs seconds for these, minutes for a large gallery
@@ -39,9 +40,9 @@ MAX_LOOKED_UP = 1000  # file names: a network disk needs seconds for these, minu
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of image files; `label` names it in messages and in the part cache."""
+    """A folder of image files, or its address; `label` names it in messages and in the part cache."""
 
-    root: Path
+    root: Location
     label: str
 
 
@@ -167,7 +168,8 @@ def _named(images: Images) -> NamedImages:
     else:
         sources = (images,) if isinstance(images, IMAGE_TYPES) else tuple(images)
         names = tuple(
-            str(source) if isinstance(source, str | Path) else f"image-{row:06d}" for row, source in enumerate(sources)
+            str(source) if isinstance(source, str | Path | Address) else f"image-{row:06d}"
+            for row, source in enumerate(sources)
         )
     for name, source in zip(names, sources, strict=True):
         if not isinstance(source, IMAGE_TYPES):
@@ -228,8 +230,8 @@ def images_of_split(dataset: Dataset, split: str) -> NamedImages:
 
 def pixels_of(source: Image, name: str) -> NDArray[np.uint8]:
     """Return the pixels of an image, (H, W, 3) uint8 RGB, decoded as in both stages. Raises ImageError."""
-    if isinstance(source, str | Path):
-        return load_image(Path(source))
+    if isinstance(source, str | Path | Address):
+        return load_image(Path(source) if isinstance(source, str) else source)
     if isinstance(source, bytes):
         pixels = decode_image(source, name)
     elif isinstance(source, np.ndarray):

@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from data_cache.base.addresses import SCHEME, Address, parse_location, require_uploads
 from data_cache.base.errors import UserError, program_name
 from data_cache.base.files import path_exists, read_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
 Options = Mapping[str, Any]  # by name, such as --top; True for a flag, a list for a repeated option
 LOCATION = ("--dataset", "--data-root", "--runs")  # options of most commands: where data and results lie
 OTHER_LOCATION: Mapping[str, tuple[str, ...]] = {
@@ -29,7 +28,62 @@ OTHER_LOCATION: Mapping[str, tuple[str, ...]] = {
     "synth": ("--data-root",),
 }
 
+READ_ADDRESSES = ("detect", "features", "evaluate", "gallery build", "gallery add")  # commands
+
 _elsewhere: ContextVar[Options | None] = ContextVar("options of the command that this process works for", default=None)
+
+
+class LocalPath(click.Path):
+    """A path on this machine; an address is refused, without showing it, because it may hold a password."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises BadParameter for an address."""
+        if SCHEME in str(value):
+            self.fail("an address is not read here: copy it to this machine and give the path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = LocalPath(path_type=Path, file_okay=False)
+FILE = LocalPath(path_type=Path, dir_okay=False)
+
+
+class LocationType(click.Path):
+    """A path on this machine or an address, as `parse_location` reads them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Path or an Address. Raises BadParameter for an address that cannot be used."""
+        try:
+            location = value if isinstance(value, Address) else parse_location(str(value))
+            if isinstance(location, Address):
+                self.require(location, ctx)
+                return location
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(location, param, ctx)
+
+    def require(self, address: Address, ctx: click.Context | None) -> None:
+        """Raise UserError if the address cannot be used for this option."""
+
+
+class DataRoot(LocationType):
+    """The folder of the data sets; in READ_ADDRESSES it may be an address."""
+
+    def require(self, address: Address, ctx: click.Context | None) -> None:
+        """Raise UserError in other commands."""
+        if ctx is not None and _command_name(ctx) not in READ_ADDRESSES:
+            commands = f"{', '.join(READ_ADDRESSES[:-1])} and {READ_ADDRESSES[-1]}"
+            raise UserError(f"{address}: only {commands} read images at an address; copy them, and give their folder")
+
+
+class OutputFile(LocationType):
+    """A file to write, which may be at an address."""
+
+    def require(self, address: Address, ctx: click.Context | None) -> None:
+        """Raise UserError if nothing can be written there."""
+        require_uploads(address)
+
+
+OUTPUT_FILE = OutputFile(path_type=Path, dir_okay=False)
 
 DEFAULT_DATASET = "vehicleid"
 DATASETS = "veri, vehicleid, vric, veriwild, synthetic; your own images: folder (uses images.csv) or FILE.csv."
@@ -39,12 +93,12 @@ dataset_option = click.option(
 )
 data_root_option = click.option(
     "--data-root",
-    type=FOLDER,
+    type=DataRoot(path_type=Path, file_okay=False),
     default=Path("data"),
     envvar="VEHICLE_DATA",
     show_default=True,
     show_envvar=True,
-    help="Folder of the data sets.",
+    help="Folder of the data sets; for some commands, with FILE.csv, an address such as s3://BUCKET/FOLDER.",
 )
 runs_option = click.option(
     "--runs", type=FOLDER, default=Path("runs"), show_default=True, help="Folder for all output."
@@ -149,12 +203,15 @@ def running_command(resolved: Options | None = None) -> dict[str, Any]:
     location = {name: context.params.get(str(known[name].name)) for name in LOCATION if name in known}
     given = {name: value for name, value in _given(context) if name in known and name != "--json"}
     options = {**location, **given, **(resolved or {})}
-    program = context.find_root().command_path  # `python cli.py` or `pgan`
-    command = context.command_path.removeprefix(program).strip()
     return {
-        "command": command or program,
+        "command": _command_name(context),
         "options": {name: _plain(value) for name, value in options.items() if value is not None},
     }
+
+
+def _command_name(context: click.Context) -> str:
+    program = context.find_root().command_path  # `python cli.py` or `pgan`
+    return context.command_path.removeprefix(program).strip() or program
 
 
 def command_file(made: Path) -> Path:
@@ -179,7 +236,7 @@ def read_command(path: Path) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [str(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | Address) else value
 
 
 def is_given(path: Path) -> bool:

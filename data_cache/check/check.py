@@ -86,7 +86,7 @@ def check_dataset(dataset: Dataset, *, strict: bool = False, workers: int = 0) -
     official = dataset.released or dataset.rendered  # not a CSV file of that name
     truth = compare_ground_truth(dataset) if dataset.name == "veri" and official else None
     trained = set(table["name"][table["split"] == "train"])
-    files = check_files(dataset.root, dataset.names(), trained, strict=strict, workers=workers)
+    files = check_files(dataset.folder, dataset.names(), trained, strict=strict, workers=workers)
     duplicates = count_line(
         [f"{one} = {other}" for one, other in files.duplicates], "training files are identical to a test file"
     )

@@ -35,7 +35,7 @@ def compare_ground_truth(dataset: Dataset) -> GroundTruth | None:
     files, errors = [], []
     wrong: set[int] = set()
     for kind, candidates in enumerate(FILES):
-        path = next((dataset.root / name for name in candidates if (dataset.root / name).exists()), None)
+        path = next((dataset.folder / name for name in candidates if (dataset.folder / name).exists()), None)
         if path is not None:
             theirs = _read(path, position_of, len(ours))
             files.append(path.name)

@@ -245,7 +245,7 @@ def cache_import(
     elif coco_results is not None and images_from is not None:
         result = import_coco_results(coco_results, images_from, dataset=loaded, top_k=top_k, strict=strict)
     elif masks is not None and loaded is not None:
-        result = import_masks(masks, loaded.root, loaded.names(), dataset=loaded.name, top_k=top_k)
+        result = import_masks(masks, loaded.folder, loaded.names(), dataset=loaded.name, top_k=top_k)
     else:
         assert masks is not None and images is not None  # see the checks above
         result = import_masks(masks, images, images_below(images), dataset=None, top_k=top_k)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_cache.base.addresses import SCHEME, Address, Location
 from data_cache.base.config import unknown
 from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
@@ -40,17 +41,20 @@ KNOWN = tuple(SOURCES)
 SIMILAR = 0.75  # difflib similarity of normal forms
 
 
-def load_dataset(name: str, data_root: Path) -> Dataset:
+def load_dataset(name: str, data_root: Location) -> Dataset:
     """Read a data set below `data_root`: a known name, `folder` (its images.csv), or the path of a CSV file.
 
-    The names in a CSV are relative to `data_root`. If the data set is missing, raises UserError with how to get it.
+    The names in a CSV are relative to `data_root`, which may be an address for a CSV file only. If the data set is
+    missing, raises UserError with how to get it.
     """
-    if name == "folder" or name.endswith(".csv"):
-        lists = read_folder(data_root / "images.csv" if name == "folder" else Path(name), data_root)
-        listed = Dataset(
-            dataset_label(name), data_root, lists.table, lists.splits, argument=name, no_training=lists.no_training
-        )
-        return without_absent_training(listed)
+    if SCHEME in name:
+        raise UserError("--dataset: a list is read from this machine only; copy the CSV here and give its path")
+    if name.endswith(".csv"):
+        return _listed_dataset(name, Path(name), data_root)
+    if isinstance(data_root, Address):
+        raise UserError(f"--data-root {data_root}: an address needs a list of its images, --dataset FILE.csv")
+    if name == "folder":
+        return _listed_dataset(name, data_root / "images.csv", data_root)
     if name not in SOURCES:
         raise unknown("data set", name, [*SOURCES, "folder", "FILE.csv"])
     source = SOURCES[name]
@@ -75,6 +79,13 @@ def load_dataset(name: str, data_root: Path) -> Dataset:
         repeated=lists.repeated,
         no_training=lists.no_training,
     )
+    return without_absent_training(listed)
+
+
+def _listed_dataset(name: str, csv: Path, root: Location) -> Dataset:
+    """Read the data set of a user's CSV, chosen by `--dataset NAME`."""
+    lists = read_folder(csv, root)
+    listed = Dataset(dataset_label(name), root, lists.table, lists.splits, argument=name, no_training=lists.no_training)
     return without_absent_training(listed)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data_cache.base.addresses import SCHEME, Location
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular, write_atomically
 from data_cache.base.options import remedy_command
@@ -26,12 +27,14 @@ CAMERA = re.compile(r"^(?:c|cam|camera)[ _-]?(\d+)$", re.IGNORECASE)
 RENDERING_FILE = "synthetic.json"  # written last by the renderer, with its settings
 
 
-def read_folder(csv: Path, root: Path) -> ParsedLists:
+def read_folder(csv: Path, root: Location) -> ParsedLists:
     """Read a user's CSV of images below `root`, which `ImageLookup` finds, whatever a tool did to their names.
+
+    At an address nothing is looked up, and names must be those of the files.
 
     Junk applies if it has cameras; there is no test if it names no query or no gallery image.
     """
-    table = read_csv(csv, root)
+    table = read_csv(csv, root if isinstance(root, Path) else None)
     split = fixed_split(table, same_camera_is_junk=bool((table["camera_id"] >= 0).any()))
     no_training = "" if (table["split"] == "train").any() else "no image has the split train"
     return ParsedLists(table, {"test": split} if len(split.query) and len(split.gallery) else {}, (), no_training)
@@ -131,6 +134,11 @@ def _plain_names(names: list[str], root: Path | None, csv: Path) -> list[str]:
     backslashed = 0
     for row in faulty:
         name = names[row].replace("\\", "/")
+        if SCHEME in name:
+            raise UserError(
+                f"{csv}, line {row + 2}: a name is a path, no address; give the address of the folder as --data-root, "
+                "and names relative to it"
+            )
         require_plain_name(name, f"{csv}, line {row + 2}")
         backslashed += name != names[row]
         names[row] = name

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from data_cache.base.addresses import Address, Location, require_path
 from data_cache.base.config import unknown
 from data_cache.base.errors import UserError
 from data_cache.datasets.protocols import Protocol, Split
@@ -31,9 +32,9 @@ class ParsedLists(NamedTuple):
 class Dataset:
     """Images of vehicles.
 
-    `table` has the columns `name` (POSIX path below `root`, the key everywhere), `vehicle_id` (text as in the lists),
-    `camera_id` (-1 if unknown), `split` (train | query | gallery | test), and optional text columns: `colour`, `type`,
-    `model`, `time`. `splits` are the tests by name, the default last.
+    `root` is a folder or an address. `table` has the columns `name` (POSIX path below `root`, the key everywhere),
+    `vehicle_id` (text as in the lists), `camera_id` (-1 if unknown), `split` (train | query | gallery | test), and
+    optional text columns: `colour`, `type`, `model`, `time`. `splits` are the tests by name, the default last.
     `released`: the table comes from the authors' lists, whose problems are reported but not refused, because published
     results share them. `rendered`: the images are synthetic, in whatever layout. `repeated`: list entries that name an
     image again; the table has it once. `argument` is the value of `--dataset` that chose it, by default its name.
@@ -41,7 +42,7 @@ class Dataset:
     """
 
     name: str
-    root: Path
+    root: Location
     table: pd.DataFrame
     splits: Mapping[str, Split]
     released: bool = False
@@ -69,8 +70,13 @@ class Dataset:
         """The rows of the table with split train, by name."""
         return self.table[self.table["split"] == "train"].sort_values("name")
 
-    def path(self, name: str) -> Path:
-        """Return the path of an image. Raises ImageError if the name points outside the root."""
+    @property
+    def folder(self) -> Path:
+        """The root, for work that needs more than images from it. Raises UserError if it is an address."""
+        return require_path(self.root)
+
+    def path(self, name: str) -> Location:
+        """Return the path or address of an image. Raises ImageError if the name points outside the root."""
         return path_inside(self.root, name)
 
     def names(self) -> list[str]:
@@ -114,16 +120,20 @@ def is_unknown(vehicle: str) -> bool:
 def without_absent_training(dataset: Dataset) -> Dataset:
     """Return the data set without its training images if none of them exists but a test image does.
 
-    It is a copy for evaluation. If no image exists at all, they are still to come, and stay in the table.
+    It is a copy for evaluation. If no image exists at all, they are still to come, and stay in the table. At an address
+    nothing is looked up, which would take a request per image.
     """
+    root = dataset.root
+    if isinstance(root, Address):
+        return dataset
     train = dataset.table["split"] == "train"
     names, folders = dataset.table["name"], {}
 
     def exists(name: str) -> bool:
-        folder = (dataset.root / name).parent
+        folder = (root / name).parent
         if folder not in folders:
             folders[folder] = folder.is_dir()
-        return folders[folder] and (dataset.root / name).exists()
+        return folders[folder] and (root / name).exists()
 
     if not train.any() or any(map(exists, names[train])) or not any(map(exists, names[~train])):
         return dataset

@@ -8,13 +8,16 @@ import io
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import get_worker_info
+
+from data_cache.base.addresses import Address, Location, require_other_processes
+from data_cache.base.errors import UserError, last_line
 
 Item = TypeVar("Item")
 Batch = TypeVar("Batch")
@@ -54,6 +57,27 @@ class _TensorPickler(pickle.Pickler):
         if isinstance(value, torch.Tensor):
             return torch.from_numpy, (value.numpy(),)
         return NotImplemented
+
+
+def loaded_batches(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches of a loader; a UserError of a worker is raised without the worker's traceback."""
+    try:
+        yield from loader
+    except UserError as error:
+        # the traceback refers to the loader; without it the worker processes end now
+        raise last_line(error) from error.with_traceback(None)
+
+
+def start_method(place: Location | None, workers: int) -> str | None:
+    """Return how a loader starts its workers: as torch does, but for an address without a fork.
+
+    The connections of a store, and the thread that serves them, do not survive one. Raises UserError if workers cannot
+    read the address.
+    """
+    if workers == 0 or not isinstance(place, Address):
+        return None
+    require_other_processes(place, "use --workers 0")
+    return "spawn"
 
 
 def collate_within_shared_memory(

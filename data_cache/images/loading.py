@@ -11,15 +11,17 @@ import stat
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from data_cache.base.addresses import Address, Location, read_files
 from data_cache.base.errors import UserError
 from data_cache.base.files import files_below
 
@@ -57,7 +59,29 @@ class NotAnImage(ImageError):
     """A file is of no format that is read here."""
 
 
-def path_inside(root: Path, name: str) -> Path:
+@dataclass(frozen=True, eq=False)
+class FetchedFile:
+    """A file that was read from its address; `content` is None if there was none."""
+
+    address: Address
+    content: bytes | None
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+ImageFile = Location | FetchedFile
+
+
+@overload
+def path_inside(root: Path, name: str) -> Path: ...
+
+
+@overload
+def path_inside(root: Address, name: str) -> Address: ...
+
+
+def path_inside(root: Location, name: str) -> Location:
     """Return `root / name`. Raises ImageError if the name is absolute, contains `..`, or links out of `root`.
 
     Links may lead to the folders that the environment variable VEHICLE_LINKS names, separated as in PATH.
@@ -65,6 +89,8 @@ def path_inside(root: Path, name: str) -> Path:
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
         raise ImageError(f"{name!r}: not a relative path below {root}")
+    if isinstance(root, Address):
+        return root / name
     path = root / pure
     try:
         target = path.resolve()
@@ -109,12 +135,23 @@ def images_below(folder: Path) -> list[str]:
     return names
 
 
-def load_image(path: Path, *, turned: bool = True) -> NDArray[np.uint8]:
+def load_image(file: ImageFile, *, turned: bool = True) -> NDArray[np.uint8]:
     """Decode an image file to RGB, (H, W, 3) uint8, turned as its EXIF orientation says unless `turned` is false.
 
-    Raises ImageError if the file is missing, not regular, in another format, truncated, or over 50 megapixels.
+    Raises ImageError if the file is missing, not regular, in another format, truncated, or over 50 megapixels, and
+    UserError if the store of an address does not answer.
     """
-    return _with_image(path, path, lambda image: _rgb(image, orientation(image) if turned else 1))
+    return _with_image(_source(file), file, lambda image: _rgb(image, orientation(image) if turned else 1))
+
+
+def fetched(files: Sequence[Location]) -> list[ImageFile]:
+    """Return files for `load_image`: those at addresses, all in one store, are read now, many at a time.
+
+    Raises UserError if the store does not answer.
+    """
+    addresses = [file for file in files if isinstance(file, Address)]
+    contents = dict(zip(addresses, read_files(addresses), strict=True))
+    return [FetchedFile(file, contents[file]) if isinstance(file, Address) else file for file in files]
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -134,12 +171,12 @@ def rgb_pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
         return _rgb(image, orientation(image))
 
 
-def image_size(path: Path, *, turned: bool = True) -> tuple[int, int]:
+def image_size(file: ImageFile, *, turned: bool = True) -> tuple[int, int]:
     """Return (width, height) of the image that `load_image` returns, from the header: a hundred times faster.
 
-    Damage after the header goes unnoticed. Raises ImageError like `load_image`.
+    Damage after the header goes unnoticed. Raises errors like `load_image`.
     """
-    width, height, value = _with_image(path, path, lambda image: (*image.size, orientation(image)))
+    width, height, value = _with_image(_source(file), file, lambda image: (*image.size, orientation(image)))
     return (height, width) if turned and value in SIDES_SWAPPED else (width, height)
 
 
@@ -156,6 +193,18 @@ def orientation(image: Image.Image) -> int:
     except BROKEN:
         return 1
     return found if found in TURNS else 1
+
+
+def _source(file: ImageFile) -> Path | bytes:
+    """Return a path, or the content of a file elsewhere. Raises ImageError if there is none."""
+    if isinstance(file, Address):
+        (content,) = read_files([file])
+        file = FetchedFile(file, content)
+    if isinstance(file, FetchedFile):
+        if file.content is None:
+            raise ImageError(f"{file}: no such file")
+        return file.content
+    return file
 
 
 def _with_image(source: Path | bytes, name: object, use: Callable[[Image.Image], Result]) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data_cache.base.addresses import Location
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_temporary_files, temporary_files_of
 from data_cache.base.locks import run_lock
@@ -49,7 +50,7 @@ def output_lock(output: Path) -> Iterator[None]:
             shards_folder(output).rmdir()
 
 
-def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any], root: Path) -> bool:
+def shard_is_finished(path: Path, names: Sequence[str], fingerprint: Mapping[str, Any], root: Location) -> bool:
     """Return whether `path` is a valid shard of exactly these names, whose images below `root` were not replaced.
 
     Logs the reason if a damaged or outdated shard must be made again. Raises UserError if another detector wrote it.

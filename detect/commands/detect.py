@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_cache.base.options import (
-    FILE,
     FOLDER,
+    OUTPUT_FILE,
     command_file,
     data_root_option,
     dataset_option,
@@ -24,6 +24,7 @@ from data_cache.parts.names import CACHE_FILE
 from detect.commands.options import detector_option
 
 if TYPE_CHECKING:
+    from data_cache.base.addresses import Location
     from detect.extraction.run import DetectionSummary
 
 
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 @detector_option()
 @click.option(
     "--output",
-    type=FILE,
+    type=OUTPUT_FILE,
     default=None,
-    help="Part cache to write.  [default: RUNS/DATASET/parts.h5, or parts-first-N.h5]",
+    help="Part cache to write; at an address (s3://...) a copy of the default.  "
+    "[default: RUNS/DATASET/parts.h5, or parts-first-N.h5]",
 )
 @click.option("--limit", type=click.IntRange(1), default=None, help="Only the first N images by name, for a trial.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Images per batch.")
@@ -60,11 +62,11 @@ if TYPE_CHECKING:
 @json_option
 def detect(
     dataset: str,
-    data_root: Path,
+    data_root: "Location",
     images: Path | None,
     runs: Path,
     detector: str | None,
-    output: Path | None,
+    output: "Location | None",
     limit: int | None,
     batch_size: int,
     shard_size: int | None,
@@ -87,23 +89,28 @@ def detect(
       python cli.py detect --dataset synthetic --detector demo
       python cli.py detect --images photos --detector shipped
       python cli.py detect --images photos --detector mine.safetensors
+      python cli.py detect --dataset fleet.csv --data-root s3://bucket/images --output s3://bucket/parts.h5
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
       python cli.py detect --dataset vehicleid --engine ray --workers 4
     """
+    from data_cache.base.addresses import Address, upload
     from data_cache.base.errors import UserError
     from data_cache.base.files import remove_temporary_files, write_json
     from data_cache.base.progress import is_first_rank
     from data_cache.engine.session import require_ray
-    from detect.extraction.job import list_images, prepare_job
+    from detect.extraction.job import fetch_finished, list_images, prepare_job
     from detect.extraction.run import detect_parts
     from detect.training.runs import chosen_detector, detector_argument
 
     if engine == "ray":
         require_ray()
     name, root, names = list_images(dataset, data_root, images)
-    output = output or runs / name / (CACHE_FILE if limit is None else f"parts-first-{limit}.h5")
+    own = runs / name / (CACHE_FILE if limit is None else f"parts-first-{limit}.h5")
+    path = output if isinstance(output, Path) else own
     weights = chosen_detector(runs, detector)
-    job = prepare_job(names, root, weights, output, dataset=name, limit=limit, shard_size=shard_size)
+    job = prepare_job(names, root, weights, path, dataset=name, limit=limit, shard_size=shard_size)
+    if isinstance(output, Address) and is_first_rank():
+        fetch_finished(job, output)
     if dry_run:
         if is_first_rank():
             click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))
@@ -112,12 +119,16 @@ def detect(
     if summary is None:  # the first process of torchrun prints it
         return
     command = running_command({"--detector": detector_argument(runs, weights)})
-    remove_temporary_files(command_file(output))
-    write_json(command_file(output), {**command, "weights_sha256": job.fingerprint["weights_sha256"]})
+    remove_temporary_files(command_file(path))
+    write_json(command_file(path), {**command, "weights_sha256": job.fingerprint["weights_sha256"]})
+    if isinstance(output, Address):
+        upload(path, output)
     if as_json:
         click.echo(json.dumps(summary.to_dict()))
     else:
         show_summary(summary)
+        if isinstance(output, Address):
+            click.echo(f"{output}: copied there")
     failed = summary.statistics.failed
     if failed == summary.statistics.images:
         raise UserError(f"none of the {failed:,} images could be read, first {summary.first_failure}")

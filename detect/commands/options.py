@@ -51,7 +51,7 @@ def choose_annotations(
 
     if annotations is not None:
         return annotations, images or annotations.parent
-    root = load_dataset(dataset, data_root).root
+    root = load_dataset(dataset, data_root).folder
     if not (root / default).exists():
         raise click.UsageError(f"{root / default} is missing; give --annotations FILE and --images FOLDER")
     return root / default, images or root

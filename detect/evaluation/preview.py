@@ -8,6 +8,7 @@ from string import ascii_lowercase
 import numpy as np
 from numpy.typing import NDArray
 
+from data_cache.base.addresses import require_path
 from data_cache.base.errors import UserError
 from data_cache.base.progress import track
 from data_cache.images.contact_sheet import Cell, write_sheet
@@ -47,7 +48,8 @@ def find_images(dataset: str, data_root: Path, images: Path | None, annotations:
         root = images or annotations.parent
         truth = {image.name: image for image in read_annotations(annotations, root)}
         return ImageSource(annotations.stem, root, list(truth), truth)
-    return ImageSource(*list_images(dataset, data_root, images), truth={})
+    name, folder, names = list_images(dataset, data_root, images)
+    return ImageSource(name, require_path(folder), names, truth={})
 
 
 def choose_names(names: Sequence[str], *, count: int, pattern: str | None = None, seed: int | None = None) -> list[str]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from data_cache.base.addresses import Address, Location, read_files
 from data_cache.base.errors import UserError
-from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names
+from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names, write_atomically
 from data_cache.base.options import command_line
 from data_cache.base.tensors import read_metadata
 from data_cache.parts.cache import TURNED, PartBoxes, read_parts
@@ -34,7 +36,7 @@ class DetectionJob:
 
     dataset: str
     names: tuple[str, ...]
-    root: Path
+    root: Location
     weights: Path
     recipe: DetectorRecipe
     output: Path
@@ -89,7 +91,7 @@ class DetectionJob:
 
 def prepare_job(
     images: Sequence[str],
-    root: Path,
+    root: Location,
     weights: Path,
     output: Path,
     *,
@@ -120,6 +122,27 @@ def prepare_job(
     )
 
 
+def fetch_finished(job: DetectionJob, address: Address) -> None:
+    """Copy the cache at `address`, if there is one, to the output of the job, unless a file is there.
+
+    Raises UserError if it is damaged or another run made it: it would be overwritten at the end.
+    """
+    (content,) = read_files([address])
+    if content is None:
+        return
+    remedy = "choose another address with --output, or delete that file"
+    with TemporaryDirectory() as folder:
+        path = Path(folder, job.output.name)
+        path.write_bytes(content)
+        try:
+            found = read_parts(path)
+        except UserError as error:
+            raise UserError(f"{address}: not a part cache, or damaged; {remedy}") from error
+    require_fingerprint(run_fingerprint(found), job.fingerprint, str(address), remedy)
+    if not path_exists(job.output):
+        write_atomically(job.output, content)
+
+
 def detector_fingerprint(
     weights: Path, recipe: DetectorRecipe, dataset: str, names: Sequence[str], limit: int | None = None
 ) -> dict[str, Any]:
@@ -143,8 +166,8 @@ def detector_fingerprint(
     }
 
 
-def list_images(dataset: str, data_root: Path, images: Path | None) -> tuple[str, Path, list[str]]:
-    """Return (name, folder, image names) of the folder `images` if given, otherwise of the data set."""
+def list_images(dataset: str, data_root: Location, images: Path | None) -> tuple[str, Location, list[str]]:
+    """Return (name, folder or address, image names) of the folder `images` if given, otherwise of the data set."""
     if images is not None:
         from data_cache.images.loading import images_below
 

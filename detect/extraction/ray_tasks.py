@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from data_cache.base.addresses import require_other_processes
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError
 from data_cache.base.files import write_atomically
@@ -45,8 +46,9 @@ def write_shards_in_ray(
 ) -> None:
     """Detect the parts of the images of `shards` in workers of Ray, see `in_ray`; write each shard when it arrives.
 
-    The workers read the images at their paths. Raises UserError as `in_ray` and `load_detector`.
+    The workers read the images at their paths or addresses. Raises UserError as `in_ray` and `load_detector`.
     """
+    require_other_processes(job.root, "leave --engine ray out")
     tasks = (
         ShardTask(dataclasses.replace(job, names=tuple(shard.names), shards=(shard,)), batch_size) for shard in shards
     )
@@ -70,7 +72,8 @@ def load(file: DetectorFile) -> "Detector":
 
 def make_shard(detector: "Detector", task: ShardTask) -> bytes:
     """Return the file of a shard, in a worker. Raises UserError if its machine lacks the folder of the images."""
-    if not task.job.root.is_dir():  # otherwise each of its images would fail
-        raise UserError(f"{task.job.root}: no such folder on {socket.gethostname()}; all workers must read the images")
+    root = task.job.root
+    if isinstance(root, Path) and not root.is_dir():  # otherwise each of its images would fail
+        raise UserError(f"{root}: no such folder on {socket.gethostname()}; all workers must read the images")
     ((_, parts),) = make_shards(detector, task.job, task.job.shards, workers=0, batch_size=task.batch_size)
     return encode_parts(parts)

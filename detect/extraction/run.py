@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_cache.base.addresses import Location
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.locks import run_lock
@@ -122,7 +123,7 @@ def _retry_failed(job: DetectionJob, parts: PartBoxes, prepare: Prepare) -> Dete
         return _summary(job, parts, len(names), time.monotonic() - started)
 
 
-def _is_readable(root: Path, name: str) -> bool:
+def _is_readable(root: Location, name: str) -> bool:
     try:
         load_image(path_inside(root, name))
     except ImageError:

@@ -32,12 +32,13 @@ def make_shards(
     detector: "Detector", job: DetectionJob, shards: Sequence[Shard], *, workers: int, batch_size: int
 ) -> Iterator[tuple[Shard, PartBoxes]]:
     """Yield each of `shards` with the parts of its images."""
+    from data_cache.images.batches import loaded_batches
     from detect.model.reading import read_batches
 
     plans = [plan_shards(shard.names, batch_size) for shard in shards]
     plan = [batch for batches in plans for batch in batches]
     loader = read_batches(plan, job.root, job.recipe.input_size, workers, pinned=detector.device == "cuda")
-    batches = track(loader, "finding parts (images)", sum(map(len, plan)), len)
+    batches = track(loaded_batches(loader), "finding parts (images)", sum(map(len, plan)), len)
     for shard, shard_plan in zip(shards, plans, strict=True):
         parts = detect_batches(detector, islice(batches, len(shard_plan)), job.fingerprint)
         yield shard, with_files_hash(parts, job.root)

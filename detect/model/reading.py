@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from data_cache.base.addresses import Address, Location
 from data_cache.base.errors import initialize_worker
-from data_cache.images.batches import collate_within_shared_memory
-from data_cache.images.loading import ImageError, load_image, path_inside
+from data_cache.images.batches import collate_within_shared_memory, start_method
+from data_cache.images.loading import ImageError, fetched, load_image, path_inside
 
 PREFETCHED_BATCHES = 4  # per worker
 
@@ -52,9 +53,12 @@ class ReadBatch:
 
 
 def read_batches(
-    batches: Sequence[Sequence[str]], root: Path, size: int, workers: int, *, pinned: bool = False
+    batches: Sequence[Sequence[str]], root: Location, size: int, workers: int, *, pinned: bool = False
 ) -> "DataLoader[ReadImage]":
-    """Return a loader of one ReadBatch for each of `batches` (names below `root`), in order; `pinned` for a GPU."""
+    """Return a loader of one ReadBatch for each of `batches` (names below `root`), in order; `pinned` for a GPU.
+
+    Raises UserError if `workers` cannot read the address.
+    """
     names = [name for batch in batches for name in batch]
     batch_bytes = max(map(len, batches), default=0) * 3 * size * size
     starts = np.cumsum([0] + [len(batch) for batch in batches])
@@ -66,13 +70,14 @@ def read_batches(
         worker_init_fn=initialize_worker,
         prefetch_factor=PREFETCHED_BATCHES if workers else None,
         pin_memory=pinned,
+        multiprocessing_context=start_method(root, workers),
     )
 
 
 class ImageFiles(Dataset[ReadImage]):
     """The images `names` below `root`, resized to a square of `size` pixels."""
 
-    def __init__(self, names: Sequence[str], root: Path, size: int) -> None:
+    def __init__(self, names: Sequence[str], root: Location, size: int) -> None:
         self.names, self.root, self.size = names, root, size
 
     def __len__(self) -> int:
@@ -81,6 +86,14 @@ class ImageFiles(Dataset[ReadImage]):
     def __getitem__(self, index: int) -> ReadImage:
         name = self.names[index]
         return read_image(name, self.size, lambda: load_image(path_inside(self.root, name)))
+
+    def __getitems__(self, indexes: Sequence[int]) -> list[ReadImage]:
+        """Return the images of a batch, which torch asks for; files at an address are read together."""
+        if not isinstance(self.root, Address):
+            return [self[index] for index in indexes]
+        names = [self.names[index] for index in indexes]
+        files = fetched([path_inside(self.root, name) for name in names])
+        return [read_image(name, self.size, partial(load_image, file)) for name, file in zip(names, files, strict=True)]
 
 
 def read_image(name: str, size: int, load: Callable[[], NDArray[np.uint8]]) -> ReadImage:

@@ -44,7 +44,7 @@ def shifted_boxes(parts: PartBoxes) -> PartBoxes:
 
 def has_truth(dataset: Dataset) -> bool:
     """Return whether the data set's root contains the files of the true boxes."""
-    return all((dataset.root / name).is_file() for name in TRUTH_FILES)
+    return all((dataset.folder / name).is_file() for name in TRUTH_FILES)
 
 
 def true_boxes(dataset: Dataset) -> PartBoxes:
@@ -52,7 +52,7 @@ def true_boxes(dataset: Dataset) -> PartBoxes:
 
     Raises UserError if the files in the data set's root are missing or damaged, or lack an image.
     """
-    pieces = [import_coco(dataset.root / name, dataset=None, top_k=SLOTS).parts for name in TRUTH_FILES]
+    pieces = [import_coco(dataset.folder / name, dataset=None, top_k=SLOTS).parts for name in TRUTH_FILES]
     fingerprint = {"control": {"boxes": "truth"}, "files": [dict(piece.fingerprint) for piece in pieces]}
     parts = _merged(pieces, fingerprint)
     missing, _ = differing_names(parts.names, dataset)

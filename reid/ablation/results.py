@@ -172,7 +172,7 @@ def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: 
         f"{recipe.trunk} (weights: {weights}) at {size} pixels, {recipe.epochs} "
         f"epochs on {training_set.images:,} images of {training_set.vehicles:,} vehicles of {workspace.dataset.name}"
     )
-    if rendering := describe_rendering(workspace.dataset.root):
+    if rendering := describe_rendering(workspace.dataset.folder):
         origin["Data"] = f"rendered vehicles, {rendering}"
     if finished:
         every = [metrics for _, metrics in finished]

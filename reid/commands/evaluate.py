@@ -9,6 +9,7 @@ import click
 
 from data_cache.base.options import (
     FILE,
+    OUTPUT_FILE,
     add_options,
     device_option,
     engine_option,
@@ -20,6 +21,7 @@ from data_cache.base.options import (
 from reid.commands.options import folder_name, is_folder_name, parts_option, run_options
 
 if TYPE_CHECKING:
+    from data_cache.base.addresses import Location
     from data_cache.datasets.dataset import Dataset
     from reid.evaluation.evaluate import Evaluation
 
@@ -136,7 +138,7 @@ run_and_tests_options = add_options(
 @json_option
 def evaluate_command(
     dataset: str,
-    data_root: Path,
+    data_root: "Location",
     runs: Path,
     run: str | None,
     trained_on: str | None,
@@ -225,18 +227,19 @@ def evaluate_command(
 @flip_test_option("Extract")
 @click.option(
     "--output",
-    type=FILE,
+    type=OUTPUT_FILE,
     default=None,
-    help="Also write them as .npy: the queries, then the gallery, in the table's order.",
+    help="Also write them as .npy, here or at an address (s3://...): the queries, then the gallery, in the table's "
+    "order.",
 )
 @device_option
 @workers_option
 @engine_option
 def features_command(
     dataset: str,
-    data_root: Path,
+    data_root: "Location",
     split: str | None,
-    output: Path | None,
+    output: "Location | None",
     device: str,
     workers: int,
     engine: str,
@@ -252,9 +255,11 @@ def features_command(
       python cli.py features --dataset veriwild --split all --device cuda
       python cli.py features --hide plate --flip-test
       python cli.py features --dataset crops/images.csv --data-root crops --output embeddings.npy
+      python cli.py features --dataset fleet.csv --data-root s3://bucket/images --engine ray
       torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
       python cli.py features --dataset veriwild --split all --engine ray --workers 4
     """
+    from data_cache.base.addresses import local_file
     from data_cache.base.devices import Compute, choose_device
     from data_cache.base.progress import is_first_rank
     from data_cache.datasets.catalogue import load_dataset
@@ -277,7 +282,8 @@ def features_command(
     if is_first_rank():
         click.echo(path)
         if output is not None:
-            rows, length = write_embeddings(output, features, loaded, loaded.protocol(splits[0], draws=1))
+            with local_file(output) as file:
+                rows, length = write_embeddings(file, features, loaded, loaded.protocol(splits[0], draws=1))
             click.echo(f"{output}: {rows:,} x {length}")
 
 

@@ -16,16 +16,18 @@ from PIL import features
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from data_cache.base.addresses import require_path
 from data_cache.base.errors import UserError, initialize_worker, worker_death_as_user_error
 from data_cache.base.files import path_exists, remove_temporary_files, replacing
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
 from data_cache.datasets.dataset import Dataset
+from data_cache.images.batches import loaded_batches
 from data_cache.parts.cache import PartBoxes
 from reid.data.augmentation import Pixels
 from reid.data.hiding import HIDING, hidden_boxes
 from reid.data.pixel_file import ROWS, PixelFile, Size, digest_of, header_of, height_and_width, open_pixels, shape_of
-from reid.data.vehicle_images import FileViews, image_paths, part_arrays, read_batches
+from reid.data.vehicle_images import FileViews, image_paths, part_arrays
 from reid.data.views import MARGIN, NO_CROPS, RESAMPLING, ViewMaker, Views
 
 log = logging.getLogger(__name__)
@@ -137,7 +139,7 @@ def describe(dataset: str, names: Sequence[str], files: FileViews) -> dict[str, 
     without its times is decoded again.
     """
     maker = files.maker
-    stats = [path.stat() for path in files.paths]
+    stats = [require_path(path).stat() for path in files.paths]
     covered = {} if maker.hidden is None else {"hidden": {"boxes": digest_of(maker.hidden), **HIDING}}
     cropped: dict[str, Any] = {}
     height, width = height_and_width(maker.size)
@@ -171,7 +173,7 @@ def make_decoded(path: Path, files: FileViews, made_from: Mapping[str, Any], *, 
         _require_space(path, shape, start)
         writer = _PieceWriter(files, temporary, start)
         loader = DataLoader(writer, batch_size=None, num_workers=workers, worker_init_fn=initialize_worker)
-        written = track(read_batches(loader), "decoding images", len(files.paths), lambda piece: piece[1])
+        written = track(loaded_batches(loader), "decoding images", len(files.paths), lambda piece: piece[1])
         digests = [digest for digest, _ in written]
         with temporary.open("r+b") as file:
             file.write(header_of(made_from, digests))

@@ -11,10 +11,10 @@ An image's boxes go from parts.h5 to the network's masks in five steps:
     PGAN.forward     `part_masks` turns the boxes into masks (B, D, h, w) on the grid of the feature map
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from data_cache.base.errors import UserError, last_line
+from data_cache.base.addresses import Address, Location, sizes_of_files
+from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
 from data_cache.base.pretrained import MEAN, STD
 from data_cache.datasets.dataset import Dataset
-from data_cache.images.loading import ImageError, image_size, load_image
+from data_cache.images.loading import ImageError, ImageFile, fetched, image_size, load_image
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_parts
 from data_cache.parts.verification import require_dataset
 from reid.data.augmentation import Augmentation, Boxes, augment
@@ -38,7 +39,6 @@ from reid.data.views import ViewMaker, Views
 from reid.recipes import ReidRecipe
 from reid.runs import parts_path
 
-Loaded = TypeVar("Loaded")
 Labels = NDArray[np.int64]
 MEANS, DEVIATIONS = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
@@ -113,10 +113,25 @@ class VehicleImages(TorchDataset[Item]):
         """Return the number of images."""
         return len(self.boxes)
 
+    @property
+    def place(self) -> Location | None:
+        """The file of one of the images, all of which are in one store or on this machine; None if not in files."""
+        return next(iter(self.views.paths), None) if isinstance(self.views, FileViews) else None
+
     def __getitem__(self, key: int | Sample) -> Item:
         """Return an item. Raises ImageError for a bad file."""
-        index = key.image if isinstance(key, Sample) else key
-        (image, crops), boxes, labels = self.views(index), self.boxes[index], self.labels[index]
+        return self._item(key, self.views)
+
+    def __getitems__(self, keys: Sequence[int | Sample]) -> list[Item]:
+        """Return the items of a batch, which torch asks for; files at addresses are read together."""
+        views = self.views
+        if isinstance(views, FileViews):
+            views = views.fetched(_index(key) for key in keys)
+        return [self._item(key, views) for key in keys]
+
+    def _item(self, key: int | Sample, views: Callable[[int], Views]) -> Item:
+        index = _index(key)
+        (image, crops), boxes, labels = views(index), self.boxes[index], self.labels[index]
         if isinstance(key, Sample) and self.augmentation is not None:
             random = np.random.default_rng((self.seed, key.epoch, key.position))
             if self.augmentation.changes != "none":
@@ -126,6 +141,10 @@ class VehicleImages(TorchDataset[Item]):
             image, crops, boxes = augment(image, crops, boxes, self.augmentation, random)
         parts = torch.from_numpy(np.ascontiguousarray(boxes)), torch.from_numpy(labels)
         return Item(_channels_first(image), *parts, _channels_first(crops), index)
+
+
+def _index(key: int | Sample) -> int:
+    return key.image if isinstance(key, Sample) else key
 
 
 def _channels_first(pixels: NDArray[np.uint8]) -> Tensor:
@@ -206,37 +225,35 @@ def collate(items: Sequence[Item]) -> Batch:
     return Batch(*stacked, torch.tensor(numbers))  # type: ignore[call-arg]
 
 
-def read_batches(loader: Iterable[Loaded]) -> Iterator[Loaded]:
-    """Yield the batches of a loader; a UserError of a worker is raised without the worker's traceback."""
-    try:
-        yield from loader
-    except UserError as error:
-        # the traceback refers to the loader; without it the worker processes end now
-        raise last_line(error) from error.with_traceback(None)
-
-
 @dataclass(frozen=True, eq=False)
 class FileViews:
     """Views of images that are read from files; a call returns those of an index.
 
     `expected` (N, 2) is the width and height that each image must have; 0 stands for any. `turned` is that of
-    `load_image`.
+    `load_image`. `contents` are files that were read before, by index.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[Location]
     maker: ViewMaker
     expected: NDArray[np.int32] | None = None
     turned: bool = True
+    contents: Mapping[int, ImageFile] = field(default_factory=dict)
+
+    def fetched(self, indexes: Iterable[int]) -> "FileViews":
+        """Return the views of some indexes, whose files at addresses were read together."""
+        chosen = [*indexes]
+        files = fetched([self.paths[index] for index in chosen])
+        return replace(self, contents=dict(zip(chosen, files, strict=True)))
 
     def __call__(self, index: int) -> Views:
         """Return the views. Raises ImageError for a bad file or an unexpected size."""
-        image = load_image(self.paths[index], turned=self.turned)
+        image = load_image(self.contents.get(index, self.paths[index]), turned=self.turned)
         if self.expected is not None:
             require_size(self.paths[index], image.shape[1::-1], self.expected[index])
         return self.maker(index, image)
 
 
-def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) -> None:
+def require_size(path: ImageFile, found: Sequence[int], expected: NDArray[np.int32]) -> None:
     """Raise ImageError if an image's (width, height) is not the one at which its parts were detected; 0 is any."""
     if expected.any() and tuple(found) != tuple(expected.tolist()):
         before, now = (" x ".join(map(str, size)) for size in (expected.tolist(), found))
@@ -246,10 +263,11 @@ def require_size(path: Path, found: Sequence[int], expected: NDArray[np.int32]) 
         )
 
 
-def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Path]:
+def image_paths(dataset: Dataset, names: Sequence[str]) -> list[Location]:
     """Return the files of the named images. Raises UserError if any is missing, before a long run starts."""
     paths = [dataset.path(name) for name in names]
-    missing = [path for path in paths if not path.is_file()]
+    sizes = iter(sizes_of_files([path for path in paths if isinstance(path, Address)]))
+    missing = [path for path in paths if (next(sizes) is None if isinstance(path, Address) else not path.is_file())]
     if missing:
         raise UserError(f"{len(missing)} images are missing, first {missing[0]}; {remedy_command('check')} lists them")
     return paths

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from data_cache.base.devices import autocast, has_bfloat16
 from data_cache.base.errors import initialize_worker
 from data_cache.base.progress import track
-from data_cache.images.batches import collate_within_shared_memory
-from reid.data.vehicle_images import Batch, VehicleImages, collate, read_batches
+from data_cache.images.batches import collate_within_shared_memory, loaded_batches, start_method
+from reid.data.vehicle_images import Batch, VehicleImages, collate
 from reid.features.blocks import Block, cut
 from reid.model.checkpoint import Network
 
@@ -38,8 +38,9 @@ def extract_blocks(
         collate_fn=collate_within_shared_memory(collate, batch_bytes, workers=workers),
         worker_init_fn=initialize_worker,
         pin_memory=device == "cuda",
+        multiprocessing_context=start_method(images.place, workers),
     )
-    batches = track(read_batches(loader), "features", sum(map(len, missing)), lambda batch: len(batch.index))
+    batches = track(loaded_batches(loader), "features", sum(map(len, missing)), lambda batch: len(batch.index))
     block_ending_at = {rows[-1]: rows for rows in missing}
     collected: list[Block] = []
     for batch in batches:

@@ -95,7 +95,9 @@ def cached_features(path: Path, network: Network, source: FeatureSource, compute
             device=compute.device,
             workers=compute.workers,
             blocks=blocks,
-            ray_source=RaySource(source.recipe, source.images_of_rows) if compute.engine == "ray" else None,
+            ray_source=RaySource(source.recipe, source.images_of_rows, source.dataset.root)
+            if compute.engine == "ray"
+            else None,
         )
         features = Features(tuple(source.names), *block, provenance)
         with first_rank_first():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from data_cache.base.addresses import Location, require_other_processes
 from data_cache.base.devices import choose_device
 from data_cache.base.progress import track
 from data_cache.engine.queue import in_ray
@@ -37,10 +38,11 @@ class NetworkState:
 
 @dataclass(frozen=True, eq=False)
 class RaySource:
-    """What the tasks of an extraction are made from: the network's recipe, and the images of some rows."""
+    """What the tasks of an extraction are made from: the network's recipe, and images of some rows, below `root`."""
 
     recipe: ReidRecipe
     images: Callable[[range], VehicleImages]
+    root: Location
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +59,11 @@ def blocks_in_ray(
 ) -> Iterator[tuple[range, Block]]:
     """Yield the missing blocks, each with its rows, as workers of Ray finish them, see `in_ray`.
 
-    The workers read the images of `source` at their paths. On a CPU a worker computes with as many threads as this
-    process would: the last bits of attention depend on it. Raises UserError as `in_ray`, and for an image that cannot
-    be read.
+    The workers read the images of `source` at their paths or addresses. On a CPU a worker computes with as many threads
+    as this process would: the last bits of attention depend on it. Raises UserError as `in_ray`, and for an image that
+    cannot be read.
     """
+    require_other_processes(source.root, "leave --engine ray out")
     tasks = (BlockTask(source.images(rows), device, batch_size) for rows in missing)
     threads = torch.get_num_threads() if device == "cpu" else 1
     state = NetworkState.of(network, source.recipe)

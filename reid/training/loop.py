@@ -13,8 +13,9 @@ from torch import Tensor
 from data_cache.base.devices import autocast, describe_memory
 from data_cache.base.progress import track
 from data_cache.base.tensors import non_finite_names
+from data_cache.images.batches import loaded_batches
 from reid.data.loader import TrainingLoader
-from reid.data.vehicle_images import Batch, read_batches
+from reid.data.vehicle_images import Batch
 from reid.distributed import from_first, gathered, own_rank, rank_count, shared_error
 from reid.recipes import ReidRecipe
 from reid.runs import BEST
@@ -109,7 +110,7 @@ def _train_epoch(state: State, loader: TrainingLoader, rate: float, title: str) 
     started = time.monotonic()
     unchecked: list[tuple[Tensor, Tensor]] = []  # losses are checked one step late, so that a GPU need not wait
     progress = track(
-        read_batches(loader.batches),
+        loaded_batches(loader.batches),
         title,
         images,
         size=lambda batch: len(batch.index) * rank_count(),

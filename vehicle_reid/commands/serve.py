@@ -208,7 +208,7 @@ def _dataset_root(dataset: str, data_root: Path) -> tuple[Path, list[str]]:
     from data_cache.datasets.catalogue import load_dataset
 
     try:
-        return load_dataset(dataset, data_root).root, []
+        return load_dataset(dataset, data_root).folder, []
     except UserError as error:
         return data_root, [str(error)]
 

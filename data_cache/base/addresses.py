@@ -1,0 +1,207 @@
+"""Addresses of folders and files in stores on other machines, such as s3://bucket/folder, which fsspec reads.
+
+torch brings fsspec; the package that knows a store, such as s3fs, is the user's choice and takes credentials from its
+own environment variables. A file system is fetched from fsspec for every group of requests: fsspec keeps one for each
+process, because connections do not survive a fork.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from data_cache.base.errors import UserError, printable
+
+Answer = TypeVar("Answer")
+Request = Callable[[Any, str], Answer]  # of a file system of fsspec and a file in it
+
+SCHEME = "://"  # of an address; a path has none
+FILE_SCHEME = "file://"
+PACKAGES = {  # what reads a scheme, beside fsspec; "" for fsspec itself
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "memory": "",
+}
+WEB = ("http", "https")
+AZURE = ("az", "abfs", "abfss")
+OWN_PROCESS = "memory"  # other processes have another one
+HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?", re.ASCII)
+AZURE_HOST = re.compile(r"([\w-]+@)?[\w.-]+", re.ASCII)  # a container and its account
+AT_ONCE = 16  # requests that wait for the store together
+WAITS = (0.5, 2.0, 8.0)  # seconds before a failed request is repeated
+LASTING = (PermissionError, ValueError, TypeError)  # errors that are the same a second later
+
+
+@dataclass(frozen=True)
+class Address:
+    """A folder or file in a store; `text` is the whole address, without a slash at the end.
+
+    See `parse_location`, which verifies it.
+    """
+
+    text: str
+
+    def __truediv__(self, name: str) -> "Address":
+        """Return the address of a file below this folder; for the web its name is quoted."""
+        return Address(f"{self.text}/{quote(name) if self.scheme in WEB else name}")
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def scheme(self) -> str:
+        """The part before `://`, which names the kind of store."""
+        return self.text.partition(SCHEME)[0]
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.text.rpartition("/")[2]
+
+
+Location = Path | Address
+
+
+def parse_location(text: str) -> Location:
+    """Return a path, also of `file://PATH`, or an address.
+
+    Raises UserError, which never shows a password, if the kind of store is unknown or its package is missing, and for
+    an address with credentials, a query or a chain of file systems (`::`).
+
+    >>> parse_location("s3://bucket/data/"), parse_location("data")
+    (Address(text='s3://bucket/data'), PosixPath('data'))
+    """
+    if SCHEME not in text:
+        return Path(text)
+    if text.startswith(FILE_SCHEME):
+        return Path(text.removeprefix(FILE_SCHEME))
+    scheme, _, rest = text.partition(SCHEME)
+    if scheme not in PACKAGES:
+        known = ", ".join(f"{one}{SCHEME}" for one in PACKAGES if one != OWN_PROCESS)
+        raise UserError(f"{printable(scheme)[:40]}{SCHEME}: not a store that is read here ({known}); copy the files")
+    if "?" in rest or "#" in rest or "::" in rest:
+        raise UserError(f"{scheme}{SCHEME}...: an address here has no ?, # or ::; give the address of the folder")
+    host = rest.partition("/")[0]
+    if not (AZURE_HOST if scheme in AZURE else HOST).fullmatch(host):
+        raise UserError(
+            f"{scheme}{SCHEME}...: no bucket or host follows, or one with a user name or password, which do not belong "
+            "into an address; set the environment variables of the store's own package, such as AWS_ACCESS_KEY_ID"
+        )
+    address = Address(printable(text).rstrip("/"))
+    _file_system(address)
+    return address
+
+
+def require_path(location: Location) -> Path:
+    """Return a location as a path. Raises UserError for an address, which only some work can read."""
+    if isinstance(location, Address):
+        raise UserError(f"{location}: this needs a folder on this machine; copy the images, and give their folder")
+    return location
+
+
+def require_other_processes(location: Location, remedy: str) -> None:
+    """Raise UserError if only this process can read the location; the message ends with `remedy`."""
+    if isinstance(location, Address) and location.scheme == OWN_PROCESS:
+        raise UserError(f"{location}: is the memory of one process, which other processes cannot read; {remedy}")
+
+
+def read_files(addresses: Sequence[Address]) -> list[bytes | None]:
+    """Return the content of each file, None where there is none; requests to one store run together.
+
+    A request that fails is repeated. Raises UserError with the address if it still fails, or is not allowed.
+    """
+    return _answers(lambda store, path: bytes(store.cat_file(path)), addresses)
+
+
+def sizes_of_files(addresses: Sequence[Address]) -> list[int | None]:
+    """Return the size of each file in bytes, None where there is none; otherwise as `read_files`.
+
+    Raises UserError if a web server does not say it.
+    """
+    found = _answers(lambda store, path: store.info(path), addresses)
+    return [
+        None if entry is None or entry["type"] != "file" else _size(entry, address)
+        for entry, address in zip(found, addresses, strict=True)
+    ]
+
+
+def require_uploads(address: Address) -> None:
+    """Raise UserError if files cannot be written to the store, or could be seen there before they are whole."""
+    if address.scheme in WEB:
+        raise UserError(f"{address}: web servers are only read; write to a path, and copy the file")
+
+
+def upload(file: Path, address: Address) -> None:
+    """Copy a finished file to its address, where it appears whole or not at all.
+
+    Raises UserError if that fails.
+    """
+    require_uploads(address)
+    _answer(lambda store, path: store.put_file(str(file), path), _file_system(address), address)
+    (size,) = sizes_of_files([address])
+    if size != file.stat().st_size:
+        raise UserError(f"{address}: has {size} bytes after {file.stat().st_size} were copied there; run it again")
+
+
+@contextmanager
+def local_file(location: Location) -> Iterator[Path]:
+    """Yield the path to write a file to; for an address a temporary one, whose file is then uploaded.
+
+    Raises UserError as `upload`.
+    """
+    if isinstance(location, Path):
+        yield location
+        return
+    with TemporaryDirectory() as folder:
+        file = Path(folder, location.name)
+        yield file
+        upload(file, location)
+
+
+def _size(entry: dict[str, Any], address: Address) -> int:
+    if entry.get("size") is None:
+        raise UserError(f"{address}: the server does not tell the file's size; use another server, or copy the files")
+    return int(entry["size"])
+
+
+def _file_system(address: Address) -> Any:
+    """Return fsspec's file system of this process for a store. Raises UserError if its package is missing."""
+    import fsspec
+
+    try:
+        return fsspec.filesystem(address.scheme)
+    except ImportError as error:
+        package = PACKAGES[address.scheme]
+        raise UserError(f"{address}: needs the package {package}; run `pip install {package}`") from error
+
+
+def _answers(request: Request[Answer], addresses: Sequence[Address]) -> list[Answer | None]:
+    if not addresses:
+        return []
+    store = _file_system(addresses[0])
+    with ThreadPoolExecutor(min(AT_ONCE, len(addresses))) as pool:
+        return list(pool.map(partial(_answer, request, store), addresses))
+
+
+def _answer(request: Request[Answer], store: Any, address: Address) -> Answer | None:
+    """Return the store's answer, None if it has no such file."""
+    for wait in (*WAITS, None):
+        try:
+            return request(store, address.text)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # each package raises types of its own
+            if wait is None or isinstance(error, LASTING):
+                reason = printable((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+                raise UserError(f"{address}: the store does not answer as it should ({reason})") from error
+        time.sleep(wait)
+    raise AssertionError("the last wait is None")
