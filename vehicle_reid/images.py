@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from data_cache.base.addresses import Address, Location
 from data_cache.base.errors import UserError
+from data_cache.base.remote.addresses import Address, Location
 from data_cache.datasets.dataset import Dataset
 from data_cache.datasets.lists import CONTROL, camera_number, read_image_list
 from data_cache.images.loading import (

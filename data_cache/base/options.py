@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from data_cache.base.addresses import SCHEME, Address, parse_location, require_uploads
 from data_cache.base.errors import UserError, program_name
 from data_cache.base.files import path_exists, read_json
+from data_cache.base.remote.addresses import SCHEME, Address, parse_location, require_uploads
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Options = Mapping[str, Any]  # by name, such as --top; True for a flag, a list for a repeated option

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cache.base.addresses import SCHEME, Address, Location
 from data_cache.base.config import unknown
 from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
+from data_cache.base.remote.addresses import SCHEME, Address, Location
 from data_cache.datasets.csv_file import is_rendered, read_folder, read_synthetic
 from data_cache.datasets.dataset import Dataset, ParsedLists, without_absent_training
 from data_cache.datasets.vehicleid import read_vehicleid

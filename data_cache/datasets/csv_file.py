@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_cache.base.addresses import SCHEME, Location
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import read_json, read_regular, write_atomically
 from data_cache.base.options import remedy_command
+from data_cache.base.remote.addresses import SCHEME, Location
 from data_cache.datasets.dataset import COLUMNS, SPLITS, ParsedLists, unknown_vehicle
 from data_cache.datasets.lists import plain_name_fault, require_plain_name
 from data_cache.datasets.protocols import Split, fixed_split

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from data_cache.base.addresses import Address, Location, require_path
 from data_cache.base.config import unknown
 from data_cache.base.errors import UserError
+from data_cache.base.remote.addresses import Address, Location, require_path
 from data_cache.datasets.protocols import Protocol, Split
 from data_cache.images.loading import path_inside
 

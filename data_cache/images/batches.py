@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import get_worker_info
 
-from data_cache.base.addresses import Address, Location, require_other_processes
 from data_cache.base.errors import UserError, last_line
+from data_cache.base.remote.addresses import Address, Location, require_other_processes
 
 Item = TypeVar("Item")
 Batch = TypeVar("Batch")

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from data_cache.base.addresses import Address, Location, read_files
 from data_cache.base.errors import UserError
 from data_cache.base.files import files_below
+from data_cache.base.remote.addresses import Address, Location
+from data_cache.base.remote.requests import read_files
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from data_cache.base.addresses import Location
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_temporary_files, temporary_files_of
 from data_cache.base.locks import run_lock
+from data_cache.base.remote.addresses import Location
 from data_cache.parts.cache import ARRAYS, PartBoxes, read_parts, write_parts
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.source_files import files_replaced, run_fingerprint, with_joined_files_hash

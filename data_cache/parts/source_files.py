@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from data_cache.base.addresses import Address, Location, sizes_of_files
 from data_cache.base.files import sha256_of_bytes, sha256_of_names
+from data_cache.base.remote.addresses import Address, Location
+from data_cache.base.remote.requests import sizes_of_files
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes
 
 FILES_KEY = "files_sha256"  # of a part cache's fingerprint; all other keys describe the run that made it

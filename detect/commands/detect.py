@@ -24,7 +24,7 @@ from data_cache.parts.names import CACHE_FILE
 from detect.commands.options import detector_option
 
 if TYPE_CHECKING:
-    from data_cache.base.addresses import Location
+    from data_cache.base.remote.addresses import Location
     from detect.extraction.run import DetectionSummary
 
 
@@ -93,10 +93,11 @@ def detect(
       torchrun --nproc-per-node 4 cli.py detect --dataset vehicleid
       python cli.py detect --dataset vehicleid --engine ray --workers 4
     """
-    from data_cache.base.addresses import Address, upload
     from data_cache.base.errors import UserError
     from data_cache.base.files import remove_temporary_files, write_json
     from data_cache.base.progress import is_first_rank
+    from data_cache.base.remote.addresses import Address
+    from data_cache.base.remote.requests import upload
     from data_cache.engine.session import require_ray
     from detect.extraction.job import fetch_finished, list_images, prepare_job
     from detect.extraction.run import detect_parts

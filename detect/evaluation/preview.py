@@ -8,9 +8,9 @@ from string import ascii_lowercase
 import numpy as np
 from numpy.typing import NDArray
 
-from data_cache.base.addresses import require_path
 from data_cache.base.errors import UserError
 from data_cache.base.progress import track
+from data_cache.base.remote.addresses import require_path
 from data_cache.images.contact_sheet import Cell, write_sheet
 from data_cache.images.drawing import LIGHT, QUIET, Mark, Rectangle, part_colour
 from data_cache.images.loading import ImageError, load_image, path_inside

@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from data_cache.base.addresses import Address, Location, read_files
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, sha256_of_file, sha256_of_names, write_atomically
 from data_cache.base.options import command_line
+from data_cache.base.remote.addresses import Address, Location
+from data_cache.base.remote.requests import read_files
 from data_cache.base.tensors import read_metadata
 from data_cache.parts.cache import TURNED, PartBoxes, read_parts
 from data_cache.parts.fingerprints import require_fingerprint

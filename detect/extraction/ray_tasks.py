@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from data_cache.base.addresses import require_other_processes
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError
 from data_cache.base.files import write_atomically
 from data_cache.base.progress import track
+from data_cache.base.remote.addresses import require_other_processes
 from data_cache.engine.queue import in_ray
 from data_cache.parts.cache import encode_parts
 from detect.extraction.job import DetectionJob, Shard

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_cache.base.addresses import Location
 from data_cache.base.devices import choose_device
 from data_cache.base.errors import UserError, worker_death_as_user_error
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import is_first_rank
+from data_cache.base.remote.addresses import Location
 from data_cache.engine.session import choose_ray_device
 from data_cache.images.loading import ImageError, load_image, path_inside
 from data_cache.parts.cache import ARRAYS, STATUS_FAILED, PartBoxes, read_parts, write_parts

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from data_cache.base.addresses import Address, Location
 from data_cache.base.errors import initialize_worker
+from data_cache.base.remote.addresses import Address, Location
 from data_cache.images.batches import collate_within_shared_memory, start_method
 from data_cache.images.loading import ImageError, fetched, load_image, path_inside
 

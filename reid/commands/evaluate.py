@@ -21,7 +21,7 @@ from data_cache.base.options import (
 from reid.commands.options import folder_name, is_folder_name, parts_option, run_options
 
 if TYPE_CHECKING:
-    from data_cache.base.addresses import Location
+    from data_cache.base.remote.addresses import Location
     from data_cache.datasets.dataset import Dataset
     from reid.evaluation.evaluate import Evaluation
 
@@ -259,9 +259,9 @@ def features_command(
       torchrun --nproc-per-node 4 cli.py features --dataset veriwild --split all
       python cli.py features --dataset veriwild --split all --engine ray --workers 4
     """
-    from data_cache.base.addresses import local_file
     from data_cache.base.devices import Compute, choose_device
     from data_cache.base.progress import is_first_rank
+    from data_cache.base.remote.requests import local_file
     from data_cache.datasets.catalogue import load_dataset
     from data_cache.engine.session import choose_ray_device, require_ray
     from reid.distributed import first_rank_first, joined_ranks

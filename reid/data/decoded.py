@@ -16,11 +16,11 @@ from PIL import features
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from data_cache.base.addresses import require_path
 from data_cache.base.errors import UserError, initialize_worker, worker_death_as_user_error
 from data_cache.base.files import path_exists, remove_temporary_files, replacing
 from data_cache.base.locks import run_lock
 from data_cache.base.progress import track
+from data_cache.base.remote.addresses import require_path
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.batches import loaded_batches
 from data_cache.parts.cache import PartBoxes

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from data_cache.base.addresses import Address, Location, sizes_of_files
 from data_cache.base.errors import UserError
 from data_cache.base.options import remedy_command
 from data_cache.base.pretrained import MEAN, STD
+from data_cache.base.remote.addresses import Address, Location
+from data_cache.base.remote.requests import sizes_of_files
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.loading import ImageError, ImageFile, fetched, image_size, load_image
 from data_cache.parts.cache import STATUS_FAILED, PartBoxes, empty_cache, read_parts

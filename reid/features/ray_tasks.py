@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data_cache.base.addresses import Location, require_other_processes
 from data_cache.base.devices import choose_device
 from data_cache.base.progress import track
+from data_cache.base.remote.addresses import Location, require_other_processes
 from data_cache.engine.queue import in_ray
 from reid.data.vehicle_images import VehicleImages
 from reid.features.blocks import Block

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from data_cache.base import addresses
+from data_cache.base.remote import requests
 from data_cache.parts.cache import STATUS_FAILED, read_parts
 from data_cache.parts.shards import shards_folder
 from helpers.places.api import ToyRun, make_toy_run, small_networks
@@ -56,7 +56,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 @pytest.fixture
 def store(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
     """A store in the memory of this process with the images; a request that fails is repeated at once."""
-    monkeypatch.setattr(addresses, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(requests, "WAITS", (0.0, 0.0, 0.0))
     memory = fsspec.filesystem("memory")
     for name in fleet.run.toy.dataset.names():
         memory.pipe_file(f"/bucket/images/{name}", fleet.run.path(name).read_bytes())

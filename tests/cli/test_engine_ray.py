@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from detect.model.ssd import build_network
 from detect.model.weights import write_weights
 from helpers.faults import killed_workers
 from helpers.paths import ROOT, TESTS
+from helpers.places.web_folder import served
 from helpers.toy import annotations
 from helpers.toy.annotations import TINY, detect_toy
 from helpers.toy.features import RESUMING, extracted, load_tiny, only_the_file, stopped_after
@@ -142,6 +144,21 @@ def test_a_killed_worker_changes_no_byte_of_the_features(
     assert (toy.dataset.root / killed_workers.MARKER).exists()
     assert RESUMING.format(6) in capsys.readouterr().err
     assert path.read_bytes() == uninterrupted_features and only_the_file(path)
+
+
+def test_workers_read_images_at_an_address(data: Path, toy: Toy, uninterrupted_features: bytes, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="the extra remote is not installed")
+    names = [f"images/{path.name}" for path in data.glob("images/*.png") if path.name != "0005.png"]
+    with served(data) as root:
+        for engine, place in (("process", data), ("ray", root)):
+            output = tmp_path / engine / "parts.h5"
+            job = annotations.prepare_job(names, place, data / "w.safetensors", output, dataset="toy", shard_size=4)
+            annotations.detect_parts(job, device="cpu", workers=0, batch_size=3, engine=engine)
+    assert (tmp_path / "ray/parts.h5").read_bytes() == (tmp_path / "process/parts.h5").read_bytes()
+    path = tmp_path / "features.safetensors"
+    with served(toy.dataset.root) as root:
+        extracted(toy._replace(dataset=replace(toy.dataset, root=root)), path, engine="ray")
+    assert path.read_bytes() == uninterrupted_features
 
 
 def test_an_image_that_cannot_be_read_is_the_error_of_one_process(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from data_cache.base.addresses import Address, parse_location
+from data_cache.base.remote.addresses import Address, parse_location
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

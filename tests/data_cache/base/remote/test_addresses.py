@@ -7,17 +7,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from data_cache.base import addresses
-from data_cache.base.addresses import (
-    Address,
-    local_file,
-    parse_location,
-    read_files,
-    require_path,
-    sizes_of_files,
-    upload,
-)
 from data_cache.base.errors import UserError
+from data_cache.base.remote import requests
+from data_cache.base.remote.addresses import Address, parse_location, require_path
+from data_cache.base.remote.requests import local_file, read_files, sizes_of_files, upload
 from helpers.places.web_folder import served
 
 NAMES = ["b.jpg", "a b+c%20d#e?f.jpg", "ü[1]*.jpg", "x/ö&=.png"]
@@ -27,7 +20,7 @@ ROOT = Address("memory://bucket/data")
 @pytest.fixture(autouse=True)
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
     """An empty store in the memory of this process; a request that fails is repeated at once."""
-    monkeypatch.setattr(addresses, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(requests, "WAITS", (0.0, 0.0, 0.0))
     memory = fsspec.filesystem("memory")
     yield memory
     memory.rm("/", recursive=True)
@@ -174,6 +167,15 @@ def test_a_copy_of_another_size_is_an_error(tmp_path: Path, monkeypatch: pytest.
     memory = type(fsspec.filesystem("memory"))
     monkeypatch.setattr(memory, "put_file", lambda self, source, path: self.pipe_file(path, b"12"))
     with pytest.raises(UserError, match="has 2 bytes after 3 were copied there"):
+        upload(tmp_path / "a", ROOT / "a")
+
+
+def test_a_bucket_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise FileNotFoundError("no such bucket")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "put_file", missing)
+    with pytest.raises(UserError, match=r"memory://bucket/data/a: no such bucket or folder; make it"):
         upload(tmp_path / "a", ROOT / "a")
 
 

@@ -1,26 +1,16 @@
 """Addresses of folders and files in stores on other machines, such as s3://bucket/folder, which fsspec reads.
 
 torch brings fsspec; the package that knows a store, such as s3fs, is the user's choice and takes credentials from its
-own environment variables. A file system is fetched from fsspec for every group of requests: fsspec keeps one for each
-process, because connections do not survive a fork.
+own environment variables.
 """
 
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from data_cache.base.errors import UserError, printable
-
-Answer = TypeVar("Answer")
-Request = Callable[[Any, str], Answer]  # of a file system of fsspec and a file in it
 
 SCHEME = "://"  # of an address; a path has none
 FILE_SCHEME = "file://"
@@ -36,9 +26,6 @@ AZURE = ("az", "abfs", "abfss")
 OWN_PROCESS = "memory"  # other processes have another one
 HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?", re.ASCII)
 AZURE_HOST = re.compile(r"([\w-]+@)?[\w.-]+", re.ASCII)  # a container and its account
-AT_ONCE = 16  # requests that wait for the store together
-WAITS = (0.5, 2.0, 8.0)  # seconds before a failed request is repeated
-LASTING = (PermissionError, ValueError, TypeError)  # errors that are the same a second later
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ def parse_location(text: str) -> Location:
             "into an address; set the environment variables of the store's own package, such as AWS_ACCESS_KEY_ID"
         )
     address = Address(printable(text).rstrip("/"))
-    _file_system(address)
+    file_system(address)
     return address
 
 
@@ -114,67 +101,17 @@ def require_other_processes(location: Location, remedy: str) -> None:
         raise UserError(f"{location}: is the memory of one process, which other processes cannot read; {remedy}")
 
 
-def read_files(addresses: Sequence[Address]) -> list[bytes | None]:
-    """Return the content of each file, None where there is none; requests to one store run together.
-
-    A request that fails is repeated. Raises UserError with the address if it still fails, or is not allowed.
-    """
-    return _answers(lambda store, path: bytes(store.cat_file(path)), addresses)
-
-
-def sizes_of_files(addresses: Sequence[Address]) -> list[int | None]:
-    """Return the size of each file in bytes, None where there is none; otherwise as `read_files`.
-
-    Raises UserError if a web server does not say it.
-    """
-    found = _answers(lambda store, path: store.info(path), addresses)
-    return [
-        None if entry is None or entry["type"] != "file" else _size(entry, address)
-        for entry, address in zip(found, addresses, strict=True)
-    ]
-
-
 def require_uploads(address: Address) -> None:
     """Raise UserError if files cannot be written to the store, or could be seen there before they are whole."""
     if address.scheme in WEB:
         raise UserError(f"{address}: web servers are only read; write to a path, and copy the file")
 
 
-def upload(file: Path, address: Address) -> None:
-    """Copy a finished file to its address, where it appears whole or not at all.
+def file_system(address: Address) -> Any:
+    """Return fsspec's file system for a store. Raises UserError if its package is missing.
 
-    Raises UserError if that fails.
+    fsspec keeps one for each process, because connections do not survive a fork: ask for it before every use.
     """
-    require_uploads(address)
-    _answer(lambda store, path: store.put_file(str(file), path), _file_system(address), address)
-    (size,) = sizes_of_files([address])
-    if size != file.stat().st_size:
-        raise UserError(f"{address}: has {size} bytes after {file.stat().st_size} were copied there; run it again")
-
-
-@contextmanager
-def local_file(location: Location) -> Iterator[Path]:
-    """Yield the path to write a file to; for an address a temporary one, whose file is then uploaded.
-
-    Raises UserError as `upload`.
-    """
-    if isinstance(location, Path):
-        yield location
-        return
-    with TemporaryDirectory() as folder:
-        file = Path(folder, location.name)
-        yield file
-        upload(file, location)
-
-
-def _size(entry: dict[str, Any], address: Address) -> int:
-    if entry.get("size") is None:
-        raise UserError(f"{address}: the server does not tell the file's size; use another server, or copy the files")
-    return int(entry["size"])
-
-
-def _file_system(address: Address) -> Any:
-    """Return fsspec's file system of this process for a store. Raises UserError if its package is missing."""
     import fsspec
 
     try:
@@ -182,26 +119,3 @@ def _file_system(address: Address) -> Any:
     except ImportError as error:
         package = PACKAGES[address.scheme]
         raise UserError(f"{address}: needs the package {package}; run `pip install {package}`") from error
-
-
-def _answers(request: Request[Answer], addresses: Sequence[Address]) -> list[Answer | None]:
-    if not addresses:
-        return []
-    store = _file_system(addresses[0])
-    with ThreadPoolExecutor(min(AT_ONCE, len(addresses))) as pool:
-        return list(pool.map(partial(_answer, request, store), addresses))
-
-
-def _answer(request: Request[Answer], store: Any, address: Address) -> Answer | None:
-    """Return the store's answer, None if it has no such file."""
-    for wait in (*WAITS, None):
-        try:
-            return request(store, address.text)
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # each package raises types of its own
-            if wait is None or isinstance(error, LASTING):
-                reason = printable((str(error).strip() or type(error).__name__).splitlines()[0][:200])
-                raise UserError(f"{address}: the store does not answer as it should ({reason})") from error
-        time.sleep(wait)
-    raise AssertionError("the last wait is None")
