@@ -110,12 +110,12 @@ def detect(
     path = output if isinstance(output, Path) else own
     weights = chosen_detector(runs, detector)
     job = prepare_job(names, root, weights, path, dataset=name, limit=limit, shard_size=shard_size)
-    if isinstance(output, Address) and is_first_rank():
-        fetch_finished(job, output)
     if dry_run:
         if is_first_rank():
             click.echo(json.dumps(job.plan()) if as_json else plan_text(job.plan()))
         return
+    if isinstance(output, Address) and is_first_rank():
+        fetch_finished(job, output)
     summary = detect_parts(job, device=device, workers=workers, batch_size=batch_size, engine=engine)
     if summary is None:  # the first process of torchrun prints it
         return
