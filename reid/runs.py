@@ -16,7 +16,7 @@ import click
 
 from data_cache.base.config import SUFFIXES, recipe_label
 from data_cache.base.errors import UserError
-from data_cache.base.files import sorted_glob
+from data_cache.base.files import path_exists, sorted_glob
 from data_cache.base.options import command_file, command_line, read_command, remedy_command
 from data_cache.parts.names import CACHE_FILE
 from reid import shipped
@@ -72,7 +72,7 @@ def checkpoint_to_continue(run: Path) -> Path | None:
 
     It is the last one; the previous one if training was killed between renaming that and writing the last.
     """
-    return next((path for name in (LAST, PREVIOUS) if (path := run / name).exists()), None)
+    return next((path for name in (LAST, PREVIOUS) if path_exists(path := run / name)), None)
 
 
 def is_path(run: str) -> bool:

@@ -52,7 +52,8 @@ def run_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             path.unlink(missing_ok=True)  # before the release: afterwards it may be another run's
         except OSError as error:
             log.warning(f"{path}: cannot be removed ({error.strerror or error})")
-        lock.release()
+        finally:
+            lock.release()  # also if the warning cannot be written: it may go to a file
 
 
 def _acquire(folder: Path, lock: FileLock, seconds: float = 0) -> None:

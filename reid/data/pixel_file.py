@@ -74,9 +74,16 @@ def open_pixels(path: Path, made_from: Mapping[str, Any], *, threads: int = 1) -
     """Open and verify the file at `path`, hashing on `threads` threads.
 
     `made_from` is what this run needs: `images` (name to properties of its file), `size`, and all else that determines
-    the pixels. Raises UserError if the file is missing or damaged, or was made from something else (with the
-    difference).
+    the pixels. Raises UserError if the file is missing or damaged, cannot be read, or was made from something else
+    (with the difference).
     """
+    try:
+        return _open_pixels(path, made_from, threads)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); {REMEDY}") from error
+
+
+def _open_pixels(path: Path, made_from: Mapping[str, Any], threads: int) -> PixelFile:
     found, digests, start = _read_header(path)
     require_fingerprint(found, made_from, path, REMEDY)
     shape = shape_of(made_from)

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_cache.base.devices import Compute
 from data_cache.base.errors import UserError
-from data_cache.base.files import remove_temporary_files, write_json
+from data_cache.base.files import path_exists, remove_temporary_files, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_file
 from data_cache.base.tensors import content_hash
@@ -103,7 +103,7 @@ def evaluate_external(
     The features of the tests' images are copied there, as a feature file of this system, for `rank` and `report`.
     Raises UserError if the file cannot be read or lacks an image of the tests, or if a network was trained in `folder`.
     """
-    if (folder / BEST).exists() or checkpoint_to_continue(folder) is not None:
+    if path_exists(folder / BEST) or checkpoint_to_continue(folder) is not None:
         raise UserError(f"{folder}: holds a trained network; give the features another name by --name")
     with _locked(folder, splits):
         features = read_external_features(path, image_names(dataset, splits))

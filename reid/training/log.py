@@ -34,8 +34,16 @@ def keep_until(folder: Path, epoch: int) -> None:
 
 
 def is_cleaned(folder: Path, epochs: int) -> bool:
-    """Return whether a training is finished though `clean` removed its last checkpoint: it logged the last epoch."""
-    return (folder / BEST).exists() and [line.get("epoch") for line in read_json_lines(folder / LOG)][-1:] == [epochs]
+    """Return whether a training is finished though `clean` removed its last checkpoint: it logged the last epoch.
+
+    One that was stopped between the log of its first epoch and its first checkpoint looks the same if it has no other
+    epoch: it is trained again.
+    """
+    return (
+        epochs > 1
+        and (folder / BEST).exists()
+        and [line.get("epoch") for line in read_json_lines(folder / LOG)][-1:] == [epochs]
+    )
 
 
 def log_epoch(folder: Path, line: Mapping[str, float], *, tensorboard: bool) -> None:

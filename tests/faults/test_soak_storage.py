@@ -11,9 +11,11 @@ import pytest
 from cli import Group
 from data_cache.base.errors import UserError
 from data_cache.base.files import remove_temporary_files, write_atomically
+from helpers.faults.traps import Trap
 from soak import cases
 from soak.cases import CASES, Case, Place, new_place
-from soak.storage import hunt
+from soak.checks import Undisturbed
+from soak.storage import faults, hunt
 from soak.trees import differences, read_tree, settled, write_tree
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
@@ -113,6 +115,22 @@ def test_a_faulty_command_is_found(
     monkeypatch.setattr(cases, "main", Group(commands=[command]))
     tries, lost = hunt(Place(tmp_path, read_tree(tmp_path / "work")), Case("make", "make {out}/a"), seed=0)
     assert tries > 5 and bool(lost) == bool(finding) and re.search(finding, "\n".join(lost)), lost
+
+
+def test_one_call_more_changes_no_other_fault(tmp_path: Path) -> None:
+    place, case = Place(tmp_path, {}), Case("make", "make {out}/a")
+    calls = [("open to write", tmp_path / f"work/.a.{letter * 8}.tmp") for letter in "xyz"]
+    calls += [(name, tmp_path / f"work/{file}") for name in ("write", "rename", "fsync") for file in "abc"]
+
+    def chosen(seen: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        quiet = Undisturbed(place.work, {}, {}, Trap(tmp_path, seen=seen))
+        return [seen[fault.trap.at - 1] for fault in faults(place, case, quiet, seed=0)]
+
+    more = ("mkdir", tmp_path / "work/new")
+    assert sorted(chosen(calls)) == sorted(calls) and chosen(calls) != calls
+    for place_of_it in range(len(calls) + 1):
+        found = chosen([*calls[:place_of_it], more, *calls[place_of_it:]])
+        assert [call for call in found if call != more] == chosen(calls)
 
 
 def test_a_tree_is_written_as_it_was_read(tmp_path: Path) -> None:

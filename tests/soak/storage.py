@@ -8,6 +8,7 @@ or as after, and the next run must end as if nothing had happened.
 
 import errno
 import math
+import re
 import sys
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from soak.trees import Tree, read_tree, write_tree
 
 REASONS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
 NOWHERE = ("x" * 300, "given/tiny.json/below")  # a name that is too long, and a folder below a file
+RANDOM_NAME = re.compile(r"[a-z0-9_]{8}(?=\.tmp$)")  # of a temporary file
 PICTURES = (".jpg", ".png")  # one that cannot be read counts as damaged, which other tests try
 
 
@@ -54,13 +56,13 @@ def hunt(
 
     With `most`, at most so many from the last of its states; otherwise from all of them.
     """
-    random, tries = Random(f"{seed} {case.name}"), 0
+    tries = 0
     lost: list[str] = []
     states = starts(place, case)[0 if most is None else -1 :]
     for left, start in zip(range(len(states), 0, -1), states, strict=True):
         quiet = undisturbed(place, case, start)
         enough = time.monotonic() + (until - time.monotonic()) / left
-        for fault in islice(faults(place, case, quiet, random), most):
+        for fault in islice(faults(place, case, quiet, seed), most):
             tries += 1
             lost += attempt(place, case, quiet, fault)
             if time.monotonic() > enough:
@@ -90,25 +92,36 @@ def undisturbed(place: Place, case: Case, start: Tree) -> Undisturbed:
     return Undisturbed(place.work, start, read_tree(place.work), trap)
 
 
-def faults(place: Place, case: Case, quiet: Undisturbed, random: Random) -> Iterator[Fault]:
-    """Yield all faults to try: calls of different names first, and another kind of fault after every two of them."""
-    others = list(_other_faults(place, case, quiet))
-    random.shuffle(others)
-    for number, at in enumerate(_in_turn(quiet.trap, random)):
-        yield Fault("failing call", Trap(place.folder, at, random.choice(REASONS), lasting=number % 5 == 4))
+def faults(place: Place, case: Case, quiet: Undisturbed, seed: int) -> Iterator[Fault]:
+    """Yield all faults to try: calls of different names first, and another kind of fault after every two of them.
+
+    The place of each in the order is drawn from the seed and itself alone: a run that makes a call more, or writes a
+    longer file, tries the same faults.
+    """
+    numbered = enumerate(_other_faults(place, case, quiet))
+    others = [fault for _, fault in sorted(numbered, key=lambda one: _draws(seed, case.name, one[0]).random())]
+    for number, at in enumerate(_in_turn(quiet.trap, seed, case)):
+        reason = _draws(seed, case.name, number).choice(REASONS)
+        yield Fault("failing call", Trap(place.folder, at, reason, lasting=number % 5 == 4))
         if number % 2 and others:
             yield others.pop()
     yield from others
 
 
-def _in_turn(trap: Trap, random: Random) -> list[int]:
+def _draws(*seed: object) -> Random:
+    return Random(str(seed))
+
+
+def _in_turn(trap: Trap, seed: int, case: Case) -> list[int]:
     """Return the numbers of the calls in random order, but one of each name first, then again one of each."""
-    numbers = [
-        number
-        for number, (name, path) in enumerate(trap.seen, start=1)
-        if name != "open" or path.suffix not in PICTURES
-    ]
-    random.shuffle(numbers)
+    order: dict[int, float] = {}
+    repeated: Counter[tuple[str, str]] = Counter()
+    for number, (name, path) in enumerate(trap.seen, start=1):
+        if name != "open" or path.suffix not in PICTURES:
+            call = name, RANDOM_NAME.sub("", str(path.relative_to(trap.folder)))
+            order[number] = _draws(seed, case.name, *call, repeated[call]).random()
+            repeated[call] += 1
+    numbers = sorted(order, key=lambda number: order[number])
     met: Counter[str] = Counter()
     rounds = {}
     for number in numbers:
@@ -121,8 +134,8 @@ def _in_turn(trap: Trap, random: Random) -> list[int]:
 def _other_faults(place: Place, case: Case, quiet: Undisturbed) -> Iterator[Fault]:
     if not quiet.written():
         return
-    for size in sorted({len(content) for name in quiet.written() if (content := quiet.wanted[name])}):
-        yield Fault("full disk", Trap(place.folder), largest=size - 1)
+    for content in filter(None, map(quiet.wanted.get, quiet.written())):
+        yield Fault("full disk", Trap(place.folder), largest=len(content) - 1)
     for reason in (errno.EACCES, errno.EROFS):
         yield Fault("read-only folder", Trap(place.folder, 1, reason, lasting=True, only=READ_ONLY_REFUSES))
     for name in quiet.written():

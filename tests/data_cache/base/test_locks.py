@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from data_cache.base import locks
 from data_cache.base.errors import UserError
 from data_cache.base.locks import run_lock
 from helpers.paths import ROOT
@@ -92,6 +93,20 @@ def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.join()
+
+
+def test_a_lock_is_free_even_if_its_file_stays_and_nobody_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "no disk")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no disk"), run_lock(tmp_path):
+        patch.setattr(Path, "unlink", refuse)
+        patch.setattr(locks.log, "warning", refuse)  # a handler that writes to that disk
+    with run_lock(tmp_path):
+        assert (tmp_path / ".lock").exists()
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_a_file_system_without_locks_is_used_with_a_warning(

@@ -1,5 +1,6 @@
 """Pixel files give the same items as the image files, without copying pixels, and every modification is found."""
 
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
@@ -143,4 +144,15 @@ def test_other_files_are_refused(toy: Toy, tmp_path: Path) -> None:
         open_pixels(path, description(toy))
     path.write_bytes(b"\xff" * 4000)
     with pytest.raises(UserError, match=r"a header of .* bytes"):
+        open_pixels(path, description(toy))
+
+
+def test_a_file_that_cannot_be_read_is_one_line(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "no disk")
+
+    path = tmp_path / "decoded.safetensors"
+    made(toy, path)
+    monkeypatch.setattr(np, "memmap", refuse)
+    with pytest.raises(UserError, match=r"decoded\.safetensors: cannot be read \(no disk\)"):
         open_pixels(path, description(toy))

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import read_json
+from data_cache.base.files import read_json, read_json_lines
 from data_cache.base.locks import run_lock
 from data_cache.parts.cache import write_parts
 from helpers.paths import ROOT, TESTS
@@ -25,6 +25,7 @@ from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, train
 from reid.data.loader import split_vehicles
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, LAST, PREVIOUS
+from reid.training import log as log_module
 from reid.training import loop
 from reid.training import state as state_module
 from reid.training import train as training
@@ -80,6 +81,22 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert not (tmp_path / ".lock").exists()
     assert train_toy(TINY_HOLDOUT, toy, tmp_path) == tmp_path / BEST
     assert_same_run(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize(("module", "name"), [(log_module, "draw_curves"), (loop, "save_last")])
+def test_a_run_of_one_epoch_that_logged_it_but_has_no_checkpoint_is_not_finished(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    one_epoch = TINY.model_copy(update={"epochs": 1})
+    train_toy(one_epoch, toy, tmp_path / "uninterrupted")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, raising(getattr(module, name), lambda *_: True))
+        with pytest.raises(StopHere):
+            train_toy(one_epoch, toy, tmp_path / "stopped")
+    assert read_json_lines(tmp_path / "stopped" / LOG) and not (tmp_path / "stopped" / LAST).exists()
+    train_toy(one_epoch, toy, tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "uninterrupted")
+    assert (tmp_path / "stopped" / CURVES).exists()
 
 
 KILLED = """
