@@ -262,7 +262,7 @@ def score_table(programs: Programs, data: Dataset, index: ExactSearch, threads: 
     split = data.default_split()
     rows = data.protocol(split, draws=1).rows()
     names = tuple(data.table["name"].iloc[rows])
-    files = [data.path(name).read_bytes() for name in names]
+    files = [(data.folder / name).read_bytes() for name in names]
     lines, exact = ["| | mAP | CMC@1 | largest 1 - cosine |", "|---|---:|---:|---:|"], None
     for variant in programs.variants(threads):
         batches = [files[first : first + BATCH] for first in range(0, len(files), BATCH)]
@@ -294,7 +294,7 @@ def measure(folder: Path, photographs_folder: Path | None, images: int, threads:
     if not (folder / "synthetic/images.csv").exists():
         write_synthetic(SETTINGS, folder / "synthetic", workers=2)
     data = load_dataset("synthetic", folder)
-    by_split = {part: [data.path(name) for name in rows["name"]] for part, rows in data.table.groupby("split")}
+    by_split = {part: [data.folder / name for name in rows["name"]] for part, rows in data.table.groupby("split")}
     torch.set_num_threads(max(threads))
     programs = Programs(folder, by_split["train"][:CALIBRATION_IMAGES])
     test = [path for part, paths in by_split.items() if part != "train" for path in paths]

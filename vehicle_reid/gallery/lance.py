@@ -20,7 +20,7 @@ from data_cache.base.errors import UserError, printable
 from data_cache.base.files import path_exists
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_line
-from reid.retrieval.ranking import Matrix
+from reid.retrieval.ranking import Matrix, Numbers
 from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
 from vehicle_reid.gallery.lance_files import flush_version, manifests, set_aside_torn_versions
