@@ -31,7 +31,7 @@ from data_cache.parts.merging import Source, merge_caches
 from detect.extraction.shards import write_shards
 from detect.model.detector import Detector
 from reid.features.file import Features, write_features
-from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.lance.store import LanceStore
 from vehicle_reid.gallery.search import ExactSearch, search, share_found
 
 SIZES = (1_000_000, 100_000_000, 10_000_000_000)

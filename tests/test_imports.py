@@ -28,9 +28,8 @@ ORDER = {
     "reid": "recipes | distributed | shipped < runs < model | data < features < retrieval < training | evaluation "
     "< report | ablation | publish < commands",
     "vehicle_reid": "images < gallery.entries | gallery.search < gallery.filters < gallery.store < gallery.rows "
-    "< gallery.lance_files | gallery.lance_rows | gallery.lance_upkeep < gallery.lance | gallery.vectors "
-    "| gallery.milvus < gallery.stores < gallery.old_file | gallery.work | gallery.pictures < tables < embedding "
-    "< model < gallery.gallery < web < commands",
+    "< gallery.lance | gallery.milvus | gallery.vectors < gallery.stores < gallery.old_file | gallery.work "
+    "| gallery.pictures < tables < embedding < model < gallery.gallery < web < commands",
 }
 MOST_FILES = 15
 HEAVY = (

@@ -9,7 +9,7 @@ import pytest
 from helpers.paths import ROOT
 from helpers.places.api import make_toy_run, small_networks
 from vehicle_reid.gallery.gallery import MOST_IN_MEMORY, RECALL_QUERIES
-from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.lance.store import LanceStore
 from vehicle_reid.gallery.milvus.server import CONNECT_SECONDS, MOST_BYTES, SECONDS
 from vehicle_reid.gallery.milvus.store import BREADTH, GRAPH, LEAST_BREADTH, SPARE
 from vehicle_reid.gallery.store import INDEXED_FROM

@@ -26,7 +26,7 @@ from soak.hostile import AUTHORISED, TOKEN, hostile_requests, unauthorised
 from soak.inputs.mutation import flipped
 from soak.load import K, Load, load, print_loads, scores_of, wrong_answer
 from soak.rows import Row, end_with
-from vehicle_reid.gallery.lance import TABLE, LanceStore
+from vehicle_reid.gallery.lance.store import TABLE, LanceStore
 
 CLIENTS, KILLS = 200, 10
 SINGLE_SECONDS = 0.25  # of the time of the load, for the single client before it

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_cache.base.errors import UserError
-from vehicle_reid.gallery.lance import LanceStore, local_folder
+from vehicle_reid.gallery.lance.store import LanceStore, local_folder
 from vehicle_reid.gallery.store import Store
 
 SERVERS = ("http://", "https://")  # how the addresses of servers begin

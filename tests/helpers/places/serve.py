@@ -20,7 +20,7 @@ from helpers.places.api import ToyRun
 from reid.retrieval.open_set import EVIDENCE, Calibration
 from vehicle_reid import Gallery
 from vehicle_reid.gallery.entries import Entries
-from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.lance.store import LanceStore
 from vehicle_reid.web.finder import PHOTO, Finder
 from vehicle_reid.web.page import PageInfo
 from vehicle_reid.web.server import listen, make_server

@@ -13,9 +13,9 @@ import torch
 
 from data_cache.base.tensors import save_tensors
 from helpers.places.api import random_entries
-from vehicle_reid.gallery import lance_upkeep
 from vehicle_reid.gallery.entries import ARRAYS, Entries
-from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.lance import upkeep
+from vehicle_reid.gallery.lance.store import LanceStore
 from vehicle_reid.gallery.store import Fingerprint, Store
 from vehicle_reid.gallery.stores import store_at
 
@@ -113,7 +113,7 @@ def assert_same(found: Entries, wanted: Entries, columns: Sequence[str] = ("vehi
 
 def write_batches(arguments: Sequence[str]) -> None:
     """Add n0 to n2, n3 to n5, ... from a number on for ever, remove each n that 4 divides, and print what is done."""
-    lance_upkeep.FEWEST_FILES = 3  # so that a kill hits merging too
+    upkeep.FEWEST_FILES = 3  # so that a kill hits merging too
     address, first = arguments
     store = LanceStore.open(address, MODEL)
     for number in itertools.count(int(first), 3):

@@ -11,8 +11,8 @@ import pytest
 from data_cache.base.errors import UserError
 from helpers.places.api import random_matrix
 from helpers.places.stored import MODEL, assert_same, named, numbered, opened, stored
-from vehicle_reid.gallery import lance_upkeep
-from vehicle_reid.gallery.lance import TABLE, LanceStore
+from vehicle_reid.gallery.lance import upkeep
+from vehicle_reid.gallery.lance.store import TABLE, LanceStore
 from vehicle_reid.gallery.store import StoreFault
 
 
@@ -75,7 +75,7 @@ def table(store: LanceStore) -> lancedb.table.LanceTable:
 def test_a_growing_gallery_gets_indices_that_grow_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: str
 ) -> None:
-    monkeypatch.setattr(lance_upkeep, "INDEXED_FROM", 300)
+    monkeypatch.setattr(upkeep, "INDEXED_FROM", 300)
     store = stored(tmp_path, numbered(200), index)
     assert indexed(store) == {}
     sizes = []
@@ -84,7 +84,7 @@ def test_a_growing_gallery_gets_indices_that_grow_with_it(
         rows = indexed(store)
         assert set(rows) == {"id", "name", "time", "camera", *(["feature"] if index == "approximate" else [])}
         assert min(rows.values()) >= 0.95 * store.count()
-        sizes.append(lance_upkeep.noted(store._table, lance_upkeep.INDEXED_ROWS))
+        sizes.append(upkeep.noted(store._table, upkeep.INDEXED_ROWS))
     assert sizes[0] == 300 and sizes[-1] == 1300 and len(set(sizes)) == 2  # trained twice
     assert store.check() == 1400
 
@@ -92,16 +92,16 @@ def test_a_growing_gallery_gets_indices_that_grow_with_it(
 def test_many_small_changes_leave_few_files_and_no_old_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lance_upkeep, "KEPT", lance_upkeep.KEPT * 0)
-    monkeypatch.setattr(lance_upkeep, "timedelta", lambda **_: lance_upkeep.KEPT)
+    monkeypatch.setattr(upkeep, "KEPT", upkeep.KEPT * 0)
+    monkeypatch.setattr(upkeep, "timedelta", lambda **_: upkeep.KEPT)
     store = stored(tmp_path, numbered(10))
     reader = opened(store)
     for number in range(10, 60):
         store.add(numbered(1, number))
         assert reader.entries().names == store.entries().names[:number]
         reader.refresh()
-    assert table(store).stats()["fragment_stats"]["num_fragments"] <= lance_upkeep.FEWEST_FILES + 1
-    assert len(table(store).list_versions()) <= 2 * lance_upkeep.FEWEST_FILES
+    assert table(store).stats()["fragment_stats"]["num_fragments"] <= upkeep.FEWEST_FILES + 1
+    assert len(table(store).list_versions()) <= 2 * upkeep.FEWEST_FILES
     assert store.check() == 60
 
 
@@ -261,7 +261,7 @@ def test_a_gallery_that_cannot_be_put_in_order_has_changed_all_the_same(
 ) -> None:
     store = stored(tmp_path, numbered(2))
     with monkeypatch.context() as patch:
-        patch.setattr(lance_upkeep, "FEWEST_FILES", 0)
+        patch.setattr(upkeep, "FEWEST_FILES", 0)
         patch.setattr(type(store._table), "optimize", lambda *_, **__: _raise(OSError("No space left on device")))
         store.add(numbered(1, 5))
     assert "No space left on device" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from data_cache.base import files
 from data_cache.base.errors import UserError
 from helpers.faults.processes import start, waited
 from helpers.places.stored import MODEL, assert_same, numbered, opened, report_names, stored, write_batches
-from vehicle_reid.gallery import lance_upkeep
-from vehicle_reid.gallery.lance import TABLE, LanceStore
-from vehicle_reid.gallery.lance_files import FLUSHED, manifests
+from vehicle_reid.gallery.lance import upkeep
+from vehicle_reid.gallery.lance.files import FLUSHED, manifests
+from vehicle_reid.gallery.lance.store import TABLE, LanceStore
 
 
 def names_of(acknowledged: list[int]) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_reader_in_another_process_sees_every_change(tmp_path: Path) -> None:
 
 
 def test_all_new_files_and_their_folders_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lance_upkeep, "INDEXED_FROM", 300)
+    monkeypatch.setattr(upkeep, "INDEXED_FROM", 300)
     flushed: set[Path] = set()
 
     def fsync(descriptor: int) -> None:
@@ -138,7 +138,7 @@ def test_the_newest_version_whose_files_are_whole_is_used(
     flushed = {*table.glob(torn)}
     with monkeypatch.context() as patch:
         interrupt_flushing(patch)
-        patch.setattr(lance_upkeep, "INDEXED_FROM", 300 if merged else 10**6)  # making indices takes several commits
+        patch.setattr(upkeep, "INDEXED_FROM", 300 if merged else 10**6)  # making indices takes several commits
         store.remove(["n1"])
         store.add(numbered(50, 250))
         store.add(numbered(50, 300))

@@ -8,7 +8,7 @@ from data_cache.base.errors import UserError
 from data_cache.base.tensors import load_tensors, save_tensors
 from helpers.places.api import random_entries
 from helpers.places.stored import MODEL, assert_same, write_old
-from vehicle_reid.gallery.lance import LanceStore
+from vehicle_reid.gallery.lance.store import LanceStore
 from vehicle_reid.gallery.old_file import convert, read_old
 from vehicle_reid.gallery.work import work_folder
 

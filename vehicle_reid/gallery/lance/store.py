@@ -23,9 +23,9 @@ from data_cache.base.options import command_line
 from reid.retrieval.ranking import Matrix, Numbers
 from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
-from vehicle_reid.gallery.lance_files import flush_version, manifests, set_aside_torn_versions
-from vehicle_reid.gallery.lance_rows import fill, header_of, schema_of, table_of
-from vehicle_reid.gallery.lance_upkeep import INDEXED_ROWS, NEXT_ID, is_due, note, noted, put_in_order
+from vehicle_reid.gallery.lance.files import flush_version, manifests, set_aside_torn_versions
+from vehicle_reid.gallery.lance.rows import fill, header_of, schema_of, table_of
+from vehicle_reid.gallery.lance.upkeep import INDEXED_ROWS, NEXT_ID, is_due, note, noted, put_in_order
 from vehicle_reid.gallery.rows import (
     check_rows,
     columns_of,

@@ -1,0 +1,1 @@
+"""Galleries in LanceDB: in a folder, or in a bucket."""
