@@ -1,8 +1,10 @@
 """`serve` as a process of its own, and requests to it, for tests that kill it, starve it or load it."""
 
+import os
 import re
 import resource
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 
 from cli import main
 from helpers.faults.processes import Ended, Run, start, waited
+from helpers.paths import ROOT
 from helpers.places.api import ToyRun, shipping_network, small_networks
 from helpers.places.detect import shipping
 from helpers.places.serve import Answer
@@ -21,8 +24,8 @@ ADDRESS = re.compile(r"^http://[0-9.]+:(\d+)/$", re.MULTILINE)
 
 
 def serve_shipped(arguments: Sequence[str]) -> None:
-    """Run a command with the networks that ship."""
-    main(arguments)
+    """Run a command with the networks that ship, as a program from its beginning: a fork has broken their threads."""
+    os.execv(sys.executable, [sys.executable, str(ROOT / "cli.py"), *arguments])
 
 
 def serve_small(arguments: Sequence[str]) -> None:
