@@ -37,4 +37,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
   CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["pgan"]
-CMD ["serve", "--gallery", "/data/gallery", "--host", "0.0.0.0", "--tokens", "/run/secrets/tokens"]
+CMD ["serve", "--gallery", "/data/gallery", "--create", "--host", "0.0.0.0", "--tokens", "/run/secrets/tokens"]
