@@ -1,7 +1,8 @@
 """The interface of gallery stores: where images are kept, and what a gallery asks of it."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -174,3 +175,12 @@ def gallery_there(address: str) -> UserError:
 def rebuild() -> str:
     """Return the remedy for a gallery that cannot be used."""
     return f"delete it and build it again with {remedy_command('gallery build')}"
+
+
+@contextmanager
+def damage_named(address: str) -> Iterator[None]:
+    """Raise StoreFault, with the address and the remedy, for a UserError about what is in a gallery."""
+    try:
+        yield
+    except UserError as error:
+        raise StoreFault(f"{address}: {error}; {rebuild()}") from error

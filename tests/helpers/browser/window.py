@@ -1,6 +1,8 @@
 """Scripts and steps for tests that drive the search page in a browser."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from helpers.browser.devtools import Tab
@@ -23,6 +25,18 @@ FOCUSABLE = """
       return [one.outerHTML.slice(0, 99), document.activeElement === one, one.tabIndex, style.outlineStyle,
               parseFloat(style.outlineWidth), (name || '').trim().length];
     })"""
+
+
+@contextmanager
+def start_page(window: Tab, url: str) -> Iterator[None]:
+    """Open a page with ten images in a wide window; fails if the browser reports a fault by the end."""
+    window.faults.clear()
+    window.window(1200, 900)
+    window.open("about:blank")
+    window.open(url)
+    window.wait("document.querySelectorAll('#first li').length === 10")
+    yield
+    assert window.faults == []
 
 
 def query_photo(run: ToyRun, number: int = 0) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from helpers.browser.devtools import Tab, browser
+from helpers.browser.window import start_page
 from helpers.places.api import ToyRun
 from helpers.places.serve import ServedPage, gallery_of, served
 from vehicle_reid import Gallery
@@ -33,10 +34,5 @@ def window() -> Iterator[Tab]:
 @pytest.fixture
 def tab(window: Tab, page: ServedPage) -> Iterator[Tab]:
     """The page in a wide window; fails if the browser reports a fault during the test."""
-    window.faults.clear()
-    window.window(1200, 900)
-    window.open("about:blank")
-    window.open(page.url)
-    window.wait("document.querySelectorAll('#first li').length === 10")
-    yield window
-    assert window.faults == []
+    with start_page(window, page.url):
+        yield window

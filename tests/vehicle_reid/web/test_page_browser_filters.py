@@ -25,6 +25,7 @@ from helpers.browser.window import (
     problem_of,
     query_photo,
     search_with,
+    start_page,
 )
 from helpers.places.api import ToyRun
 from helpers.places.serve import ServedPage, detailed, gallery_with, served
@@ -52,13 +53,8 @@ def known_page(toy_run: ToyRun, known: Gallery) -> Iterator[ServedPage]:
 @pytest.fixture
 def known_tab(window: Tab, known_page: ServedPage) -> Iterator[Tab]:
     """That page in a wide window; fails if the browser reports a fault."""
-    window.faults.clear()
-    window.window(1200, 900)
-    window.open("about:blank")
-    window.open(known_page.url)
-    window.wait("document.querySelectorAll('#first li').length === 10")
-    yield window
-    assert window.faults == []
+    with start_page(window, known_page.url):
+        yield window
 
 
 def choose(tab: Tab, name: str, value: str, group: str = "filters") -> None:

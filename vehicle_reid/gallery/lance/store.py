@@ -44,6 +44,7 @@ from vehicle_reid.gallery.store import (
     Fingerprint,
     Header,
     StoreFault,
+    damage_named,
     gallery_there,
     new_header,
     no_gallery,
@@ -111,7 +112,7 @@ class LanceStore:
             if not _exists(address, folder):
                 raise no_gallery(address)
             if folder is not None:
-                with _damage_named(address):
+                with damage_named(address):
                     set_aside_torn_versions(_table_folder(folder))
             connection = _connect(address, folder)
             table = connection.open_table(TABLE)
@@ -172,7 +173,7 @@ class LanceStore:
         """Return whole images, ascending by id."""
         own = [column for column in OWN_COLUMNS if column != "crc"]
         columns = self._read([*own, *self.header.columns], where)
-        with _damage_named(self.address):
+        with damage_named(self.address):
             return entries_of(columns, self.header.slots)
 
     def best(self, query: Matrix, k: int, where: Filter = EVERY) -> Best:
@@ -240,7 +241,7 @@ class LanceStore:
 
     def _load(self) -> None:
         """Note what the version that is read says about itself."""
-        with _reporting(self.address), _damage_named(self.address):
+        with _reporting(self.address), damage_named(self.address):
             self._header = header_of(self._table.schema)
             self._indexed_rows = noted(self._table, INDEXED_ROWS)
             self._loaded = self.version
@@ -475,12 +476,3 @@ def _reporting(address: str) -> Iterator[None]:
             f"{address}: cannot be used ({printable(lines[0])[:200]}); check the disk or the connection; if a file is "
             f"damaged, {rebuild()}"
         ) from error
-
-
-@contextmanager
-def _damage_named(address: str) -> Iterator[None]:
-    """Raise StoreFault, with the address and the remedy, for a UserError about what is in the gallery."""
-    try:
-        yield
-    except UserError as error:
-        raise StoreFault(f"{address}: {error}; {rebuild()}") from error

@@ -7,7 +7,6 @@ names are unique, every row has a checksum, and the scores of an index are compu
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +46,7 @@ from vehicle_reid.gallery.store import (
     Fingerprint,
     Header,
     StoreFault,
+    damage_named,
     gallery_there,
     new_header,
     no_gallery,
@@ -169,7 +169,7 @@ class MilvusStore:
         """Return whole images, ascending by id."""
         names = [name for name in self._all_columns() if name != "crc"]
         columns = self._read_all(names, where)
-        with self._damage_named():
+        with damage_named(self.address):
             return entries_of(columns, self.header.slots)
 
     def best(self, query: Matrix, k: int, where: Filter = EVERY) -> Best:
@@ -248,14 +248,14 @@ class MilvusStore:
     def _batches(self, names: Sequence[str], where: Filter) -> Iterator[Columns]:
         """Yield columns of images, of some at a time."""
         for rows in self._rows(stored_columns(names), where):
-            with self._damage_named():
+            with damage_named(self.address):
                 columns = columns_of(rows, names, self.header.channels)
             yield columns
 
     def _checked_batches(self) -> Iterator[Columns]:
         names = self._all_columns()
         for rows in self._rows([*stored_columns(names), WORDS], EVERY):
-            with self._damage_named():
+            with damage_named(self.address):
                 require_words(rows)
                 columns = columns_of(rows, names, self.header.channels)
             yield columns
@@ -292,7 +292,7 @@ class MilvusStore:
             hits = self._collection.nearest(query[part], condition, most, parameters)
             rows = np.repeat(np.arange(len(hits)), [len(one) for one in hits])
             flat = [{"id": hit["id"], "feature": hit["entity"]["feature"]} for one in hits for hit in one]
-            with self._damage_named():
+            with damage_named(self.address):
                 columns = columns_of(flat, ["id", "feature"], self.header.channels)
             scores = cosines(query[part], columns["feature"], rows, np.arange(len(rows)))
             merge_best(Matches(best.rows[part], best.scores[part]), rows, columns["id"], scores)
@@ -308,7 +308,7 @@ class MilvusStore:
     def _weights(self) -> int | None:
         """Return the width of the attention of the images, None if there is no image."""
         some = self._collection.some(self._condition(EVERY), ["id", "attention"])
-        with self._damage_named():
+        with damage_named(self.address):
             attention = columns_of(some, ["attention"], 0)["attention"]
         return len(attention[0]) // 4 if len(attention) else None
 
@@ -333,12 +333,6 @@ class MilvusStore:
             f"{self.address}: another process changed the gallery at the same time; let only one write, then repeat "
             "the command"
         )
-
-    @contextmanager
-    def _damage_named(self) -> Iterator[None]:
-        """Raise StoreFault, with the address and the remedy, for a UserError about what is in the gallery."""
-        with _damage_named(self.address):
-            yield
 
 
 def _found_state(collection: Collection) -> State | None:
@@ -371,14 +365,5 @@ def _found_state(collection: Collection) -> State | None:
 
 def _read_state(collection: Collection) -> State | None:
     rows = collection.some(f"id == {STATE_ID}", ["id", "name"])
-    with _damage_named(collection.address):
+    with damage_named(collection.address):
         return state_of(rows[0]) if rows else None
-
-
-@contextmanager
-def _damage_named(address: str) -> Iterator[None]:
-    """Raise StoreFault, with the address and the remedy, for a UserError about what is in a gallery."""
-    try:
-        yield
-    except UserError as error:
-        raise StoreFault(f"{address}: {error}; {rebuild()}") from error
