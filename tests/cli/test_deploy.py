@@ -14,11 +14,10 @@ from threading import Thread
 from types import ModuleType
 from typing import Any
 
-import click
 import pytest
 import yaml
 
-from cli import main
+from helpers.command_lines import parsed
 from helpers.paths import ROOT
 from vehicle_reid import __version__
 from vehicle_reid.commands.serve import serve_command
@@ -50,14 +49,6 @@ PATTERNS = REPLAY.ignore_patterns(ROOT / ".dockerignore")
 def values(name: str) -> list[str]:
     """Return what follows the instructions of that name in the Dockerfile."""
     return [value for instruction, value in DOCKERFILE if instruction == name]
-
-
-def parsed(words: list[str]) -> click.Context:
-    """Parse a command line without running it, down to the last subcommand. Raises click.UsageError."""
-    command: click.Command = main
-    while isinstance(command, click.Group):
-        command, words = command.commands[words[0]], words[1:]
-    return command.make_context(command.name, words)
 
 
 def filled(text: str) -> str:

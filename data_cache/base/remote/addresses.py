@@ -64,8 +64,8 @@ def parse_location(text: str) -> Location:
     Raises UserError, which never shows a password, if the kind of store is unknown or its package is missing, and for
     an address with credentials, a query or a chain of file systems (`::`).
 
-    >>> parse_location("s3://bucket/data/"), parse_location("data")
-    (Address(text='s3://bucket/data'), PosixPath('data'))
+    >>> parse_location("memory://data/"), parse_location("data")
+    (Address(text='memory://data'), PosixPath('data'))
     """
     if SCHEME not in text:
         return Path(text)

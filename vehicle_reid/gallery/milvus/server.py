@@ -20,6 +20,9 @@ TOKEN = "MILVUS_TOKEN"  # environment variable: a token, or USER:PASSWORD
 PORTS = {"http": 19530, "https": 443}  # where the address has none
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")  # of a collection or a database
 CONNECT_SECONDS, SECONDS = 10.0, 300.0  # limits, of the connection and of a request; loading a collection takes long
+# The client's own 10 seconds between pings are fewer than many servers take: they close a connection after 3 pings
+# that come within 5 minutes of each other, with an error for the next request. Requests have limits of their own.
+CONNECTION = {"grpc.keepalive_time_ms": 600_000}
 MOST_BYTES = 65_535  # of a text
 MOST_ROWS = 16_384  # of an answer
 BYTES_AT_ONCE = 2**24  # of features, in a request or an answer
@@ -76,7 +79,9 @@ class Collection:
         self._name = place.collection
         with self._reporting():
             token = os.environ.get(TOKEN, "")
-            self._client = MilvusClient(place.server, token=token, db_name=place.database, timeout=CONNECT_SECONDS)
+            self._client = MilvusClient(
+                place.server, token=token, db_name=place.database, timeout=CONNECT_SECONDS, grpc_options=CONNECTION
+            )
 
     def columns(self) -> dict[str, tuple[str, int]] | None:
         """Return type and dimension, 0 of all but vectors, of each column by name; None if there is no collection."""
