@@ -16,7 +16,7 @@ from data_cache.parts.cache import write_parts
 from data_cache.parts.verification import require_dataset
 from helpers.places.reid import ONE_EPOCH, Place, assert_error
 from helpers.toy.features import batch_sizes, extracted, source_of
-from helpers.toy.vehicles import TINY_HOLDOUT, Toy
+from helpers.toy.vehicles import TINY_HOLDOUT, TINY_OPTIONS, Toy
 from reid.data.vehicle_images import require_size
 from reid.runs import LAST, PREVIOUS
 from reid.training.train import train
@@ -152,14 +152,16 @@ def test_a_network_trained_on_boxes_of_the_ablation_is_not_evaluated(own_place: 
 
 
 def test_training_does_not_overwrite_imported_weights(own_place: Place) -> None:
-    best = trained(own_place)
+    train = ("train", "--recipe", "pgan", *TINY_OPTIONS, "--set", "epochs=2", *FEW)
+    best = Path(own_place(*train).stdout.strip())
     for name in (LAST, PREVIOUS):
         (best.parent / name).unlink(missing_ok=True)
     tensors, metadata, _ = load_tensors(best, "")
-    assert trained(own_place) == best and not (best.parent / LAST).exists()  # `clean` leaves such a run: it is finished
+    assert Path(own_place(*train).stdout.strip()) == best
+    assert not (best.parent / LAST).exists()  # `clean` leaves such a run: it is finished
     save_tensors(best, tensors, {**metadata, "source": {"file": "model_best.pth"}})
     before = best.read_bytes()
-    result = own_place("train", "--recipe", "pgan", *ONE_EPOCH, *FEW)
+    result = own_place(*train)
     assert_error(result, 1, f"{best}: made with source = ", "delete ", "another --name")
     assert best.read_bytes() == before
 
