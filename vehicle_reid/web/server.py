@@ -31,7 +31,8 @@ def listen(port: int, host: str = ADDRESS) -> socket.socket:
     Raises UserError if the port is taken, or `host` is no address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends small answers without delay (TCP_NODELAY) only where the protocol is named
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # free again as soon as its server has ended
         listener.bind((host, port))

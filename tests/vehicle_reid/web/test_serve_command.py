@@ -1,10 +1,12 @@
 """The `serve` command: what it builds, reports and refuses, and how it ends."""
 
+import asyncio
 import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -391,3 +393,23 @@ def test_a_service_at_another_address_needs_its_token(own_run: ToyRun, tmp_path:
         process.kill()
         process.wait()
     assert process.returncode == 0
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    async def delayed() -> list[bool]:
+        found: list[bool] = []
+
+        def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            found.append(not connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with server.listen(0) as listener:
+            serving = await asyncio.start_server(note, sock=listener)
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            await reader.read()
+            writer.close()
+            serving.close()
+        return found
+
+    assert asyncio.run(delayed()) == [False]
