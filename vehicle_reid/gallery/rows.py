@@ -1,7 +1,7 @@
 """Images as the rows of a store, with a checksum each, and back: bit for bit the same."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError, printable
+from reid.retrieval.ranking import Numbers
 from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries, require_columns
+from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.gallery.store import Columns, Header, StoreFault, rebuild
 
 KIND, SCHEMA = "gallery", 2
+SAMPLE = 64  # rows whose checksums are verified when a gallery is opened
 FLOATS, INTEGERS = "<f4", "<i8"  # little-endian
 
 
@@ -80,6 +83,20 @@ def require_checksums(address: str, columns: Columns) -> None:
     if wrong.any():
         name = columns["name"][int(wrong.argmax())]
         raise StoreFault(f"{address}: {printable(name)}: damaged, its checksum does not fit; {rebuild()}")
+
+
+def sampled(count: int) -> Numbers:
+    """Return at most `SAMPLE` of the numbers below `count`, at equal distances, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
+
+
+def ids_by_name(read: Callable[[Sequence[str], Filter], Columns], names: Sequence[str], at_once: int) -> dict[str, int]:
+    """Return the ids of those of the names that `read` finds, which is asked for at most `at_once` of them."""
+    found: dict[str, int] = {}
+    for first in range(0, len(names), at_once):
+        columns = read(["id", "name"], Filter(names=tuple(names[first : first + at_once])))
+        found.update(zip(columns["name"], columns["id"].tolist(), strict=True))
+    return found
 
 
 def check_rows(address: str, batches: Iterable[Columns]) -> int:

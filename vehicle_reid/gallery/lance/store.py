@@ -6,7 +6,7 @@ every row has a checksum, and the scores of an index are computed again.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from data_cache.base.errors import UserError, printable
 from data_cache.base.files import path_exists
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_line
+from data_cache.base.remote.addresses import FILE_SCHEME, SCHEME
 from reid.retrieval.ranking import Matrix, Numbers
 from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
@@ -31,10 +32,12 @@ from vehicle_reid.gallery.rows import (
     columns_of,
     empty_columns,
     entries_of,
+    ids_by_name,
     require_checksums,
     require_fit,
     require_new,
     require_there,
+    sampled,
 )
 from vehicle_reid.gallery.search import Matches, cosines, merge_best, no_matches, require_query, search_batches
 from vehicle_reid.gallery.store import (
@@ -56,8 +59,6 @@ from vehicle_reid.gallery.store import (
 log = logging.getLogger(__name__)
 
 TABLE = "images"
-SCHEME = "://"  # of an address; a path has none
-SAMPLE = 64  # rows whose checksums are verified when a gallery is opened
 ROWS_AT_ONCE = 8_192
 NAMES_AT_ONCE = 10_000  # in a condition: parsing 200,000 takes 800 MB
 
@@ -256,12 +257,7 @@ class LanceStore:
             return self._read_few(columns, where) if few else self._read_all(columns, where)
         count = max(0, self.count(where) - first)
         count = count if most is None else min(count, most)
-        found, row = empty_columns(columns, count, self.header.channels), 0
-        with _reporting(self.address):
-            for batch in self._batches(columns, where, (order, first, count)) if count else ():
-                fill(found, slice(row, row + batch.num_rows), batch)
-                row += batch.num_rows
-        return found
+        return self._joined(columns, count, self._batches(columns, where, (order, first, count)) if count else ())
 
     def _read_all(self, columns: Sequence[str], where: Filter) -> Columns:
         """Return columns of images, id among them, ascending by id: LanceDB gives them in any order."""
@@ -277,14 +273,19 @@ class LanceStore:
     def _read_few(self, columns: Sequence[str], where: Filter) -> Columns:
         """Return the same as `_read_all` in one pass, which takes twice the memory and half the time."""
         batches = list(self._batches(columns, where))
-        found, row = empty_columns(columns, sum(batch.num_rows for batch in batches), self.header.channels), 0
+        found = self._joined(columns, sum(batch.num_rows for batch in batches), batches)
+        order = np.argsort(found["id"])
+        self._require_unique(found["id"][order])
+        return {column: values[order] for column, values in found.items()}
+
+    def _joined(self, columns: Sequence[str], count: int, batches: Iterable[pa.RecordBatch]) -> Columns:
+        """Return columns of batches with `count` rows together, one after the other."""
+        found, row = empty_columns(columns, count, self.header.channels), 0
         with _reporting(self.address):
             for batch in batches:
                 fill(found, slice(row, row + batch.num_rows), batch)
                 row += batch.num_rows
-        order = np.argsort(found["id"])
-        self._require_unique(found["id"][order])
-        return {column: values[order] for column, values in found.items()}
+        return found
 
     def _require_unique(self, ids: Numbers) -> None:
         """Raise StoreFault if two of the ids, ascending, are equal."""
@@ -337,16 +338,11 @@ class LanceStore:
 
     def _among(self, names: Sequence[str]) -> dict[str, int]:
         """Return the ids of those of the names that are in the gallery."""
-        found: dict[str, int] = {}
-        for first in range(0, len(names), NAMES_AT_ONCE):
-            columns = self._read(["id", "name"], Filter(names=tuple(names[first : first + NAMES_AT_ONCE])))
-            found.update(zip(columns["name"], columns["id"].tolist(), strict=True))
-        return found
+        return ids_by_name(self._read, names, NAMES_AT_ONCE)
 
     def _check_sample(self) -> None:
-        """Verify the checksums of `SAMPLE` rows at equal distances, the first and the last among them."""
-        count = self.count()
-        offsets = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64)).tolist()
+        """Verify the checksums of some rows, see `sampled`."""
+        offsets = sampled(self.count()).tolist()
         if offsets:
             with _reporting(self.address):
                 for batch in self._table.take_offsets(offsets).to_batches():
@@ -406,7 +402,7 @@ class LanceStore:
 
 def local_folder(address: str) -> Path | None:
     """Return the folder of a gallery that is on this machine, None for one in a bucket."""
-    path = address.removeprefix("file://")
+    path = address.removeprefix(FILE_SCHEME)
     return None if SCHEME in path else Path(path)
 
 

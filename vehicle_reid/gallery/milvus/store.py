@@ -32,10 +32,12 @@ from vehicle_reid.gallery.rows import (
     check_rows,
     empty_columns,
     entries_of,
+    ids_by_name,
     require_checksums,
     require_fit,
     require_new,
     require_there,
+    sampled,
 )
 from vehicle_reid.gallery.rows import columns_of as columns_of_entries
 from vehicle_reid.gallery.search import Matches, cosines, merge_best, no_matches, require_query, search_batches
@@ -55,7 +57,6 @@ from vehicle_reid.gallery.store import (
     require_model,
 )
 
-SAMPLE = 64  # rows whose checksums are verified when a gallery is opened
 LISTED = 10_000  # names or ids in a condition
 SPARE = 8  # matches beyond k, for ties
 QUERIES_AT_ONCE = 64
@@ -111,8 +112,8 @@ class MilvusStore:
             raise no_gallery(address)
         require_model(address, state.header, model)
         store = cls(collection, state)
-        sample = np.unique(np.linspace(0, state.next_id - 1, min(state.next_id, SAMPLE)).astype(np.int64))
-        require_checksums(address, store._read_all(store._all_columns(), Filter(ids=tuple(sample.tolist()))))
+        sample = Filter(ids=tuple(sampled(state.next_id).tolist()))
+        require_checksums(address, store._read_all(store._all_columns(), sample))
         return store
 
     @property
@@ -299,11 +300,7 @@ class MilvusStore:
 
     def _among(self, names: Sequence[str]) -> dict[str, int]:
         """Return the ids of those of the names that are in the gallery."""
-        found: dict[str, int] = {}
-        for first in range(0, len(names), LISTED):
-            columns = self._read_all(["id", "name"], Filter(names=tuple(names[first : first + LISTED])))
-            found.update(zip(columns["name"], columns["id"].tolist(), strict=True))
-        return found
+        return ids_by_name(self._read_all, names, LISTED)
 
     def _weights(self) -> int | None:
         """Return the width of the attention of the images, None if there is no image."""
