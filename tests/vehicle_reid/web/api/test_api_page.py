@@ -133,7 +133,7 @@ def test_its_numbers_are_those_of_the_code() -> None:
         f"take longer than {HEADER_SECONDS} seconds",
         f"At most {MOST_BODIES} bodies",
         f"less than {LEAST_RATE // 1000} kB a second, after the first {GRACE_SECONDS} seconds",
-        f"together, at most {BATCH},",
+        f"together, at most {BATCH}.",
         f"for at most {SHUTDOWN_SECONDS} seconds",
         f"at least {LEAST_CHARACTERS} characters",
     ):
