@@ -14,7 +14,7 @@ from data_cache.base.options import remedy_command
 if TYPE_CHECKING:
     import torch
 
-TRIM_THRESHOLD, MOST_MAPPINGS = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
+TRIM_THRESHOLD, MOST_MAPPINGS, MOST_HEAPS = -1, -4, -8  # M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX of malloc.h
 NEVER = 2**31 - 1
 MANY_FILES = 65_536
 
@@ -103,8 +103,22 @@ def keep_freed_memory() -> bool:
     Otherwise every training step on a CPU returns its large tensors to the system and the next step takes a page
     fault for each page again.
     """
+    return _choose_malloc((TRIM_THRESHOLD, NEVER), (MOST_MAPPINGS, 0))
+
+
+def share_freed_memory() -> bool:
+    """Let all threads use what one of them has freed; return whether the C library supports it, as glibc does.
+
+    Otherwise a server grows: each thread frees into a heap of its own (mallopt(3), M_ARENA_MAX), and batches of other
+    sizes leave holes in it that no other thread can use. Call it before there are threads.
+    """
+    return _choose_malloc((MOST_HEAPS, 1))
+
+
+def _choose_malloc(*options: tuple[int, int]) -> bool:
+    """Set options of mallopt(3), and return whether the C library has them all."""
     choose = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    return choose is not None and all(choose(*option) for option in ((TRIM_THRESHOLD, NEVER), (MOST_MAPPINGS, 0)))
+    return choose is not None and all(choose(*option) for option in options)
 
 
 def allow_many_files() -> None:

@@ -103,10 +103,12 @@ def serve_command(
     """
     _require_server_packages()
 
+    from data_cache.base.devices import share_freed_memory
     from data_cache.base.errors import UserError
     from vehicle_reid.web.api.access import Tokens
     from vehicle_reid.web.server import ADDRESS, listen, serve
 
+    share_freed_memory()
     if tokens is None and (host != ADDRESS or per_minute is not None):
         option = "--per-minute" if host == ADDRESS else f"--host {host}"
         raise UserError(f"{option} needs --tokens FILE, with a name and a token on each line; see docs/api.md")

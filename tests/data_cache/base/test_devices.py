@@ -10,6 +10,7 @@ import torch
 
 from data_cache.base.devices import allow_many_files, autocast
 
+glibc_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these options of malloc")
 STEPS = """
 import resource, torch
 from data_cache.base.devices import keep_freed_memory
@@ -30,11 +31,43 @@ def faults_of_three_steps(*, kept: bool) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep freed memory")
+@glibc_only
 def test_kept_memory_causes_no_page_faults() -> None:
     pages = 3 * 4 * 2**26 // 2**21  # even with huge pages
     assert faults_of_three_steps(kept=False) >= pages
     assert faults_of_three_steps(kept=True) < pages // 10
+
+
+THREADS = """
+import resource, threading, torch
+from data_cache.base.devices import share_freed_memory
+if {shared}: assert share_freed_memory()
+lasting, done = [], threading.Event()
+def work(finished):
+    tensors = [torch.ones(1024, 16) for _ in range(1024)]  # 64 MiB in small tensors
+    lasting.append(tensors.pop())  # the newest: without it the heap would shrink
+    del tensors
+    finished.set()
+    done.wait()  # a thread that ends leaves its heap to the next
+for _ in range(8):
+    finished = threading.Event()
+    threading.Thread(target=work, args=[finished]).start()
+    finished.wait()
+done.set()
+pages = int(open("/proc/self/statm").read().split()[1])
+print(pages * resource.getpagesize())
+"""
+
+
+def memory_after_eight_threads(*, shared: bool) -> int:
+    """Return the resident bytes of a process whose threads, one after the other, have used and freed 64 MiB each."""
+    done = subprocess.run([sys.executable, "-c", THREADS.format(shared=shared)], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+@glibc_only
+def test_threads_use_what_others_have_freed() -> None:
+    assert memory_after_eight_threads(shared=False) - memory_after_eight_threads(shared=True) > 4 * 2**26
 
 
 def test_training_uses_float32_without_bfloat16_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
