@@ -17,7 +17,8 @@ from vehicle_reid.gallery.search import Matches
 PARTS_COLUMNS = ("name", "width", "height", "boxes", "parts", "scores")
 ENTRY_COLUMNS = ("name", "camera", "boxes", "parts", "attention")
 MATCHES_COLUMNS = (
-    *("query", "rank", "id", "name", "score", "confidence", "camera", "vehicle", "time", "boxes", "parts", "attention"),
+    *("query", "rank", "id", "name", "score", "confidence", "camera", "vehicle", "time", "details"),
+    *("boxes", "parts", "attention"),
 )
 
 
@@ -90,10 +91,11 @@ def matches_table(
 
     Columns: query, its name; rank, from 1; id in the gallery; name; score, the cosine; confidence that it is the
     vehicle, only of the best match of a calibrated run, `confidence` (Q,), else NaN; camera; vehicle and time, "" if
-    unknown; then as in `embeddings_table`.
+    unknown; details, the other columns of the gallery by name; then as in `embeddings_table`.
     """
     sure = np.full(len(queries), np.nan) if confidence is None else confidence
-    details = entries.details.reindex(columns=list(DETAILS), fill_value="")
+    details = entries.details.reindex(columns=list(dict.fromkeys([*DETAILS, *entries.columns])), fill_value="")
+    records = details.to_dict("records")
     rows = []
     for query, best, scores, own in zip(
         queries, matches.rows.tolist(), matches.scores.tolist(), sure.tolist(), strict=True
@@ -101,8 +103,9 @@ def matches_table(
         for rank, (row, score) in enumerate(zip(best, scores, strict=True), start=1):
             if row >= 0:
                 name, camera, *rest = _cells(entries, row)
-                known, certain = details.iloc[row].tolist(), own if rank == 1 else np.nan
-                rows.append((query, rank, int(entries.ids[row]), name, score, certain, camera, *known, *rest))
+                known, certain = dict(records[row]), own if rank == 1 else np.nan
+                named = [known.pop(column) for column in DETAILS]
+                rows.append((query, rank, int(entries.ids[row]), name, score, certain, camera, *named, known, *rest))
     table = pd.DataFrame(rows, columns=list(MATCHES_COLUMNS))
     types = {"rank": "int64", "id": "int64", "score": "float64", "confidence": "float64", "camera": "int64"}
     return table.astype(types)  # an empty table has these types too

@@ -78,12 +78,14 @@ class Service:
             equal=where.equal,
             after=AfterNetwork(rerank=rerank),
         )
-        vehicles = vehicles_of(self.gallery.store, Filter(ids=tuple(matches["id"].tolist())))
         rows = matches.to_dict("records")
         found = [
-            Match(**vehicles[row["id"]].model_dump(), score=row["score"], parts=_parts(row))
+            Match(
+                **_vehicle(row, {"vehicle": row["vehicle"], "time": row["time"], **row["details"]}),
+                score=row["score"],
+                parts=_parts(row),
+            )
             for row in rows
-            if row["id"] in vehicles  # a server may have removed it since; else one version is read until `refresh`
         ]
         decision = self.finder.decision(rows[0]["confidence"] if rows else np.nan)
         return SearchAnswer(matches=found, parts=_parts(query.iloc[0]), **decision)
@@ -179,15 +181,14 @@ def vehicles_of(store: Store, where: Filter, **order: Any) -> dict[int, Vehicle]
     columns = store.read(["id", "name", "camera", *store.header.columns], where, **order)
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     rows = [dict(zip(columns, row, strict=True)) for row in values]
-    return {
-        row["id"]: Vehicle(
-            id=row["id"],
-            name=row["name"],
-            camera=None if row["camera"] == UNKNOWN_CAMERA else row["camera"],
-            **described_details({column: row[column] for column in store.header.columns}),
-        )
-        for row in rows
-    }
+    details = [{column: row[column] for column in store.header.columns} for row in rows]
+    return {row["id"]: Vehicle(**_vehicle(row, own)) for row, own in zip(rows, details, strict=True)}
+
+
+def _vehicle(row: Mapping[str, Any], details: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a `Vehicle`: id, name and camera of a row, and its details."""
+    camera = None if row["camera"] == UNKNOWN_CAMERA else row["camera"]
+    return {"id": row["id"], "name": row["name"], "camera": camera, **described_details(details)}
 
 
 def _details_of(vehicle: NewVehicle) -> dict[str, str]:
