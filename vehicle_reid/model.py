@@ -180,15 +180,19 @@ class VehicleReID:
         entries = self.entries(images)
         return entries.features[entries.rows(images.names)]
 
-    def network_input(self, pixels: NDArray[np.uint8], row: "pd.Series[Any]") -> VehicleImages:
+    def network_input(
+        self, pixels: NDArray[np.uint8], row: "pd.Series[Any]", parts: pd.DataFrame | None = None
+    ) -> VehicleImages:
         """Return one image (H, W, 3) as the network reads it: what the recipe hides is covered, then it is resized.
 
-        `row` is its row of `embed`, with the boxes that the network used.
+        `row` is its row of `embed`, with the boxes that the network used; `parts` are those of `parts`, by default
+        detected again if the recipe hides any.
         """
         hidden, boxes = None, np.zeros((1, self.top_d, 4), np.float32)
         labels = np.full((1, self.top_d), -1, np.int64)
         if self.recipe.hide:
-            hidden = hide_parts(find_parts(self.detector, named_images({"image": pixels})), self.recipe.hide).hidden
+            found = self.parts({"image": pixels}) if parts is None else parts
+            hidden = hide_parts(parts_of_table(found, self.top_d), self.recipe.hide).hidden
         used = len(row["parts"])
         boxes[0, :used] = row["boxes"] / np.array(2 * pixels.shape[1::-1], np.float32)
         labels[0, :used] = [PART_NAMES.index(part) for part in row["parts"]]

@@ -14,6 +14,7 @@ from reid.data.vehicle_images import vehicle_images
 from reid.data.views import resized
 from reid.features.extraction import extract_features
 from vehicle_reid import Gallery, VehicleReID
+from vehicle_reid.embedding import find_parts
 from vehicle_reid.images import images_of_folder
 from vehicle_reid.web.finder import Finder
 
@@ -80,3 +81,11 @@ def test_the_page_gives_the_network_covered_pixels(hiding: ToyRun) -> None:
             own, _ = extract_features(model.network, images, device="cpu", workers=0)
             np.testing.assert_allclose(own, features[row : row + 1], atol=1e-5)
             assert finder.covered(key, "g5") and finder.heatmap(key, "response")
+
+
+def test_the_parts_of_an_upload_are_found_once(hiding: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, *others = hiding.tested_names()
+    finder = Finder(Gallery.build(hiding.model(), hiding.images(others)), hiding.root)
+    searched: list[int] = []
+    monkeypatch.setattr("vehicle_reid.model.find_parts", lambda *given: searched.append(1) or find_parts(*given))
+    assert finder.upload(hiding.path(name).read_bytes()) and len(searched) == 1

@@ -101,14 +101,15 @@ def serve_command(
       python cli.py serve --dataset veri --gallery cars --images photos --port 0
       python cli.py serve --gallery cars --host 0.0.0.0 --tokens tokens.txt
     """
+    from data_cache.base.devices import share_freed_memory
+
+    share_freed_memory()  # before the packages below start threads
     _require_server_packages()
 
-    from data_cache.base.devices import share_freed_memory
     from data_cache.base.errors import UserError
     from vehicle_reid.web.api.access import Tokens
     from vehicle_reid.web.server import ADDRESS, listen, serve
 
-    share_freed_memory()
     if tokens is None and (host != ADDRESS or per_minute is not None):
         option = "--per-minute" if host == ADDRESS else f"--host {host}"
         raise UserError(f"{option} needs --tokens FILE, with a name and a token on each line; see docs/api.md")

@@ -75,8 +75,9 @@ class Finder:
             if box is not None:
                 pixels = cropped(pixels, box, name)
             with hidden_progress():
-                embedding = self.model.embed({UPLOADED: pixels})
-                network_input = self.model.network_input(pixels, embedding.iloc[0])
+                parts = self.model.parts({UPLOADED: pixels}) if self.model.recipe.reads_boxes else None
+                embedding = self.model.embed({UPLOADED: pixels}, parts)
+                network_input = self.model.network_input(pixels, embedding.iloc[0], parts)
             photo = make_photo(pixels, picture_height(pixels))
             self.photos.add_upload(key, Upload(name, box, photo, embedding, network_input))
         return key

@@ -105,6 +105,21 @@ def test_many_small_changes_leave_few_files_and_no_old_versions(
     assert store.check() == 60
 
 
+def test_the_memory_that_versions_take_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    most, sessions, session = 1 << 20, [], lancedb.Session
+    monkeypatch.setattr("vehicle_reid.gallery.lance.store.CACHED_METADATA", most)
+    monkeypatch.setattr(lancedb, "Session", lambda **sizes: sessions.append(session(**sizes)) or sessions[-1])
+    store, taken = stored(tmp_path, numbered(30)), []
+    for _ in range(30):
+        store.add(numbered(1, 1000))
+        store.snapshot().entries()
+        store.remove(["n1000"])
+        taken.append(sessions[0].size_bytes)
+    assert len(sessions) == 1
+    growth = (taken[5] - taken[0]) / 5
+    assert growth > 0 and taken[0] + 29 * growth > 1.2 * most > taken[-1]
+
+
 def test_versions_are_kept_for_an_hour_after_they_were_replaced(tmp_path: Path) -> None:
     store = stored(tmp_path, numbered(3))
     reader = opened(store)

@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "images"
 ROWS_AT_ONCE = 8_192
+CACHED_METADATA = 64 << 20  # bytes; each version adds some kB, and by default they add up to 1 GiB
 NAMES_AT_ONCE = 10_000  # in a condition: parsing 200,000 takes 800 MB
 
 CHANNELS_PER_CODE = 8  # the approximate index needs a multiple of these
@@ -407,7 +408,8 @@ def local_folder(address: str) -> Path | None:
 
 
 def _connect(address: str, folder: Path | None) -> lancedb.DBConnection:
-    return lancedb.connect(address if folder is None else folder)
+    session = lancedb.Session(metadata_cache_size_bytes=CACHED_METADATA)
+    return lancedb.connect(address if folder is None else folder, session=session)
 
 
 def _table_folder(folder: Path) -> Path:
