@@ -185,7 +185,7 @@ def vehicles_of(store: Store, where: Filter, **order: Any) -> dict[int, Vehicle]
     return {row["id"]: Vehicle(**_vehicle(row, own)) for row, own in zip(rows, details, strict=True)}
 
 
-def _vehicle(row: Mapping[str, Any], details: Mapping[str, str]) -> dict[str, Any]:
+def _vehicle(row: Mapping[Any, Any], details: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a `Vehicle`: id, name and camera of a row, and its details."""
     camera = None if row["camera"] == UNKNOWN_CAMERA else row["camera"]
     return {"id": row["id"], "name": row["name"], "camera": camera, **described_details(details)}
