@@ -112,7 +112,7 @@ def test_a_photo_is_embedded_once_and_the_least_recent_upload_is_dropped(
 ) -> None:
     monkeypatch.setattr(photos, "KEPT_UPLOADS", 2)
     calls, embed = [], gallery.model.embed
-    counting: Callable[..., object] = lambda images: (calls.append(1), embed(images))[1]  # noqa: E731
+    counting: Callable[..., object] = lambda *given: (calls.append(1), embed(*given))[1]  # noqa: E731
     monkeypatch.setattr(gallery.model, "embed", counting)
     with served(gallery, toy_run.root) as page:
         first, second, third = (path.read_bytes() for path in toy_run.photos()[:3])
