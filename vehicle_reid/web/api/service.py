@@ -15,7 +15,7 @@ from data_cache.base.errors import UserError, printable
 from data_cache.base.progress import hidden_progress
 from data_cache.images.loading import MAX_PIXELS, decode_image
 from reid.retrieval.scoring import AfterNetwork
-from vehicle_reid.gallery.entries import API, ENROLLED_BY, Entries, require_own_columns
+from vehicle_reid.gallery.entries import API, DETAILS, ENROLLED_BY, Entries, require_own_columns
 from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.gallery.gallery import existing_names
 from vehicle_reid.gallery.store import Store, StoreFault
@@ -81,7 +81,7 @@ class Service:
         rows = matches.to_dict("records")
         found = [
             Match(
-                **_vehicle(row, {"vehicle": row["vehicle"], "time": row["time"], **row["details"]}),
+                **_vehicle(row, {column: row[column] for column in DETAILS} | row["details"]),
                 score=row["score"],
                 parts=_parts(row),
             )
@@ -181,8 +181,9 @@ def vehicles_of(store: Store, where: Filter, **order: Any) -> dict[int, Vehicle]
     columns = store.read(["id", "name", "camera", *store.header.columns], where, **order)
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     rows = [dict(zip(columns, row, strict=True)) for row in values]
-    details = [{column: row[column] for column in store.header.columns} for row in rows]
-    return {row["id"]: Vehicle(**_vehicle(row, own)) for row, own in zip(rows, details, strict=True)}
+    return {
+        row["id"]: Vehicle(**_vehicle(row, {column: row[column] for column in store.header.columns})) for row in rows
+    }
 
 
 def _vehicle(row: Mapping[Any, Any], details: Mapping[str, str]) -> dict[str, Any]:
