@@ -4,14 +4,18 @@ Scores of different labels are not comparable: where a detector is sure of wheel
 wheels and lamps alone, and the one sticker that tells two vehicles apart is left out.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_cache.base.errors import UserError, printable
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes
-from data_cache.parts.names import VARYING_PARTS
+from data_cache.parts.names import PART_NAMES, VARYING_PARTS
+
+log = logging.getLogger(__name__)
 
 First = Literal["confident", "varying"]
 LEAST_SCORE = 0.3  # of a varying part that goes before more confident boxes; below it, half and more are wrong
@@ -81,6 +85,35 @@ def select_parts(parts: PartBoxes, choice: BoxChoice) -> PartBoxes:
     By confidence it is `parts` as they are: the most confident boxes are the first D.
     """
     return parts if choice.is_by_confidence else boxes_in_slots(parts, selected_slots(parts, choice))
+
+
+def of_named_kinds(parts: PartBoxes) -> PartBoxes:
+    """Return a cache whose labels are the numbers of PART_NAMES, for networks to which a label means a kind of part.
+
+    Boxes of other names are left out, and a message tells. Imported caches have names of their own, in any order.
+    Raises UserError if no name is known.
+    """
+    if parts.part_names == PART_NAMES:
+        return parts
+    known = {name: label for label, name in enumerate(PART_NAMES)}
+    other = ", ".join(name for name in parts.part_names if name not in known)
+    if parts.part_names and known.keys().isdisjoint(parts.part_names):
+        raise UserError(
+            f"the boxes are of {printable(other)}, which are no parts that PGAN+ compares ({', '.join(PART_NAMES)}); "
+            "rename them and import again, or choose a recipe without part_crops, as pgan"
+        )
+    if other:
+        log.info(f"boxes of {printable(other)} are left out: PGAN+ has no slot for them")
+    kinds = np.array([*(known.get(name, -1) for name in parts.part_names), -1], np.int8)  # the last one for no box, -1
+    kept = boxes_in_slots(parts, slots_where(kinds[parts.labels] >= 0))
+    fingerprint = {**parts.fingerprint, "kinds": "by name"}
+    return replace(kept, labels=kinds[kept.labels], part_names=PART_NAMES, fingerprint=fingerprint)
+
+
+def slots_where(wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the wanted slots (N, K) of each image, ascending, with -1 behind the last one."""
+    order = np.argsort(~wanted, axis=1, kind="stable")
+    return np.where(np.take_along_axis(wanted, order, axis=1), order, -1)
 
 
 def boxes_in_slots(parts: PartBoxes, slots: NDArray[np.intp]) -> PartBoxes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data_cache.base.config import unknown
 from data_cache.parts.cache import PartBoxes
-from data_cache.parts.selection import boxes_in_slots, select_parts, useful_confidence
+from data_cache.parts.selection import boxes_in_slots, of_named_kinds, select_parts, slots_where, useful_confidence
 from reid.data.augmentation import MEAN_PIXEL, Boxes, Pixels
 from reid.recipes import ReidRecipe
 
@@ -34,12 +34,15 @@ HIDING: dict[str, Any] = {  # in fingerprints: what determines the covered pixel
 def network_parts(parts: PartBoxes, recipe: ReidRecipe) -> PartBoxes:
     """Return the boxes of a part cache that a network reads, the most confident first, with what is hidden from it.
 
-    Raises UserError if the cache has no such part as the recipe hides.
+    To PGAN+ labels are kinds of parts, see `of_named_kinds`. Raises UserError if the cache has no such part as the
+    recipe hides, or none that PGAN+ knows.
     """
     if recipe.hide:
         parts = hide_parts(parts, recipe.hide)
         if not recipe.uses_parts:
             return boxes_in_slots(parts, np.zeros((len(parts.names), 0), np.intp))
+    if recipe.part_crops and recipe.uses_parts:
+        parts = of_named_kinds(parts)
     return select_parts(parts, recipe.box_choice)
 
 
@@ -55,16 +58,10 @@ def hide_parts(parts: PartBoxes, kinds: Sequence[str]) -> PartBoxes:
     dropped = np.isin(parts.labels, [parts.part_names.index(kind) for kind in kinds])
     least = 0.0 if useful_confidence(parts) is None else LEAST_CONFIDENCE
     covered = dropped & (parts.scores >= least)
-    kept = _slots(~dropped & (parts.labels >= 0))
-    hidden = boxes_in_slots(parts, _slots(covered)[:, : covered.sum(axis=1).max(initial=0)])
+    kept = slots_where(~dropped & (parts.labels >= 0))
+    hidden = boxes_in_slots(parts, slots_where(covered)[:, : covered.sum(axis=1).max(initial=0)])
     fingerprint = {**parts.fingerprint, "hidden": {"parts": sorted(kinds), **HIDING}}
     return replace(boxes_in_slots(parts, kept), hidden=hidden.boxes, fingerprint=fingerprint)
-
-
-def _slots(wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the wanted slots (N, K) of each image, ascending, with -1 behind the last one."""
-    order = np.argsort(~wanted, axis=1, kind="stable")
-    return np.where(np.take_along_axis(wanted, order, axis=1), order, -1)
 
 
 def hidden_boxes(parts: PartBoxes, names: Sequence[str]) -> Boxes | None:

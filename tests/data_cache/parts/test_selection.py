@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_cache.base.errors import UserError
 from data_cache.parts.cache import STATUS_EMPTY, STATUS_FAILED, STATUS_FOUND, PartBoxes, empty_cache
 from data_cache.parts.names import PART_NAMES, VARYING_PARTS
-from data_cache.parts.selection import BoxChoice, label_coverage, select_parts, selected_slots
+from data_cache.parts.selection import BoxChoice, label_coverage, of_named_kinds, select_parts, selected_slots
 from helpers.parts import MakeParts
 
 
@@ -118,3 +119,29 @@ def test_coverage_is_the_share_of_images_that_did_not_fail(make_parts: MakeParts
     parts = make_parts(400, 8, seed=2)
     varied, confident = label_coverage(parts, BoxChoice(3, 1)), label_coverage(parts, BoxChoice(3))
     assert sum(varied.values()) > sum(confident.values())
+
+
+@pytest.mark.parametrize("others", [[], ["bumper", "Wheel"]])
+def test_labels_of_any_names_in_any_order_become_those_of_the_sixteen_parts(
+    make_parts: MakeParts, others: list[str]
+) -> None:
+    names = np.random.default_rng(1).permutation([*PART_NAMES[:-2], *others, *PART_NAMES[-2:]]).tolist()
+    parts = replace(make_parts(60, 8, seed=2), part_names=tuple(names))
+    found = of_named_kinds(parts)
+    assert found.part_names == PART_NAMES and found.fingerprint != parts.fingerprint
+    for row in range(60):
+        named = [names[label] if label >= 0 else "" for label in parts.labels[row].tolist()]
+        wanted = [
+            (name, *box) for name, box in zip(named, parts.boxes[row].tolist(), strict=True) if name in PART_NAMES
+        ]
+        boxes = zip(found.labels[row].tolist(), found.boxes[row].tolist(), strict=True)
+        assert [(PART_NAMES[kind], *box) for kind, box in boxes if kind >= 0] == wanted
+        assert row == 0 or (found.status[row] == STATUS_FOUND) == bool(wanted)
+
+
+def test_a_cache_with_the_sixteen_names_stays_and_one_without_any_is_refused() -> None:
+    parts = replace(empty_cache(["a.jpg"]), part_names=PART_NAMES)
+    assert of_named_kinds(parts) is parts
+    assert of_named_kinds(empty_cache(["a.jpg"])).labels.shape == (1, 0)
+    with pytest.raises(UserError, match=r"the boxes are of part, which are no parts that PGAN\+ compares .*as pgan"):
+        of_named_kinds(replace(parts, part_names=("part",)))
