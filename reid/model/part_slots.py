@@ -75,6 +75,9 @@ class PartSlots(nn.Module):
             flat: Tensor = self.encoder(crops.flatten(0, 1))
             return flat.float().view(*present.shape, self.projections.shape[1]) * present[..., None]
         encoded = present.new_zeros(*present.shape, self.projections.shape[1], dtype=torch.float32)
-        if present.any():  # absent parts must not enter the statistics of batch norm
+        # Absent parts must not enter the statistics of batch norm. Where processes share these statistics, the others
+        # wait for a process that has no part.
+        shared = any(isinstance(layer, nn.SyncBatchNorm) for layer in self.encoder)
+        if shared or present.any():
             encoded[present] = self.encoder(crops[present]).float()
         return encoded

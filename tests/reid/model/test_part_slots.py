@@ -98,6 +98,24 @@ def test_crops_of_absent_parts_change_nothing(training: bool) -> None:
     assert not one[1].any() and not weights[LABELS < 0].any()
 
 
+def test_a_process_without_parts_joins_the_others_where_they_share_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch norm of several GPUs waits for all processes; torch has none for CPUs, so a stand-in counts."""
+    shapes: list[torch.Size] = []
+
+    def forward(_: torch.nn.SyncBatchNorm, maps: Tensor) -> Tensor:
+        shapes.append(maps.shape)
+        return maps
+
+    monkeypatch.setattr(torch.nn.SyncBatchNorm, "forward", forward)
+    module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(slots().train())
+    absent = torch.full((2, 3), -1)
+    vector, weights = module(random_crops(absent), absent)
+    vector.sum().backward()
+    assert [shape[0] for shape in shapes] == [0] * 4
+    assert not vector.any() and not weights.any()
+    assert all(value.grad is None or not value.grad.any() for value in module.parameters())
+
+
 def test_the_order_of_parts_changes_nothing_but_the_order_of_their_weights() -> None:
     module, crops, order = slots(), random_crops(LABELS), [2, 0, 1]
     with torch.no_grad():
