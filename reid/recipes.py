@@ -226,10 +226,15 @@ def dataset_options(dataset: str) -> Mapping[str, Any]:
 def recipe_for(dataset: str, name_or_path: str, overrides: Sequence[str] = ()) -> ReidRecipe:
     """Return a preset by name, or the recipe of a YAML file, as it is on a data set, with `key=value` overrides.
 
-    An override or a value in the file wins over `dataset_options`. Raises UserError as `resolve_recipe`.
+    An override, a value in the file, or one that a preset sets itself wins over `dataset_options`. Raises UserError as
+    `resolve_recipe`.
     """
-    own = dataset_options(dataset)
-    presets = {name: ReidRecipe.model_validate({**preset.model_dump(), **own}) for name, preset in PRESETS.items()}
+    own, usual = dataset_options(dataset), ReidRecipe().model_dump()
+    presets = {}
+    for name, preset in PRESETS.items():
+        values = preset.model_dump()
+        open_options = {option: value for option, value in own.items() if values[option] == usual[option]}
+        presets[name] = ReidRecipe.model_validate({**values, **open_options})
     return resolve_recipe(ReidRecipe, presets, name_or_path, overrides, defaults=own)
 
 
