@@ -99,11 +99,11 @@ def variant_name(variant: Variant, scale: Scale, dataset: str, overrides: Sequen
 
 
 def _recipe(variant: Variant, scale: Scale, dataset: str, overrides: Sequence[str]) -> ReidRecipe:
-    """Return a variant's recipe on a data set; without part attention, the number of parts stays the preset's."""
+    """Return a variant's recipe on a data set; where it uses no parts, their number stays the preset's."""
     preset = variant.preset + SUFFIX[scale]
     changes = [f"{option}={json.dumps(value)}" for option, value in variant.changes.items()]
     recipe = recipe_for(dataset, preset, [*overrides, *changes])
-    if recipe.attention in ("parts", "equal"):
+    if recipe.attention in ("parts", "equal") or recipe.part_crops:
         return recipe
     return recipe.model_copy(update={"parts": PRESETS[preset].parts})
 

@@ -122,6 +122,13 @@ def test_recipes_match_their_names() -> None:
     assert recipes["pgan"].triplets == ALL_THREE
 
 
+def test_pgan_plus_reads_as_many_parts_as_are_asked_for() -> None:
+    recipes = {run.name: run.recipe for run in plan_of("plus", overrides=("parts=4",)).runs}
+    for name in ("pgan_parts=4", "pgan_plus_parts=4", "pgan_plus_parts=4_boxes=random", "strong_parts=4"):
+        assert recipes[name].parts == 4
+    assert recipes["baseline"] == PRESETS["baseline"]  # it uses no parts
+
+
 def test_on_vehicleid_lambda_is_that_of_train_in_every_table() -> None:
     """1 as in the authors' configuration; only the rows of Figure 3 b and --set say otherwise."""
     usual = plan_of("1", "2", "3", "5", "oracle", dataset="vehicleid")
