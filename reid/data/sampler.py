@@ -26,8 +26,8 @@ class PKSampler:
     order can. Every iteration gives the epoch chosen by `start_epoch`. `share` (rank, ranks) selects one process's
     vehicles of each batch.
 
-    With `cameras` (N,) the images of a group are by as many cameras as there are, and the ties go to vehicles that a
-    camera has in common: a positive looks different, and the hardest negatives share its background and light.
+    With `cameras` (N,) each camera's images are spread over as many groups as they can be, and the ties go to vehicles
+    that a camera has in common: a positive looks different, and the hardest negatives share its background and light.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class PKSampler:
     def __iter__(self) -> Iterator[list[Sample]]:
         """Yield the batches of the chosen epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
-        groups = [self._groups(images, random) for images in self._images_of]
-        order = None if self._cameras is None else random.permutation(int(self._cameras.max()) + 1)
+        # cameras in a random order, so that another one comes first in each epoch
+        cameras = None if self._cameras is None else random.permutation(int(self._cameras.max()) + 1)[self._cameras]
+        groups = [self._groups(images, cameras, random) for images in self._images_of]
 
         def turn(vehicle: int, left: int) -> tuple[int, int, float, int]:
             """Return the place in the queue of a vehicle with -left groups: the most groups first, then by camera."""
-            camera = 0 if order is None or self._cameras is None else order[self._cameras[groups[vehicle][left][0]]]
-            return left, int(camera), random.random(), vehicle
+            camera = 0 if cameras is None else int(cameras[groups[vehicle][left][0]])
+            return left, camera, random.random(), vehicle
 
         queue = [turn(vehicle, -len(own)) for vehicle, own in enumerate(groups)]
         heapq.heapify(queue)
@@ -93,24 +94,28 @@ class PKSampler:
                 if left < -1:
                     heapq.heappush(queue, turn(vehicle, left + 1))
 
-    def _groups(self, images: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    def _groups(
+        self, images: NDArray[np.int64], cameras: NDArray[np.int64] | None, random: np.random.Generator
+    ) -> NDArray[np.int64]:
         """Cut a vehicle's shuffled images into (groups, K), with repeats in the last group."""
         shuffled = random.permutation(images)
-        if self._cameras is not None:
-            shuffled = shuffled[_by_turns(self._cameras[shuffled])]
+        if cameras is not None:
+            shuffled = shuffled[_dealt(cameras[shuffled], self.images)]
         missing = -len(images) % self.images
         repeats = random.permutation(np.resize(shuffled, max(missing, len(images))))[:missing]
         return np.asarray(np.concatenate([shuffled, repeats]).reshape(-1, self.images))
 
 
-def _by_turns(cameras: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return an order of images in which the cameras (N,) take turns, each with its images in the order given.
+def _dealt(cameras: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return an order of images, by `cameras` (N,), of which each `size` are by as many cameras as can be.
 
-    >>> _by_turns(np.array([4, 4, 4, 1, 9, 1])).tolist()
-    [0, 3, 4, 1, 5, 2]
+    Sorted by camera, the images are dealt to the groups in turn; those left over, evenly taken, are the last group.
+
+    >>> _dealt(np.array([1, 1, 1, 1, 1, 1, 2, 2]), 4).tolist()
+    [0, 2, 4, 6, 1, 3, 5, 7]
     """
-    rounds = np.zeros(len(cameras), np.int64)
-    for camera in np.unique(cameras):
-        own = cameras == camera
-        rounds[own] = np.arange(own.sum())
-    return np.argsort(rounds, kind="stable")
+    order, groups = np.argsort(cameras, kind="stable"), len(cameras) // size
+    rest = len(cameras) % size
+    left_over = (2 * np.arange(rest) + 1) * len(cameras) // (2 * max(1, rest))
+    dealt = np.delete(order, left_over)
+    return np.concatenate([*(dealt[group::groups] for group in range(groups)), order[left_over]])

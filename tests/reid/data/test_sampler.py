@@ -150,6 +150,31 @@ def camera_sampler(seed: int = 0) -> tuple[PKSampler, NDArray[np.int64], NDArray
     return PKSampler(labels, vehicles=4, images=3, seed=seed, cameras=cameras), labels, cameras
 
 
+def most_cameras(counts: tuple[int, ...], size: int) -> int:
+    """The largest sum over groups of the number of their cameras, found by trying every order of the images."""
+    images = [camera for camera, count in enumerate(counts) for _ in range(count)]
+    orders = set(itertools.permutations(images))
+    return max(sum(len(set(order[i : i + size])) for i in range(0, len(order), size)) for order in orders)
+
+
+@pytest.mark.parametrize("counts", [(6, 2), (4, 2, 2), (5, 1, 2), (3, 3, 2), (7, 1), (4, 4)])
+@pytest.mark.parametrize("size", [2, 4])
+def test_across_cameras_no_cut_into_groups_has_more_cameras(counts: tuple[int, ...], size: int) -> None:
+    cameras = np.random.default_rng(0).permutation(np.tile(np.repeat(np.arange(len(counts)), counts), 2))
+    labels = np.repeat([0, 1], len(cameras) // 2)
+    for label in (0, 1):
+        own = np.repeat(np.arange(len(counts)), counts)
+        cameras[labels == label] = np.random.default_rng(label).permutation(own)
+    sampler = PKSampler(labels, vehicles=2, images=size, seed=0, cameras=cameras)
+    for epoch in range(5):
+        sampler.start_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(images_of(batches)) == list(range(len(labels)))
+        for label in (0, 1):
+            groups = [[s.image for s in batch if labels[s.image] == label] for batch in batches]
+            assert sum(len(set(cameras[group])) for group in groups) == most_cameras(counts, size)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_across_cameras_a_group_is_by_different_cameras_and_nothing_else_changes(seed: int) -> None:
     sampler, labels, cameras = camera_sampler(seed)
