@@ -1,5 +1,6 @@
 """Scoring of features under a data set's protocol: plain cosine and, on request, re-ranking and query expansion."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,8 @@ from reid.retrieval.ranked_lists import Scorer
 from reid.retrieval.ranking import Matrix, cosine_scores, labelled_trials, rank_queries
 from reid.retrieval.reranking import k_reciprocal_scores
 from reid.retrieval.transforms import augmented_database, without_camera_means
+
+log = logging.getLogger(__name__)
 
 RERANKED, EXPANDED = "re-ranked", "expanded queries"
 AUGMENTED, CENTRED = "augmented database", "without camera means"
@@ -39,7 +42,8 @@ class Scoring:
     `rerank` adds scores after k-reciprocal re-ranking; `expand` adds scores of queries averaged with that many gallery
     images, 0 for none. `database` adds scores in a gallery whose features are means with so many neighbours, and
     `camera_means` scores of features without the mean of their camera in the test. `cameras` adds what the network
-    knows of cameras: scores with each query's gallery restricted to other cameras, and to its own.
+    knows of cameras: scores with each query's gallery restricted to other cameras, and to its own unless it has copies
+    of the queries there.
     """
 
     draws: int = 10
@@ -73,6 +77,9 @@ class Scoring:
                 results[f"{row}, {CENTRED}"] = rank_protocol(centred, dataset, protocol, plain, self.form)
             if self.cameras and first:
                 for name, cameras in BY_CAMERAS.items():
+                    if cameras == "own" and _has_copies(dataset, protocol):
+                        log.info(f"no row {name!r}: the gallery has copies of the queries, which are always found")
+                        continue
                     restricted = replace(protocol, cameras=cameras)
                     found = rank_protocol(values, dataset, restricted, plain, self.form)
                     if all(trial.valid.any() for trial in found):  # a gallery may have no match by the query's camera
@@ -150,6 +157,18 @@ def _expanded_scores(query: Matrix, gallery: Matrix, *, k: int, device: str) -> 
 
 def _database_scores(query: Matrix, gallery: Matrix, *, k: int, device: str) -> Iterable[Tensor]:
     return cosine_scores(query, augmented_database(gallery, k, device=device), device)
+
+
+def _has_copies(dataset: Dataset, protocol: Protocol) -> bool:
+    """Return whether the gallery has a copy of each query, as that of VeRi-776, where it is junk.
+
+    A copy has its query's file name, vehicle and camera; the folder is another.
+    """
+    table = dataset.table
+    identity = table["name"].str.rpartition("/")[2] + "/" + table["vehicle_id"] + "/" + table["camera_id"].astype(str)
+    return protocol.same_camera_is_junk and all(
+        identity.iloc[trial.query].isin(identity.iloc[trial.gallery]).all() for trial in protocol.trials
+    )
 
 
 def _without_camera_means(features: Features, dataset: Dataset, protocol: Protocol) -> Features:

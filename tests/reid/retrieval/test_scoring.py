@@ -38,10 +38,13 @@ def make_features(dataset: Dataset, noise: float = 0.8) -> Features:
     return Features(tuple(names[row] for row in order), matrix[order].astype(np.float32), no_attention, {})
 
 
-def camera_dataset(unmatched: int = 0) -> Dataset:
-    """Return 8 vehicles by 3 cameras, queries by camera 0; `unmatched` more queries have no match."""
+def camera_dataset(unmatched: int = 0, copies: bool = False) -> Dataset:
+    """Return 8 vehicles by 3 cameras, queries by camera 0; `unmatched` more queries have no match.
+
+    With `copies` the gallery's images by camera 0 have the file names of the queries.
+    """
     rows = [
-        (f"{kind}/{vehicle}_{camera}.jpg", str(vehicle), camera, kind)
+        (f"{kind}/{vehicle}_{camera}{'' if copies else kind}.jpg", str(vehicle), camera, kind)
         for vehicle in range(8)
         for kind, cameras in (("query", (0,)), ("gallery", (0, 1, 2)))
         for camera in cameras
@@ -106,6 +109,16 @@ def test_scores_by_cameras_are_rows_of_the_first_network_only() -> None:
     assert [*test.scores] == ["row", "row, across cameras", "row, within a camera", "other"]
     assert test.results["row, within a camera"][0].positives.tolist() == [1] * 8
     assert test.results["row, across cameras"][0].positives.tolist() == [2] * 8
+
+
+def test_no_row_of_the_own_camera_where_the_gallery_has_the_queries_themselves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As in VeRi-776: image_test has a copy of each of image_query, which every network finds first."""
+    dataset = camera_dataset(copies=True)
+    with caplog.at_level("INFO"):
+        test = scored(make_features(dataset), dataset, cameras=True)
+    assert [*test.scores] == ["row", "row, across cameras"] and "copies of the queries" in caplog.text
 
 
 def test_no_row_where_no_query_has_a_match_by_its_own_camera() -> None:
