@@ -99,14 +99,18 @@ def build_network(recipe: ReidRecipe, vehicles: int, *, pretrained: bool = True)
 def start_from(network: TrainedNetwork, trunk: str, source: Path) -> None:
     """Load the weights of a trained network, its run's folder or its file, but those of its classes.
 
-    That of PGAN+ may start from one of the paper's, which becomes the network of its whole image. What the other lacks
-    or has in another shape, such as a head with other `features`, stays random, and a message says so. Raises UserError
-    if `source` is no trained network or has another backbone than `trunk`.
+    That of PGAN+ may start from one of the paper's, which becomes the network of its whole image, and one of the
+    paper's from that network of a PGAN+. What the other lacks or has in another shape, such as a head with other
+    `features`, stays random, and a message says so. Raises UserError if `source` is no trained network or has another
+    backbone than `trunk`.
     """
     checkpoint = read_checkpoint(source / BEST if source.is_dir() else source)
     state = {name: value for name, value in network_state(checkpoint).items() if "classifier" not in name}
-    if isinstance(network, PGANPlus) and not any(name.startswith(WHOLE) for name in state):
+    of_plus = any(name.startswith(WHOLE) for name in state)
+    if isinstance(network, PGANPlus) and not of_plus:
         state = {WHOLE + name: value for name, value in state.items()}
+    elif of_plus and not isinstance(network, PGANPlus):
+        state = {name.removeprefix(WHOLE): value for name, value in state.items() if name.startswith(WHOLE)}
     own = {name: value for name, value in network.state_dict().items() if "classifier" not in name}
     fitting = {name for name, value in own.items() if name in state and state[name].shape == value.shape}
     lacking = [name for name in own if name not in fitting]

@@ -175,6 +175,13 @@ def test_plus_starts_from_a_baseline_as_its_whole(tmp_path: Path) -> None:
         torch.testing.assert_close(value, source[own] if taken else fresh[name])
 
 
+def test_a_baseline_starts_from_the_whole_of_plus(tmp_path: Path) -> None:
+    baseline = TINY.model_copy(update={"attention": "none"})
+    source, fresh = trained_folder(PLUS, tmp_path), build_network(baseline, 5).state_dict()
+    for name, value in started(baseline, tmp_path).items():
+        torch.testing.assert_close(value, fresh[name] if "classifier" in name else source[f"whole.{name}"])
+
+
 def test_what_does_not_fit_stays_random_and_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = trained_folder(TINY, tmp_path)
     wider = TINY.model_copy(update={"features": 2 * TINY.features})
