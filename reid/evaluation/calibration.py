@@ -119,8 +119,8 @@ def calibrate(run: TrainedRun, compute: Compute, *, aim: str, seed: int) -> Cali
     The confidence is learnt among the vehicles that the network was not trained on. They are few, and seldom look
     alike, so the threshold is chosen in galleries that are filled with vehicles of the training. The confidence cannot
     be learnt from those: the network has drawn the images of each together, which those of a stranger are not. The
-    rates are measured by two halves of the vehicles, each with the calibration of the other one. Raises UserError for
-    another aim, and if too few vehicles were held out.
+    rates are measured by two halves of the vehicles, each with the confidence of the other one, at the threshold of
+    all. Raises UserError for another aim, and if too few vehicles were held out.
     """
     fpir_of(aim)  # raises before the work
     table = unseen_vehicles(run)
