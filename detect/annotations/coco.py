@@ -115,6 +115,8 @@ class _Reader:
             return
         box = self.mending.coco_box(record, image.width, image.height)
         if box is not None and label is not None and (part := self.mapping.get(label)) is not None:
+            if PART_NAMES.index(part) not in image.annotated:
+                raise RecordFault(f"{short_repr(label)} is not among the `annotated_parts` of its image; add it there")
             self.parts[identifier(record, "image_id")].append((box, part))
 
     def unknown_labels(self) -> list[str]:

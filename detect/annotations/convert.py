@@ -11,7 +11,7 @@ from data_cache.base.files import write_json
 from data_cache.parts.names import PART_NAMES
 from detect.annotations.coco import read_coco
 from detect.annotations.faults import AnnotationFaults
-from detect.annotations.images import AnnotatedImage, AnnotationReading
+from detect.annotations.images import ALL_LABELS, AnnotatedImage, AnnotationReading
 from detect.annotations.part_mapping import PartMapping
 from detect.annotations.reading import size_faults
 from detect.annotations.summary import AnnotationSummary, summarise
@@ -116,13 +116,18 @@ def _with_vehicles(images: Sequence[AnnotatedImage], pattern: re.Pattern[str] | 
 
 
 def coco_document(images: Sequence[AnnotatedImage]) -> dict[str, Any]:
-    """Return the images, sorted by name, and their parts as COCO; ids count from 1."""
+    """Return the images, sorted by name, and their parts as COCO; ids count from 1.
+
+    An image of which not all parts are annotated names those that are.
+    """
     records: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, image in enumerate(sorted(images, key=lambda image: image.name), start=1):
         vehicle = {} if image.vehicle is None else {"vehicle_id": image.vehicle}
         size = {"width": image.width, "height": image.height}
-        records.append({"id": number, "file_name": image.name, **size, **vehicle})
+        known = [PART_NAMES[label] for label in sorted(image.annotated)]
+        annotated = {} if image.annotated == ALL_LABELS else {"annotated_parts": known}
+        records.append({"id": number, "file_name": image.name, **size, **vehicle, **annotated})
         for box, label in zip(image.boxes.tolist(), image.labels.tolist(), strict=True):
             x0, y0, x1, y1 = (round(edge, DECIMALS) for edge in box)
             width, height = round(x1 - x0, DECIMALS), round(y1 - y0, DECIMALS)

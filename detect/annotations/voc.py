@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from data_cache.base.errors import RecordFault, UserError, printable, short_repr
@@ -15,8 +15,16 @@ from data_cache.base.safe_xml import parse_xml
 from data_cache.images.loading import ImageError, image_size
 from data_cache.images.lookup import ImageLookup
 from data_cache.parts.coco import LARGEST_SIDE, BoxMending, Corners
+from data_cache.parts.names import PART_NAMES
 from detect.annotations.faults import collecting, counted
-from detect.annotations.images import LEAST_SIDE, AnnotationReading, ImageRecord, find_image, size_fault
+from detect.annotations.images import (
+    LEAST_SIDE,
+    AnnotatedImage,
+    AnnotationReading,
+    ImageRecord,
+    find_image,
+    size_fault,
+)
 from detect.annotations.part_mapping import PartMapping, suggestion
 
 MAX_BYTES = 4 << 20  # a file with a thousand objects has 0.3 MB
@@ -34,6 +42,8 @@ def read_voc_folder(
 
     Boxes are mended as `BoxMending` does, or refused if `strict`.
 
+    The parts annotated in an image are those that occur in any file: VOC does not list what was looked for.
+
     The image is `filename` in the same subfolder of `image_root`, or else in `image_root` itself. A size that differs
     from the image's is a fault. Raises UserError if there is no XML file or a folder cannot be read.
     """
@@ -45,6 +55,7 @@ def read_voc_folder(
         with collecting(reader.reading.faults, printable(file)):
             reader.add(file, read_voc(folder / file))
     reader.reading.notes = reader.lookup.notes()
+    reader.reading.images = reader.images_with_annotated_parts()
     reader.reading.faults[:0] = reader.shared_faults()  # first: they often explain the others
     return reader.reading
 
@@ -102,6 +113,12 @@ class _FolderReader:
         if image is not None:
             self.reading.images.append(image.with_parts(parts))
 
+    def images_with_annotated_parts(self) -> list[AnnotatedImage]:
+        """Return the images, each with the parts that occur anywhere as those that are annotated."""
+        parts = {self.mapping.get(label) for label in self.reading.labels}
+        annotated = frozenset(PART_NAMES.index(part) for part in parts if part is not None)
+        return [replace(image, annotated=annotated) for image in self.reading.images]
+
     def shared_faults(self) -> list[str]:
         """Return the faults that many objects share: unknown labels, the wrong first pixel."""
         faults = [
@@ -143,10 +160,15 @@ class _FolderReader:
 
     def _corners(self, position: str, each: VocObject, image: ImageRecord) -> Corners | None:
         xmin, ymin, xmax, ymax = each.edges
-        if 0 <= min(xmin, ymin) < self.first_pixel:
+        if 0 <= min(each.edges) < self.first_pixel:
             self.before_first.append(position)
-        given = (xmin - self.first_pixel, ymin - self.first_pixel, xmax, ymax)
-        return self.mending.box(given, image.width, image.height)
+        (x0, x1), (y0, y1) = self._edges(xmin, xmax), self._edges(ymin, ymax)
+        return self.mending.box((x0, y0, x1, y1), image.width, image.height)
+
+    def _edges(self, first: float, last: float) -> tuple[float, float]:
+        """Return edges in pixels from 0 of corners as written; swapped ones stay swapped, to be mended or refused."""
+        begin = first - self.first_pixel
+        return (begin, last) if begin <= last else (first, last - self.first_pixel)
 
 
 def read_voc(path: Path) -> VocFile:

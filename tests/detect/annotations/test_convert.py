@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,53 @@ def test_round_trip_from_coco_to_voc_and_back(tmp_path: Path, first_pixel: int) 
     write_voc_files(images, tmp_path / "xml", first_pixel)
     output, pattern = tmp_path / "again.json", re.compile(r"(\d{4})\.png")
     done = convert_voc(tmp_path / "xml", tmp_path, output, VAC21, first_pixel=first_pixel, vehicle_pattern=pattern)
-    expected = [AnnotatedImage(**{**vars(image), "vehicle": Path(image.name).stem}) for image in images]
+    occurring = frozenset(int(label) for image in images for label in image.labels)
+    expected = [replace(image, vehicle=Path(image.name).stem, annotated=occurring) for image in images]
     assert_same(expected, read_annotations(output, tmp_path))
     assert checked_reading(output, tmp_path).faults == []
     assert done.written.images == 9 and done.written.parts == 36 and done.written.vehicles == 9
     assert sum(use.objects for use in done.labels) == 36 and all(use.label == use.part for use in done.labels)
+
+
+def annotated_in(path: Path, root: Path) -> list[set[str]]:
+    return [{PART_NAMES[label] for label in image.annotated} for image in read_annotations(path, root)]
+
+
+def test_parts_that_nobody_looked_for_stay_unannotated_in_coco(tmp_path: Path) -> None:
+    """Otherwise the detector learns that there is none: a part without a box is background."""
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "b.png")
+    annotations = [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40]}]
+    document = {
+        "images": [
+            {"id": 1, "file_name": "a.png", "width": 160, "height": 120},
+            {"id": 2, "file_name": "b.png", "width": 160, "height": 120, "annotated_parts": ["logo", "wheel"]},
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "Wheel"}],
+    }
+    (tmp_path / "given.json").write_text(json.dumps(document))
+    convert_coco(tmp_path / "given.json", tmp_path, tmp_path / "out.json", VAC21)
+    assert annotated_in(tmp_path / "out.json", tmp_path) == [{"wheel"}, {"wheel", "logo"}]
+
+
+def test_the_parts_of_voc_files_are_those_that_occur_in_any_of_them(tmp_path: Path) -> None:
+    for name, label in (("a", "wheel"), ("b", "Logo"), ("c", "car")):
+        write_picture(tmp_path / f"{name}.png")
+        write_voc(tmp_path / f"{name}.xml", f"{name}.png", [(label, (10, 20, 60, 70))])
+    convert_voc(tmp_path, tmp_path, tmp_path / "out.json", VAC21)
+    assert annotated_in(tmp_path / "out.json", tmp_path) == [{"wheel", "logo"}] * 3
+
+
+def test_swapped_corners_of_voc_files_are_put_right_by_either_first_pixel(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    for first_pixel in (0, 1):
+        given = [(20, 30, 50, 10), (50, 10, 20, 30), (20, 10, 50, 30)]
+        write_voc(tmp_path / "a.xml", "a.png", [("logo", corners) for corners in given])
+        done = convert_voc(tmp_path, tmp_path, tmp_path / "out.json", VAC21, first_pixel=first_pixel)
+        (image,) = read_annotations(tmp_path / "out.json", tmp_path)
+        assert image.boxes.tolist() == [[20 - first_pixel, 10 - first_pixel, 50, 30]] * 3
+        assert any("2 boxes with swapped corners" in note for note in done.notes), done.notes
 
 
 def test_boxes_are_written_to_a_thousandth_of_a_pixel(tmp_path: Path) -> None:

@@ -62,10 +62,29 @@ def test_parts_of_the_files_categories_are_annotated_unless_an_image_names_other
         document["categories"] = document["categories"][:3]
         document["annotations"] = [each for each in document["annotations"] if each["category_id"] <= 3]
         document["images"][1]["annotated_parts"] = ["wheel", "back mirror"]
+        others = document["images"][1]["id"], document["categories"][1]["id"]
+        document["annotations"] = [
+            each
+            for each in document["annotations"]
+            if each["image_id"] != others[0] or each["category_id"] == others[1]
+        ]
 
     images = read_annotations(changed(toy_set(tmp_path, 6), change), tmp_path)
     names = [{PART_NAMES[label] for label in image.annotated} for image in images[:3]]
     assert names == [{*PART_NAMES[:3]}, {"wheel", "back mirror"}, {*PART_NAMES[:3]}]
+
+
+def test_a_box_of_a_part_that_its_image_does_not_list_is_a_fault(tmp_path: Path) -> None:
+    """It would be a part to find whose kind counts as background."""
+    path = toy_set(tmp_path, 6)
+    box = json.loads(path.read_text())["annotations"][0]
+
+    def change(document: Document) -> None:
+        names = [each["name"] for each in document["categories"] if each["id"] != box["category_id"]]
+        next(each for each in document["images"] if each["id"] == box["image_id"])["annotated_parts"] = names
+
+    with pytest.raises(AnnotationFaults, match=r"is not among the `annotated_parts` of its image; add it there"):
+        read_annotations(changed(path, change), tmp_path)
 
 
 @pytest.mark.parametrize("value", ["wheel", ["wheel", "tyre"], [3], {"wheel": 1}])
