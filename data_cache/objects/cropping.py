@@ -23,7 +23,7 @@ from data_cache.datasets.csv_file import write_csv
 from data_cache.images.loading import ImageError, image_size, load_image, path_inside
 from data_cache.images.lookup import ImageLookup
 from data_cache.images.processes import in_processes
-from data_cache.objects.table import BOX, place, shares_of_the_frame
+from data_cache.objects.table import BOX, place
 from data_cache.objects.tracks import best_of_tracks
 from data_cache.objects.video import frame_name, is_video, require_pyav, split_frame, video_frames, video_size
 
@@ -155,14 +155,11 @@ def _cuts(
     failures: dict[int, str],
 ) -> dict[str, list[Cut]]:
     """Return the crops of each image and video. Boxes are clipped to the frame; one with too little inside fails."""
-    shares = shares_of_the_frame(objects)
-    if shares:
-        log.info("all boxes are within 0 and 1: read as shares of their frames")
     cuts: dict[str, list[Cut]] = defaultdict(list)
     names: Counter[str] = Counter()
     clipped, repeated = [], []
-    images, boxes = objects["image"].tolist(), objects[BOX].to_numpy(np.float64)
-    for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
+    boxes = objects[BOX].to_numpy(np.float64)
+    for row, (image, box, shares) in enumerate(zip(objects["image"], boxes, objects["shares"], strict=True)):
         if row in failures:
             continue
         source, number = split_frame(image)
@@ -260,7 +257,7 @@ def _encoded(crop: Image.Image, settings: CropSettings) -> bytes:
 def _write_tables(objects: pd.DataFrame, kept: Mapping[int, Cut], failures: Mapping[int, str], output: Path) -> None:
     """Write images.csv, a row a crop, and failed.csv with the others, or remove that of an earlier run."""
     rows = sorted(kept)
-    table = objects.loc[rows].drop(columns=["place", "fault"])
+    table = objects.loc[rows].drop(columns=["shares", "place", "fault"])
     table.insert(0, "name", [kept[row].name for row in rows])
     table = table.rename(columns={"image": "frame"})
     write_csv(output / TABLE, table)

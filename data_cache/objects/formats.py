@@ -1,7 +1,7 @@
 """Objects in frames as annotation tools and trackers store them: COCO JSON, folders of YOLO, text of MOTChallenge."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -99,7 +99,7 @@ def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
         image = next((known[one] for one in (stem, re.sub(r"(^|/)labels/", r"\1images/", stem)) if one in known), stem)
         for number, fields in _lines(folder / file):
             try:
-                cx, cy, width, height = (float(field) for field in fields[1:5])
+                cx, cy, width, height = _numbers(fields[1:5])
             except ValueError:
                 faults[len(boxes)] = "not `class cx cy w h`"
                 cx = cy = width = height = 0.0
@@ -107,7 +107,7 @@ def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
             texts["image"].append(image)
             texts["vehicle_id"].append(fields[5] if len(fields) == 6 else "")
             places.append(f"{file}, line {number}")
-    return objects_table(texts, np.array(boxes).reshape(-1, 4), folder, places, faults)
+    return objects_table(texts, np.array(boxes).reshape(-1, 4), folder, places, faults, shares=True)
 
 
 def read_mot(path: Path, images: Path) -> pd.DataFrame:
@@ -122,15 +122,16 @@ def read_mot(path: Path, images: Path) -> pd.DataFrame:
     places, faults = [], {}
     for number, fields in _lines(path):
         try:
-            frame, left, top, width, height = (float(field) for field in (fields[0], *fields[2:MOT_FIELDS]))
+            frame, left, top, width, height = _numbers([fields[0], *fields[2:MOT_FIELDS]])
             texts["image"].append(image_of(int(frame)))
-        except (ValueError, OverflowError) as error:  # the latter: a frame `inf`
+        except ValueError as error:
             is_fault = isinstance(error, RecordFault)
             faults[len(boxes)] = str(error) if is_fault else "not `frame,track,left,top,width,height`"
             left = top = width = height = 0.0
             texts["image"].append("")
         boxes.append((left - 1, top - 1, left - 1 + width, top - 1 + height))
-        texts["vehicle_id"].append("" if fields[1] == NO_TRACK else fields[1])
+        track = fields[1] if len(fields) > 1 else ""
+        texts["vehicle_id"].append("" if track == NO_TRACK else track)
         places.append(f"line {number}")
     return objects_table(texts, np.array(boxes).reshape(-1, 4), path, places, faults)
 
@@ -163,6 +164,14 @@ def _images_of_mot(path: Path, images: Path) -> Callable[[int], str]:
 def _is_mot(path: Path) -> bool:
     first = next(iter(_lines(path)), (0, []))[1]
     return len(first) >= MOT_FIELDS and all(re.fullmatch(r"-?\d+(\.\d+)?", field) for field in first[:MOT_FIELDS])
+
+
+def _numbers(fields: Sequence[str]) -> list[float]:
+    """Return fields as numbers. Raises ValueError if one is none, or not finite."""
+    numbers = [float(field) for field in fields]
+    if not np.isfinite(numbers).all():
+        raise ValueError
+    return numbers
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

@@ -17,8 +17,9 @@ from data_cache.objects.video import MOST_FRAMES, VIDEO_SUFFIXES, frame_name, is
 log = logging.getLogger(__name__)
 
 BOX = ["x0", "y0", "x1", "y1"]
-COLUMNS = [*TEXTS, *BOX, "file", "row", "place", "fault"]
+COLUMNS = [*TEXTS, *BOX, "shares", "file", "row", "place", "fault"]
 SPLITS = ("train", "query", "gallery")
+ROUNDING = 1e-3  # by which shares of a frame may leave [0, 1]: files have four to six decimals
 
 
 def objects_table(
@@ -27,26 +28,29 @@ def objects_table(
     file: Path,
     places: Sequence[str],
     faults: Mapping[int, str] | None = None,
+    *,
+    shares: bool = False,
 ) -> pd.DataFrame:
     """Return a table of objects with COLUMNS, in the order of a file.
 
     `texts` has image and, as far as they are known, vehicle_id, camera_id, time and split; the others are empty. Boxes
-    (N, 4) are x0 y0 x1 y1 in the frame. `row` counts from 0; `places` say for messages where in the file it stands.
-    `faults` say why objects cannot be used.
+    (N, 4) are x0 y0 x1 y1 in the frame, in pixels or, if `shares`, as shares of its width and height. `row` counts from
+    0; `places` say for messages where in the file it stands. `faults` say why objects cannot be used.
     """
     count = len(boxes)
     table = pd.DataFrame({key: list(texts.get(key, [""] * count)) for key in TEXTS}, dtype=object)
     table[BOX] = boxes
     found = [] if faults is None else [faults.get(row, "") for row in range(count)]
-    return table.assign(file=str(file), row=np.arange(count), place=list(places), fault=found or [""] * count)[COLUMNS]
+    table = table.assign(file=str(file), row=np.arange(count), place=list(places), shares=shares)
+    return table.assign(fault=found or [""] * count)[COLUMNS]
 
 
 def read_objects_csv(path: Path, images: Path, columns: Mapping[str, str], first_frame: int) -> pd.DataFrame:
     """Return the `objects_table` of a CSV with any column names; `columns` are those that `find_columns` is given.
 
-    Its videos, if it names any, are below `images`, and the frames of each count from `first_frame`. Boxes whose
-    numbers are all at most 1 are shares of the frame, see `shares_of_the_frame`. Raises UserError if the file, or a
-    column, is missing.
+    Its videos, if it names any, are below `images`, and the frames of each count from `first_frame`. If all boxes are
+    within [0, 1], but for ROUNDING, they are shares of their frames. Raises UserError if the file, or a column, is
+    missing.
     """
     table = parse_csv(path)
     if table.empty:
@@ -65,7 +69,11 @@ def read_objects_csv(path: Path, images: Path, columns: Mapping[str, str], first
         faults |= unusable
     faults |= {row: "names no image" for row, image in enumerate(texts["image"]) if not image}
     boxes = found.form.corners(np.where(wrong[:, None], 0.0, numbers.to_numpy(np.float64)))
-    return objects_table(texts, boxes, path, [f"line {row + 2}" for row in range(len(table))], faults)
+    usable = np.delete(boxes, list(faults), axis=0)
+    shares = bool(len(usable)) and bool(((usable >= -ROUNDING) & (usable <= 1 + ROUNDING)).all())
+    if shares:
+        log.info(f"{path}: all boxes are within 0 and 1: read as shares of their frames")
+    return objects_table(texts, boxes, path, [f"line {row + 2}" for row in range(len(table))], faults, shares=shares)
 
 
 def _frames_of_videos(
@@ -118,9 +126,3 @@ def combined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         wrong = table["split"][unknown[0]]
         raise UserError(f"{place(table, unknown[0])}: unknown split {wrong!r}; use one of {', '.join(SPLITS)}")
     return table
-
-
-def shares_of_the_frame(table: pd.DataFrame) -> bool:
-    """Return whether all boxes are in [0, 1]: shares of width and height, as in YOLO's files."""
-    boxes = table.loc[table["fault"] == "", BOX].to_numpy(np.float64)
-    return bool(len(boxes)) and float(boxes.max()) <= 1 and float(boxes.min()) >= 0

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from data_cache.base.errors import UserError
+from data_cache.objects.cropping import CropSettings, crop_objects
 from data_cache.objects.formats import read_objects
-from data_cache.objects.table import BOX, COLUMNS, combined, shares_of_the_frame
+from data_cache.objects.table import BOX, COLUMNS, combined
 
 SIZE = (80, 40)
 OBJECTS = [  # frame, x0, y0, x1, y1, vehicle, camera
@@ -89,9 +90,8 @@ def test_every_format_has_the_boxes_of_the_csv(tmp_path: Path, frames: Path) -> 
         assert table.columns.tolist() == COLUMNS and (table["fault"] == "").all()
         assert table["row"].tolist() == [0, 1, 2]
         assert [Path(name).stem for name in table["image"]] == ["000001", "000001", "000012"]
-        shares = shares_of_the_frame(table)
-        assert shares == (table is yolo)
-        np.testing.assert_allclose(boxes_of(table) * ((*SIZE, *SIZE) if shares else 1), wanted)
+        assert (table["shares"] == (table is yolo)).all()
+        np.testing.assert_allclose(boxes_of(table) * ((*SIZE, *SIZE) if table is yolo else 1), wanted)
     pd.testing.assert_frame_equal(coco[["vehicle_id", "camera_id"]], csv[["vehicle_id", "camera_id"]])
     assert yolo["vehicle_id"].tolist() == mot["vehicle_id"].tolist() == ["0", "1", "2"]
 
@@ -109,13 +109,31 @@ def test_faults_of_other_formats_are_kept_too(tmp_path: Path, frames: Path) -> N
     annotations = [{"image_id": 1, "bbox": [0, 0, 1]}, {"image_id": 2, "bbox": [0, 0, 9, 9]}, {"bbox": [0, 0, 9, 9]}]
     (tmp_path / "t.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     assert [bool(fault) for fault in read_objects(tmp_path / "t.json", frames, {})["fault"]] == [True] * 3
-    (tmp_path / "gt.txt").write_text("1,1,1,1,5,5\n2,x,1,a,5,5\n")
-    assert (
-        read_objects(tmp_path / "gt.txt", frames, {})["fault"].tolist()[1] == "not `frame,track,left,top,width,height`"
-    )
+    (tmp_path / "gt.txt").write_text("1,1,1,1,5,5\n2,x,1,a,5,5\n2\n12,1,1,nan,5,5\ninf,1,1,1,5,5\n")
+    wrong = "not `frame,track,left,top,width,height`"
+    assert read_objects(tmp_path / "gt.txt", frames, {})["fault"].tolist() == ["", *[wrong] * 4]
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels/000001.txt").write_text("0 0.5 0.5 0.2\n0 0.5 0.5 0.2 0.2\n")
-    assert read_objects(tmp_path / "labels", frames, {})["fault"].tolist() == ["not `class cx cy w h`", ""]
+    (tmp_path / "labels/000001.txt").write_text("0 0.5 0.5 0.2\n0 0.5 0.5 0.2 0.2\n0 nan 0.5 0.2 0.2\n")
+    wrong = "not `class cx cy w h`"
+    assert read_objects(tmp_path / "labels", frames, {})["fault"].tolist() == [wrong, "", wrong]
+
+
+def test_shares_of_the_frame_may_leave_it_by_rounding(tmp_path: Path, frames: Path) -> None:
+    """A box from the edge to two thirds: its middle and width, rounded, begin 5e-7 before the edge."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/000001.txt").write_text("0 0.333333 0.500000 0.666667 0.500000\n")
+    yolo = read_objects(tmp_path / "labels", frames, {})
+    assert yolo["shares"].all() and yolo["x0"][0] < 0
+    (tmp_path / "t.csv").write_text("image,x0,y0,x1,y1\n000001,-0.0000005,0.25,0.6666665,0.75\n000012,0,0,1,1\n")
+    csv = read_objects(tmp_path / "t.csv", frames, {})
+    assert csv["shares"].all()
+    pixels = read_objects(write_csv(tmp_path / "p.csv"), frames, {})
+    both = combined({"query": yolo, "gallery": pixels})
+    assert both["shares"].tolist() == [True, False, False, False]
+    summary = crop_objects(both, frames, tmp_path / "out", CropSettings(kind="png"), workers=0)
+    assert summary.crops == 4 and not summary.failures
+    names = pd.read_csv(tmp_path / "out/images.csv")["name"]
+    assert names[0] == "crops/000001_0-10-54-30.png"
 
 
 @pytest.mark.parametrize(
