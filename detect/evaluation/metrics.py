@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.names import PART_NAMES
-from data_cache.parts.selection import BoxChoice, boxes_in_slots, selected_slots
+from data_cache.parts.selection import BoxChoice, boxes_in_slots, selected_slots, slots_where
 from detect.annotations.images import AnnotatedImage
 from detect.evaluation.precision_recall import SIZES, PrecisionRecall, precision_recall, relative_areas
 
@@ -114,8 +114,7 @@ def without_unannotated(images: Sequence[AnnotatedImage], detected: PartBoxes) -
     ).reshape(detected.labels.shape)
     if (kept | (detected.labels < 0)).all():
         return detected
-    order = np.argsort(~kept, axis=1, kind="stable")
-    return boxes_in_slots(detected, np.where(np.take_along_axis(kept, order, axis=1), order, -1))
+    return boxes_in_slots(detected, slots_where(kept))
 
 
 def recall_by_top_d(

@@ -52,7 +52,7 @@ class DetectionJob:
         parts = read_parts(self.output)
         found = run_fingerprint(parts)
         if found != self.fingerprint == found | {"names_sha256": self.fingerprint["names_sha256"]}:
-            joining = command_line("cache merge", {}, ["all.h5", self.output, "new.h5"])
+            joining = command_line("cache merge", {"--dataset": self.dataset}, ["all.h5", self.output, "new.h5"])
             raise UserError(
                 f"{self.output}: {_difference(parts.names, self.names)}; choose another file with --output, or delete "
                 f"it; to add new images to it, detect them from a folder of their own into new.h5, then `{joining}`"

@@ -87,7 +87,7 @@ def test_a_cache_of_other_images_is_refused_with_the_difference_and_the_remedy(
 ) -> None:
     more = shutil.copytree(data, tmp_path / "more")
     shutil.copy(more / "images/0000.png", more / "images/0009.png")
-    with pytest.raises(UserError, match=r"run's: 1 are new, first images/0009\.png; .*cache merge"):
+    with pytest.raises(UserError, match=r"run's: 1 are new, first images/0009\.png; .*cache merge --dataset toy "):
         detect_toy(more, cache)
     (more / "images/0003.png").unlink()
     with pytest.raises(
