@@ -19,6 +19,7 @@ from reid.training.loop import training_step
 from reid.training.state import start_state
 
 VEHICLES, TOP_D, ROUNDS = 576, 8, 3  # vehicles of VeRi-776's training set
+SMALL_BATCH = 64
 STEP_ROUNDS = 8  # the first steps allocate the memory that later ones reuse
 IMAGES = 192  # for the rate of features
 PEAK = {
@@ -31,8 +32,8 @@ PEAK = {
 def stage_two_rows(folder: Path, device: str) -> list[Row]:
     """Return the table's rows; `folder` contains rendered pictures."""
     batch = 64 if device == "cuda" else 16
-    depthwise = [_depthwise_row()] if device == "cpu" else []
-    return [*_step_rows(device, batch), *depthwise, _features_row(folder, device)]
+    small = [*_small_step_rows(device), _depthwise_row()] if device == "cpu" else []
+    return [*_step_rows(device, batch), *small, _features_row(folder, device)]
 
 
 def _step_rows(device: str, batch: int) -> list[Row]:
@@ -49,6 +50,26 @@ def _step_rows(device: str, batch: int) -> list[Row]:
         row(f"PGAN+, the same, crops of {PRESETS['pgan_plus'].part_crops} px", "pgan_plus", "<= 1.3 x"),
     ]
     return [*rows, _share_of_peak(batch / seconds["pgan"])] if device == "cuda" else rows
+
+
+def _small_step_rows(device: str) -> list[Row]:
+    """Compare the small presets on MobileNetV2, where the backbone takes so little that the crops' encoder shows."""
+    small = {"trunk": "mobilenet_v2"}
+    baseline, plus = (PRESETS[f"{name}_small"].model_copy(update=small) for name in ("baseline", "pgan_plus"))
+    crops = (plus.part_crops, 48)
+    recipes = {f"crops of {side} px": plus.model_copy(update={"part_crops": side}) for side in crops}
+    calls = {name: _step(recipe, device, SMALL_BATCH) for name, recipe in {**recipes, "baseline": baseline}.items()}
+    seconds = best_seconds(calls, STEP_ROUNDS)
+    return [
+        Row(
+            f"PGAN+ training step, MobileNetV2, {plus.image_size} px, batch {SMALL_BATCH}, {name}",
+            f"{seconds[name]:.3f} s",
+            f"baseline's {seconds['baseline']:.3f} s",
+            f"{seconds[name] / seconds['baseline']:.2f} x",
+            "<= 1.3 x",
+        )
+        for name in recipes
+    ]
 
 
 def _step(recipe: ReidRecipe, device: str, size: int) -> Call:
