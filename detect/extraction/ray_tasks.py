@@ -22,7 +22,7 @@ from detect.extraction.shards import make_shards
 if TYPE_CHECKING:
     from detect.model.detector import Detector
 
-THREADS = 1  # of torch in a worker; boxes are equal, bit for bit, for any number
+THREADS = 1  # of torch in a worker; boxes in bfloat16 are equal, bit for bit, for any number
 
 
 @dataclass(frozen=True)
