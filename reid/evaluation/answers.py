@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.files import write_atomically
-from data_cache.datasets.dataset import Dataset
+from data_cache.datasets.dataset import Dataset, is_unknown
 from data_cache.datasets.protocols import Protocol
+from data_cache.objects.table import BOX
 from reid.features.file import Features
 from reid.retrieval.open_set import FIRST, Calibration, Mask, OpenSet, Values, evidence
 from reid.retrieval.ranked_lists import top_matches
@@ -111,7 +112,8 @@ def candidates(dataset: Dataset, answers: Answers, calibration: Calibration) -> 
 def open_set(dataset: Dataset, answers: Answers, calibration: Calibration, positives: Numbers) -> OpenSet:
     """Return how the decisions on the queries agree with the vehicles: the confidences, and what is true.
 
-    `positives` (Q,) counts the matches of each query in the gallery that are not junk; unknown vehicles have none.
+    `positives` (Q,) counts the matches of each query in the gallery that are not junk. Of queries whose vehicle is not
+    known nothing is true: they look absent, see `known_queries`.
     """
     vehicle = dataset.table["vehicle_id"].to_numpy(object)
     best = answers.best[:, 0]
@@ -119,16 +121,27 @@ def open_set(dataset: Dataset, answers: Answers, calibration: Calibration, posit
     return OpenSet(answers.confidence(calibration), np.asarray(right, bool), positives)
 
 
+def known_queries(dataset: Dataset, answers: Answers) -> Mask:
+    """Return of which queries the vehicle is known, (Q,): no rate counts the others."""
+    vehicles = dataset.table["vehicle_id"].iloc[answers.query]
+    return np.array([not is_unknown(vehicle) for vehicle in vehicles], bool)
+
+
 def rows_of_csv(table: pd.DataFrame) -> Numbers:
     """Return the row of each image in the CSV that listed it, from 0: what `crop` noted, or its place in its split."""
-    if "row" in table:
+    if _is_of_crop(table):
         return table["row"].to_numpy(np.int64)
     return np.asarray(table.groupby("split").cumcount(), np.int64)
 
 
 def image_ids(table: pd.DataFrame) -> Texts:
     """Return what the user's CSV calls the image of each row: the frame that `crop` cut it from, or its name."""
-    return table["frame" if "frame" in table else "name"].to_numpy(object)
+    return table["frame" if _is_of_crop(table) else "name"].to_numpy(object)
+
+
+def _is_of_crop(table: pd.DataFrame) -> bool:
+    """Return whether `crop` wrote the table: columns of a user's own may be called row or frame too."""
+    return {"frame", "file", "row", *BOX} <= {*table.columns}
 
 
 def camera_names(table: pd.DataFrame) -> Texts:

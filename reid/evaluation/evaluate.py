@@ -14,7 +14,7 @@ from data_cache.base.options import command_file
 from data_cache.base.tensors import content_hash
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.source_files import run_fingerprint
-from reid.evaluation.answers import find_answers, open_set
+from reid.evaluation.answers import find_answers, known_queries, open_set
 from reid.evaluation.metrics_file import EXTERNAL, QUERIES, TRAINED, write_evaluation
 from reid.evaluation.trained_run import (
     TrainedRun,
@@ -166,8 +166,8 @@ def _score(
         if calibration is not None:
             answers = find_answers(features[TRAINED], dataset, test.protocol, FIRST)
             positives = test.results[TRAINED][0].positives
-            decided = open_set(dataset, answers, calibration, positives).scores(calibration.threshold)
-            origin = {**origin, "open_set": decided}
+            decided = open_set(dataset, answers, calibration, positives).take(known_queries(dataset, answers))
+            origin = {**origin, "open_set": decided.scores(calibration.threshold)}
         metrics = write_evaluation(folder / split, dataset, test, scoring, origin, device)
         evaluations.append(Evaluation(test.scores, metrics, folder / split))
     return evaluations

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reid.evaluation.answers import find_answers, open_set
+from reid.evaluation.answers import find_answers, known_queries, open_set
 from reid.evaluation.calibration import read_calibration
 from reid.report.evaluated_run import EvaluatedRun
 from reid.retrieval.open_set import FIRST, OpenSet
@@ -71,6 +71,7 @@ def find_decisions(run: EvaluatedRun, positives: Numbers) -> Decisions | None:
     answers = find_answers(run.features, dataset, protocol, FIRST)
     names = dataset.table["name"]
     test = open_set(dataset, answers, calibration, positives)
+    known = known_queries(dataset, answers)
     accepted = answers.accepted(calibration)
     order = np.argsort(-test.confidence, kind="stable")
 
@@ -87,10 +88,10 @@ def find_decisions(run: EvaluatedRun, positives: Numbers) -> Decisions | None:
 
     return Decisions(
         aim=describe_aim(calibrated.aim),
-        scores=test.scores(calibration.threshold),
-        curve=rates_by_threshold(test),
+        scores=test.take(known).scores(calibration.threshold),
+        curve=rates_by_threshold(test.take(known)),
         accepted=accepted,
-        false_accepts=decisions(order[(accepted & ~test.right)[order]]),
+        false_accepts=decisions(order[(accepted & ~test.right & known)[order]]),
         false_refusals=decisions(order[::-1][(~accepted & test.right)[order[::-1]]]),
     )
 

@@ -25,17 +25,20 @@ def evidence(scores: Matrix, gallery: int) -> Values:
     """Return what speaks for the best match of each query, (Q, 5), EVIDENCE.
 
     `scores` (Q, k) are the cosines of the first images of each list, best first, -inf where a list ends; FIRST of them
-    count. `gallery` is the number of images that were searched. A query without any image has -1 and no margin.
+    count. `gallery` is the number of images that were searched. A list of a single image says nothing but its cosine:
+    the three numbers that compare it with others are NaN. Without any image the cosine is -1.
     """
     first = np.where(np.isfinite(scores[:, :FIRST]), scores[:, :FIRST], np.nan).astype(np.float64)
     known = np.isfinite(first)
     some = known.any(axis=1)
     best = np.where(some, np.nan_to_num(first[:, :1], nan=-1.0)[:, 0], -1.0)
-    second = np.where(known.sum(axis=1) > 1, np.nan_to_num(first[:, 1:2], nan=-1.0).sum(axis=1), -1.0)
-    mean = np.where(some, np.nansum(first, axis=1) / np.maximum(known.sum(axis=1), 1), -1.0)
+    several = known.sum(axis=1) > 1
+    second = np.where(several, np.nan_to_num(first[:, 1:2]).sum(axis=1), np.nan)
+    mean = np.nansum(first, axis=1) / np.maximum(known.sum(axis=1), 1)
     weights = np.where(known, np.exp((np.nan_to_num(first) - best[:, None]) / TEMPERATURE), 0.0).sum(axis=1)
     size = np.full(len(first), np.log(max(1, gallery)))
-    return np.stack([best, best - second, best - mean, -np.log(np.maximum(weights, 1.0)), size], axis=1)
+    compared = np.stack([best - second, best - mean, -np.log(np.maximum(weights, 1.0))], axis=1)
+    return np.column_stack([best, np.where(several[:, None], compared, np.nan), size])
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Calibration:
     """A logistic model of EVIDENCE: confidence = sigmoid(intercept + weights . (evidence - mean) / scale).
 
     Evidence below `low` or above `high`, the range that it was learnt from, counts as that bound: a gallery a thousand
-    times larger says no more than the largest one seen.
+    times larger says no more than the largest one seen. What is not known (NaN) counts as `mean`, for neither answer: a
+    single image is accepted for its cosine alone.
     """
 
     mean: tuple[float, ...]
@@ -63,8 +67,12 @@ class Calibration:
         from sklearn.linear_model import LogisticRegression
 
         if right.all() or not right.any():
-            raise UserError(f"calibration: {int(right.sum())} of {len(right)} best matches are right; both are needed")
-        mean, scale = found.mean(axis=0), found.std(axis=0)
+            raise UserError(
+                f"calibration: {int(right.sum())} of {len(right)} best matches of simulated searches are right; both "
+                "are needed, and images by a query's own camera do not count: take more vehicles, or cameras"
+            )
+        mean, scale = np.nanmean(found, axis=0), np.nanstd(found, axis=0)
+        found = np.where(np.isnan(found), mean, found)
         scale = np.where(scale > 1e-9, scale, 1.0)
         model = LogisticRegression().fit((found - mean) / scale, right)
         return cls(
@@ -79,7 +87,7 @@ class Calibration:
 
     def confidence(self, found: Values) -> Values:
         """Return the probability that the best match is right, (N,), from the evidence (N, 5)."""
-        known = np.clip(found, self.low, self.high)
+        known = np.clip(np.where(np.isnan(found), self.mean, found), self.low, self.high)
         logits = self.intercept + ((known - self.mean) / self.scale) @ np.array(self.weights)
         return np.asarray(1 / (1 + np.exp(-logits)))
 
@@ -96,6 +104,10 @@ class OpenSet:
     def present(self) -> Mask:
         """Whether the vehicle of each query is in the gallery."""
         return self.positives > 0
+
+    def take(self, queries: Mask) -> "OpenSet":
+        """Return the chosen queries (Q,)."""
+        return OpenSet(self.confidence[queries], self.right[queries], self.positives[queries])
 
     def at(self, threshold: float) -> dict[str, float]:
         """Return the rates of a threshold, at or above which the best match is accepted.

@@ -114,6 +114,10 @@ def test_the_rows_and_frames_of_crops_are_those_of_their_tables(place: Place, ru
     table["row"] = [str(1000 + number) for number in range(len(table))]
     table["frame"] = [f"frame {number}" for number in range(len(table))]
     table.to_csv(path, index=False)
+    assert place("rank", "--top", "1", "--output", str(tmp_path / "own.csv")).exit_code == 0
+    own = read(tmp_path / "own.csv")  # columns of the user's own, which only happen to be called row and frame
+    assert set(own["query"]) == {"0", "1", "2", "3"} and own["candidate_image"].isin(table["name"]).all()
+    table.assign(file="t.csv", x0=1, y0=2, x1=3, y1=4).to_csv(path, index=False)
     assert place("rank", "--top", "1", "--output", str(tmp_path / "s.csv")).exit_code == 0
     found = read(tmp_path / "s.csv")
     by_row = table.set_index("row")
@@ -145,6 +149,12 @@ def test_decisions_are_scored_on_the_test(place: Place, run: Path) -> None:
         refused += confidence < MODEL.threshold and query.vehicle_id == absent
     assert found["top1_recall"] == pytest.approx(right / 3) and found["accepted"] == pytest.approx(accepted / 4)
     assert (found["queries"], found["absent"], found["tnr"]) == (4, 1, refused)
+    present = table.index[(table["split"] == "query") & (table["vehicle_id"] != absent)][0]
+    table.loc[present, "vehicle_id"] = ""  # nobody knows whether it is in the gallery
+    table.to_csv(path, index=False)
+    assert place("evaluate", "--open-set").exit_code == 0
+    unknown = read_json(run / "test/metrics.json")["open_set"]
+    assert (unknown["queries"], unknown["absent"]) == (3, 1)
 
 
 AFTER = {

@@ -81,8 +81,24 @@ def test_evidence_is_read_off_the_list() -> None:
     found = evidence(scores, gallery=100)
     softmax = 1 / (1 + np.exp(-0.4 / 0.05) + np.exp(-0.8 / 0.05))
     assert found[0] == pytest.approx([0.9, 0.4, 0.4, np.log(softmax), np.log(100)], abs=1e-6)
-    assert found[1] == pytest.approx([0.4, 1.4, 0.0, 0.0, np.log(100)], abs=1e-6)
-    assert np.isfinite(found[2]).all() and found[2, 0] == -1
+    for row, cosine in ((1, 0.4), (2, -1.0)):  # nothing to compare a single image with, nor none
+        assert found[row, [0, 4]] == pytest.approx([cosine, np.log(100)], abs=1e-6)
+        assert np.isnan(found[row, 1:4]).all()
+
+
+def test_a_single_image_is_accepted_for_its_cosine_alone() -> None:
+    """What would compare it with others speaks for neither answer; as a match without a rival it would be certain."""
+    random = np.random.default_rng(0)
+    lists = -np.sort(-random.uniform(-0.5, 1, (400, 6)).astype(np.float32), axis=1)
+    found = evidence(lists, gallery=6)
+    calibration = Calibration.fit(found, random.random(400) < found[:, 1] * 4)
+    alone = evidence(np.float32([[0.7, -np.inf]]), gallery=6)
+    usual = np.array([[0.7, *found[:, 1:4].mean(axis=0), np.log(6)]])
+    assert calibration.confidence(alone) == pytest.approx(calibration.confidence(usual))
+    assert calibration.confidence(alone)[0] < calibration.confidence(evidence(np.float32([[0.7, -0.9]]), 6))[0]
+    learnt = Calibration.fit(np.concatenate([found, alone]), np.append(random.random(400) < 0.5, True))
+    assert learnt.mean[1:4] == pytest.approx(found[:, 1:4].mean(axis=0))
+    assert learnt.low[1:4] == pytest.approx(found[:, 1:4].min(axis=0))
 
 
 def test_a_longer_list_than_counts_changes_nothing() -> None:
