@@ -1,10 +1,14 @@
 """`Filter`: which images of a gallery are meant, by camera, time, name or details, as a condition for its store."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from data_cache.base.errors import UserError, printable
 from vehicle_reid.gallery.entries import DETAILS, ENROLLED_BY
+
+TIME = re.compile(r"[0-9]{4}[-0-9:.,TZ+ ]*")  # what text of ISO 8601 begins with; times are compared as text
+AS_TIME = "must be as in ISO 8601: 2026-11-05, or 2026-11-05T08:30"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,14 @@ class Filter:
 
 
 EVERY = Filter()
+
+
+def require_times(**times: str | None) -> None:
+    """Raise UserError, with its name, for a time that is none: no image could meet it."""
+    for name, time in times.items():
+        if time is not None and not TIME.fullmatch(time):
+            raise UserError(f"{name} {printable(time)}: {AS_TIME}")
+
 
 WORDS, OTHERS = "_words", "_details"  # columns in Milvus: of `searchable` names; of details but `DETAILS`, in JSON
 NO_WILDCARDS = str.maketrans("%_\\", "\ufdd0\ufdd1\ufdd2")  # to code points that stand for no character

@@ -16,7 +16,7 @@ from reid.retrieval.ranking import Matrix
 from reid.retrieval.scoring import PLAIN, AfterNetwork
 from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.entries import Entries, require_own_columns
-from vehicle_reid.gallery.filters import EVERY, Filter
+from vehicle_reid.gallery.filters import EVERY, Filter, require_times
 from vehicle_reid.gallery.pictures import Pictures
 from vehicle_reid.gallery.search import Matches, search, search_after, share_found
 from vehicle_reid.gallery.store import INDEXES, Best, Store
@@ -53,6 +53,9 @@ class _Job:
         """Return the images with their features and details. Raises UserError as `VehicleReID.entries`."""
         if details is not None:
             require_own_columns(list(details.columns))
+            if not details.index.isin(self.images.names).any():
+                name = self.images.names[0]
+                raise UserError(f"details: none of {len(details)} rows is of an image to be added, such as {name}")
         boxes = model.part_boxes(parts)
         entries = model.entries(self.images, boxes, work=self.folder, skip_unreadable=skip_unreadable)
         if details is None:
@@ -198,8 +201,9 @@ class Gallery:
         `cameras`, not by `without_cameras`, not named in `without`, from `since` to `until` (ISO 8601 text, inclusive),
         with the values `equal` of their details. If the run is calibrated, the best match has a confidence; see
         `VehicleReID.calibration`. `after` re-ranks, or changes features, by an exact search; its scores have no
-        confidence. Raises UserError if a query cannot be used, or k is below 1.
+        confidence. Raises UserError if a query cannot be used, a time is none, or k is below 1.
         """
+        require_times(since=since, until=until)
         names, features = self._query_features(query)
         self.store.refresh()
         where = Filter(

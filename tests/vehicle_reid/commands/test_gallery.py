@@ -189,6 +189,8 @@ def test_details_restrict_a_search(toy_run: ToyRun, run: Run, tmp_path: Path) ->
     assert_error(run("search", str(photos / files[0]), "--where", "color=red"), 1, "no column color")
     assert run("search", str(photos / files[0]), "--where", "red").exit_code == 2
     table.write_text("\n".join(["name,time", lines[0], lines[0]]))
+    refused = run("search", *map(str, photos.glob("*.jpg")), "--since", "yesterday")
+    assert_error(refused, 1, "since yesterday: must be as in ISO 8601")
     assert_error(run("add", "--images", str(photos), "--details", str(table)), 1, "1 images are listed twice", files[0])
 
 

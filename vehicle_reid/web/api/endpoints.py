@@ -1,7 +1,6 @@
 """The addresses of the API, as FastAPI serves and describes them."""
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from data_cache.base.errors import printable
 from data_cache.images.loading import NotAnImage
 from vehicle_reid import __version__
-from vehicle_reid.gallery.filters import Filter
+from vehicle_reid.gallery.filters import AS_TIME, TIME, Filter
 from vehicle_reid.web.api import model_queue
 from vehicle_reid.web.api.answers import (
     LISTED_BY,
@@ -47,7 +46,6 @@ from vehicle_reid.web.bodies import Bodies
 
 MAX_PAGE = 1000  # names in one answer
 MAX_START = 2**63 - 1  # a store counts in int64
-TIME = re.compile(r"[0-9]{4}[-0-9:.,TZ+ ]*")  # what text of ISO 8601 begins with; times are compared as text
 COLUMNS = "any other parameter COLUMN=VALUE restricts the answer to images with that detail"
 PROBLEMS = {
     400: "a damaged form",
@@ -69,7 +67,7 @@ Text = Annotated[str | None, Query(max_length=1000)]
 
 def _time(text: str) -> str:
     if TIME.fullmatch(text) is None:
-        raise PydanticCustomError("time", "must be as in ISO 8601: 2026-11-05, or 2026-11-05T08:30")
+        raise PydanticCustomError("time", AS_TIME)
     return text
 
 
