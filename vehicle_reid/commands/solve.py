@@ -11,6 +11,8 @@ from data_cache.commands.crop import TABLES
 log = logging.getLogger(__name__)
 
 CROPS, RUNS, RUN = "crops", "runs", "answer"  # folders below the output, and the name of the run
+CANDIDATES = "candidates.csv"
+NO_DECISIONS = f"so there are no decisions and no {CANDIDATES}"
 DATASET = "images"  # the label of crops/images.csv
 RECIPE = "strong_small"
 OWN = (  # changes of the recipe; with as many features as the shipped network all of it is a start
@@ -54,16 +56,20 @@ def solve_command(
 
     Runs crop, detect, train, calibrate, features and rank, each of which is named before it starts and resumes if it
     was interrupted. Writes OUTPUT/embeddings.npy, submission.csv, candidates.csv and answer.html, a page of them. If
-    the vehicles of the test are known, evaluate and report follow. Plates are covered in every image, so that the
-    network cannot read them.
+    there are too few vehicles to calibrate with, it says so and writes no candidates.csv. If the vehicles of the test
+    are known, evaluate and report follow. Plates are covered in every image, so that the network cannot read them.
 
     \b
     Examples:
       python cli.py solve --images frames --train train.csv --query query.csv --gallery gallery.csv --output answer
       python cli.py solve --images frames --query query.csv --gallery gallery.csv --output answer --no-train
     """
+    from data_cache.base.errors import UserError
+    from reid.evaluation.calibration import fpir_of
+
     if train is None and not no_train:
         raise click.UsageError("give --train, or use the network that ships with --no-train")
+    fpir_of(aim)  # raises before the work
     tables = {"--train": train, "--query": query, "--gallery": gallery}
     given = [word for name, path in tables.items() if path is not None for word in (name, str(path))]
     where = ["--dataset", str(output / CROPS / "images.csv"), "--data-root", str(output / CROPS)]
@@ -78,14 +84,20 @@ def solve_command(
     else:
         changes = [word for change in (*OWN, *overrides) for word in ("--set", change)]
         _run(context, ["train", *where, "--recipe", recipe, "--name", run, *changes, *computed])
+    decides = no_train
     if train is not None:
-        _run(context, ["calibrate", *where, "--run", run, "--aim", aim, *computed])
+        try:
+            _run(context, ["calibrate", *where, "--run", run, "--aim", aim, *computed])
+            decides = True
+        except UserError as error:  # the training was long, and the lists do not need it
+            log.warning(f"{error}; {'the decisions are those of the network that ships' if no_train else NO_DECISIONS}")
     _run(context, ["features", *where, "--run", run, "--output", str(output / "embeddings.npy"), *computed])
-    answers = ["--output", str(output / "submission.csv"), "--candidates", str(output / "candidates.csv")]
-    answers += ["--page", str(output / "answer.html")]
+    answers = ["--output", str(output / "submission.csv"), "--page", str(output / "answer.html")]
+    answers += ["--candidates", str(output / CANDIDATES)] if decides else []
     _run(context, ["rank", *where, "--run", run, "--top", str(top), *answers, *computed])
     if _can_be_scored(output / CROPS):
-        _run(context, ["evaluate", *where, "--run", run, "--cameras", "--open-set", *computed])
+        open_set = ["--open-set"] if decides else []
+        _run(context, ["evaluate", *where, "--run", run, "--cameras", *open_set, *computed])
         _run(context, ["report", *where, "--run", run, *computed[:2]])
     else:
         log.info(f"{query}: no vehicle that is known to be in {gallery}, so there are no scores")

@@ -137,5 +137,20 @@ def test_a_task_is_solved_by_a_network_trained_on_it(task: Path, run: Run) -> No
     assert (task / "answer/runs/images/answer/calibration.json").exists()
 
 
+def test_where_there_is_too_little_to_calibrate_with_the_lists_are_written_all_the_same(task: Path, run: Run) -> None:
+    tell_vehicles(task)
+    few = [*CHANGES, "--set", "holdout=0.2"]
+    result = run("--train", str(task / "train.csv"), "--recipe", "baseline_small", *few)
+    assert result.exit_code == 0, result.output
+    assert "8 are needed" in result.stderr and "so there are no decisions and no candidates.csv" in result.stderr
+    assert (task / "answer/submission.csv").exists() and not (task / "answer/candidates.csv").exists()
+    assert "open_set" not in read_json(task / "answer/runs/images/answer/test/metrics.json")
+
+
+def test_an_aim_that_is_none_is_refused_before_the_work(task: Path, run: Run) -> None:
+    assert_error(run("--no-train", "--aim", "fpir=5"), 1, "--aim fpir=5: not f1")
+    assert not (task / "answer").exists()
+
+
 def test_without_anything_to_learn_from_it_says_so(run: Run) -> None:
     assert_error(run(), 2, "give --train, or use the network that ships with --no-train")
