@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError
-from data_cache.datasets.dataset import COLUMNS
+from data_cache.datasets.dataset import COLUMNS, SPLITS
 
 GROUPS = ("vehicle", "camera", "time", "split")
 LAYOUTS = {
@@ -16,7 +16,7 @@ LAYOUTS = {
     # https://github.com/sekilab/VehicleReIdentificationDataset: date and time, camera, vehicle
     "carla": r"(?:image_(?P<split>train|query|gallery|test)/)?(?P<time>\d{14})_(?P<camera>\d+)_(?P<vehicle>\d+)\.\w+$",
     # https://github.com/JDAI-CV/VeRidataset and others in the style of Market-1501: vehicle, camera, frame
-    "market": r"(?P<vehicle>\d+)_c0*(?P<camera>\d+)(?:s\d+)?_(?P<time>\d+)(?:_\d+)?\.\w+$",
+    "market": r"(?<![\d-])(?P<vehicle>\d+)_c0*(?P<camera>\d+)(?:s\d+)?_(?P<time>\d+)(?:_\d+)?\.\w+$",
 }
 
 
@@ -38,7 +38,8 @@ def table_of_names(names: Sequence[str], pattern: "re.Pattern[str]", *, test_sha
     """Return the table of a data set from its image names, which the pattern may match anywhere, the rest left out.
 
     Without a group `split`, `test_share` of the vehicles are for the test, by `seed`: see `split_by_vehicle`. Raises
-    UserError if no name matches, or too few vehicles are left to split.
+    UserError if no name matches, too few vehicles are left to split, or a name has another split than SPLITS and test,
+    which is the gallery.
     """
     rows = [(name, match) for name in names if (match := pattern.search(name))]
     if not rows:
@@ -47,18 +48,29 @@ def table_of_names(names: Sequence[str], pattern: "re.Pattern[str]", *, test_sha
     table = pd.DataFrame({"name": [name for name, _ in rows], "vehicle_id": found["vehicle"]})
     table["camera_id"] = found.get("camera", "")
     if "split" in found and any(found["split"]):
-        table["split"] = found["split"]
+        table["split"] = _known_splits(table["name"], found["split"], pattern)
     else:
         table["split"] = split_by_vehicle(table, test_share=test_share, seed=seed)
     return table.assign(time=found["time"])[[*COLUMNS, "time"]] if "time" in found else table[COLUMNS]
+
+
+def _known_splits(names: "pd.Series[str]", splits: Sequence[str], pattern: "re.Pattern[str]") -> list[str]:
+    known = {split: split for split in SPLITS} | {"test": "gallery"}
+    for name, split in zip(names, splits, strict=True):
+        if split.lower() not in known:
+            raise UserError(
+                f"{name}: {pattern.pattern} finds the split {split!r} there; it must be one of {', '.join(known)}"
+            )
+    return [known[split.lower()] for split in splits]
 
 
 def split_by_vehicle(table: pd.DataFrame, *, test_share: float, seed: int) -> list[str]:
     """Return the split of each image: no vehicle of the test is in training.
 
     Of the test's vehicles that two cameras saw, the first image of each camera, by name, is a query, as in VeRi-776;
-    all others are in the gallery. Where no camera is known, the first image of each vehicle with two is a query. Raises
-    UserError if training or test would have less than two vehicles.
+    all others are in the gallery. If there are no others, that of the last camera is in the gallery. Where no camera is
+    known, the first image of each vehicle with two is a query. Raises UserError if training or test would have less
+    than two vehicles.
     """
     vehicles = np.array(sorted(set(table["vehicle_id"])))
     tested = set(np.random.default_rng(seed).permutation(vehicles)[: round(test_share * len(vehicles))].tolist())
@@ -68,7 +80,8 @@ def split_by_vehicle(table: pd.DataFrame, *, test_share: float, seed: int) -> li
     first = ~ordered.duplicated(["vehicle_id", "camera_id"])
     known = (table["camera_id"] != "").any()
     several = ordered.groupby("vehicle_id")["camera_id" if known else "name"].transform("nunique") > 1
-    query = (first & several).reindex(table.index)
+    only = first.groupby(ordered["vehicle_id"]).transform("all") & ~ordered.duplicated("vehicle_id", keep="last")
+    query = (first & several & ~only).reindex(table.index)
     return [
         "train" if vehicle not in tested else "query" if asks else "gallery"
         for vehicle, asks in zip(table["vehicle_id"], query, strict=True)

@@ -91,6 +91,30 @@ def test_without_cameras_the_first_image_of_a_vehicle_is_the_query(tmp_path: Pat
     assert (table["split"] == "gallery").sum() == 4
 
 
+def test_where_every_camera_has_one_image_the_last_is_in_the_gallery(tmp_path: Path, run: Run) -> None:
+    write(tmp_path, *[f"car_{vehicle}_cam{camera}.png" for vehicle in range(8) for camera in (1, 2)])
+    assert run("--pattern", r"car_(?P<vehicle>\d)_cam(?P<camera>\d)", "--test-share", "0.5").exit_code == 0
+    table = load_dataset("folder", tmp_path).table
+    assert sorted(table["camera_id"][table["split"] == "query"]) == [1] * 4
+    assert sorted(table["camera_id"][table["split"] == "gallery"]) == [2] * 4
+
+
+def test_the_test_of_names_is_the_gallery_and_any_other_split_is_refused(tmp_path: Path, run: Run) -> None:
+    write(tmp_path, "image_test/20220711212617_24_9.png", "image_query/20220711212617_25_9.png")
+    assert run("--layout", "carla").exit_code == 0
+    table = load_dataset("folder", tmp_path).table
+    assert table["split"].tolist() == ["query", "gallery"]
+    pattern = r"image_(?P<split>\w+)/\d+_\d+_(?P<vehicle>\d+)"
+    write(tmp_path, "image_tset/20220711212617_24_9.png")
+    assert_error(run("--pattern", pattern), 1, "finds the split 'tset' there; it must be one of train, query, gallery")
+
+
+def test_distractors_of_market_are_no_vehicle(tmp_path: Path, run: Run) -> None:
+    import re
+
+    assert re.search(LAYOUTS["market"], "-1_c1s1_000451_03.jpg") is None
+
+
 def test_splits_of_names_are_kept(tmp_path: Path, run: Run) -> None:
     kinds = {"train": 3, "query": 1, "gallery": 2}
     for split, count in kinds.items():
