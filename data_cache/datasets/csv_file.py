@@ -77,12 +77,13 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     below it, as far as there are any. Raises UserError, with the line if there is one, for whatever is missing or
     invalid.
     """
-    table = _in_usual_form(parse_csv(path))
+    table = _in_usual_form(parse_csv(path), path)
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing; needed: {', '.join(COLUMNS)}")
     if table.empty:
         raise UserError(f"{path}: lists no image")
+    table["vehicle_id"] = table["vehicle_id"].map(without_decimals)
     unknown = table["vehicle_id"] == ""
     unnamed = (table["name"] == "") | (unknown & ~table["split"].isin(SPLITS[1:]))
     if unnamed.any():
@@ -120,7 +121,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text  # 1_2 is a number to Python alone
 
 
 def _plain_names(names: list[str], root: Path | None, csv: Path) -> list[str]:
@@ -172,13 +173,16 @@ def _names_of_files(names: list[str], faulty: Sequence[int], root: Path, csv: Pa
     return found
 
 
-def _in_usual_form(table: pd.DataFrame) -> pd.DataFrame:
+def _in_usual_form(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return the table with COLUMNS in lower case, and without the blanks that some tools write around values.
 
-    A name keeps its blanks, which are part of some file names, unless its header has blanks too.
+    A name keeps its blanks, which are part of some file names, unless its header has blanks too. Raises UserError if
+    two headers are the same then.
     """
     headers = [str(header) for header in table.columns]
     known = {header: header.strip().lower() for header in headers if header.strip().lower() in COLUMNS}
+    if len(set(known.values())) < len(known):
+        raise UserError(f"{path}: two columns have one name ({', '.join(known)}); rename one")
     for header in headers:
         if header != header.strip() or known.get(header, "name") != "name":
             table[header] = table[header].str.strip()
@@ -186,6 +190,15 @@ def _in_usual_form(table: pd.DataFrame) -> pd.DataFrame:
     if "split" in table:
         table["split"] = table["split"].str.lower()
     return table
+
+
+def without_decimals(text: str) -> str:
+    """Return an id as it was before a spreadsheet or pandas made a decimal number of it.
+
+    >>> without_decimals("15.0"), without_decimals("-1.0"), without_decimals("15.50"), without_decimals("a.0")
+    ('15', '-1', '15.50', 'a.0')
+    """
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

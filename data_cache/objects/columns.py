@@ -181,4 +181,4 @@ def _plain(header: str) -> str:
     >>> _plain("BBox_X-min ")
     'bboxxmin'
     """
-    return re.sub(r"[^0-9a-z]", "", header.casefold())
+    return re.sub(r"[\W_]", "", header.casefold())

@@ -93,6 +93,7 @@ def crop_objects(
     with run_lock(output):
         _require_settings(output, settings)
         failures = {row: f"{place(objects, row)}: {fault}" for row, fault in enumerate(objects["fault"]) if fault}
+        _warn_of_nameless(objects)
         frames = _frames(objects, images, failures)
         cuts = _cuts(objects, frames, settings, failures)
         if per_track is not None:
@@ -111,6 +112,15 @@ def crop_objects(
     lines = tuple(failures[row] for row in sorted(failures))
     written = sum(cut.row in kept for _, found in jobs for cut in found)
     return CropSummary(output / TABLE, len(kept), written, lines)
+
+
+def _warn_of_nameless(objects: pd.DataFrame) -> None:
+    nameless = np.flatnonzero((objects["split"] == "train") & (objects["vehicle_id"] == ""))
+    if len(nameless):
+        log.warning(
+            f"{len(nameless):,} objects to learn from have no vehicle, first {place(objects, nameless[0])}: as a "
+            f"data set {TABLE} is refused; give them one, or the split gallery"
+        )
 
 
 def _require_settings(output: Path, settings: CropSettings) -> None:

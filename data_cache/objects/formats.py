@@ -10,10 +10,11 @@ import pandas as pd
 
 from data_cache.base.errors import RecordFault, UserError
 from data_cache.base.files import files_below, read_regular
+from data_cache.datasets.csv_file import without_decimals
 from data_cache.images.loading import HEIF_SUFFIXES, SUFFIXES, images_below
 from data_cache.objects.table import objects_table, read_objects_csv
 from data_cache.objects.video import MOST_FRAMES, VIDEO_SUFFIXES, frame_name
-from data_cache.parts.coco import corners, faults_of, list_in, read_document, required
+from data_cache.parts.coco import corners, faults_of, list_in, read_document, required, whole_number
 
 VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation, or in its `attributes`
 CAMERA_KEYS = ("camera_id", "camera")  # of a COCO image or annotation
@@ -75,9 +76,11 @@ def _first(keys: tuple[str, ...], *records: Any) -> str:
         if isinstance(record, dict):
             attributes = record.get("attributes")
             for source in (record, attributes if isinstance(attributes, dict) else {}):
-                found = next((source[key] for key in keys if isinstance(source.get(key), str | int)), None)
+                given = (source.get(key) for key in keys)
+                found = next((value for value in given if isinstance(value, str | int | float)), None)
                 if found is not None:
-                    return str(found)
+                    whole = whole_number(found)
+                    return str(found if whole is None else whole)
     return ""
 
 
@@ -123,6 +126,8 @@ def read_mot(path: Path, images: Path) -> pd.DataFrame:
     for number, fields in _lines(path):
         try:
             frame, left, top, width, height = _numbers([fields[0], *fields[2:MOT_FIELDS]])
+            if not frame.is_integer():
+                raise RecordFault(f"the frame {fields[0]} is not a whole number")
             texts["image"].append(image_of(int(frame)))
         except ValueError as error:
             is_fault = isinstance(error, RecordFault)
@@ -130,7 +135,7 @@ def read_mot(path: Path, images: Path) -> pd.DataFrame:
             left = top = width = height = 0.0
             texts["image"].append("")
         boxes.append((left - 1, top - 1, left - 1 + width, top - 1 + height))
-        track = fields[1] if len(fields) > 1 else ""
+        track = without_decimals(fields[1]) if len(fields) > 1 else ""
         texts["vehicle_id"].append("" if track == NO_TRACK else track)
         places.append(f"line {number}")
     return objects_table(texts, np.array(boxes).reshape(-1, 4), path, places, faults)

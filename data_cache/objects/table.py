@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError, printable
-from data_cache.datasets.csv_file import parse_csv
+from data_cache.datasets.csv_file import parse_csv, without_decimals
 from data_cache.images.loading import ImageError
 from data_cache.images.lookup import ImageLookup
 from data_cache.objects.columns import TEXTS, Corners, find_columns
@@ -60,6 +60,8 @@ def read_objects_csv(path: Path, images: Path, columns: Mapping[str, str], first
     numbers = table[list(found.box)].apply(lambda values: pd.to_numeric(values.str.strip(), errors="coerce"))
     wrong = ~np.isfinite(numbers.to_numpy(np.float64)).all(axis=1)
     texts = {key: table[header].str.strip().tolist() for key, header in found.texts.items()}
+    if "vehicle_id" in texts:
+        texts["vehicle_id"] = [without_decimals(vehicle) for vehicle in texts["vehicle_id"]]
     faults = {
         int(row): f"the box {', '.join(table.loc[row, list(found.box)])} is not four numbers"
         for row in np.flatnonzero(wrong)

@@ -61,6 +61,21 @@ def test_cameras_of_any_name_are_numbered_in_their_order(tmp_path: Path, capsys:
     assert table["camera"].tolist() == ["north", "7", "", "north", "Ö 2"]
 
 
+def test_decimals_of_a_spreadsheet_are_no_other_vehicle(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("name,vehicle_id,camera_id,split\na.jpg,15.0,1_2,train\nb.jpg,15,3,train\nc.jpg,v1.0,3,train\n")
+    table = read_csv(path)
+    assert table["vehicle_id"].tolist() == ["15", "15", "v1.0"]
+    assert table["camera"].tolist() == ["1_2", "3", "3"]  # a name, which Python alone reads as 12
+
+
+def test_two_headers_that_are_the_same_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("Name,name,vehicle_id,camera_id,split\na.jpg,b.jpg,1,1,train\n")
+    with pytest.raises(UserError, match=r"two columns have one name \(Name, name"):
+        read_csv(path)
+
+
 def test_an_image_of_a_test_without_a_vehicle_is_like_no_other(tmp_path: Path) -> None:
     lines = ["a.jpg,1,1,train", "b.jpg,,1,query", "c.jpg,,2,gallery", "d.jpg,,,test"]
     (tmp_path / "t.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]) + "\n")

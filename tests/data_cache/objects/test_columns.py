@@ -34,6 +34,11 @@ def test_usual_headers_are_recognised(headers: str, keys: str) -> None:
     assert len({*found.box, *found.texts.values()}) == 4 + len(found.texts)
 
 
+def test_headers_of_other_scripts_differ() -> None:
+    headers = ["image", "x", "y", "w", "h", "камера", "номер"]
+    assert find_columns(headers, {"vehicle_id": "Номер"}, "t.csv").texts["vehicle_id"] == "номер"
+
+
 def test_an_id_of_the_row_is_no_vehicle() -> None:
     found = find_columns(["id", "image", "x", "y", "w", "h", "label", "object_id"], {}, "t.csv")
     assert found.texts == {"image": "image"}

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_cache.base.errors import UserError
+from data_cache.datasets.catalogue import load_dataset
 from data_cache.objects.cropping import CropSettings, crop_objects
 from data_cache.objects.formats import read_objects
 from data_cache.objects.table import BOX, COLUMNS, combined
@@ -109,13 +110,44 @@ def test_faults_of_other_formats_are_kept_too(tmp_path: Path, frames: Path) -> N
     annotations = [{"image_id": 1, "bbox": [0, 0, 1]}, {"image_id": 2, "bbox": [0, 0, 9, 9]}, {"bbox": [0, 0, 9, 9]}]
     (tmp_path / "t.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     assert [bool(fault) for fault in read_objects(tmp_path / "t.json", frames, {})["fault"]] == [True] * 3
-    (tmp_path / "gt.txt").write_text("1,1,1,1,5,5\n2,x,1,a,5,5\n2\n12,1,1,nan,5,5\ninf,1,1,1,5,5\n")
+    (tmp_path / "gt.txt").write_text("1,1,1,1,5,5\n2,x,1,a,5,5\n2\n12,1,1,nan,5,5\ninf,1,1,1,5,5\n1.7,1,1,1,5,5\n")
     wrong = "not `frame,track,left,top,width,height`"
-    assert read_objects(tmp_path / "gt.txt", frames, {})["fault"].tolist() == ["", *[wrong] * 4]
+    faults = ["", *[wrong] * 4, "the frame 1.7 is not a whole number"]
+    assert read_objects(tmp_path / "gt.txt", frames, {})["fault"].tolist() == faults
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/000001.txt").write_text("0 0.5 0.5 0.2\n0 0.5 0.5 0.2 0.2\n0 nan 0.5 0.2 0.2\n")
     wrong = "not `class cx cy w h`"
     assert read_objects(tmp_path / "labels", frames, {})["fault"].tolist() == [wrong, "", wrong]
+
+
+def test_vehicles_that_a_program_wrote_as_decimals_are_the_same_vehicles(tmp_path: Path, frames: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "image,x,y,w,h,vehicle_id\n000001,1,2,9,9,15.0\n000001,1,2,9,9,15.5\n000001,1,2,9,9,\n"
+    )
+    assert read_objects(tmp_path / "t.csv", frames, {})["vehicle_id"].tolist() == ["15", "15.5", ""]
+    (tmp_path / "gt.txt").write_text("1,15.0,1,1,5,5\n1,-1.0,1,1,5,5\n")
+    assert read_objects(tmp_path / "gt.txt", frames, {})["vehicle_id"].tolist() == ["15", ""]
+    box = {"image_id": 1, "bbox": [0, 0, 9, 9]}
+    annotations = [{**box, "vehicle_id": 15.0}, {**box, "attributes": {"track_id": 15}}, {**box, "vehicle_id": "15"}]
+    (tmp_path / "t.json").write_text(
+        json.dumps({"images": [{"id": 1, "file_name": "000001.png"}], "annotations": annotations})
+    )
+    assert read_objects(tmp_path / "t.json", frames, {})["vehicle_id"].tolist() == ["15"] * 3
+
+
+def test_objects_to_learn_from_without_a_vehicle_are_cut_with_a_warning(
+    tmp_path: Path, frames: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "t.csv").write_text("image,x,y,w,h,vehicle_id\n000001,1,2,9,9,7\n000001,20,2,9,9,\n")
+    table = combined({"": read_objects(tmp_path / "t.csv", frames, {})})
+    assert crop_objects(table, frames, tmp_path / "out", CropSettings(), workers=0).crops == 2
+    assert "1 objects to learn from have no vehicle, first" in caplog.text and "t.csv, line 3" in caplog.text
+    with pytest.raises(UserError, match="line 3: name or vehicle_id is empty"):
+        load_dataset(str(tmp_path / "out/images.csv"), tmp_path / "out")
+    caplog.clear()
+    test = combined({"gallery": read_objects(tmp_path / "t.csv", frames, {})})
+    assert crop_objects(test, frames, tmp_path / "test", CropSettings(), workers=0).crops == 2
+    assert "no vehicle" not in caplog.text
 
 
 def test_shares_of_the_frame_may_leave_it_by_rounding(tmp_path: Path, frames: Path) -> None:
