@@ -91,7 +91,7 @@ def crop_objects(
     or nothing can be cut out.
     """
     with run_lock(output):
-        _require_settings(output, settings)
+        _require_settings(output, settings, images)
         failures = {row: f"{place(objects, row)}: {fault}" for row, fault in enumerate(objects["fault"]) if fault}
         _warn_of_nameless(objects)
         frames = _frames(objects, images, failures)
@@ -123,12 +123,18 @@ def _warn_of_nameless(objects: pd.DataFrame) -> None:
         )
 
 
-def _require_settings(output: Path, settings: CropSettings) -> None:
-    """Write the settings beside the crops. Raises UserError if those that are there were cut with others."""
-    path, wanted = output / SETTINGS, asdict(settings)
+def _require_settings(output: Path, settings: CropSettings, images: Path) -> None:
+    """Write settings and folder of the frames beside the crops.
+
+    Raises UserError if those that are there were cut with other settings or from other frames, which may have the same
+    names. Before version 0.6 the folder was not noted.
+    """
+    path, wanted = output / SETTINGS, {**asdict(settings), "images": str(images.resolve())}
     if not path_exists(path):
         write_json(path, wanted)
-    elif (found := read_json(path)) != wanted:
+        return
+    found = read_json(path)
+    if not isinstance(found, dict) or {"images": wanted["images"], **found} != wanted:
         raise UserError(
             f"{output}: its crops were cut with {found}, not {wanted}; delete it, or choose another --output"
         )

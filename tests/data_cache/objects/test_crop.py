@@ -1,6 +1,7 @@
 """The command `crop`: pixels, names and table of crops; resuming; objects that cannot be used."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,14 @@ def test_crops_of_other_settings_are_kept(tmp_path: Path, run: Run) -> None:
     table = write(tmp_path / "t.csv", "cam1/0001,5,6,10,20,v1,1")
     run("--table", table)
     assert_error(run("--table", table, "--margin", "0.1"), 1, "its crops were cut with", "choose another --output")
+    other = shutil.copytree(tmp_path / "frames", tmp_path / "other")
+    words = ["--images", str(other), "--table", table, "--output", str(tmp_path / "crops")]
+    assert_error(CliRunner().invoke(main, ["crop", *words]), 1, "its crops were cut with", "other")
+    path = tmp_path / "crops/crop.json"
+    settings = json.loads(path.read_text())
+    del settings["images"]  # as before version 0.6
+    path.write_text(json.dumps(settings))
+    assert run("--table", table).exit_code == 0
 
 
 def test_wrong_options_and_tables_without_any_use_are_refused(tmp_path: Path, run: Run) -> None:
