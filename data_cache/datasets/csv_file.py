@@ -88,6 +88,10 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     unnamed = (table["name"] == "") | (unknown & ~table["split"].isin(SPLITS[1:]))
     if unnamed.any():
         raise UserError(f"{path}, line {int(unnamed.argmax()) + 2}: name or vehicle_id is empty")
+    wrong = ~table["split"].isin(SPLITS)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(f"{path}, line {row + 2}: unknown split {table['split'][row]!r}; use {', '.join(SPLITS)}")
     table.loc[unknown, "vehicle_id"] = [unknown_vehicle(row + 2) for row in np.flatnonzero(unknown)]
     table["name"] = _plain_names(table["name"].tolist(), root, path)
     return _camera_numbers(table, path)

@@ -48,9 +48,13 @@ def decisions_line(metrics: Mapping[str, Any]) -> str:
     >>> rates = {"top1_precision": 0.9, "top1_recall": 0.75, "top1_f1": 0.818, "tnr": 0.95, "threshold": 0.5}
     >>> decisions_line({"split": "test", "open_set": {"queries": 200, "absent": 40, **rates}})
     'test: decisions at 0.500 on 200 queries, 40 without a match: precision 90.0, recall 75.0, F1 81.8, TNR 95.0 %'
+    >>> decisions_line({"split": "test", "open_set": {"queries": 160, "absent": 0, **rates}})
+    'test: decisions at 0.500 on 160 queries, 0 without a match: precision 90.0, recall 75.0, F1 81.8 %'
     """
     found = metrics["open_set"]
-    rates = {"precision": "top1_precision", "recall": "top1_recall", "F1": "top1_f1", "TNR": "tnr"}
+    rates = {"precision": "top1_precision", "recall": "top1_recall", "F1": "top1_f1"}
+    if found["absent"]:
+        rates["TNR"] = "tnr"
     shown = ", ".join(f"{name} {100 * found[key]:.1f}" for name, key in rates.items())
     return (
         f"{metrics['split']}: decisions at {found['threshold']:.3f} on {found['queries']:,} queries, "

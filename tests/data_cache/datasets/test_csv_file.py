@@ -69,6 +69,13 @@ def test_decimals_of_a_spreadsheet_are_no_other_vehicle(tmp_path: Path) -> None:
     assert table["camera"].tolist() == ["1_2", "3", "3"]  # a name, which Python alone reads as 12
 
 
+def test_an_unknown_split_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("name,vehicle_id,camera_id,split\na.jpg,1,1,Train\nb.jpg,2,1,validation\n")
+    with pytest.raises(UserError, match=r"t\.csv, line 3: unknown split 'validation'; use train, query, gallery, test"):
+        read_csv(path)
+
+
 def test_two_headers_that_are_the_same_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("Name,name,vehicle_id,camera_id,split\na.jpg,b.jpg,1,1,train\n")
