@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.base.errors import UserError
-from data_cache.base.files import path_exists, read_json_lines, sha256_of_names
+from data_cache.base.files import path_exists, read_json_lines
 from data_cache.base.tensors import read_entry, read_metadata
 from data_cache.datasets.dataset import Dataset
 from data_cache.parts.cache import PartBoxes
@@ -22,7 +22,7 @@ from reid.evaluation.metrics_file import TRAINED, read_metrics
 from reid.evaluation.trained_run import image_names
 from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, METRICS, ablation_folder, checkpoint_to_continue
-from reid.training.log import LOG
+from reid.training.log import LOG, is_cleaned
 
 REMEDY = "use the options it was made with, delete {folder} to train it again, or choose another --runs folder"
 
@@ -91,7 +91,7 @@ class Workspace:
                 images=len(split.train),
                 vehicles=len(split.vehicle_ids),
                 images_per_epoch=len(sampler) * sampler.batch_size,
-                sha256=sha256_of_names(split.train[["name", "vehicle_id"]].to_numpy().tolist()),
+                sha256=split.sha256,
             )
         return self._training_sets[key]
 
@@ -104,6 +104,9 @@ class Workspace:
         """Return how far a run has come. Raises UserError if its folder holds another recipe or other data."""
         folder = self.folder_of(run)
         checkpoint = checkpoint_to_continue(folder)
+        cleaned = checkpoint is None and is_cleaned(folder, run.recipe.epochs)
+        if cleaned:
+            checkpoint = folder / BEST
         if checkpoint is None:
             return RunState(0)
         try:
@@ -116,8 +119,9 @@ class Workspace:
             found = {name: metadata.get(name) for name in expected}
             require_fingerprint(found, expected, checkpoint, REMEDY.format(folder=folder))
         metrics_path = folder / self.split / METRICS
-        if metadata["epoch"] < run.recipe.epochs or not (folder / BEST).exists() or not metrics_path.exists():
-            return RunState(int(metadata["epoch"]))
+        epoch = run.recipe.epochs if cleaned else int(metadata["epoch"])
+        if epoch < run.recipe.epochs or not (folder / BEST).exists() or not metrics_path.exists():
+            return RunState(epoch)
         metrics = read_metrics(metrics_path)
         return RunState(run.recipe.epochs, metrics if self._is_valid(metrics, folder, metadata["parts"]) else None)
 

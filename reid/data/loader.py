@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_cache.base.errors import UserError, initialize_worker
+from data_cache.base.files import sha256_of_names
 from data_cache.datasets.dataset import Dataset
 from data_cache.images.batches import collate_within_shared_memory
 from data_cache.parts.cache import PartBoxes
@@ -30,6 +31,11 @@ class TrainingSplit:
     train: pd.DataFrame
     held_out: pd.DataFrame
     vehicle_ids: NDArray[np.str_]  # (V,) of `train`, sorted; the index of a vehicle is its class
+
+    @property
+    def sha256(self) -> str:
+        """The hash of names and vehicles of `train`, which checkpoints keep as `images`."""
+        return sha256_of_names(self.train[["name", "vehicle_id"]].to_numpy().tolist())
 
     def labels(self) -> NDArray[np.int64]:
         """Return the classes of the training images, (N,)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_cache.base.devices import describe_device, has_bfloat16
 from data_cache.base.errors import UserError, worker_death_as_user_error
-from data_cache.base.files import remove_temporary_files, sha256_of_names, write_json
+from data_cache.base.files import remove_temporary_files, write_json
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_file, remedy_command
 from data_cache.base.progress import messages_into
@@ -120,7 +120,7 @@ def _identity(recipe: ReidRecipe, dataset: Dataset, parts: PartBoxes, split: Tra
         "kind": "re-identification",
         "recipe": recipe.model_dump(mode="json"),
         "dataset": dataset.name,
-        "images": sha256_of_names(split.train[["name", "vehicle_id"]].to_numpy().tolist()),
+        "images": split.sha256,
         "parts": run_fingerprint(parts),
         "vehicles": len(split.vehicle_ids),
     }

@@ -111,6 +111,18 @@ def test_finished_runs_are_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -
     assert (ablation_folder_of(place) / TABLE).read_text() == table
 
 
+def test_runs_whose_last_checkpoints_clean_removed_are_finished(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = ["epochs=2" if word == "epochs=1" else word for word in ONE_EPOCH]
+    place("ablate", "--table", "3", *two)
+    table = (ablation_folder_of(place) / TABLE).read_text()
+    assert CliRunner().invoke(main, ["clean", "--runs", str(place.runs), "--yes"]).exit_code == 0
+    assert not [*ablation_folder_of(place).glob("*/last.safetensors")]
+    monkeypatch.setattr(ablation, "train", lambda *_, **__: pytest.fail("a finished run is repeated"))
+    result = place("ablate", "--table", "3", *two)
+    assert result.exit_code == 0 and result.stderr.count(", finished") == 4, result.output
+    assert (ablation_folder_of(place) / TABLE).read_text() == table
+
+
 def test_other_boxes_give_another_table_that_shares_the_runs_without_boxes(place: Place) -> None:
     place("ablate", "--table", "3", *ONE_EPOCH)
     before, table = write_times(place), (ablation_folder_of(place) / TABLE).read_text()
