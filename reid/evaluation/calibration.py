@@ -49,13 +49,21 @@ class Searches:
 def unseen_vehicles(run: TrainedRun) -> pd.DataFrame:
     """Return the training images of the data set whose vehicles the network was not trained on: those it held out.
 
-    Of another data set than that of its training they are all. Raises UserError if there are too few.
+    Of another data set than that of its training they are all. Raises UserError if there are too few, or the data set
+    has changed since the training.
     """
     dataset, checkpoint = run.dataset, run.checkpoint
     table = dataset.training_images
     source = checkpoint.metadata.get("source") or {}  # of imported weights, whose data set is the one they are used on
     if source.get("trained_on", checkpoint.metadata.get("dataset")) == dataset.name:
-        table = split_vehicles(dataset, checkpoint.recipe).held_out
+        split = split_vehicles(dataset, checkpoint.recipe)
+        trained = checkpoint.metadata.get("images")  # imported weights have none
+        if trained not in (None, split.sha256):
+            raise UserError(
+                f"{checkpoint.path}: was trained on other images than {dataset.name} lists now, so it is not known "
+                "which vehicles it has not seen; train it again, or calibrate it on another data set"
+            )
+        table = split.held_out
     count = table["vehicle_id"].nunique()
     if count < LEAST_VEHICLES:
         raise UserError(

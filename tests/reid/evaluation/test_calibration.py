@@ -139,6 +139,11 @@ def test_the_command_writes_a_calibration_of_its_run(tmp_path: Path) -> None:
         (folder / FILE).unlink()
         assert read_calibration(folder, sha256) is None
         assert_error(place("calibrate", "--aim", "best"), 1, "--aim best: not f1")
+        path = place.toy.dataset.root / "images.csv"
+        first = path.read_text().splitlines(keepends=True)
+        gone = next(line.split(",")[1] for line in first if line.strip().endswith("train"))
+        path.write_text("".join(line for line in first if line.split(",")[1] != gone))
+        assert_error(place("calibrate"), 1, "was trained on other images than folder lists now")
 
 
 @pytest.mark.usefixtures("tiny")
