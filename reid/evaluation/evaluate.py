@@ -1,5 +1,6 @@
 """Evaluation of a trained network, or of features from another system, on the tests of a data set."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -136,12 +137,14 @@ def _origin(run: TrainedRun) -> dict[str, Any]:
     """Return the entries of metrics.json on network and boxes; the epoch of imported weights is None."""
     checkpoint, metadata = run.checkpoint, run.checkpoint.metadata
     source = {"source": metadata["source"]} if "source" in metadata else {}
+    where = os.path.relpath(checkpoint.path.parent, run.folder)
     return {
         "recipe_name": checkpoint.path.parent.name,
         "recipe": checkpoint.recipe.model_dump(mode="json"),
         "trained_on": metadata.get("dataset"),
         "checkpoint": {
             "file": checkpoint.path.name,
+            **({} if where == "." else {"folder": where}),  # of direct transfer
             "sha256": checkpoint.sha256,
             "epoch": metadata["epoch"],
             **source,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,15 @@ def features_of_run(run: TrainedRun, splits: Sequence[str], compute: Compute) ->
 
 
 def mean_of_runs(features: Features, runs: Sequence[TrainedRun], splits: Sequence[str], compute: Compute) -> Features:
-    """Return the features of a run joined with those of other runs, so that cosines are means over all of them."""
-    others = [features_of_run(other, splits, compute)[1].of(features.names) for other in runs]
-    return replace(features, matrix=joined([features.matrix, *others]))
+    """Return the features of a run joined with those of other runs, so that cosines are means over all of them.
+
+    They are those of the tests' images, of which `features` may have more.
+    """
+    names = image_names(runs[0].dataset, splits)
+    others = [features_of_run(other, splits, compute)[1].of(names) for other in runs]
+    rows = features.rows(names)
+    matrix = joined([features.matrix[rows], *others])
+    return Features(tuple(names), matrix, features.attention[rows], features.provenance)
 
 
 def whitening(run: TrainedRun, compute: Compute) -> Whitening:

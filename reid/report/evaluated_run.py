@@ -1,5 +1,6 @@
 """An evaluated run with everything needed to show it: scores, features and, of a network, its part boxes."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,10 @@ class EvaluatedRun:
 
     def _checkpoint_path(self) -> Path:
         """Return the path of the network: in the run's folder, or, after direct transfer, where it was trained."""
-        trained_on = str(self.metrics.get("trained_on") or self.dataset.name)
+        folder = self.metrics.get("checkpoint", {}).get("folder")
+        if folder is not None:
+            return Path(os.path.normpath(self.folder / folder)) / BEST
+        trained_on = str(self.metrics.get("trained_on") or self.dataset.name)  # direct transfer before version 0.6
         if trained_on == self.dataset.name:
             return self.folder / BEST
         return run_folder(dataset_folder(self.folder).parent, trained_on, self.name) / BEST

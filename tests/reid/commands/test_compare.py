@@ -249,6 +249,10 @@ def test_direct_transfer_is_shown_with_the_network_where_it_was_trained(place: P
     assert there("evaluate", "--trained-on", "elsewhere", "--run", "pgan_small").exit_code == 0
     result = picture(there, "report", "--run", "from-elsewhere-pgan_small", "--heatmaps", "1")
     assert result.exit_code == 0, result.output
+    shutil.move(runs / "elsewhere" / "pgan_small", tmp_path / "kept" / "elsewhere" / "mine")  # a run given by its path
+    assert there("evaluate", "--run", str(tmp_path / "kept/elsewhere/mine")).exit_code == 0
+    by_path = picture(there, "report", "--run", "from-elsewhere-mine", "--heatmaps", "1")
+    assert by_path.exit_code == 0, by_path.output
     assert "pgan_small" in Page(Path(result.stdout.strip()).read_text(encoding="utf-8")).text
 
 

@@ -4,14 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from data_cache.base.devices import Compute
 from data_cache.base.files import read_json
 from data_cache.base.tensors import save_tensors
 from data_cache.datasets.catalogue import load_dataset
 from helpers.toy.runs import evaluated, evaluated_on, features_in, literal_scores, no_extraction
 from helpers.toy.vehicles import TINY, Toy
+from reid.evaluation.trained_run import TrainedRun, features_of_run, image_names, mean_of_runs
 from reid.features import extraction
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST
@@ -104,3 +107,15 @@ def test_one_test_reuses_the_features_of_all(toy: Toy, run: Path, monkeypatch: p
     again = evaluated(both, run, "small")
     assert again.metrics["features"] == "small/features.safetensors"
     assert features_in(again.folder).provenance["weights"] == read_checkpoint(run / BEST).sha256
+
+
+def test_the_mean_with_another_run_is_of_the_test_alone(toy: Toy, run: Path) -> None:
+    """Though the features of all tests are taken where they are up to date."""
+    both = two_tests(toy)
+    evaluated_on(both, run, ["small", "test"])
+    trained = TrainedRun(both.dataset, both.parts, read_checkpoint(run / BEST), run)
+    _, features = features_of_run(trained, ["small"], Compute("cpu", 0))
+    mean = mean_of_runs(features, [trained], ["small"], Compute("cpu", 0))
+    assert list(mean.names) == image_names(both.dataset, ["small"]) and len(mean.names) < len(features.names)
+    own = features.of(mean.names)
+    np.testing.assert_allclose(mean.matrix @ mean.matrix.T, own @ own.T, atol=1e-6)
