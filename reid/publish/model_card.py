@@ -98,7 +98,7 @@ def _commands(checkpoint: Checkpoint) -> list[str]:
     folder = checkpoint.path.parent
     parts = read_command(command_file(folder)).get("options", {}).get("--parts")
     boxes_by = checkpoint.metadata.get("parts", {}).get("weights_sha256")
-    boxes = commands_for_parts(boxes_by, dataset_folder(folder), parts) if checkpoint.recipe.uses_parts else []
+    boxes = commands_for_parts(boxes_by, dataset_folder(folder), parts) if checkpoint.recipe.reads_boxes else []
     return [*boxes, *commands_for_training(folder)]
 
 

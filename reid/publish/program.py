@@ -21,7 +21,7 @@ from reid.recipes import ReidRecipe
 
 NAME = "network"
 OUTPUTS = {
-    "feature": "float32 (batch, 2C') of length 1; the cosine of two features is the similarity of their vehicles",
+    "feature": "float32 (batch, C) of length 1; the cosine of two features is the similarity of their vehicles",
     "attention": "float32 (batch, D): the weight of each part, 0 if absent; of each cell for grid attention",
 }
 TRAINING_ONLY = ("classifier", "refine_global", "refine_part", "slot_classifier")

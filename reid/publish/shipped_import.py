@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reid import shipped
-from reid.evaluation.calibration import read_calibration
+from reid.evaluation.calibration import FILE, read_calibration
 from reid.model.checkpoint import read_checkpoint
 from reid.publish.official_import import write_imported
 from reid.runs import BEST, run_folder
@@ -29,6 +29,6 @@ def import_shipped(runs: Path, dataset: str, command: Mapping[str, Any]) -> tupl
         folder, checkpoint.tensors, metadata, command, f"delete {folder / BEST} and what was made with it"
     )
     calibrated = read_calibration(shipped.PATH.parent, checkpoint.sha256)
-    if written and calibrated is not None:
+    if calibrated is not None and not (folder / FILE).exists():  # nor if it was stopped before this line
         replace(calibrated, checkpoint=read_checkpoint(folder / BEST).sha256).write(folder)
     return folder, written

@@ -12,7 +12,7 @@ from data_cache.base.files import sha256_of_file, write_json
 from data_cache.base.tensors import save_tensors
 from helpers.toy.vehicles import TINY
 from reid.model.checkpoint import Checkpoint, build_network, network_tensors, read_checkpoint
-from reid.publish.model_card import CARD, RECIPE, WEIGHTS, export_weights
+from reid.publish.model_card import CARD, RECIPE, WEIGHTS, export_weights, model_card
 from reid.recipes import ReidRecipe
 from reid.retrieval.metrics import METRIC_NAMES
 from reid.runs import BEST
@@ -82,6 +82,17 @@ def test_the_card_contains_data_scores_hashes_and_limits(tmp_path: Path) -> None
     assert [heading[3:] for heading in headings] == [
         *("Scores", "Files", "Made by", "Recipe", "Exported with", "Licence", "Limits"),
     ]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_card_says_what_goes_in_and_out_and_where_the_weights_came_from(tmp_path: Path) -> None:
+    changes = {"image_height": 96, "part_crops": 32, "slot_features": 8, "start": "runs/veri/base"}
+    recipe = RECIPE_OF_RUN.model_copy(update=changes)
+    card = model_card(write_run(tmp_path / "plus", recipe=recipe.model_dump(mode="json")), [], {})
+    assert f"{recipe.image_size} x 96 pixels" in card
+    assert f"a feature of {recipe.features + 16 * 8} numbers" in card
+    assert "| started from | the network runs/veri/base |" in card and "initial backbone weights" not in card
+    assert "starting from runs/veri/base" in card
 
 
 @pytest.mark.usefixtures("tiny")

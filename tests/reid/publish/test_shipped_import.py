@@ -109,6 +109,9 @@ def test_its_calibration_goes_with_it(tmp_path: Path, ships: Path, run: Run) -> 
     folder = tmp_path / "runs/folder/shipped"
     found = read_calibration(folder, read_checkpoint(folder / BEST).sha256)
     assert found is not None and found.calibration == model
+    (folder / "calibration.json").unlink()  # as if it was stopped before
+    run("import-weights", "--shipped")
+    assert read_calibration(folder, read_checkpoint(folder / BEST).sha256) == found
 
 
 @pytest.mark.parametrize("name", [BEST, LAST])
