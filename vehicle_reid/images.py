@@ -235,7 +235,7 @@ def pixels_of(source: Image, name: str) -> NDArray[np.uint8]:
     if isinstance(source, bytes):
         pixels = decode_image(source, name)
     elif isinstance(source, np.ndarray):
-        pixels = source
+        pixels = np.ascontiguousarray(source)  # of a view, such as bgr[:, :, ::-1], torch makes no tensor
     else:
         pixels = rgb_pixels(source, name)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:

@@ -16,7 +16,7 @@ from data_cache.base.options import (
     show_recipe_option,
     workers_option,
 )
-from reid.commands.options import folder_name, parts_option
+from reid.commands.options import folder_name, is_folder_name, parts_option
 
 RECIPES = (
     "pgan, pgan_no_pam, grid, baseline (the paper's settings), pgan_plus, strong, each also with _small for a CPU; demo"
@@ -96,6 +96,8 @@ def train_command(
         click.echo(recipe_text(recipe_for(label, recipe, options), f"{recipe} on {label}"), nl=False)
         return
     folder = run_folder(runs, label, name or recipe)
+    if not is_folder_name(folder.name):
+        raise click.UsageError(f"--recipe {recipe}: {folder.name} cannot name a run; give it another name by --name")
     with joined_ranks(device):
         with first_rank_first():
             settings = recipe_for(label, recipe, options)

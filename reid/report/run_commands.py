@@ -24,10 +24,10 @@ def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> 
     report = command_line("report", {**location, **parts, **test, **compared})
     if not run.has_network:
         return [command_line("evaluate", {**options, "--split": run.metrics["split"]}), report]
+    boxes_by, folder = run.parts.fingerprint.get("weights_sha256"), dataset_folder(run.folder)
+    reads_boxes = bool(run.parts.fingerprint)  # the cache of a network without boxes is empty, made by nothing
     return [
-        *commands_for_parts(
-            run.parts.fingerprint.get("weights_sha256"), dataset_folder(run.folder), parts.get("--parts")
-        ),
+        *(commands_for_parts(boxes_by, folder, parts.get("--parts")) if reads_boxes else []),
         *commands_for_training(run.folder),
         *_calibration(run),
         command_line("evaluate", {"--run": run_name(run.folder), **options, "--split": run.metrics["split"]}),

@@ -85,6 +85,13 @@ def test_run_is_named_after_its_recipe_file(place: Place, tmp_path: Path) -> Non
     assert place("evaluate", "--recipe", str(path)).exit_code == 0
 
 
+def test_a_recipe_file_that_cannot_name_a_run_needs_a_name(place: Place, tmp_path: Path) -> None:
+    """The folder RUNS/DATASET/ablation is the ablation's."""
+    path = tmp_path / "ablation.yaml"
+    path.write_text("epochs: 1")
+    assert_error(place("train", "--recipe", str(path)), 2, "ablation cannot name a run; give it another name by --name")
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(
     ("options", "seed"), [((), 0), (("--seed", "7"), 7), (("--set", "seed=4"), 4), (("--seed", "0"), 0)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from data_cache.base.errors import UserError
@@ -29,6 +30,10 @@ def test_every_form_of_an_image_has_the_same_pixels(picture: Path) -> None:
     assert pixels.shape == (31, 17, 3)
     for source in (picture, str(picture), picture.read_bytes(), pixels, Image.open(picture)):
         np.testing.assert_array_equal(pixels_of(source, "a"), pixels)
+    bgr = np.ascontiguousarray(pixels[:, :, ::-1])  # as OpenCV reads it
+    turned = pixels_of(bgr[:, :, ::-1], "a")
+    np.testing.assert_array_equal(turned, pixels)
+    assert torch.from_numpy(turned).shape == (31, 17, 3)  # which a view with negative strides cannot become
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])

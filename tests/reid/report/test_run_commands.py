@@ -7,6 +7,7 @@ import pytest
 
 from data_cache.base.files import write_json
 from data_cache.base.options import command_file
+from data_cache.parts.cache import empty_cache
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
 from reid.report.evaluated_run import EvaluatedRun
 from reid.report.run_commands import reproduction_commands
@@ -61,6 +62,11 @@ def test_boxes_by_another_command_and_runs_without_one_are_said_to_be_unknown(ru
     assert reproduction_commands(replaced, [])[0] == f"# {cache}: made by a command that is not known"
     command_file(run.folder).unlink()
     assert reproduction_commands(run, [])[2] == f"# {run.folder}: made by a command that is not known"
+
+
+def test_a_run_that_reads_no_boxes_needs_no_detector(run: EvaluatedRun) -> None:
+    commands = reproduction_commands(replace(run, parts=empty_cache(run.dataset.names())), [])
+    assert [command.split()[2] for command in commands] == ["train", "evaluate", "report"]
 
 
 def test_a_run_of_the_ablation_is_not_trained(run: EvaluatedRun) -> None:
