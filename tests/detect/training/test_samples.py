@@ -57,6 +57,12 @@ def test_epoch_is_a_permutation_that_depends_on_its_number() -> None:
 def test_sample_tells_which_parts_its_image_leaves_out(tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["images"][0]["annotated_parts"] = ["wheel", "logo"]
+        kept = {each["id"] for each in document["categories"] if each["name"] in ("wheel", "logo")}
+        document["annotations"] = [
+            each
+            for each in document["annotations"]
+            if each["image_id"] != document["images"][0]["id"] or each["category_id"] in kept
+        ]
 
     images = read_annotations(changed(toy_set(tmp_path, 2), change), tmp_path)
     left_out = PartSamples(images, tmp_path, RECIPE)[0]["data_samples"].left_out

@@ -203,7 +203,8 @@ def test_tracks_are_shown_by_their_best_images(run: EvaluatedRun) -> None:
 
 def test_names_are_escaped(run: EvaluatedRun) -> None:
     numbers = pd.Series(range(15)).astype(str)
-    run = with_columns(run, frame=HOSTILE + "\u202e" + numbers, camera=f"{HOSTILE}\x1b")
+    of_crop = dict.fromkeys(("x0", "y0", "x1", "y1"), 0.0) | {"file": "t.csv", "row": range(15)}
+    run = with_columns(run, frame=HOSTILE + "\u202e" + numbers, camera=f"{HOSTILE}\x1b", **of_crop)
     text = write_answers(run, remedy=f"`{HOSTILE}`").read_text(encoding="utf-8")
     page = Page(text)
     assert HOSTILE not in text and text.count("<script>") == 1 and not re.search("[\x00-\x08\x0e-\x1f\u202e]", text)
