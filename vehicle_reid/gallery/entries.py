@@ -15,6 +15,7 @@ from reid.features.file import LENGTH_TOLERANCE
 
 ARRAYS = ("ids", "cameras", "features", "boxes", "labels", "attention")
 OWN_COLUMNS = ("id", "name", "camera", "feature", "boxes", "labels", "attention", "crc")  # of a stored image
+SEARCH_COLUMN = "query_index"  # that LanceDB adds to what it finds for several queries
 DETAILS = ("vehicle", "time")  # details that every stored image has; "" if unknown
 ENROLLED_BY, API = "enrolled_by", "api"  # a detail of images that came through the API: they are no files of a folder
 MOST_COLUMNS = 200  # of details: each is a column of every image
@@ -114,9 +115,10 @@ def require_columns(columns: Sequence[str]) -> None:
     invalid = [column for column in columns if not isinstance(column, str) or not COLUMN.fullmatch(column)]
     if invalid:
         raise UserError(f"details: column {short_repr(invalid[0])}: use letters, digits and _, a letter first")
-    own = [column for column in columns if column.lower() in OWN_COLUMNS]
+    own = [column for column in columns if column.lower() in (*OWN_COLUMNS, SEARCH_COLUMN)]
     if own:
-        raise UserError(f"details: column {own[0]}: the gallery has {', '.join(OWN_COLUMNS)} itself; rename it")
+        reserved = ", ".join((*OWN_COLUMNS, SEARCH_COLUMN))
+        raise UserError(f"details: column {own[0]}: the gallery has {reserved} itself; rename it")
     if len({column.lower() for column in columns}) != len(columns):
         raise UserError(f"details: columns {', '.join(columns)}: two of them are equal, or differ only in case")
     if len(columns) > MOST_COLUMNS:

@@ -53,9 +53,9 @@ class _Job:
         """Return the images with their features and details. Raises UserError as `VehicleReID.entries`."""
         if details is not None:
             require_own_columns(list(details.columns))
-            if not details.index.isin(self.images.names).any():
-                name = self.images.names[0]
-                raise UserError(f"details: none of {len(details)} rows is of an image to be added, such as {name}")
+            names = self.images.names
+            if names and not details.index.isin(names).any():
+                raise UserError(f"details: none of {len(details)} rows is of an image to be added, such as {names[0]}")
         boxes = model.part_boxes(parts)
         entries = model.entries(self.images, boxes, work=self.folder, skip_unreadable=skip_unreadable)
         if details is None:

@@ -82,6 +82,10 @@ def test_a_gallery_of_a_folder_is_built_added_to_and_removed_from(
     assert_error(run("add", *folder), 1, "30 images are already in the gallery", "remove them first")
     assert output_of(run("add", *folder, "--only-new", "--camera", "5"))["images"] == 33
     assert output_of(run("add", *folder, "--only-new"))["images"] == 33
+    details = tmp_path / "d.csv"
+    details.write_text("name,lane\na b.jpg,left\n")
+    assert output_of(run("add", *folder, "--only-new", "--details", str(details)))["images"] == 33
+    details.unlink()
     first, second = (Path(name).name for name in names[:2])
     listed = tmp_path / "removed.txt"
     listed.write_text(f"a b.jpg\n{second}\n")

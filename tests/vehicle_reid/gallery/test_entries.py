@@ -46,6 +46,7 @@ def test_missing_columns_become_empty_text() -> None:
         ({"_distance": ["a", "b"]}, "column '_distance': use letters"),
         ({3: ["a", "b"]}, "column 3: use letters"),
         ({"Camera": ["a", "b"]}, "column Camera: the gallery has id, name, camera, .* itself"),
+        ({"query_index": ["a", "b"]}, "column query_index: the gallery has .* itself"),
         ({"time": ["a", "b"], "Time": ["a", "b"]}, "columns time, Time: two of them"),
     ],
 )

@@ -105,6 +105,32 @@ def test_many_small_changes_leave_few_files_and_no_old_versions(
     assert store.check() == 60
 
 
+def test_a_snapshot_is_of_files_that_are_there_though_the_store_was_long_not_refreshed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's list and photos read snapshots; another process tidies up what is older than KEPT."""
+    store = stored(tmp_path, numbered(5))
+    reader = opened(store)
+    assert reader.snapshot().entries().names == store.entries().names
+    monkeypatch.setattr(upkeep, "KEPT", upkeep.KEPT * 0)
+    monkeypatch.setattr(upkeep, "timedelta", lambda **_: upkeep.KEPT)
+    store.remove(["n0"])
+    store.optimize()
+    monkeypatch.setattr("vehicle_reid.gallery.lance.store.FRESH", 0.0)  # as if an hour had passed
+    assert reader.snapshot().entries().names == store.entries().names == ("n1", "n2", "n3", "n4")
+    monkeypatch.setattr("vehicle_reid.gallery.lance.store.FRESH", 900.0)
+    known = reader.snapshot()
+    assert known.entries().names == store.entries().names and reader.snapshot() is known
+
+
+def test_a_gallery_may_be_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    store = LanceStore.create(".", numbered(3), model=MODEL)
+    store.remove(["n0"])
+    assert LanceStore.open(".", MODEL).count() == 2 and store.check() == 2
+
+
 def test_the_memory_that_versions_take_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     most, sessions, session = 1 << 20, [], lancedb.Session
     monkeypatch.setattr("vehicle_reid.gallery.lance.store.CACHED_METADATA", most)

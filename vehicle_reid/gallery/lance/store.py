@@ -6,6 +6,7 @@ every row has a checksum, and the scores of an index are computed again.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ from vehicle_reid.gallery.entries import OWN_COLUMNS, Entries
 from vehicle_reid.gallery.filters import EVERY, Filter
 from vehicle_reid.gallery.lance.files import flush_version, manifests, set_aside_torn_versions
 from vehicle_reid.gallery.lance.rows import fill, header_of, schema_of, table_of
-from vehicle_reid.gallery.lance.upkeep import INDEXED_ROWS, NEXT_ID, is_due, note, noted, put_in_order
+from vehicle_reid.gallery.lance.upkeep import INDEXED_ROWS, KEPT, NEXT_ID, is_due, note, noted, put_in_order
 from vehicle_reid.gallery.rows import (
     check_rows,
     columns_of,
@@ -60,6 +61,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "images"
 ROWS_AT_ONCE = 8_192
+FRESH = KEPT.total_seconds() / 4  # seconds for which a version is surely still there
 CACHED_METADATA = 64 << 20  # bytes; each version adds some kB, and by default they add up to 1 GiB
 NAMES_AT_ONCE = 10_000  # in a condition: parsing 200,000 takes 800 MB
 
@@ -76,6 +78,7 @@ class LanceStore:
         self.address = address
         self._connection, self._table, self._folder = connection, table, folder
         self._snapshot: LanceStore | None = None
+        self._read_at = time.monotonic()  # when the newest version was asked for
         self._flushed: set[Path] = set()  # files; at first none, because a killed process may have left others
         self._load()
 
@@ -137,17 +140,22 @@ class LanceStore:
         """Read the newest version from now on, and return it."""
         with _reporting(self.address):
             self._table.checkout_latest()
+        self._read_at = time.monotonic()
         if self.version != self._loaded:  # also after a change that failed halfway
             self._load()
         return self.version
 
     def snapshot(self) -> "LanceStore":
-        """Return the version that is read now; see `Store.snapshot`. The last one is kept for further readers."""
-        version, known = self.version, self._snapshot
-        if known is None or known.version != version:
+        """Return the version that is read now; see `Store.snapshot`. The last one is kept for further readers.
+
+        After FRESH without a `refresh` it is the newest: the files of an older one may be gone, see `upkeep.KEPT`.
+        """
+        version, known, is_fresh = self.version, self._snapshot, self._is_fresh()
+        if known is None or known.version < version or not (is_fresh or known._is_fresh()):
             with _reporting(self.address):
                 table = self._connection.open_table(TABLE)
-                table.checkout(version)
+                if is_fresh:
+                    table.checkout(version)
             self._snapshot = known = LanceStore(self.address, self._connection, table, self._folder)
         return known
 
@@ -349,6 +357,10 @@ class LanceStore:
                 for batch in self._table.take_offsets(offsets).to_batches():
                     require_checksums(self.address, self._filled([*OWN_COLUMNS, *self.header.columns], batch))
 
+    def _is_fresh(self) -> bool:
+        """Return whether the version that is read was the newest not long ago."""
+        return time.monotonic() - self._read_at < FRESH
+
     @contextmanager
     def _change(self) -> Iterator[int]:
         """Wait until no other process writes to the folder, and yield the newest version, which is then read."""
@@ -402,9 +414,9 @@ class LanceStore:
 
 
 def local_folder(address: str) -> Path | None:
-    """Return the folder of a gallery that is on this machine, None for one in a bucket."""
+    """Return the folder of a gallery that is on this machine, None for one in a bucket; absolute, so it has a name."""
     path = address.removeprefix(FILE_SCHEME)
-    return None if SCHEME in path else Path(path)
+    return None if SCHEME in path else Path(path).absolute()
 
 
 def _connect(address: str, folder: Path | None) -> lancedb.DBConnection:
