@@ -152,6 +152,7 @@ class ApiEndpoints:
         """
         async with self._upload(request) as upload:
             files = upload.images("image")
+            _require_known(request, upload)
             details = _new_vehicles(upload.fields.get("details", "[]"), len(files))
             names = [one.name or file.name for one, file in zip(details, files, strict=True)]
             _require_names(names)
@@ -285,6 +286,13 @@ def _details(request: Request, own: tuple[str, ...]) -> dict[str, str]:
     if len(dict(found)) < len(found):
         raise HTTPException(422, "each detail can be given once")
     return dict(found)
+
+
+def _require_known(request: Request, upload: Upload) -> None:
+    """Raise HTTPException 422 for what would be lost: details of new images are in the text field `details` alone."""
+    fields = {*upload.fields, *(file.field for file in upload.files)} - {"image", "details"}
+    if fields or request.query_params or any(file.field == "details" for file in upload.files):
+        raise HTTPException(422, "give details as JSON in the text field details; there is no other field or parameter")
 
 
 def _require_names(names: Sequence[str]) -> None:

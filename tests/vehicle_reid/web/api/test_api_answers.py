@@ -254,6 +254,10 @@ def test_all_images_of_a_request_are_enrolled_or_none(toy_run: ToyRun, stored: G
         send_form(page, "/v1/vehicles", [("image", "a", good)] * 2).assert_error(422, "several images")
         for text in ("{", "[" * 100_000):
             send_form(page, "/v1/vehicles", [("image", "a", good)], {"details": text}).assert_error(422, "not JSON")
+        lost, files = "details as JSON in the text field details", [("image", "a", good)]
+        send_form(page, "/v1/vehicles", [*files, ("details", "d.json", b"[{}]")]).assert_error(422, lost)
+        send_form(page, "/v1/vehicles", files, {"vehicle": "7"}).assert_error(422, lost)
+        send_form(page, "/v1/vehicles?vehicle=7", files).assert_error(422, lost)
     assert Gallery.load(stored.store.address, toy_run.model()).names == before
 
 
