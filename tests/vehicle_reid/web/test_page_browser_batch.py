@@ -98,6 +98,19 @@ def test_every_file_of_a_dropped_folder_has_a_row_with_its_result_or_the_reason(
     assert len(tab.faults) == 1 and "status of 422" in tab.faults.pop()
 
 
+def test_the_way_through_a_batch_ends_though_a_file_is_there_twice(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:
+    folder = tmp_path / "twice"
+    folder.mkdir()
+    for name, number in (("a.jpg", 0), ("b.jpg", 1), ("c.jpg", 0)):
+        shutil.copy(query_photo(toy_run, number), folder / name)
+    tab.drop("#drop", folder)
+    tab.wait(f"{FINISHED} && document.querySelectorAll('#batch-rows tr').length === 3")
+    tab.run("document.querySelectorAll('#batch-rows a')[1].click()")
+    tab.wait(f"{HEADING} === 'twice/b.jpg' && {IDLE} && {LOADED}")
+    assert tab.run("document.getElementById('batch-place').textContent") == "2 of 2"
+    assert tab.run("document.getElementById('batch-next').hasAttribute('href')") is False
+
+
 def test_a_batch_survives_the_servers_memory_and_a_stopped_server(
     toy_run: ToyRun, gallery: Gallery, tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

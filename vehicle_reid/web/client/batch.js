@@ -94,8 +94,8 @@ async function work(searchWith) {
 
 // The rows before and after that of a photo that can be opened, and its place from 1; null if it is not in the batch.
 export function placeOf(key) {
-  const found = rows.filter(({ photo }) => photo), index = found.findIndex(({ photo }) => photo.key === key);
-  return index < 0 ? null : { place: index + 1, count: found.length, previous: found[index - 1]?.photo.key, next: found[index + 1]?.photo.key };
+  const keys = [...new Set(rows.filter(({ photo }) => photo).map(({ photo }) => photo.key))], index = keys.indexOf(key); // a file may be there twice
+  return index < 0 ? null : { place: index + 1, count: keys.length, previous: keys[index - 1], next: keys[index + 1] };
 }
 
 // The results of the batch, as `exports.js` takes them.
