@@ -109,6 +109,12 @@ def test_the_way_through_a_batch_ends_though_a_file_is_there_twice(toy_run: ToyR
     tab.wait(f"{HEADING} === 'twice/b.jpg' && {IDLE} && {LOADED}")
     assert tab.run("document.getElementById('batch-place').textContent") == "2 of 2"
     assert tab.run("document.getElementById('batch-next').hasAttribute('href')") is False
+    k = "document.getElementById('k')"
+    tab.run(f"{k}.value = [...{k}.options].map(one => one.value).find(one => one !== '10')")
+    tab.run(f"{k}.dispatchEvent(new Event('change', {{ bubbles: true }}))")
+    tab.wait(f"{IDLE} && {LOADED}")
+    saved = json.loads(tab.downloaded("document.getElementById('batch-json').click()", "batch.json", tmp_path))
+    assert [query["filter"] for query in saved["queries"]] == ["k=10"] * 3  # by which they were searched
 
 
 def test_a_batch_survives_the_servers_memory_and_a_stopped_server(
@@ -178,7 +184,7 @@ def test_results_can_be_downloaded(toy_run: ToyRun, gallery: Gallery, tab: Tab, 
     assert [row["mark"] for row in rows] == ["", "another", *[""] * (len(rows) - 2)]
     saved = json.loads(tab.downloaded("document.getElementById('matches-json').click()", "matches.json", tmp_path))
     (query,) = saved["queries"]
-    assert (saved["run"], saved["filter"]) == ("folder/tiny", "k=10&camera=1")
+    assert (saved["run"], query["filter"]) == ("folder/tiny", "k=10&camera=1")
     assert (query["query"], query["box"], query["problem"]) == (path.name, None, None)
     assert [match["candidate"] for match in query["matches"]] == list(matches["name"])
     parts = [sorted(part["name"] for part in match["parts"]) for match in query["matches"]]

@@ -138,7 +138,9 @@ def test_filters_stay_while_other_photos_are_searched_with_and_back_restores_tho
     assert tab.run("document.querySelector('#filters [data-filter=lane]').value") == "left"
     tab.run("document.getElementById('home').click()")
     tab.wait("!document.getElementById('start').hidden")
-    assert tab.run("document.getElementById('batch-filters').textContent") == "Searched with the filters: lane left"
+    assert tab.run("document.getElementById('batch-filters').textContent") == (
+        "Photos that are added are searched with the filters: lane left"
+    )
 
 
 def test_the_camera_of_the_photo_is_left_out_whichever_photo_it_is(

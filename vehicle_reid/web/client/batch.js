@@ -73,7 +73,7 @@ function showCount() {
   for (const name of ["batch-csv", "batch-json", "batch-clear"]) id(name).disabled = running;
 }
 
-async function work(searchWith) {
+async function work(searchWith, filter) {
   if (running) return;
   running = true;
   stopping = false;
@@ -81,7 +81,7 @@ async function work(searchWith) {
     setState(row, "searching");
     try {
       const photo = await upload(row.file, row.name);
-      setState(row, "done", { photo, matches: await searchWith(photo) });
+      setState(row, "done", { photo, filter: filter(), matches: await searchWith(photo) });
     } catch (error) {
       setState(row, "failed", { problem: error.message.replace(`${row.name}: `, "") });
       if (error instanceof ServerGone) stopping = true; // the others would fail too
@@ -99,15 +99,15 @@ export function placeOf(key) {
 }
 
 // The results of the batch, as `exports.js` takes them.
-export const batchResults = () => rows.map(({ name, photo, matches, problem, state }) => photo
-  ? { query: { ...photo, name }, matches } : { query: { name }, problem: problem ?? `not searched: ${state}` });
+export const batchResults = () => rows.map(({ name, photo, filter, matches, problem, state }) => photo
+  ? { query: { ...photo, name }, filter, matches } : { query: { name }, problem: problem ?? `not searched: ${state}` });
 
-// `searchWith(photo)` returns the matches of a photo. Returns a function that adds files to the batch.
-export function startBatch(searchWith) {
+// `searchWith(photo)` returns the matches of a photo by the `filter()` of that moment. Returns a function that adds files to the batch.
+export function startBatch(searchWith, filter) {
   id("batch-stop").addEventListener("click", () => { stopping = true; });
   id("batch-retry").addEventListener("click", () => {
     for (const row of rows) if (LEFT.includes(row.state)) setState(row, "waiting");
-    work(searchWith);
+    work(searchWith, filter);
   });
   id("batch-clear").addEventListener("click", () => {
     rows.length = 0;
@@ -121,6 +121,6 @@ export function startBatch(searchWith) {
     id("batch-rows").append(...added.map(({ node }) => node));
     id("batch-details").open = true;
     showCount();
-    work(searchWith);
+    work(searchWith, filter);
   };
 }

@@ -29,12 +29,12 @@ export function resultsCsv(results) {
   return csv([columns, ...found.map(one => columns.map(column => one[column]))]);
 }
 
-export function resultsJson(results, filter) {
-  const queries = results.map(({ query, matches = [], problem = null }) => ({
-    query: query.name, box: query.box ?? null, parts: query.parts ?? [], problem,
+export function resultsJson(results) {
+  const queries = results.map(({ query, filter = null, matches = [], problem = null }) => ({
+    query: query.name, box: query.box ?? null, parts: query.parts ?? [], filter, problem,
     matches: matches.map((photo, index) => ({ ...record(query, photo, index), details: photo.details, parts: photo.parts })),
   }));
-  return `${JSON.stringify({ run: document.body.dataset.run, filter, queries }, null, 1)}\n`;
+  return `${JSON.stringify({ run: document.body.dataset.run, queries }, null, 1)}\n`;
 }
 
 export function download(name, type, text) {

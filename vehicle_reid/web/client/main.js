@@ -64,7 +64,7 @@ function readFilters() {
 function writeFilters() {
   const isUsual = id("k").selectedOptions[0]?.defaultSelected, query = text(isUsual ? filters.chosen() : chosen());
   history.replaceState(null, "", `${location.pathname}${query && `?${query}`}${location.hash}`);
-  id("batch-filters").textContent = filters.words() && `Searched with the filters: ${filters.words()}`;
+  id("batch-filters").textContent = filters.words() && `Photos that are added are searched with the filters: ${filters.words()}`;
 }
 function filtersChanged() {
   writeFilters();
@@ -212,7 +212,7 @@ async function open(photo, slot) {
   if (location.hash === address) { photos[slot] = null; await showAddress(true); } else location.hash = address;
 }
 
-const addToBatch = startBatch(photo => searchWith(photo, conditions(photo)));
+const addToBatch = startBatch(photo => searchWith(photo, conditions(photo)), () => text(chosen()));
 
 // Searches with one file, or adds several to the batch.
 async function useFiles(entries) {
@@ -263,9 +263,9 @@ id("choose-vehicle").addEventListener("click", () => withStatus("", async () => 
 
 const saveResults = (name, results) => {
   id(`${name}-csv`).addEventListener("click", () => download(`${name}.csv`, "text/csv", resultsCsv(results())));
-  id(`${name}-json`).addEventListener("click", () => download(`${name}.json`, "application/json", resultsJson(results(), text(chosen()))));
+  id(`${name}-json`).addEventListener("click", () => download(`${name}.json`, "application/json", resultsJson(results())));
 };
-saveResults("matches", () => [{ query: photos.q, matches }]);
+saveResults("matches", () => [{ query: photos.q, filter: searchedBy, matches }]);
 saveResults("batch", batchResults);
 id("marks-csv").addEventListener("click", () => download("marks.csv", "text/csv", csv(markRows())));
 id("marks-clear").addEventListener("click", () => {
