@@ -33,7 +33,7 @@ PEAK = {
 def stage_two_rows(folder: Path, device: str) -> list[Row]:
     """Return the table's rows; `folder` contains rendered pictures."""
     batch = 64 if device == "cuda" else 16
-    small = [*_small_step_rows(device), _depthwise_row()] if device == "cpu" else []
+    small = [*_small_rows(device), _depthwise_row()] if device == "cpu" else []
     return [*_step_rows(device, batch), *small, _features_row(folder, device)]
 
 
@@ -53,7 +53,7 @@ def _step_rows(device: str, batch: int) -> list[Row]:
     return [*rows, _share_of_peak(batch / seconds["pgan"])] if device == "cuda" else rows
 
 
-def _small_step_rows(device: str) -> list[Row]:
+def _small_rows(device: str) -> list[Row]:
     """Compare the small presets on MobileNetV2, where the backbone takes so little that the crops' encoder shows."""
     small = {"trunk": "mobilenet_v2", "trunk_weights": None}
     baseline, plus = (PRESETS[f"{name}_small"].model_copy(update=small) for name in ("baseline", "pgan_plus"))

@@ -38,8 +38,8 @@ def table_of_names(names: Sequence[str], pattern: "re.Pattern[str]", *, test_sha
     """Return the table of a data set from its image names, which the pattern may match anywhere, the rest left out.
 
     Without a group `split`, `test_share` of the vehicles are for the test, by `seed`: see `split_by_vehicle`. Raises
-    UserError if no name matches, too few vehicles are left to split, or a name has another split than SPLITS and test,
-    which is the gallery.
+    UserError if no name matches, too few vehicles are left to split, or a name has a split that is none of SPLITS, of
+    which test is the gallery.
     """
     rows = [(name, match) for name in names if (match := pattern.search(name))]
     if not rows:
