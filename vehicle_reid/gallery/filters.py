@@ -73,10 +73,19 @@ class Filter:
 EVERY = Filter()
 
 
+def is_time(text: str) -> bool:
+    """Return whether a time can be compared with others as text.
+
+    >>> is_time("2026-11-05T08:30"), is_time("2026"), is_time("05.11.2026"), is_time("")
+    (True, True, False, False)
+    """
+    return TIME.fullmatch(text) is not None
+
+
 def require_times(**times: str | None) -> None:
     """Raise UserError, with its name, for a time that is none: no image could meet it."""
     for name, time in times.items():
-        if time is not None and not TIME.fullmatch(time):
+        if time is not None and not is_time(time):
             raise UserError(f"{name} {printable(time)}: {AS_TIME}")
 
 

@@ -1,5 +1,6 @@
 """`Gallery`: images in a store that are embedded once, then searched, added to and removed from."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.config import unknown
-from data_cache.base.errors import UserError
+from data_cache.base.errors import UserError, printable
 from data_cache.base.files import sha256_of_names
 from reid.retrieval.open_set import FIRST, Values, evidence
 from reid.retrieval.ranking import Matrix
 from reid.retrieval.scoring import PLAIN, AfterNetwork
 from vehicle_reid.embedding import WorkFolder
 from vehicle_reid.gallery.entries import Entries, require_own_columns
-from vehicle_reid.gallery.filters import EVERY, Filter, require_times
+from vehicle_reid.gallery.filters import AS_TIME, EVERY, Filter, is_time, require_times
 from vehicle_reid.gallery.pictures import Pictures
 from vehicle_reid.gallery.search import Matches, search, search_after, share_found
 from vehicle_reid.gallery.store import INDEXES, Best, Store
@@ -25,6 +26,8 @@ from vehicle_reid.gallery.vectors import Vectors
 from vehicle_reid.images import Cameras, Images, NamedImages, named_images
 from vehicle_reid.model import Parts, VehicleReID
 from vehicle_reid.tables import matches_table
+
+log = logging.getLogger(__name__)
 
 MEMORY = "memory://"  # address of a gallery that has not been saved
 MOST_IN_MEMORY = 4 * 2**30  # bytes of features that an exact search keeps; of more it reads the store each time
@@ -60,12 +63,25 @@ class _Job:
         entries = model.entries(self.images, boxes, work=self.folder, skip_unreadable=skip_unreadable)
         if details is None:
             return entries
-        return replace(entries, details=details.reindex(list(entries.names)).fillna("").reset_index(drop=True))
+        details = details.reindex(list(entries.names)).fillna("")
+        if "time" in details:
+            _warn_of_times(details["time"])
+        return replace(entries, details=details.reset_index(drop=True))
 
     def remove(self) -> None:
         """Remove the finished work."""
         if self.folder is not None:
             shutil.rmtree(self.folder.path, ignore_errors=True)
+
+
+def _warn_of_times(times: pd.Series) -> None:
+    """Say of which images, by the names in the index, the time cannot be searched by."""
+    unusable = times[[isinstance(time, str) and time != "" and not is_time(time) for time in times]]
+    if len(unusable):
+        log.warning(
+            f"details: the times of {len(unusable):,} of {len(times):,} images cannot be searched by, first that of "
+            f"{unusable.index[0]}: {printable(unusable.iloc[0])} {AS_TIME}"
+        )
 
 
 class Gallery:

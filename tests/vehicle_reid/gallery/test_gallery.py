@@ -231,6 +231,19 @@ def test_details_restrict_a_search(model: VehicleReID, images: Images, tmp_path:
         gallery.search(some(images, 0, 1), equal={"colour": "red"})
 
 
+def test_times_that_no_search_can_use_are_named(
+    model: VehicleReID, images: Images, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, warned = list(images)[:4], "times of 2 of 4 images cannot be searched by, first that of"
+    details = pd.DataFrame({"time": ["2026-11-10", "10.11.2026", "", "8:30"]}, index=names)
+    gallery = Gallery.build(model, some(images, 0, 4), details=details)
+    assert f"{warned} {names[1]}: 10.11.2026 must be as in ISO 8601" in caplog.text
+    assert gallery.entries.details["time"].tolist() == details["time"].tolist()
+    caplog.clear()
+    Gallery.build(model, some(images, 0, 4), details=details.assign(time=["2026", "", "", "2026-11-10T08:30:00Z"]))
+    assert not caplog.text
+
+
 def gallery_filter(options: dict[str, Any]) -> Filter:
     return Filter(**{name: tuple(value) if name == "without" else value for name, value in options.items()})
 

@@ -2,7 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from vehicle_reid.gallery.filters import AS_TIME, is_time
 
 MAX_NAME = 1000  # characters, of an image
 MOST_CAMERA = 2**63 - 1  # a gallery stores cameras as int64
@@ -10,6 +13,16 @@ FILTERED_BY = ("camera", "not-camera", "since", "until")
 SEARCHED_BY = ("name", "page-photo", "k", *FILTERED_BY, "rerank", "box")
 LISTED_BY = ("start", "count", "words", *FILTERED_BY)
 Camera = Annotated[int, Field(ge=0, le=MOST_CAMERA)]
+
+
+
+def _time(text: str) -> str:
+    if not is_time(text):
+        raise PydanticCustomError("time", AS_TIME)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
 
 
 class Part(BaseModel):
@@ -89,4 +102,4 @@ class NewVehicle(BaseModel):
     name: str | None = Field(None, max_length=MAX_NAME, description="default: the name of the file")
     vehicle: str = ""
     camera: Camera | None = None
-    time: str = Field("", description="ISO 8601")
+    time: Annotated[str, AfterValidator(lambda text: text and _time(text))] = Field("", description="ISO 8601")

@@ -13,8 +13,8 @@ import pandas as pd
 from fastapi import APIRouter, FastAPI, Query, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
-from pydantic import AfterValidator, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError, from_json
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from data_cache.base.errors import printable
 from data_cache.images.loading import NotAnImage
 from vehicle_reid import __version__
-from vehicle_reid.gallery.filters import AS_TIME, TIME, Filter
+from vehicle_reid.gallery.filters import Filter
 from vehicle_reid.web.api import model_queue
 from vehicle_reid.web.api.answers import (
     LISTED_BY,
@@ -35,6 +35,7 @@ from vehicle_reid.web.api.answers import (
     Health,
     NewVehicle,
     SearchAnswer,
+    Time,
     VehiclePage,
 )
 from vehicle_reid.web.api.metrics import CONTENT_TYPE, Metrics
@@ -64,16 +65,9 @@ NEW_VEHICLES = TypeAdapter(list[NewVehicle])
 Result = TypeVar("Result")
 Text = Annotated[str | None, Query(max_length=1000)]
 
-
-def _time(text: str) -> str:
-    if TIME.fullmatch(text) is None:
-        raise PydanticCustomError("time", AS_TIME)
-    return text
-
-
 Cameras = Annotated[list[Camera] | None, Query(description="may be repeated")]
 NotCameras = Annotated[list[Camera] | None, Query(alias="not-camera", description="may be repeated")]
-Time = Annotated[Annotated[str, AfterValidator(_time)] | None, Query(max_length=1000, description="ISO 8601")]
+Moment = Annotated[Time | None, Query(max_length=1000, description="ISO 8601")]
 Name = Annotated[str | None, Query(description="of an image of the gallery, in place of a file")]
 KEY = "of a photo that the page has uploaded, in place of a file"
 
@@ -127,8 +121,8 @@ class ApiEndpoints:
         k: Annotated[int, Query(ge=1, le=MAX_MATCHES)] = 10,
         camera: Cameras = None,
         not_camera: NotCameras = None,
-        since: Time = None,
-        until: Time = None,
+        since: Moment = None,
+        until: Moment = None,
         rerank: bool = False,
         box: Text = None,
     ) -> SearchAnswer:
@@ -168,8 +162,8 @@ class ApiEndpoints:
         words: Annotated[str, Query(max_length=1000, description="part of the name, in any case")] = "",
         camera: Cameras = None,
         not_camera: NotCameras = None,
-        since: Time = None,
-        until: Time = None,
+        since: Moment = None,
+        until: Moment = None,
     ) -> VehiclePage:
         """Return images of the gallery by name; any other parameter is a detail, COLUMN=VALUE."""
         where = _filter(_details(request, LISTED_BY), camera, not_camera, since, until)

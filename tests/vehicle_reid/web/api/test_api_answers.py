@@ -243,6 +243,7 @@ def test_all_images_of_a_request_are_enrolled_or_none(toy_run: ToyRun, stored: G
             ([{}, {}], "2 objects for 1 images"),
             ([{"camera": -1}], "0.camera"),
             ([{"lane": 3}], "0.lane"),
+            ([{"time": "yesterday"}], "0.time: must be as in ISO 8601"),
             ([{"bad column": "x"}], "bad column"),
             ([{"name": "a\nb"}], "control character"),
             (3, "list"),
