@@ -47,7 +47,7 @@ def parts() -> None:
     default=None,
     metavar="shipped|none|FILE",
     help="Detector whose weights training starts from: shipped, none (backbone weights only) or a weights file; "
-    "default: shipped if the recipe's network has the same tensors and --trunk-weights is not given, otherwise none.",
+    "default: shipped if the recipe's network has the same tensors and no backbone weights are given, otherwise none.",
 )
 @recipe_seed_option
 @device_option
@@ -87,8 +87,6 @@ def parts_train(
     from detect.training.start import NONE, chosen_start
     from detect.training.train import train_detector
 
-    if trunk_weights is not None and start not in (None, NONE):
-        raise click.UsageError("--trunk-weights and --start cannot be combined: the start has a backbone")
     keep_freed_memory()
     allow_many_files()
     device = choose_device(device)
@@ -96,6 +94,10 @@ def parts_train(
     options = [] if seed is None else [f"seed={seed}"]
     if trunk_weights is not None:
         options.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
+    if any(option.partition("=")[0].strip() == "trunk_weights" for option in [*overrides, *options]):
+        if start not in (None, NONE):
+            raise click.UsageError("backbone weights and --start cannot be combined: the start has a backbone")
+        start = NONE
     settings = resolve_recipe(DetectorRecipe, PRESETS, name, [*overrides, *options])
     if show_recipe:
         click.echo(recipe_text(settings, name), nl=False)
@@ -103,7 +105,7 @@ def parts_train(
     folder = detector_folder(runs, name)
     file, root = choose_annotations(dataset, data_root, annotations, images, "parts_train.json")
     log.info(f"detector {folder.name} on {describe_device(device)}")
-    chosen = chosen_start(start if trunk_weights is None else NONE, settings)
+    chosen = chosen_start(start, settings)
     command = running_command({"--recipe": name, "--start": start or (NONE if chosen is None else shipped.NAME)})
     weights = train_detector(
         settings, file, root, folder, device=device, workers=workers, start=chosen, command=command

@@ -56,6 +56,7 @@ def test_training_starts_from_the_shipped_detector_if_it_fits(workspace: Path, a
         ([*tiny(workspace), "--start", "none"], None),
         ([*tiny(workspace), "--start", str(other)], other),
         ([*tiny(workspace), "--trunk-weights", "none"], None),
+        ([*tiny(workspace), "--set", "trunk_weights=vgg16.pth"], None),
         ([*tiny(workspace), "--set", "widen_factor=0.25"], None),
         (["--recipe", "ssd320_resnet18"], None),
         (["--recipe", "ssd320_resnet18", "--start", "shipped"], shipped),  # the training refuses it: another test
@@ -78,8 +79,9 @@ def test_trunk_weights_override_the_recipe(workspace: Path, asked: list[dict[str
 
 
 def test_trunk_weights_and_a_start_cannot_be_combined(workspace: Path) -> None:
-    result = CliRunner().invoke(main, ["parts", "train", "--trunk-weights", "none", "--start", "shipped"])
-    assert result.exit_code == 2 and "cannot be combined" in result.output
+    for given in (["--trunk-weights", "none"], ["--set", "trunk_weights=null"]):
+        result = CliRunner().invoke(main, ["parts", "train", *given, "--start", "shipped"])
+        assert result.exit_code == 2 and "cannot be combined" in result.output
 
 
 def test_training_needs_annotations(workspace: Path) -> None:

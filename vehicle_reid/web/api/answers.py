@@ -15,7 +15,6 @@ LISTED_BY = ("start", "count", "words", *FILTERED_BY)
 Camera = Annotated[int, Field(ge=0, le=MOST_CAMERA)]
 
 
-
 def _time(text: str) -> str:
     if not is_time(text):
         raise PydanticCustomError("time", AS_TIME)
