@@ -87,14 +87,14 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     unknown = table["vehicle_id"] == ""
     unnamed = (table["name"] == "") | (unknown & ~table["split"].isin(SPLITS[1:]))
     if unnamed.any():
-        raise UserError(f"{path}, line {int(unnamed.argmax()) + 2}: name or vehicle_id is empty")
+        raise UserError(f"{path}, line {unnamed.idxmax()}: name or vehicle_id is empty")
     wrong = ~table["split"].isin(SPLITS)
     if wrong.any():
-        row = int(wrong.argmax())
-        raise UserError(f"{path}, line {row + 2}: unknown split {table['split'][row]!r}; use {', '.join(SPLITS)}")
-    table.loc[unknown, "vehicle_id"] = [unknown_vehicle(row + 2) for row in np.flatnonzero(unknown)]
-    table["name"] = _plain_names(table["name"].tolist(), root, path)
-    return _camera_numbers(table, path)
+        line = wrong.idxmax()
+        raise UserError(f"{path}, line {line}: unknown split {table['split'][line]!r}; use {', '.join(SPLITS)}")
+    table.loc[unknown, "vehicle_id"] = [unknown_vehicle(line) for line in table.index[unknown]]
+    table["name"] = _plain_names(table["name"], root, path)
+    return _camera_numbers(table, path).reset_index(drop=True)
 
 
 def _camera_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -110,9 +110,8 @@ def _camera_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         return table.assign(camera_id=camera.astype("int64"))
     wrong = ~whole & given.map(_is_number)
     if wrong.any():
-        line = int(wrong.argmax()) + 2
         raise UserError(
-            f"{path}, line {line}: camera_id must be an integer, also as in c001, a name, or empty if unknown"
+            f"{path}, line {wrong.idxmax()}: camera_id must be an integer, also as in c001, a name, or empty if unknown"
         )
     names = sorted(set(given) - {""})
     numbers = {"": -1, **{name: number for number, name in enumerate(names, 1)}}
@@ -128,23 +127,24 @@ def _is_number(text: str) -> bool:
     return "_" not in text  # 1_2 is a number to Python alone
 
 
-def _plain_names(names: list[str], root: Path | None, csv: Path) -> list[str]:
-    """Return the names as plain paths, with `root` as those of files below it as far as there are any.
+def _plain_names(column: pd.Series, root: Path | None, csv: Path) -> list[str]:
+    """Return names, indexed by line, as plain paths; with `root` as those of files below it as far as there are any.
 
     Raises UserError, with the line, for a name that cannot be one.
     """
+    names = column.tolist()
     faulty = [row for row, name in enumerate(names) if plain_name_fault(name) is not None]
     if root is not None and root.is_dir():
         names = _names_of_files(names, faulty, root, csv)
     backslashed = 0
     for row in faulty:
-        name = names[row].replace("\\", "/")
+        name, line = names[row].replace("\\", "/"), column.index[row]
         if SCHEME in name:
             raise UserError(
-                f"{csv}, line {row + 2}: a name is a path, no address; give the address of the folder as --data-root, "
+                f"{csv}, line {line}: a name is a path, no address; give the address of the folder as --data-root, "
                 "and names relative to it"
             )
-        require_plain_name(name, f"{csv}, line {row + 2}")
+        require_plain_name(name, f"{csv}, line {line}")
         backslashed += name != names[row]
         names[row] = name
     if backslashed:
@@ -211,17 +211,30 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def parse_csv(path: Path) -> pd.DataFrame:
-    """Return a CSV as text, with any separator of SEPARATORS. Raises UserError if it cannot be read."""
+    """Return a CSV as text, with any separator of SEPARATORS; the index is the line, and lines without text are none.
+
+    Raises UserError if it cannot be read.
+    """
     try:
-        data = read_regular(path)
+        whole = read_regular(path)
+        data = whole.lstrip(b"\r\n")
         header = data.partition(b"\n")[0].decode("utf-8-sig")
         separator = max(SEPARATORS, key=header.count)  # the first of them, a comma, if there is none
         # index_col=False: if every line ends with a comma, pandas would use the first column as an index
         table = pd.read_csv(
-            io.BytesIO(data), sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            io.BytesIO(data),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            index_col=False,
+            skip_blank_lines=False,  # they count as lines
         )
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; a CSV with the columns {', '.join(COLUMNS)} is needed") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({str(error).strip()})") from error
-    return table.fillna("")
+    table = table.fillna("")
+    first = 2 + whole.count(b"\n", 0, len(whole) - len(data))
+    table.index = pd.RangeIndex(first, first + len(table))
+    return table[(table.iloc[:, 1:] != "").any(axis=1) | (table.iloc[:, 0].str.strip() != "")]

@@ -55,6 +55,8 @@ def read_objects_csv(path: Path, images: Path, columns: Mapping[str, str], first
     table = parse_csv(path)
     if table.empty:
         raise UserError(f"{path}: lists no object")
+    places = [f"line {line}" for line in table.index]
+    table = table.reset_index(drop=True)
     found = find_columns([str(header) for header in table.columns], columns, str(path))
     log.info(f"{path}: {len(table):,} objects, {found.described()}")
     numbers = table[list(found.box)].apply(lambda values: pd.to_numeric(values.str.strip(), errors="coerce"))
@@ -75,7 +77,7 @@ def read_objects_csv(path: Path, images: Path, columns: Mapping[str, str], first
     shares = bool(len(usable)) and bool(((usable >= -ROUNDING) & (usable <= 1 + ROUNDING)).all())
     if shares:
         log.info(f"{path}: all boxes are within 0 and 1: read as shares of their frames")
-    return objects_table(texts, boxes, path, [f"line {row + 2}" for row in range(len(table))], faults, shares=shares)
+    return objects_table(texts, boxes, path, places, faults, shares=shares)
 
 
 def _frames_of_videos(

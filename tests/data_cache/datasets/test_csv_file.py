@@ -89,6 +89,26 @@ def test_an_image_of_a_test_without_a_vehicle_is_like_no_other(tmp_path: Path) -
     assert read_csv(tmp_path / "t.csv")["vehicle_id"].tolist() == ["1", "unknown-3", "unknown-4", "unknown-5"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_without_text_are_none_and_still_count(tmp_path: Path, end: str) -> None:
+    lines = ["", "name;vehicle_id;camera_id;split", "", "a.jpg;1;1;train", ";;;", "  ", "b.jpg;;1;query", ""]
+    path = tmp_path / "t.csv"
+    path.write_bytes(end.join(lines).encode())
+    table = read_csv(path)
+    assert table["name"].tolist() == ["a.jpg", "b.jpg"] and table.index.tolist() == [0, 1]
+    assert table["vehicle_id"].tolist() == ["1", "unknown-7"]
+    for wrong, words in (
+        (";1;1;train", "name or vehicle_id is empty"),
+        ("c.jpg;1;1;other", "unknown split"),
+        ("c.jpg;1;1.5;train", "camera_id must be"),
+        ("../c.jpg;1;1;train", "is not a relative path"),
+        ("s3://b/c.jpg;1;1;train", "a name is a path, no address"),
+    ):
+        path.write_bytes(end.join([*lines, wrong]).encode())
+        with pytest.raises(UserError, match=rf"t\.csv, line 9: .*{words}"):
+            read_csv(path)
+
+
 @pytest.mark.parametrize("line", [",1,2,train", "b.jpg,,2,train", "b.jpg"])
 def test_empty_name_or_vehicle_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "t.csv").write_text(f"name,vehicle_id,camera_id,split\na.jpg,1,2,train\n{line}\n")

@@ -98,11 +98,11 @@ def test_every_format_has_the_boxes_of_the_csv(tmp_path: Path, frames: Path) -> 
 
 
 def test_rows_that_cannot_be_used_are_kept_with_their_reason(tmp_path: Path, frames: Path) -> None:
-    (tmp_path / "t.csv").write_text("image,x,y,w,h\n000001,1,2,3,4\n000001,1,two,3,4\n,1,2,3,4\n000001,1,2,inf,4\n")
+    (tmp_path / "t.csv").write_text("image,x,y,w,h\n000001,1,2,3,4\n\n000001,1,two,3,4\n,1,2,3,4\n000001,1,2,inf,4\n")
     table = read_objects(tmp_path / "t.csv", frames, {})
     assert table["fault"].tolist() == ["", "the box 1, two, 3, 4 is not four numbers", "names no image",
                                        "the box 1, 2, inf, 4 is not four numbers"]  # fmt: skip
-    assert table["place"].tolist() == ["line 2", "line 3", "line 4", "line 5"]
+    assert table["place"].tolist() == ["line 2", "line 4", "line 5", "line 6"]
 
 
 def test_faults_of_other_formats_are_kept_too(tmp_path: Path, frames: Path) -> None:
