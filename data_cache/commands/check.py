@@ -20,7 +20,7 @@ def check(dataset: str, data_root: Path, strict: bool, workers: int, as_json: bo
     """Count a data set's images and vehicles, and find problems that would spoil training or testing.
 
     Counts are shown beside those of the authors' lists and of the PGAN paper; a difference is a warning. Missing,
-    empty and unreadable images, entries listed twice, vehicles in both training and test, and queries without a match
+    empty and unreadable images, entries listed twice, vehicles in both training and test, and tests without any match
     are errors; the exit code is then 1. For VeRi-776, gt_index.txt and jk_index.txt are compared with our own answers
     if they exist.
 

@@ -15,9 +15,10 @@ CANDIDATES = "candidates.csv"
 NO_DECISIONS = f"so there are no decisions and no {CANDIDATES}"
 DATASET = "images"  # the label of crops/images.csv
 RECIPE = "strong_small"
-OWN = (  # changes of the recipe; with as many features as the shipped network all of it is a start
+HIDE = "hide=[plate]"
+CHANGES = (  # of RECIPE; with as many features as the shipped network all of that is a start
     *("start=shipped", "trunk=mobilenet_v2", "features=256"),
-    *("hide=[plate]", "holdout=0.15", "epochs=20"),
+    *("holdout=0.15", "epochs=20"),
 )
 
 
@@ -28,7 +29,12 @@ OWN = (  # changes of the recipe; with as many features as the shipped network a
 @click.option("--gallery", type=TABLES, required=True, help="Table of the objects to find them among.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for everything.")
 @click.option("--no-train", is_flag=True, help="Use the network that ships, without training.")
-@click.option("--recipe", default=RECIPE, show_default=True, help="Preset or YAML file of the training.")
+@click.option(
+    "--recipe",
+    default=RECIPE,
+    show_default=True,
+    help="Preset or YAML file of the training; the default starts from the network that ships, for 20 epochs.",
+)
 @set_option
 @click.option("--aim", default="f1", show_default=True, help="Of the decisions; see `calibrate`.")
 @click.option("--top", type=click.IntRange(1, 50), default=10, show_default=True, help="Candidates of each query.")
@@ -82,7 +88,8 @@ def solve_command(
     if no_train:
         _run(context, ["import-weights", "--shipped", *where[:2], *where[4:]])
     else:
-        changes = [word for change in (*OWN, *overrides) for word in ("--set", change)]
+        own = (HIDE, *CHANGES) if recipe == RECIPE else (HIDE,)
+        changes = [word for change in (*own, *overrides) for word in ("--set", change)]
         _run(context, ["train", *where, "--recipe", recipe, "--name", run, *changes, *computed])
     decides = no_train
     if train is not None:

@@ -133,6 +133,8 @@ def test_a_task_is_solved_by_a_network_trained_on_it(task: Path, run: Run) -> No
     assert result.exit_code == 0, result.output
     steps = [line.split()[2] for line in result.stderr.splitlines() if line.startswith("python cli.py ")]
     assert steps == ["crop", "detect", "train", "calibrate", "features", "rank"]
+    (trained,) = (line for line in result.stderr.splitlines() if line.startswith("python cli.py train "))
+    assert "hide=[plate]" in trained and "start=shipped" not in trained  # another recipe keeps its own values
     assert_answered(task)
     assert (task / "answer/runs/images/answer/calibration.json").exists()
 
