@@ -1,6 +1,7 @@
 """PK sampler: every batch holds P vehicles with K images each."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -97,13 +98,31 @@ class PKSampler:
     def _groups(
         self, images: NDArray[np.int64], cameras: NDArray[np.int64] | None, random: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Cut a vehicle's shuffled images into (groups, K), with repeats in the last group."""
+        """Cut a vehicle's shuffled images into (groups, K), with repeats in the last group, by other cameras first."""
         shuffled = random.permutation(images)
         if cameras is not None:
             shuffled = shuffled[_dealt(cameras[shuffled], self.images)]
         missing = -len(images) % self.images
-        repeats = random.permutation(np.resize(shuffled, max(missing, len(images))))[:missing]
-        return np.asarray(np.concatenate([shuffled, repeats]).reshape(-1, self.images))
+        if cameras is None or len(images) < self.images:
+            repeats = random.permutation(np.resize(shuffled, max(missing, len(images))))
+        else:
+            earlier, last = np.split(shuffled, [len(images) // self.images * self.images])
+            repeats = random.permutation(earlier)
+            repeats = repeats[_rarest_first(cameras[repeats], cameras[last])]
+        return np.asarray(np.concatenate([shuffled, repeats[:missing]]).reshape(-1, self.images))
+
+
+def _rarest_first(cameras: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return an order of images, by `cameras` (N,), in which to add them to a group so that cameras repeat late.
+
+    >>> _rarest_first(np.array([1, 1, 2, 3, 3]), np.array([1, 2])).tolist()
+    [3, 0, 2, 4, 1]
+    """
+    count, before = Counter(group.tolist()), []
+    for camera in cameras.tolist():
+        before.append(count[camera])
+        count[camera] += 1
+    return np.argsort(before, kind="stable")
 
 
 def _dealt(cameras: NDArray[np.int64], size: int) -> NDArray[np.int64]:

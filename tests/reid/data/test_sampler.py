@@ -175,6 +175,19 @@ def test_across_cameras_no_cut_into_groups_has_more_cameras(counts: tuple[int, .
             assert sum(len(set(cameras[group])) for group in groups) == most_cameras(counts, size)
 
 
+@pytest.mark.parametrize("counts", [(3, 2), (5, 2), (4, 1, 1), (2, 2, 1, 1), (5, 1)])
+def test_across_cameras_the_last_group_takes_other_images_by_other_cameras(counts: tuple[int, ...]) -> None:
+    own = np.repeat(np.arange(len(counts)), counts)
+    labels, cameras = np.repeat([0, 1], len(own)), np.tile(own, 2)
+    sampler = PKSampler(labels, vehicles=2, images=4, seed=0, cameras=cameras)
+    for epoch in range(20):
+        sampler.start_epoch(epoch)
+        last = list(sampler)[-1]
+        for label in (0, 1):
+            group = [sample.image for sample in last if labels[sample.image] == label]
+            assert len(set(group)) == 4 and len(set(cameras[group])) == min(4, len(counts))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_across_cameras_a_group_is_by_different_cameras_and_nothing_else_changes(seed: int) -> None:
     sampler, labels, cameras = camera_sampler(seed)
