@@ -70,15 +70,18 @@ def plan_runs(
             recipe = _recipe(variant, scale, dataset, [*overrides, f"seed={seed}"])
             run = Run(variant_name(variant, scale, dataset, overrides), recipe, variant.boxes)
             runs.setdefault(run.folder, run)
-    pgan = Variant()
-    settings = _differing(_recipe(pgan, scale, dataset, overrides), _recipe(pgan, scale, dataset, []))
+    settings = dict.fromkeys(
+        setting
+        for variant in (Variant(), *(row.variant for table in tables for row in table.rows))
+        for setting in _differing(_recipe(variant, scale, dataset, overrides), _recipe(variant, scale, dataset, []))
+    )
     given = {override.partition("=")[0].strip() for override in overrides}
     notes = [
         f"{option} = {value:g} unless a row says otherwise, the authors' setting on this data set."
         for option, value in dataset_options(dataset).items()
         if option not in given
     ]
-    renamed = tuple(table.with_settings(settings).with_notes(notes) for table in tables)
+    renamed = tuple(table.with_settings(tuple(settings)).with_notes(notes) for table in tables)
     return Plan(renamed, scale, dataset, tuple(overrides), tuple(runs.values()))
 
 

@@ -164,13 +164,15 @@ def _origin(runs: Sequence[Run], workspace: Workspace, states: States, command: 
     """Return the origin of the results by heading, with all values that differ among the runs."""
     finished = [(run, metrics) for run in runs if (metrics := states[run.folder].metrics)]
     origin = {"Runs": f"{len(finished)} of {len(runs)} finished, in {workspace.folder}", "Command": f"`{command}`"}
-    recipe, training_set = runs[0].recipe, workspace.training_set(runs[0])
+    recipe = runs[0].recipe
+    training_sets = [workspace.training_set(run) for run in runs]
+    counts = _unique(f"{one.images:,} images of {one.vehicles:,} vehicles" for one in training_sets)
     height, width = recipe.input_size
     size = height if height == width else f"{height} x {width}"
     weights = recipe.start or recipe.trunk_weights or "random"
     origin["Training"] = (
-        f"{recipe.trunk} (weights: {weights}) at {size} pixels, {recipe.epochs} "
-        f"epochs on {training_set.images:,} images of {training_set.vehicles:,} vehicles of {workspace.dataset.name}"
+        f"{recipe.trunk} (weights: {weights}) at {size} pixels, {recipe.epochs} epochs on {workspace.dataset.name}: "
+        f"{counts}"
     )
     if rendering := describe_rendering(workspace.dataset.folder):
         origin["Data"] = f"rendered vehicles, {rendering}"

@@ -15,14 +15,14 @@ from data_cache.parts.source_files import run_fingerprint
 from reid.ablation.boxes import TRUE_BOXES, random_boxes, shifted_boxes
 from reid.ablation.plan import Run
 from reid.data.hiding import network_parts
-from reid.data.loader import split_vehicles
-from reid.data.sampler import PKSampler
+from reid.data.loader import pk_sampler, split_vehicles
 from reid.data.vehicle_images import part_arrays, part_cache
 from reid.evaluation.metrics_file import TRAINED, read_metrics
 from reid.evaluation.trained_run import image_names
 from reid.retrieval.scoring import Scoring
 from reid.runs import BEST, METRICS, ablation_folder, checkpoint_to_continue
 from reid.training.log import LOG, is_cleaned
+from reid.training.validation import holdout_labels
 
 REMEDY = "use the options it was made with, delete {folder} to train it again, or choose another --runs folder"
 
@@ -67,7 +67,7 @@ class Workspace:
                 self._boxes[run.boxes] = TRUE_BOXES[run.boxes](self.dataset)
             return network_parts(self._boxes[run.boxes], recipe)
         choice = None if recipe.box_choice.is_by_confidence else recipe.box_choice
-        key = recipe.uses_parts, choice, recipe.hide
+        key = recipe.uses_parts, recipe.part_crops > 0, choice, recipe.hide  # all that `network_parts` depends on
         if key not in self._boxes:
             self._boxes[key] = part_cache(self.dataset, recipe, self.runs, self.parts_file)
         boxes = self._boxes[key]
@@ -76,17 +76,18 @@ class Workspace:
         return shifted_boxes(boxes) if run.boxes == "shifted" else random_boxes(boxes, seed=recipe.seed)
 
     def training_set(self, run: Run) -> TrainingSet:
-        """Return the size of a run's training set. Raises UserError if it cannot fill a batch."""
+        """Return the size of a run's training set.
+
+        Raises UserError if it cannot fill a batch, or if what is held out of it cannot be scored.
+        """
         recipe = run.recipe
-        key = (recipe.seed, recipe.holdout, recipe.vehicles_per_batch, recipe.images_per_vehicle)
+        batch = (recipe.vehicles_per_batch, recipe.images_per_vehicle, recipe.across_cameras)
+        key = (recipe.seed, recipe.holdout, *batch)
         if key not in self._training_sets:
             split = split_vehicles(self.dataset, recipe)
-            sampler = PKSampler(
-                split.labels(),
-                vehicles=recipe.vehicles_per_batch,
-                images=recipe.images_per_vehicle,
-                seed=recipe.seed,
-            )
+            sampler = pk_sampler(recipe, split)
+            if recipe.holdout:
+                holdout_labels(self.dataset, split.held_out)
             self._training_sets[key] = TrainingSet(
                 images=len(split.train),
                 vehicles=len(split.vehicle_ids),

@@ -13,6 +13,29 @@ from reid.recipes import ReidRecipe
 from reid.retrieval.ranking import LabelledTrial, Labels, cosine_scores, rank_queries
 
 
+def holdout_labels(dataset: Dataset, table: pd.DataFrame) -> Labels:
+    """Return vehicles and cameras of held-out images, rows of the data set's table.
+
+    Without cameras every image is its own camera, so that only the query itself is junk. Raises UserError if there are
+    no two vehicles, or none that is seen by two cameras.
+    """
+    labels = Labels.of_table(table)
+    cameras = labels.camera if (labels.camera >= 0).all() else np.arange(len(labels))
+    cameras_of_vehicle = pd.Series(cameras).groupby(labels.vehicle).nunique()
+    if len(cameras_of_vehicle) < 2 or cameras_of_vehicle.max() < 2:
+        trained = dataset.table[dataset.table["split"] == "train"]
+        seen_by = trained.groupby("vehicle_id")["camera_id" if (trained["camera_id"] >= 0).all() else "name"]
+        if seen_by.nunique().max() < 2:
+            raise UserError(
+                f"{dataset.root}: no training vehicle is seen by two cameras, so that nothing can be held out to "
+                "choose the best epoch; use --set holdout=0, which keeps the last"
+            )
+        raise UserError(
+            "two held-out vehicles are needed, one of them seen by two cameras; raise holdout, or set it to 0"
+        )
+    return Labels(labels.vehicle, cameras)
+
+
 class Holdout:
     """Scores a network on held-out vehicles: every image is a query against all others."""
 
@@ -36,24 +59,9 @@ class Holdout:
             crop=recipe.part_crops,
             decoded=decoded,
         )
-        labels = Labels.of_table(table)
-        # without cameras every image is its own camera, so that only the query itself is junk
-        cameras = labels.camera if (labels.camera >= 0).all() else np.arange(len(labels))
-        labels = Labels(labels.vehicle, cameras)
+        labels = holdout_labels(dataset, table)
         self.trial = LabelledTrial(labels, labels, same_camera_is_junk=True)
         self.device, self.workers = device, workers
-        cameras_of_vehicle = pd.Series(cameras).groupby(labels.vehicle).nunique()
-        if len(cameras_of_vehicle) < 2 or cameras_of_vehicle.max() < 2:
-            trained = dataset.table[dataset.table["split"] == "train"]
-            seen_by = trained.groupby("vehicle_id")["camera_id" if (trained["camera_id"] >= 0).all() else "name"]
-            if seen_by.nunique().max() < 2:
-                raise UserError(
-                    f"{dataset.root}: no training vehicle is seen by two cameras, so that nothing can be held out to "
-                    "choose the best epoch; use --set holdout=0, which keeps the last"
-                )
-            raise UserError(
-                "two held-out vehicles are needed, one of them seen by two cameras; raise holdout, or set it to 0"
-            )
 
     def __call__(self, network: TrainedNetwork) -> dict[str, float]:
         """Return validation_mAP and validation_cmc1, in [0, 1]."""

@@ -112,7 +112,7 @@ def test_the_origin_is_below_the_table(workspace: Workspace, toy: Toy) -> None:
         "Versions: torch 2.0",
         "Runs: 12 of 18 finished",
         "Training time: 2 min 24 s for the finished runs",  # 12 runs of 3 epochs of 32 images, 8 per second
-        "resnet18 (weights: random) at 64 pixels, 3 epochs on 32 images of 8 vehicles of folder",
+        "resnet18 (weights: random) at 64 pixels, 3 epochs on folder: 32 images of 8 vehicles",
         "test: 4 queries (0 without a match, left out), gallery 12",
     ):
         assert words in text

@@ -122,6 +122,11 @@ def test_recipes_match_their_names() -> None:
     assert recipes["pgan"].triplets == ALL_THREE
 
 
+def test_a_setting_that_changes_any_row_is_in_the_name_of_the_table() -> None:
+    names = {key: plan_of(key, overrides=("lambda=2",)).tables[0].name for key in ("plus", "1")}
+    assert names == {"plus": "table-plus_lambda=2", "1": "table-1"}  # strong has 4, all rows of Table 1 have 2
+
+
 def test_pgan_plus_reads_as_many_parts_as_are_asked_for() -> None:
     recipes = {run.name: run.recipe for run in plan_of("plus", overrides=("parts=4",)).runs}
     for name in ("pgan_parts=4", "pgan_plus_parts=4", "pgan_plus_parts=4_boxes=random", "strong_parts=4"):
