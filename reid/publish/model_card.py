@@ -11,6 +11,7 @@ from data_cache.base.files import remove_temporary_files, sha256_of_file, write_
 from data_cache.base.locks import run_lock
 from data_cache.base.options import command_file, read_command
 from data_cache.base.tensors import save_tensors
+from data_cache.datasets.catalogue import KNOWN
 from reid.evaluation.metrics_file import environment, read_metrics
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.model.checkpoint import PREFIX, Checkpoint
@@ -24,7 +25,7 @@ NETWORKS = {
     "equal": "PGAN without its attention (all parts weigh the same)",
     "grid": "the grid attention",
     "none": "the baseline, without parts,",
-    "slots": "PGAN+, the network with crops of the parts",
+    "slots": "PGAN+ (with crops of the parts, which is not in the paper) on the baseline",
 }
 
 
@@ -78,6 +79,7 @@ def model_card(checkpoint: Checkpoint, tests: list[Mapping[str, Any]], files: Ma
         recipe=recipe,
         recipe_text=recipe_yaml(checkpoint),
         dataset=metadata["dataset"],
+        given_as=metadata["dataset"] if metadata["dataset"] in KNOWN else f"{metadata['dataset']}.csv",
         rendered=metadata["dataset"] == "synthetic" or any(metrics.get("rendered") for metrics in tests),
         vehicles=metadata["vehicles"],
         numbers=sum(value.numel() for name, value in checkpoint.tensors.items() if name.startswith(PREFIX)),

@@ -71,7 +71,9 @@ def test_pictures_and_lists_call_it_slots(plus: ToyRun) -> None:
     assert plus.model().recipe.weighing == "slots" and ONE_EPOCH.weighing == ONE_EPOCH.attention
     (run,) = list_runs(plus.folder.parents[1])
     assert run.network == f"slots, {PLUS.trunk}"
-    assert "PGAN+, the network with crops of the parts" in model_card(read_checkpoint(plus.folder / BEST), [], {})
+    assert "It is PGAN+ (with crops of the parts, which is not in the paper) on the baseline of" in model_card(
+        read_checkpoint(plus.folder / BEST), [], {}
+    )
 
 
 def test_the_page_draws_what_the_score_depends_on(plus: ToyRun) -> None:

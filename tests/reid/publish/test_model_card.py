@@ -10,6 +10,7 @@ from data_cache.base.config import resolve_recipe
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_file, write_json
 from data_cache.base.tensors import save_tensors
+from data_cache.datasets.catalogue import dataset_label
 from helpers.toy.vehicles import TINY
 from reid.model.checkpoint import Checkpoint, build_network, network_tensors, read_checkpoint
 from reid.publish.model_card import CARD, RECIPE, WEIGHTS, export_weights, model_card
@@ -93,6 +94,14 @@ def test_the_card_says_what_goes_in_and_out_and_where_the_weights_came_from(tmp_
     assert f"a feature of {recipe.features + 16 * 8} numbers" in card
     assert "| started from | the network runs/veri/base |" in card and "initial backbone weights" not in card
     assert "starting from runs/veri/base" in card
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(("dataset", "given"), [("veri", "veri"), ("cars", "cars.csv")])
+def test_the_card_says_how_to_use_the_weights_on_any_data_set(tmp_path: Path, dataset: str, given: str) -> None:
+    card = model_card(write_run(tmp_path, dataset=dataset), [], {})
+    assert f"mkdir -p runs/{dataset}/mine" in card and f"evaluate --dataset {given} --run mine\n" in card
+    assert dataset_label(given) == dataset
 
 
 @pytest.mark.usefixtures("tiny")

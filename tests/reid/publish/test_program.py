@@ -1,7 +1,7 @@
 """The exported network against PyTorch, on images with and without parts, one and several at once."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from helpers.toy.vehicles import HEIGHT, TINY, WIDTH, Toy, tiny_scale
 from reid.data.vehicle_images import collate, vehicle_images
 from reid.model.checkpoint import Checkpoint, read_checkpoint, trained_network
 from reid.publish import program as export
-from reid.publish.program import agreement, export_program, run_in_pytorch
+from reid.publish.program import agreement, compare_with_pytorch, export_program, run_in_pytorch
 from reid.recipes import ReidRecipe
 from reid.runs import BEST
 from reid.training.state import save, start_state
@@ -179,6 +179,21 @@ def test_a_program_that_differs_from_pytorch_is_not_written(
     with pytest.raises(UserError, match=r"network\.pt2: not written, .* lowest cosine"):
         export_program(checkpoint, "pt2")
     assert list((tmp_path / "export").iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("output", [0, 1])
+def test_a_program_that_returns_nan_is_refused(toy: Toy, tmp_path: Path, count: int, output: int) -> None:
+    network = trained_network(save_checkpoint(TINY, toy, tmp_path))
+
+    def run(inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        outputs = run_in_pytorch(network, inputs)
+        if len(inputs["images"]) == count:
+            outputs[output] = torch.full_like(outputs[output], torch.nan)
+        return outputs
+
+    with pytest.raises(UserError, match=r"^p\.onnx: not written, .* nan"):
+        compare_with_pytorch(Path("p.onnx"), run, network, TINY)
 
 
 def test_agreement_is_that_of_the_worst_image() -> None:
