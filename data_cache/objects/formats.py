@@ -1,6 +1,7 @@
 """Objects in frames as annotation tools and trackers store them: COCO JSON, folders of YOLO, text of MOTChallenge."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -116,8 +117,9 @@ def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
 def read_mot(path: Path, images: Path) -> pd.DataFrame:
     """Return the objects of a MOTChallenge file: lines `frame,track,left,top,width,height,...`, pixels from 1.
 
-    The frames are the images whose names are their numbers, whatever the zeros, or else those of a video, counted from
-    1: of that named like the file, or of the only one. Raises UserError if there is neither.
+    The frames are the images whose names are their numbers, whatever the zeros, below a folder that is named like the
+    file if there are any. Else they are those of a video, counted from 1: of that named like the file, or of the only
+    one. Raises UserError if there is neither, and if several images could be a frame.
     """
     image_of = _images_of_mot(path, images)
     texts: dict[str, list[str]] = {"image": [], "vehicle_id": []}
@@ -143,13 +145,25 @@ def read_mot(path: Path, images: Path) -> pd.DataFrame:
 
 def _images_of_mot(path: Path, images: Path) -> Callable[[int], str]:
     """Return what gives the image of a frame by its number in a MOTChallenge file."""
-    frames = {}
-    for name in files_below(images, SUFFIXES + HEIF_SUFFIXES):
-        stem = PurePosixPath(name).stem
-        if stem.isdecimal():
-            frames[int(stem)] = name
+    names = [name for name in files_below(images, SUFFIXES + HEIF_SUFFIXES) if PurePosixPath(name).stem.isdecimal()]
+    own = [name for name in names if path.stem in PurePosixPath(name).parent.parts]  # of several sequences, its own
+    frames: dict[int, list[str]] = defaultdict(list)
+    for name in own or names:
+        frames[int(PurePosixPath(name).stem)].append(name)
+
+    def image_of_the_number(number: int) -> str:
+        found = frames.get(number, [])
+        if not found:
+            raise RecordFault(f"no image below {images} has the number {number} of its frame")
+        if len(found) > 1:
+            raise UserError(
+                f"{path}: frame {number} could be {found[0]} or {found[1]} below {images}; give the folder of its own "
+                "frames as --images, or name the text after that folder"
+            )
+        return found[0]
+
     if frames:
-        return lambda number: frames.get(number, f"{number:06d}")
+        return image_of_the_number
     videos = files_below(images, VIDEO_SUFFIXES)
     named = [video for video in videos if PurePosixPath(video).stem == path.stem] or videos
     if len(named) != 1:

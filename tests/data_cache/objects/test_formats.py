@@ -135,6 +135,25 @@ def test_vehicles_that_a_program_wrote_as_decimals_are_the_same_vehicles(tmp_pat
     assert read_objects(tmp_path / "t.json", frames, {})["vehicle_id"].tolist() == ["15"] * 3
 
 
+def test_frames_of_several_sequences_are_not_mixed(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    for name in ("seq1/img1/000001.png", "seq2/img1/000001.png", "seq2/img1/000002.png"):
+        (frames / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", SIZE).save(frames / name)
+    for name in ("seq1.txt", "seq2.txt", "gt.txt"):
+        (tmp_path / name).write_text("1,7,1,1,9,9\n2,7,1,1,9,9\n")
+    first = read_objects(tmp_path / "seq1.txt", frames, {})
+    assert first["image"].tolist() == ["seq1/img1/000001.png", ""] and "has the number 2" in first["fault"][1]
+    assert read_objects(tmp_path / "seq2.txt", frames, {})["image"].tolist() == [
+        "seq2/img1/000001.png",
+        "seq2/img1/000002.png",
+    ]
+    with pytest.raises(UserError, match=r"gt\.txt: frame 1 could be seq1/img1/000001\.png or seq2/img1/000001\.png"):
+        read_objects(tmp_path / "gt.txt", frames, {})
+    (tmp_path / "gt.txt").write_text("2,7,1,1,9,9\n")  # this frame is clear
+    assert read_objects(tmp_path / "gt.txt", frames, {})["image"].tolist() == ["seq2/img1/000002.png"]
+
+
 def test_objects_to_learn_from_without_a_vehicle_are_cut_with_a_warning(
     tmp_path: Path, frames: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
