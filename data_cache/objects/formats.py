@@ -1,8 +1,9 @@
 """Objects in frames as annotation tools and trackers store them: COCO JSON, folders of YOLO, text of MOTChallenge."""
 
+import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,8 @@ from data_cache.images.loading import HEIF_SUFFIXES, SUFFIXES, images_below
 from data_cache.objects.table import objects_table, read_objects_csv
 from data_cache.objects.video import MOST_FRAMES, VIDEO_SUFFIXES, frame_name
 from data_cache.parts.coco import corners, faults_of, list_in, read_document, required, whole_number
+
+log = logging.getLogger(__name__)
 
 VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation, or in its `attributes`
 CAMERA_KEYS = ("camera_id", "camera")  # of a COCO image or annotation
@@ -86,32 +89,61 @@ def _first(keys: tuple[str, ...], *records: Any) -> str:
 
 
 def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
-    """Return the objects of a folder of YOLO labels: per image a text file with lines `class cx cy w h [track]`.
+    """Return the objects of a folder of YOLO labels: per image a text file of lines `class cx cy w h [[score] track]`.
 
-    A label belongs to the image of the same path but for the ending, also with `labels` for `images` in it. Raises
-    UserError if the folder has no label.
+    A label belongs to the image of the same path but for the ending, also with `labels` for `images` in it. Sixth
+    fields that are all scores, such as 0.87, are no vehicles; a message says so. Raises UserError if the folder has no
+    label.
     """
-    files = [name for name in files_below(folder, (".txt",)) if PurePosixPath(name).stem != "classes"]
+    files = [name for name in files_below(folder, (".txt",)) if not _is_about_labels(PurePosixPath(name).stem)]
     if not files:
         raise UserError(f"{folder}: no labels (.txt) there")
     known = {str(PurePosixPath(name).with_suffix("")): name for name in images_below(images)}
     texts: dict[str, list[str]] = {"image": [], "vehicle_id": []}
     boxes: list[tuple[float, float, float, float]] = []
     places, faults = [], {}
+    sixth: dict[int, str] = {}  # by row
     for file in files:
         stem = str(PurePosixPath(file).with_suffix(""))
         image = next((known[one] for one in (stem, re.sub(r"(^|/)labels/", r"\1images/", stem)) if one in known), stem)
         for number, fields in _lines(folder / file):
+            scored = len(fields) == 7 and fields[6].isdecimal()  # seven fields may also be a polygon of three corners
             try:
+                if len(fields) > 6 and not scored:
+                    raise RecordFault(f"{len(fields)} fields, no box `class cx cy w h`; polygons are not read")
                 cx, cy, width, height = _numbers(fields[1:5])
-            except ValueError:
-                faults[len(boxes)] = "not `class cx cy w h`"
+            except ValueError as error:
+                faults[len(boxes)] = str(error) if isinstance(error, RecordFault) else "not `class cx cy w h`"
                 cx = cy = width = height = 0.0
             boxes.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
             texts["image"].append(image)
-            texts["vehicle_id"].append(fields[5] if len(fields) == 6 else "")
+            if len(fields) == 6:
+                sixth[len(boxes) - 1] = fields[5]
+            texts["vehicle_id"].append(fields[6] if scored else "")
             places.append(f"{file}, line {number}")
+    if _are_scores(sixth.values()):
+        log.warning(f"{folder}: the sixth fields are read as scores, not as vehicles: all are within 0 and 1")
+    else:
+        for row, vehicle in sixth.items():
+            texts["vehicle_id"][row] = vehicle
     return objects_table(texts, np.array(boxes).reshape(-1, 4), folder, places, faults, shares=True)
+
+
+def _is_about_labels(stem: str) -> bool:
+    return stem == "classes" or stem.startswith("README")
+
+
+def _are_scores(fields: Collection[str]) -> bool:
+    """Return whether fields are numbers within 0 and 1, and not all of them whole, as those of tracks are.
+
+    >>> _are_scores(["0.87", "1"]), _are_scores(["0", "1"]), _are_scores(["0.87", "2"]), _are_scores([])
+    (True, False, False, False)
+    """
+    try:
+        numbers = _numbers([*fields])
+    except ValueError:
+        return False
+    return all(0 <= number <= 1 for number in numbers) and not all(number.is_integer() for number in numbers)
 
 
 def read_mot(path: Path, images: Path) -> pd.DataFrame:
@@ -154,7 +186,7 @@ def _images_of_mot(path: Path, images: Path) -> Callable[[int], str]:
     def image_of_the_number(number: int) -> str:
         found = frames.get(number, [])
         if not found:
-            raise RecordFault(f"no image below {images} has the number {number} of its frame")
+            raise RecordFault(f"frame {number}: no image below {images} has this number")
         if len(found) > 1:
             raise UserError(
                 f"{path}: frame {number} could be {found[0]} or {found[1]} below {images}; give the folder of its own "

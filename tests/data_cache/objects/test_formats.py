@@ -120,6 +120,40 @@ def test_faults_of_other_formats_are_kept_too(tmp_path: Path, frames: Path) -> N
     assert read_objects(tmp_path / "labels", frames, {})["fault"].tolist() == [wrong, "", wrong]
 
 
+def test_yolo_lines_of_trackers_are_read_and_polygons_are_not(tmp_path: Path, frames: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/README.roboflow.txt").write_text("Vehicles\n\n7 images of a street\n")
+    box, triangle = "0 0.5 0.5 0.2 0.4", "0 0.1 0.1 0.9 0.1 0.5 0.9"
+    lines = [box, f"{box} 12", f"{box} 0.87 13", triangle, f"{triangle} 0.7 0.8"]
+    (tmp_path / "labels/000001.txt").write_text("\n".join(lines))
+    table = read_objects(tmp_path / "labels", frames, {})
+    assert table["vehicle_id"].tolist() == ["", "12", "13", "", ""]
+    assert table["fault"].tolist()[:3] == [""] * 3
+    assert table["fault"].tolist()[3:] == [
+        f"{count} fields, no box `class cx cy w h`; polygons are not read" for count in (7, 9)
+    ]
+    np.testing.assert_allclose(boxes_of(table)[:3], [(0.4, 0.3, 0.6, 0.7)] * 3)
+
+
+@pytest.mark.parametrize(
+    ("sixth", "vehicles"),
+    [
+        (("0.87", "1", "0.5"), ["", "", ""]),
+        (("0", "1", "1"), ["0", "1", "1"]),
+        (("0.87", "2", "1"), ["0.87", "2", "1"]),
+        (("0.87", "a", "1"), ["0.87", "a", "1"]),
+    ],
+)
+def test_scores_of_a_detector_are_no_vehicles(
+    tmp_path: Path, frames: Path, sixth: tuple[str, ...], vehicles: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "labels").mkdir()
+    for name, fields in (("000001", sixth[:2]), ("000012", sixth[2:])):
+        (tmp_path / f"labels/{name}.txt").write_text("\n".join(f"0 0.5 0.5 0.2 0.4 {field}" for field in fields))
+    assert read_objects(tmp_path / "labels", frames, {})["vehicle_id"].tolist() == vehicles
+    assert caplog.text.count("sixth fields are read as scores") == (vehicles == ["", "", ""])
+
+
 def test_vehicles_that_a_program_wrote_as_decimals_are_the_same_vehicles(tmp_path: Path, frames: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "image,x,y,w,h,vehicle_id\n000001,1,2,9,9,15.0\n000001,1,2,9,9,15.5\n000001,1,2,9,9,\n"
@@ -143,7 +177,7 @@ def test_frames_of_several_sequences_are_not_mixed(tmp_path: Path) -> None:
     for name in ("seq1.txt", "seq2.txt", "gt.txt"):
         (tmp_path / name).write_text("1,7,1,1,9,9\n2,7,1,1,9,9\n")
     first = read_objects(tmp_path / "seq1.txt", frames, {})
-    assert first["image"].tolist() == ["seq1/img1/000001.png", ""] and "has the number 2" in first["fault"][1]
+    assert first["image"].tolist() == ["seq1/img1/000001.png", ""] and "frame 2: no image" in first["fault"][1]
     assert read_objects(tmp_path / "seq2.txt", frames, {})["image"].tolist() == [
         "seq2/img1/000001.png",
         "seq2/img1/000002.png",
