@@ -45,7 +45,9 @@ def table(
       python cli.py table --images CARLA-ReID --layout carla --output carla.csv
       python cli.py train --dataset carla.csv --data-root CARLA-ReID
     """
-    from data_cache.datasets.csv_file import write_csv
+    from data_cache.base.errors import UserError
+    from data_cache.base.files import path_exists, sha256_of_bytes, sha256_of_file
+    from data_cache.datasets.csv_file import csv_bytes, write_csv
     from data_cache.images.loading import images_below
     from data_cache.objects.names import LAYOUTS, compiled_pattern, table_of_names
 
@@ -55,6 +57,9 @@ def table(
     compiled = compiled_pattern(LAYOUTS[layout] if layout is not None else str(pattern))
     found = table_of_names(names, compiled, test_share=test_share, seed=seed)
     path = output or images / "images.csv"
+    # it may be the user's own; a file that --output names is meant to be replaced
+    if output is None and path_exists(path) and sha256_of_file(path) != sha256_of_bytes(csv_bytes(found)):
+        raise UserError(f"{path}: is there with other content; choose another file, or this one, with --output")
     write_csv(path, found)
     counts = {split: int((found["split"] == split).sum()) for split in ("train", "query", "gallery")}
     summary = {"output": str(path), "images": len(found), "left_out": len(names) - len(found), **counts}

@@ -207,7 +207,12 @@ def without_decimals(text: str) -> str:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV. Raises UserError if that fails."""
-    write_atomically(path, table.to_csv(index=False).encode())
+    write_atomically(path, csv_bytes(table))
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """Return the content of the file that `write_csv` writes."""
+    return table.to_csv(index=False).encode()
 
 
 def parse_csv(path: Path) -> pd.DataFrame:

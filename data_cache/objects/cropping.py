@@ -87,10 +87,11 @@ def crop_objects(
     be cut out is in failed.csv instead, with the reason. The name of a crop comes from its frame and box, so it is the
     same in every run; crops that exist are kept, and of a video without a missing crop only the first frame is decoded.
     `per_track` leaves out all but that many boxes of each track, see `best_of_tracks`. `workers` processes read and
-    write, this one if it is 0. Raises UserError if `output` has crops of other settings, there are videos but not PyAV,
-    or nothing can be cut out.
+    write, this one if it is 0. Raises UserError if `output` has crops of other settings or an images.csv that
+    `crop` did not write, there are videos but not PyAV, or nothing can be cut out.
     """
     with run_lock(output):
+        _refuse_own_table(objects, output)
         _require_settings(output, settings, images)
         failures = {row: f"{place(objects, row)}: {fault}" for row, fault in enumerate(objects["fault"]) if fault}
         _warn_of_nameless(objects)
@@ -121,6 +122,15 @@ def _warn_of_nameless(objects: pd.DataFrame) -> None:
             f"{len(nameless):,} objects to learn from have no vehicle, first {place(objects, nameless[0])}: as a "
             f"data set {TABLE} is refused; give them one, or the split gallery"
         )
+
+
+def _refuse_own_table(objects: pd.DataFrame, output: Path) -> None:
+    """Raise UserError if the table that would be written is one of `objects`, or there is one of the user."""
+    path = output / TABLE
+    if path.resolve() in {Path(file).resolve() for file in objects["file"].unique()}:
+        raise UserError(f"{path}: is also a table to read, and would be replaced; choose another --output")
+    if path_exists(path) and not path_exists(output / SETTINGS):
+        raise UserError(f"{path}: was not written by crop, and would be replaced; choose another --output")
 
 
 def _require_settings(output: Path, settings: CropSettings, images: Path) -> None:

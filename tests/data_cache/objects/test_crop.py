@@ -134,6 +134,19 @@ def test_crops_of_other_settings_are_kept(tmp_path: Path, run: Run) -> None:
     assert run("--table", table).exit_code == 0
 
 
+def test_tables_of_the_user_are_not_replaced(tmp_path: Path, run: Run, frames: Path) -> None:
+    own = write(frames / "images.csv", "cam1/0001,5,6,10,20,v1,1")
+    content = Path(own).read_bytes()
+    here = ("--output", str(frames))
+    assert_error(run("--table", own, *here), 1, "images.csv: is also a table to read", "choose another --output")
+    other = write(tmp_path / "t.csv", "cam1/0001,5,6,10,20,v1,1")
+    assert_error(run("--table", other, *here), 1, "images.csv: was not written by crop", "choose another --output")
+    assert Path(own).read_bytes() == content and not (frames / "crops").exists()
+    assert run("--table", other).exit_code == 0
+    words = ("--table", str(tmp_path / "crops/images.csv"), "--column", "image=frame")
+    assert_error(run(*words), 1, "images.csv: is also a table to read")
+
+
 def test_wrong_options_and_tables_without_any_use_are_refused(tmp_path: Path, run: Run) -> None:
     table = write(tmp_path / "t.csv", "nowhere,5,6,10,20,v1,1")
     assert_error(run("--table", table), 1, "no object could be cut out", "line 2", "nowhere")

@@ -79,8 +79,21 @@ def test_vehicles_are_divided_and_the_test_is_across_cameras(tmp_path: Path, run
     again = (tmp_path / "images.csv").read_bytes()
     run(*pattern, "--test-share", "0.4")
     assert (tmp_path / "images.csv").read_bytes() == again
-    run(*pattern, "--test-share", "0.4", "--seed", "1")
+    run(*pattern, "--test-share", "0.4", "--seed", "1", "--output", str(tmp_path / "images.csv"))
     assert (tmp_path / "images.csv").read_bytes() != again
+
+
+def test_a_table_of_the_user_is_replaced_only_if_output_names_it(tmp_path: Path, run: Run) -> None:
+    write(tmp_path, *[f"{vehicle}-{image}.png" for vehicle in range(4) for image in range(3)])
+    path, pattern = tmp_path / "images.csv", ("--pattern", r"(?P<vehicle>\d)-", "--test-share", "0.5")
+    path.write_text("name,vehicle_id,camera_id,split\n0-0.png,van,,train\n")
+    own = path.read_bytes()
+    assert_error(run(*pattern), 1, "images.csv: is there with other content", "--output")
+    assert path.read_bytes() == own
+    assert run(*pattern, "--output", str(path)).exit_code == 0
+    made = path.read_bytes()
+    assert made != own and run(*pattern).exit_code == 0
+    assert path.read_bytes() == made
 
 
 def test_without_cameras_the_first_image_of_a_vehicle_is_the_query(tmp_path: Path, run: Run) -> None:
