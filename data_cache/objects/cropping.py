@@ -185,6 +185,8 @@ def _cuts(
     names: Counter[str] = Counter()
     clipped, repeated = [], []
     boxes = objects[BOX].to_numpy(np.float64)
+    files = {file for file, *_ in frames.values() if not is_video(file)}  # two names may mean one file
+    files_of_stem = Counter(map(_without_ending, files))
     for row, (image, box, shares) in enumerate(zip(objects["image"], boxes, objects["shares"], strict=True)):
         if row in failures:
             continue
@@ -207,7 +209,9 @@ def _cuts(
             clipped.append(row)
         pixels = _with_margin(inside, settings.margin, width, height)
         # a video keeps its ending: its frames may also lie beside it, in a folder that is named like it
-        frame = str(PurePosixPath(file).with_suffix("")) if number is None else f"{file}/{number:06d}"
+        frame = _without_ending(file) if number is None else f"{file}/{number:06d}"
+        if files_of_stem[frame] > 1:  # and so do images that differ in it alone
+            frame = file
         name = f"{CROPS}/{frame}_{'-'.join(map(str, pixels))}"
         names[name] += 1
         if names[name] > 1:
@@ -219,6 +223,10 @@ def _cuts(
         if rows:
             log.warning(f"{len(rows):,} {what}, first {place(objects, rows[0])}")
     return cuts
+
+
+def _without_ending(file: str) -> str:
+    return str(PurePosixPath(file).with_suffix(""))
 
 
 def _best_of_tracks(objects: pd.DataFrame, cuts: Mapping[str, Sequence[Cut]], per_track: int) -> dict[str, list[Cut]]:

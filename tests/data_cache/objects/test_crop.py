@@ -88,6 +88,19 @@ def test_the_name_of_a_crop_does_not_depend_on_the_other_objects(tmp_path: Path,
     assert (tmp_path / "crops" / first).stat().st_mtime_ns == before
 
 
+def test_images_that_differ_in_their_ending_have_crops_of_their_own(tmp_path: Path, run: Run, frames: Path) -> None:
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 9, 9)).save(frames / "cam1/0001.bmp")
+    first, second = "cam1/0001.png,5,6,10,20,v1,1", "cam1/0001.bmp,5,6,10,20,v2,1"
+    alone = write(tmp_path / "t.csv", first)
+    run("--table", alone, "--format", "png")
+    assert table_of(tmp_path)["name"].tolist() == ["crops/cam1/0001_5-6-15-26.png"]
+    result = run("--table", write(tmp_path / "t.csv", second, first, "cam2/0001.png,5,6,10,20,v1,1"), "--format", "png")
+    assert result.exit_code == 0 and "listed again" not in result.stderr
+    names = table_of(tmp_path)["name"].tolist()
+    assert names == [f"crops/{name}_5-6-15-26.png" for name in ("cam1/0001.bmp", "cam1/0001.png", "cam2/0001")]
+    assert (pixels(tmp_path, names[0]) == 9).all() and pixels(tmp_path, names[1])[0, 0].tolist() == [5, 6, 0]
+
+
 def test_an_object_that_is_listed_again_has_a_crop_of_its_own(tmp_path: Path, run: Run) -> None:
     result = run("--table", write(tmp_path / "t.csv", *["cam1/0001,5,6,10,20,v1,1"] * 2))
     assert "1 objects are listed again, first" in result.stderr and "t.csv, line 3" in result.stderr
