@@ -1,7 +1,6 @@
 """Atomic file writing, strict JSON, hashes, and the files below a folder."""
 
 import errno
-import glob
 import hashlib
 import json
 import logging
@@ -9,7 +8,7 @@ import math
 import os
 import stat
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from data_cache.base.errors import UserError
 
 log = logging.getLogger(__name__)
 
+ENDING = ".????????.tmp"  # of the names that `replacing` gives temporary files
 SYSTEM_NAMES = (
     "__MACOSX",
     "@eaDir",
@@ -66,15 +66,24 @@ def replacing(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
-def temporary_files_of(path: Path) -> list[Path]:
-    """Return the temporary files of `path`: of killed writers, and of one that is writing now."""
-    return list(path.parent.glob(f".{glob.escape(path.name[:80])}.????????.tmp"))
+def temporary_files_of(*paths: Path) -> list[Path]:
+    """Return the temporary files of `paths`: of killed writers, and of those that are writing now.
+
+    Each folder is listed once.
+    """
+    names_in: dict[Path, set[str]] = defaultdict(set)
+    for path in paths:
+        names_in[path.parent].add(path.name[:80])
+    found: list[Path] = []
+    for folder, names in names_in.items():
+        found += [file for file in folder.glob(f".*{ENDING}") if file.name[1 : -len(ENDING)] in names]
+    return found
 
 
 def remove_temporary_files(*paths: Path) -> None:
     """Remove the temporary files that killed writers of `paths` left; nobody may be writing `paths` now."""
     with suppress(OSError):
-        for stray in (stray for path in paths for stray in temporary_files_of(path)):
+        for stray in temporary_files_of(*paths):
             stray.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,11 +14,13 @@ from data_cache.base.files import (
     read_json,
     read_json_lines,
     remove,
+    remove_temporary_files,
     replacing,
     sha256_of_bytes,
     sha256_of_file,
     sha256_of_names,
     sorted_glob,
+    temporary_files_of,
     write_atomically,
     write_json,
 )
@@ -88,6 +91,31 @@ def test_the_old_file_exists_until_the_new_one_is_whole(tmp_path: Path) -> None:
         temporary.write_bytes(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
+
+
+def test_temporary_files_of_many_paths_are_found_with_one_listing_of_each_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "n" * 200
+    paths = [tmp_path / folder / name for folder in ("a", "b", "gone") for name in ("1.jpg", "2.jpg", "[x].jpg", long)]
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    strays = {tmp_path / f"a/.{name}.abcd_123.tmp" for name in ("1.jpg", "[x].jpg", long[:80])}
+    kept = {tmp_path / f"b/{name}" for name in (".other.jpg.abcd_123.tmp", ".1.jpg.short.tmp", "1.jpg", "x.tmp")}
+    for path in strays | kept:
+        path.write_bytes(b"")
+    listed = []
+
+    def scandir(folder: Any) -> Any:
+        listed.append(Path(folder))
+        return original(folder)
+
+    original = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert {*temporary_files_of(*paths)} == strays
+    assert sorted(listed) == [tmp_path / "a", tmp_path / "b"]
+    remove_temporary_files(*paths)
+    assert not any(path.exists() for path in strays) and all(path.exists() for path in kept)
 
 
 def test_a_path_below_a_file_is_a_user_error(tmp_path: Path) -> None:
