@@ -6,8 +6,8 @@ case, composed and decomposed letters, no suffix.
 
 import errno
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -68,35 +68,57 @@ class ImageLookup:
             raise ImageError(f"{short_repr(name)} cannot be looked up ({error.strerror})") from error
 
     def _fitting(self, name: str) -> list[str]:
-        wanted = _folded(name.replace("\\", "/"))
-        if not wanted:
+        parts = _folded(name.replace("\\", "/"))
+        if not parts:
             return []
-        named = self._files[wanted[-1]] or self._files_by_stem[wanted[-1]]
-        shared: dict[str, int] = {}
-        for file in named:
-            parts = _folded(file)
-            length = min(len(parts), len(wanted))
-            if parts[-length:-1] == wanted[-length:-1]:
-                shared[file] = length
-        return [file for file, length in shared.items() if length == max(shared.values())]
+        files = self._files if self._files.ending_with(parts[-1:]) else self._files_by_stem
+        found = files.ending_with(parts)
+        while not found and parts:
+            parts = parts[1:]
+            found = files.exactly(parts)
+        return sorted(files.rows[row][1] for row in found)
 
     @cached_property
-    def _all_files(self) -> list[str]:
-        return files_below(self.root, self.suffixes)
+    def _all_files(self) -> list[tuple[list[str], str]]:
+        return [(_folded(file), file) for file in files_below(self.root, self.suffixes)]
 
     @cached_property
-    def _files(self) -> dict[str, list[str]]:
-        return self._grouped(lambda file: _folded(file)[-1])
+    def _files(self) -> "_Paths":
+        return _Paths(self._all_files)
 
     @cached_property
-    def _files_by_stem(self) -> dict[str, list[str]]:
-        return self._grouped(lambda file: PurePosixPath(_folded(file)[-1]).stem)
+    def _files_by_stem(self) -> "_Paths":
+        return _Paths([([*parts[:-1], PurePosixPath(parts[-1]).stem], file) for parts, file in self._all_files])
 
-    def _grouped(self, key: Callable[[str], str]) -> dict[str, list[str]]:
-        grouped: dict[str, list[str]] = defaultdict(list)
-        for file in self._all_files:
-            grouped[key(file)].append(file)
-        return grouped
+
+class _Paths:
+    """Files, sorted by the parts of their paths from the last to the first, so that those with one end are together."""
+
+    def __init__(self, files: Sequence[tuple[list[str], str]]) -> None:
+        """Take the parts by which each file is found, and the file."""
+        self.rows = sorted((_backwards(parts), file) for parts, file in files)
+
+    def ending_with(self, parts: list[str]) -> range:
+        """Return the rows of the files whose paths end with these parts."""
+        first = _backwards(parts)
+        return self._between(first, first[:-1] + "0")  # the character after the slash at its end
+
+    def exactly(self, parts: list[str]) -> range:
+        """Return the rows of the files whose paths have these parts and no other."""
+        first = _backwards(parts)
+        return self._between(first, first + "\0")
+
+    def _between(self, first: str, stop: str) -> range:
+        return range(bisect_left(self.rows, (first, "")), bisect_left(self.rows, (stop, "")))
+
+
+def _backwards(parts: list[str]) -> str:
+    """Return the parts of a path from the last to the first, each followed by a slash.
+
+    >>> _backwards(["train", "b.jpg"])
+    'b.jpg/train/'
+    """
+    return "".join(f"{part}/" for part in reversed(parts))
 
 
 def _folded(name: str) -> list[str]:
