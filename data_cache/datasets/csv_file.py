@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError, short_repr
-from data_cache.base.files import read_json, read_regular, write_atomically
+from data_cache.base.files import path_exists, read_json, read_regular, write_atomically
 from data_cache.base.options import remedy_command
 from data_cache.base.remote.addresses import SCHEME, Location
 from data_cache.datasets.dataset import COLUMNS, SPLITS, ParsedLists, unknown_vehicle
@@ -64,8 +64,11 @@ def read_synthetic(root: Path) -> ParsedLists:
 
 
 def is_rendered(root: Path) -> bool:
-    """Return whether the images below `root` were rendered, in whatever layout."""
-    return (root / RENDERING_FILE).exists()
+    """Return whether the images below `root` were rendered, in whatever layout.
+
+    Raises UserError if `root` cannot be read.
+    """
+    return path_exists(root / RENDERING_FILE)
 
 
 def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
@@ -134,7 +137,7 @@ def _plain_names(column: pd.Series, root: Path | None, csv: Path) -> list[str]:
     """
     names = column.tolist()
     faulty = [row for row, name in enumerate(names) if plain_name_fault(name) is not None]
-    if root is not None and root.is_dir():
+    if root is not None and path_exists(root) and root.is_dir():
         names = _names_of_files(names, faulty, root, csv)
     backslashed = 0
     for row in faulty:
@@ -160,8 +163,8 @@ def _names_of_files(names: list[str], faulty: Sequence[int], root: Path, csv: Pa
     """
     rows = {*faulty}
     plain = [row for row in range(len(names)) if row not in rows]
-    if not all((root / names[row]).is_file() for row in plain[:: len(plain) // MOST_PROBED + 1]):
-        rows |= {row for row in plain if not (root / names[row]).is_file()}
+    if not all(_is_file(root / names[row]) for row in plain[:: len(plain) // MOST_PROBED + 1]):
+        rows |= {row for row in plain if not _is_file(root / names[row])}
     lookup, found, failures = ImageLookup(root), list(names), []
     for row in sorted(rows):
         try:
@@ -175,6 +178,14 @@ def _names_of_files(names: list[str], faulty: Sequence[int], root: Path, csv: Pa
     if failures:
         log.info(f"{csv}: the files of {len(failures):,} images are not clear, first: {failures[0]}")
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file, as far as the system says."""
+    try:
+        return path.is_file()
+    except OSError:  # a folder without permission, a name that is too long: `ImageLookup` gives the reason
+        return False
 
 
 def _in_usual_form(table: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -131,9 +131,12 @@ def without_absent_training(dataset: Dataset) -> Dataset:
 
     def exists(name: str) -> bool:
         folder = (root / name).parent
-        if folder not in folders:
-            folders[folder] = folder.is_dir()
-        return folders[folder] and (root / name).exists()
+        try:
+            if folder not in folders:
+                folders[folder] = folder.is_dir()
+            return folders[folder] and (root / name).exists()
+        except OSError:  # a folder without permission: `check` reports its images
+            return True
 
     if not train.any() or any(map(exists, names[train])) or not any(map(exists, names[~train])):
         return dataset

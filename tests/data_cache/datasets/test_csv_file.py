@@ -1,12 +1,16 @@
 """CSV files of a user's own pictures: text is not converted, and errors name the line."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from data_cache.base.errors import UserError, printable
+from data_cache.check.files import check_files
 from data_cache.datasets import csv_file
 from data_cache.datasets.catalogue import load_dataset
 from data_cache.datasets.csv_file import read_csv
@@ -205,6 +209,48 @@ def test_exact_names_list_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(lookup, "files_below", lambda *_: pytest.fail("a folder was listed"))
     root = tmp_path / "photos"
     assert read_csv(csv_of(root, FILES), root)["name"].tolist() == [*FILES]
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set whose folder `t` cannot be entered, as by its permissions, which do not bind root."""
+    lines = ["t/a.jpg,1,1,train", "t/b.jpg,1,2,train", "q/c.jpg,2,1,query", "q/d.jpg,2,2,gallery"]
+    (tmp_path / "images.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]) + "\n")
+    for name in ("q/c.jpg", "q/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    original = Path.stat
+
+    def stat(path: Path, **options: Any) -> Any:
+        if path.parent == tmp_path / "t":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return original(tmp_path / "q" if path == tmp_path / "t" else path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    return tmp_path
+
+
+def test_images_in_a_folder_without_permission_are_reported_by_check(
+    locked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = load_dataset("folder", locked)
+    assert dataset.names() == ["q/c.jpg", "q/d.jpg", "t/a.jpg", "t/b.jpg"] and not dataset.no_training
+    assert "2 images are not clear, first: 't/a.jpg' cannot be looked up (Permission denied)" in capsys.readouterr().err
+    found = check_files(locked, dataset.names(), set(), strict=False, workers=0)
+    assert found.unreadable == tuple(f"{locked / name}: Permission denied" for name in ("t/a.jpg", "t/b.jpg"))
+    assert not found.missing
+
+
+def test_a_data_set_without_permission_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv = csv_of(tmp_path / "photos", ["a.jpg"])
+
+    def stat(path: Path, **_: Any) -> Any:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    for read in (lambda: read_csv(csv, tmp_path), lambda: csv_file.is_rendered(tmp_path)):
+        with pytest.raises(UserError, match=r"cannot be used \(Permission denied\)$"):
+            read()
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 20_000])
