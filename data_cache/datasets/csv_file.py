@@ -103,8 +103,8 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
 def _camera_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return the table with the camera as an integer, -1 if unknown, and as the text that was given.
 
-    If one is no integer, cameras are numbered from 1 in the order of their names, and a message says so. Raises
-    UserError for numbers that are no integers.
+    If one is no integer, cameras are numbered from 1 in the order of their names, and a message says so; -1 stays
+    unknown. Raises UserError for numbers that are no integers.
     """
     given = table["camera_id"]
     camera = pd.to_numeric(given.str.replace(CAMERA, r"\1", regex=True).replace("", "-1"), errors="coerce")
@@ -116,6 +116,7 @@ def _camera_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}, line {wrong.idxmax()}: camera_id must be an integer, also as in c001, a name, or empty if unknown"
         )
+    given = given.mask(camera == -1, "")
     names = sorted(set(given) - {""})
     numbers = {"": -1, **{name: number for number, name in enumerate(names, 1)}}
     log.info(f"{path}: {len(names)} cameras are numbered in the order of their names, 1 is {names[0]}")

@@ -65,6 +65,15 @@ def test_cameras_of_any_name_are_numbered_in_their_order(tmp_path: Path, capsys:
     assert table["camera"].tolist() == ["north", "7", "", "north", "Ö 2"]
 
 
+@pytest.mark.parametrize("unknown", ["-1", "-1.0", " -1 "])
+def test_minus_one_is_no_camera_also_beside_names(tmp_path: Path, unknown: str) -> None:
+    lines = ["a.jpg,1,north,train", f"b.jpg,1,{unknown},train", "c.jpg,1,,train", "d.jpg,1,7,train"]
+    (tmp_path / "t.csv").write_text("\n".join(["name,vehicle_id,camera_id,split", *lines]) + "\n")
+    table = read_csv(tmp_path / "t.csv")
+    assert table["camera_id"].tolist() == [2, -1, -1, 1]
+    assert table["camera"].tolist() == ["north", "", "", "7"]
+
+
 def test_decimals_of_a_spreadsheet_are_no_other_vehicle(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("name,vehicle_id,camera_id,split\na.jpg,15.0,1_2,train\nb.jpg,15,3,train\nc.jpg,v1.0,3,train\n")
