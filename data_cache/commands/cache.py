@@ -109,7 +109,8 @@ def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_j
     """Merge part caches of the same detector, from several folders or machines, into the cache OUT.
 
     The fingerprints of the inputs may differ only in their images. If two of them have the same image, its boxes must
-    be equal. PREFIX=IN adds PREFIX/ to the names of IN, for folders with equal file names.
+    be equal, unless it failed in one: then those of the other are taken. PREFIX=IN adds PREFIX/ to the names of IN, for
+    folders with equal file names.
 
     \b
     Examples:

@@ -45,8 +45,9 @@ def parse_source(text: str) -> Source:
 def merge_caches(sources: Sequence[Source], dataset: str | None = None) -> PartBoxes:
     """Return the cache of all images of `sources`, sorted by name, for `dataset` or the one that they share.
 
-    Raises UserError if the caches were made by different detectors, if they disagree about an image, or if they belong
-    to several data sets and `dataset` is None.
+    An image that failed in one of them and not in another is that of the other; one that failed everywhere has the
+    reason of the first. Raises UserError if the caches were made by different detectors, if they disagree about an
+    image, or if they belong to several data sets and `dataset` is None.
     """
     caches = [read_parts(source.path) for source in sources]
     for source, cache in zip(sources, caches, strict=True):
@@ -60,8 +61,12 @@ def merge_caches(sources: Sequence[Source], dataset: str | None = None) -> PartB
         if not rows or names[row] != names[rows[-1]]:
             rows.append(row)
             continue
-        same = all(np.array_equal(array[row], array[rows[-1]]) for array in arrays.values())
-        if not same or failure[row] != failure[rows[-1]]:
+        if failure[row]:  # the reasons of two failures may differ, as by the folder in which the image lay
+            continue
+        if failure[rows[-1]]:
+            rows[-1] = row
+            continue
+        if not all(np.array_equal(array[row], array[rows[-1]]) for array in arrays.values()):
             raise UserError(
                 f"{names[row]} is in {origin[rows[-1]]} and, with other content, in {origin[row]}; "
                 "put PREFIX= before one of them, or leave one out"

@@ -9,7 +9,7 @@ import pytest
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import sha256_of_names
-from data_cache.parts.cache import PartBoxes, encode_parts, write_parts
+from data_cache.parts.cache import ARRAYS, STATUS_FAILED, PartBoxes, encode_parts, write_parts
 from data_cache.parts.merging import Source, merge_caches, parse_source
 from helpers.parts import MakeParts, sliced
 
@@ -68,10 +68,26 @@ def test_image_with_different_content_in_two_caches_is_refused(tmp_path: Path, m
     for change in (
         {"image_size": first.image_size + np.array([[0, 0], [1, 0], [0, 0], [0, 0]], np.int32)},
         {"scores": first.scores / np.float32(2)},
-        {"failure": ("another reason", "", "", "")},
     ):
         with pytest.raises(UserError, match=r"images/ü 000\d\.jpg is in .*0\.h5 and, with other content, in .*1\.h5"):
             merged(tmp_path, [first, dataclasses.replace(first, **change)])
+
+
+def test_an_image_that_failed_in_one_cache_is_that_of_another(tmp_path: Path, make_parts: MakeParts) -> None:
+    whole = detected(make_parts(4, 2))
+    failed = [row for row in range(4) if whole.failure[row]]
+    found = [row for row in range(4) if not whole.failure[row]]
+    assert failed and found
+    other = dataclasses.replace(whole, failure=tuple(reason and f"/mnt/{reason}" for reason in whole.failure))
+    assert merged(tmp_path, [whole, other]).failure == whole.failure
+    assert merged(tmp_path, [other, whole]).failure == other.failure
+    changes = {name: getattr(whole, name).copy() for name in ARRAYS}
+    for name, empty in (("image_size", 0), ("boxes", 0), ("scores", 0), ("labels", -1), ("status", STATUS_FAILED)):
+        changes[name][found[0]] = empty
+    reasons = tuple("no such file" if row == found[0] else whole.failure[row] for row in range(4))
+    broken = dataclasses.replace(whole, failure=reasons, **changes)
+    for pieces in ([whole, broken], [broken, whole]):
+        assert encode_parts(merged(tmp_path, pieces)) == encode_parts(whole)
 
 
 def test_caches_of_other_detectors_are_refused(tmp_path: Path, make_parts: MakeParts) -> None:
