@@ -121,8 +121,11 @@ def cache_merge(output: Path, inputs: tuple[str, ...], dataset: str | None, as_j
     from data_cache.parts.merging import merge_caches, parse_source
     from data_cache.parts.packing import write_cache
 
-    merged = merge_caches([parse_source(text) for text in inputs], None if dataset is None else dataset_label(dataset))
-    write_cache(output, merged, "delete it, or choose another OUT")
+    sources = [parse_source(text) for text in inputs]
+    merged = merge_caches(sources, None if dataset is None else dataset_label(dataset))
+    is_input = output.resolve() in [source.path.resolve() for source in sources]
+    also = "is also an input and " if is_input else ""
+    write_cache(output, merged, f"OUT, which comes first, {also}is not overwritten: choose another")
     images, parts = len(merged.names), merged.counts()["boxes"]
     if as_json:
         click.echo(json.dumps({"output": str(output), "inputs": len(inputs), "images": images, "parts": parts}))

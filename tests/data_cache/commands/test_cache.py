@@ -125,8 +125,13 @@ def test_merge_joins_caches_and_overwrites_no_other(run: Run, make_parts: MakePa
     assert Path("all.h5").read_bytes() == Path("whole.h5").read_bytes()
     assert run("merge", "one.h5", "one.h5").exit_code == 0  # the same fingerprint
     before = Path("one.h5").read_bytes()
-    assert "delete it, or choose another OUT" in error(run("merge", "one.h5", "one.h5", "two.h5"))
-    assert Path("one.h5").read_bytes() == before
+    for inputs, remedy in (
+        (("./one.h5", "two.h5"), "OUT, which comes first, is also an input and is not overwritten: choose another"),
+        (("two.h5",), "OUT, which comes first, is not overwritten: choose another"),  # OUT was forgotten
+    ):
+        message = error(run("merge", "one.h5", *inputs))
+        assert message.startswith("Error: one.h5: made with ") and message.endswith(f"; {remedy}")
+        assert "delete" not in message and Path("one.h5").read_bytes() == before
     assert "write it as PREFIX=FILE" in error(run("merge", "x.h5", "one.h5", "../e=two.h5"))
     assert not Path("x.h5").exists()
     error(run("merge", "x.h5"), code=2)
