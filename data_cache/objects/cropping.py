@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -88,17 +89,22 @@ def crop_objects(
     same in every run; crops that exist are kept, and of a video without a missing crop only the first frame is decoded.
     `per_track` leaves out all but that many boxes of each track, see `best_of_tracks`. `workers` processes read and
     write, this one if it is 0. Raises UserError if `output` has crops of other settings or an images.csv that
-    `crop` did not write, there are videos but not PyAV, or nothing can be cut out.
+    `crop` did not write, there are videos but not PyAV, or nothing can be cut out; then nothing is written.
     """
     with run_lock(output):
         _refuse_own_table(objects, output)
-        _require_settings(output, settings, images)
+        has_settings = path_exists(output / SETTINGS) and _has_crops(output)
+        wanted = {**asdict(settings), "images": str(images.resolve())}
+        if has_settings:
+            _require_settings(output, wanted)
         failures = {row: f"{place(objects, row)}: {fault}" for row, fault in enumerate(objects["fault"]) if fault}
         _warn_of_nameless(objects)
         frames = _frames(objects, images, failures)
         cuts = _cuts(objects, frames, settings, failures)
         if per_track is not None:
             cuts = _best_of_tracks(objects, cuts, per_track)
+        if cuts and not has_settings:
+            write_json(output / SETTINGS, wanted)  # before the first crop: the run may be interrupted
         jobs = _missing(cuts, output)
         remove_temporary_files(*(output / cut.name for _, found in jobs for cut in found))
         write = partial(_write_crops, images, output, settings)
@@ -107,9 +113,10 @@ def crop_objects(
         for failed in track(done, f"cutting out ({'images and videos' if videos else 'frames'})", len(jobs)):
             failures |= {row: f"{place(objects, row)}: {reason}" for row, reason in failed.items()}
         kept = {cut.row: cut for found in cuts.values() for cut in found if cut.row not in failures}
+        if not kept:  # the tables of an earlier run stay: the frames may be on a drive that is not there
+            reason = f"first {failures[min(failures)]}" if failures else "the tables list none"
+            raise UserError(f"{output}: no object could be cut out, {reason}")
         _write_tables(objects, kept, failures, output)
-    if not kept:
-        raise UserError(f"{output}: no object could be cut out, first {failures[min(failures)]}")
     lines = tuple(failures[row] for row in sorted(failures))
     written = sum(cut.row in kept for _, found in jobs for cut in found)
     return CropSummary(output / TABLE, len(kept), written, lines)
@@ -133,17 +140,16 @@ def _refuse_own_table(objects: pd.DataFrame, output: Path) -> None:
         raise UserError(f"{path}: was not written by crop, and would be replaced; choose another --output")
 
 
-def _require_settings(output: Path, settings: CropSettings, images: Path) -> None:
-    """Write settings and folder of the frames beside the crops.
+def _has_crops(output: Path) -> bool:
+    return any(not name.startswith(".") for _, _, names in os.walk(output / CROPS) for name in names)
 
-    Raises UserError if those that are there were cut with other settings or from other frames, which may have the same
-    names. Before version 0.6 the folder was not noted.
+
+def _require_settings(output: Path, wanted: Mapping[str, Any]) -> None:
+    """Raise UserError if the crops were cut with other settings or from other frames, which may have the same names.
+
+    Before version 0.6 the folder of the frames was not noted.
     """
-    path, wanted = output / SETTINGS, {**asdict(settings), "images": str(images.resolve())}
-    if not path_exists(path):
-        write_json(path, wanted)
-        return
-    found = read_json(path)
+    found = read_json(output / SETTINGS)
     if not isinstance(found, dict) or {"images": wanted["images"], **found} != wanted:
         raise UserError(
             f"{output}: its crops were cut with {found}, not {wanted}; delete it, or choose another --output"

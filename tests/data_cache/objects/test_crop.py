@@ -163,9 +163,36 @@ def test_tables_of_the_user_are_not_replaced(tmp_path: Path, run: Run, frames: P
 def test_wrong_options_and_tables_without_any_use_are_refused(tmp_path: Path, run: Run) -> None:
     table = write(tmp_path / "t.csv", "nowhere,5,6,10,20,v1,1")
     assert_error(run("--table", table), 1, "no object could be cut out", "line 2", "nowhere")
+    (tmp_path / "empty.json").write_text(json.dumps({"images": [], "annotations": []}))
+    assert_error(run("--table", str(tmp_path / "empty.json")), 1, "no object could be cut out, the tables list none")
     assert_error(run(), 2, "give --table, or some of")
     assert_error(run("--table", table, "--train", table), 2, "give --table, or some of")
     assert_error(run("--table", table, "--column", "colour=red"), 2, "KEY=HEADER")
+
+
+def test_a_run_without_any_crop_leaves_the_folder_as_it_was(tmp_path: Path, run: Run, frames: Path) -> None:
+    table = write(tmp_path / "t.csv", "cam1/0001,5,6,10,20,v1,1", "cam1/0002,70,6,10,20,v1,1")
+    (tmp_path / "wrong").mkdir()
+    assert_error(run("--table", table, "--images", str(tmp_path / "wrong")), 1, "no object could be cut out")
+    assert not [path for path in (tmp_path / "crops").iterdir() if path.name != ".lock"]
+    assert run("--table", table).exit_code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "crops").rglob("*") if path.is_file()}
+    assert len(before) == 4  # a crop, images.csv, failed.csv, crop.json
+    frames.rename(tmp_path / "away")
+    frames.mkdir()
+    assert_error(run("--table", table), 1, "no object could be cut out")
+    assert {path: path.read_bytes() for path in (tmp_path / "crops").rglob("*") if path.is_file()} == before
+
+
+def test_settings_without_crops_are_those_of_no_crop(tmp_path: Path, run: Run, frames: Path) -> None:
+    table = write(tmp_path / "t.csv", "cam1/0001,5,6,10,20,v1,1")
+    content = (frames / "cam1/0001.png").read_bytes()
+    (frames / "cam1/0001.png").write_bytes(content[:60])  # the header is whole, the pixels are not
+    assert_error(run("--table", table), 1, "no object could be cut out")
+    (frames / "cam1/0001.png").write_bytes(content)
+    assert run("--table", table, "--margin", "0.1").exit_code == 0
+    assert json.loads((tmp_path / "crops/crop.json").read_text())["margin"] == 0.1
+    assert_error(run("--table", table), 1, "its crops were cut with")
 
 
 def test_processes_write_the_same(tmp_path: Path, run: Run, frames: Path) -> None:
