@@ -21,7 +21,7 @@ from data_cache.datasets.vric import read_vric
 class Source:
     """A known data set: its folders below the data root, the first preferred, its reader and its authors' page."""
 
-    folders: tuple[str, ...]  # only letters and digits matter, see `_normal_form`
+    folders: tuple[str, ...]  # only letters and digits matter, see `normal_form`
     read: Callable[[Path], ParsedLists]
     website: str = ""
 
@@ -93,15 +93,15 @@ def _existing_folder(data_root: Path, names: tuple[str, ...]) -> Path | None:
     """Return the first of these folders that exists, exact spelling before any other; None if there is none."""
     present = _folders_in(data_root)
     candidates = [other for name in names for other in (name, *present) if other.lower() == name.lower()]
-    candidates += [other for name in names for other in present if _normal_form(other) == _normal_form(name)]
+    candidates += [other for name in names for other in present if normal_form(other) == normal_form(name)]
     return next((data_root / name for name in candidates if name in present), None)
 
 
 def _similar_folders(data_root: Path, names: tuple[str, ...]) -> list[str]:
     """Return folders that are named nearly like one of `names`, but no other known data set."""
-    known = {_normal_form(folder) for source in SOURCES.values() for folder in source.folders}
-    wanted = tuple(_normal_form(name) for name in names)
-    others = {folder: _normal_form(folder) for folder in _folders_in(data_root)}
+    known = {normal_form(folder) for source in SOURCES.values() for folder in source.folders}
+    wanted = tuple(normal_form(name) for name in names)
+    others = {folder: normal_form(folder) for folder in _folders_in(data_root)}
     return [
         folder
         for folder, form in others.items()
@@ -116,10 +116,10 @@ def _folders_in(data_root: Path) -> list[str]:
         raise UserError(f"{data_root}: cannot be read ({error.strerror})") from error
 
 
-def _normal_form(name: str) -> str:
+def normal_form(name: str) -> str:
     """Return the letters and digits of a folder's name.
 
-    >>> _normal_form("VeRi_with-plate")
+    >>> normal_form("VeRi_with-plate")
     'veriwithplate'
     """
     return "".join(one for one in name.casefold() if one.isalnum())

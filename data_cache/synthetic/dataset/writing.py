@@ -19,6 +19,7 @@ import pandas as pd
 from data_cache.base.errors import UserError
 from data_cache.base.files import path_exists, read_json, sorted_glob, write_atomically, write_json
 from data_cache.base.progress import track
+from data_cache.datasets.catalogue import normal_form
 from data_cache.datasets.csv_file import RENDERING_FILE
 from data_cache.parts.fingerprints import require_fingerprint
 from data_cache.parts.names import PART_NAMES
@@ -97,9 +98,9 @@ def _is_finished(settings: SyntheticSettings, layout: Layout, root: Path) -> boo
 
 def _refuse_second_folder(layout: Layout, root: Path) -> None:
     """Raise UserError if a folder beside `root` is read as the same data set, because `root` would replace it."""
-    names = {name.lower() for name in layout.folders}
+    names = {normal_form(name) for name in layout.folders}
     for path in sorted_glob(root.parent, "*"):
-        if path.name.lower() in names and path.name != root.name and path.is_dir():
+        if normal_form(path.name) in names and path.name != root.name and path.is_dir():
             raise UserError(
                 f"{path}: already a folder of data set {layout.dataset}, which {root} would replace; "
                 "choose another --data-root"

@@ -127,7 +127,14 @@ def test_other_files_are_not_replaced(tmp_path: Path, name: str, message: str) -
 
 @pytest.mark.parametrize(
     ("layout", "existing"),
-    [("vehicleid", "PKU-VehicleID"), ("veriwild", "VERI-WILD"), ("veri", "veri"), ("vric", "vric")],
+    [
+        ("vehicleid", "PKU-VehicleID"),
+        ("vehicleid", "vehicleid-v1_0"),
+        ("veriwild", "VERI-WILD"),
+        ("veri", "veri"),
+        ("veri", "VeRi_776"),
+        ("vric", "vric"),
+    ],
 )
 def test_a_second_folder_of_a_data_set_is_refused(tmp_path: Path, layout: str, existing: str) -> None:
     (tmp_path / existing).mkdir()
