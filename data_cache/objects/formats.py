@@ -20,8 +20,8 @@ from data_cache.parts.coco import corners, faults_of, list_in, read_document, re
 
 log = logging.getLogger(__name__)
 
-VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation, or in its `attributes`
-CAMERA_KEYS = ("camera_id", "camera")  # of a COCO image or annotation
+VEHICLE_KEYS = ("vehicle_id", "identity", "track_id", "global_id")  # of a COCO annotation or image
+CAMERA_KEYS = ("camera_id", "camera")  # of the same; either may also be in `attributes`
 NO_TRACK = "-1"  # in MOTChallenge's files of detections
 MOT_FIELDS = 6  # frame, track, left, top, width, height; what follows is not needed
 
@@ -69,7 +69,7 @@ def read_coco(path: Path) -> pd.DataFrame:
         except RecordFault as fault:
             failures[row] = str(fault)
         texts["image"].append(str(image.get("file_name", "")))
-        texts["vehicle_id"].append(_first(VEHICLE_KEYS, annotation))
+        texts["vehicle_id"].append(_first(VEHICLE_KEYS, annotation, image))
         texts["camera_id"].append(_first(CAMERA_KEYS, image, annotation))
     places = [f"annotations[{row}]" for row in range(len(annotations))]
     return objects_table(texts, boxes, path, places, failures)

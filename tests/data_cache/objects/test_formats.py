@@ -120,6 +120,17 @@ def test_faults_of_other_formats_are_kept_too(tmp_path: Path, frames: Path) -> N
     assert read_objects(tmp_path / "labels", frames, {})["fault"].tolist() == [wrong, "", wrong]
 
 
+@pytest.mark.parametrize("key", ["vehicle_id", "identity", "track_id", "global_id"])
+def test_the_vehicle_of_a_coco_image_is_that_of_annotations_that_name_none(
+    tmp_path: Path, frames: Path, key: str
+) -> None:
+    image, box = {"id": 1, "file_name": "000001.png"}, {"image_id": 1, "bbox": [0, 0, 9, 9]}
+    annotations = [box, {**box, "attributes": {"identity": "b"}}, {**box, "global_id": 3}]
+    for named in ({**image, key: "a"}, {**image, "attributes": {key: "a"}}):
+        (tmp_path / "t.json").write_text(json.dumps({"images": [named], "annotations": annotations}))
+        assert read_objects(tmp_path / "t.json", frames, {})["vehicle_id"].tolist() == ["a", "b", "3"]
+
+
 def test_yolo_lines_of_trackers_are_read_and_polygons_are_not(tmp_path: Path, frames: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/README.roboflow.txt").write_text("Vehicles\n\n7 images of a street\n")
