@@ -1,13 +1,16 @@
 """Data sets listed in a CSV file: a user's own pictures, and rendered ones."""
 
+import csv as csv_format
 import io
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from data_cache.base.errors import UserError, short_repr
 from data_cache.base.files import path_exists, read_json, read_regular, write_atomically
@@ -80,6 +83,8 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
     below it, as far as there are any. Raises UserError, with the line if there is one, for whatever is missing or
     invalid.
     """
+    if not path_exists(path):
+        raise UserError(f"{path}: no such file; a CSV with the columns {', '.join(COLUMNS)} is needed")
     table = _in_usual_form(parse_csv(path), path)
     missing = [column for column in COLUMNS if column not in table]
     if missing:
@@ -227,6 +232,17 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False).encode()
 
 
+def _lines_of_rows(data: bytes, separator: str, count: int) -> NDArray[np.int64]:
+    """Return the lines, from 2, on which the `count` rows of a CSV begin; a value in quotes may have line breaks."""
+    if b'"' in data:
+        reader = csv_format.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator)
+        with suppress(csv_format.Error):  # a value that is very long: pandas has read it
+            ends = [reader.line_num for _ in reader]
+            if len(ends) == count + 1:  # the header is a row too
+                return np.array(ends[:count]) + 1
+    return np.arange(2, 2 + count)
+
+
 def parse_csv(path: Path) -> pd.DataFrame:
     """Return a CSV as text, with any separator of SEPARATORS; the index is the line, and lines without text are none.
 
@@ -248,10 +264,10 @@ def parse_csv(path: Path) -> pd.DataFrame:
             skip_blank_lines=False,  # they count as lines
         )
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; a CSV with the columns {', '.join(COLUMNS)} is needed") from error
+        raise UserError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({str(error).strip()})") from error
     table = table.fillna("")
-    first = 2 + whole.count(b"\n", 0, len(whole) - len(data))
-    table.index = pd.RangeIndex(first, first + len(table))
+    before = whole.count(b"\n", 0, len(whole) - len(data))
+    table.index = pd.Index(before + _lines_of_rows(data, separator, len(table)))
     return table[(table.iloc[:, 1:] != "").any(axis=1) | (table.iloc[:, 0].str.strip() != "")]

@@ -13,7 +13,7 @@ from data_cache.base.errors import UserError, printable
 from data_cache.check.files import check_files
 from data_cache.datasets import csv_file
 from data_cache.datasets.catalogue import load_dataset
-from data_cache.datasets.csv_file import read_csv
+from data_cache.datasets.csv_file import parse_csv, read_csv
 from data_cache.images import lookup
 
 
@@ -72,6 +72,33 @@ def test_minus_one_is_no_camera_also_beside_names(tmp_path: Path, unknown: str) 
     table = read_csv(tmp_path / "t.csv")
     assert table["camera_id"].tolist() == [2, -1, -1, 1]
     assert table["camera"].tolist() == ["north", "", "", "7"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_value_with_line_breaks_shifts_no_line_of_a_message(tmp_path: Path, end: str) -> None:
+    notes = ['"a red ""van"""', f'"with{end}{end}ladder"', "plain", "wrong"]
+    rows = [
+        f"{number}.jpg,7,{number},{'other' if note == 'wrong' else 'train'},{note}" for number, note in enumerate(notes)
+    ]
+    text = end.join(["", "name,vehicle_id,camera_id,split,note", *rows, ""])
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    line = text.split(end).index(rows[3]) + 1
+    with pytest.raises(UserError, match=rf"t\.csv, line {line}: unknown split 'other'"):
+        read_csv(tmp_path / "t.csv")
+    objects = tmp_path / "o.csv"
+    objects.write_text('image,x,y,w,h,note\na,1,1,9,9,"two\nlines"\nb,1,1,9,9,\n')
+    assert parse_csv(objects).index.tolist() == [2, 4]
+
+
+def test_a_table_without_quotes_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csv.reader", lambda *_, **__: pytest.fail("the lines were counted"))
+    (tmp_path / "t.csv").write_text("name,vehicle_id,camera_id,split\na.jpg,1,1,train\n")
+    assert len(read_csv(tmp_path / "t.csv")) == 1
+
+
+def test_a_value_longer_than_the_csv_module_reads_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'name,vehicle_id,camera_id,split,note\na.jpg,1,1,train,"{"n" * 200_000}"\n')
+    assert len(read_csv(tmp_path / "t.csv")) == 1
 
 
 def test_decimals_of_a_spreadsheet_are_no_other_vehicle(tmp_path: Path) -> None:

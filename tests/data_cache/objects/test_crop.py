@@ -165,6 +165,9 @@ def test_wrong_options_and_tables_without_any_use_are_refused(tmp_path: Path, ru
     assert_error(run("--table", table), 1, "no object could be cut out", "line 2", "nowhere")
     (tmp_path / "empty.json").write_text(json.dumps({"images": [], "annotations": []}))
     assert_error(run("--table", str(tmp_path / "empty.json")), 1, "no object could be cut out, the tables list none")
+    missing = run("--table", str(tmp_path / "nothere.csv"))
+    assert_error(missing, 1, "nothere.csv: no such file")
+    assert "columns" not in missing.stderr  # those of a data set, not of a table of boxes
     assert_error(run(), 2, "give --table, or some of")
     assert_error(run("--table", table, "--train", table), 2, "give --table, or some of")
     assert_error(run("--table", table, "--column", "colour=red"), 2, "KEY=HEADER")
