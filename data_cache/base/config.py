@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -108,11 +108,20 @@ def _preset_options(kind: type[RecipeKind], presets: Mapping[str, RecipeKind], n
     return options
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader without anchors and aliases: they can expand without bound, and no recipe needs them."""
+
+    def fetch_anchor(self) -> NoReturn:
+        raise UserError("anchors (&) and aliases (*) are not allowed")
+
+    fetch_alias = fetch_anchor
+
+
 def _yaml_value(text: str, source: str) -> Any:
-    if "&" in text or "*" in text:  # they can expand without bound, and no recipe needs them
-        raise UserError(f"{source}: anchors (&) and aliases (*) are not allowed")
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
     except (yaml.YAMLError, *_YAML_VALUE_ERRORS) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{source}: not valid YAML ({printable(reason)[:200]})") from error

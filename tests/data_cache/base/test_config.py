@@ -122,6 +122,13 @@ def test_an_override_without_equals_is_refused(override: str) -> None:
     assert "key=value" in refusal("toy", override)
 
 
+def test_ampersands_and_asterisks_in_values_are_text(tmp_path: Path) -> None:
+    for value in ("/data/R&D/r50.pth", "runs/*.pth"):
+        (tmp_path / "r.yaml").write_text(f"weights: {value}  # R&D's *own*\n")
+        assert resolve(str(tmp_path / "r.yaml")).weights == resolve("toy", f"weights={value}").weights == value
+        assert resolve("toy", f"weights='&{value}'").weights == f"&{value}"
+
+
 @pytest.mark.parametrize("text", ["epochs: &a 3", "a: &x [1]\nb: *x", "<<: *base", "&a [*a]"])
 def test_anchors_and_aliases_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.yaml").write_text(text)
