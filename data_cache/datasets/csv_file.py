@@ -98,8 +98,8 @@ def read_csv(path: Path, root: Path | None = None) -> pd.DataFrame:
         raise UserError(f"{path}, line {unnamed.idxmax()}: name or vehicle_id is empty")
     wrong = ~table["split"].isin(SPLITS)
     if wrong.any():
-        line = wrong.idxmax()
-        raise UserError(f"{path}, line {line}: unknown split {table['split'][line]!r}; use {', '.join(SPLITS)}")
+        split = table["split"][wrong].iloc[0]
+        raise UserError(f"{path}, line {wrong.idxmax()}: unknown split {split!r}; use {', '.join(SPLITS)}")
     table.loc[unknown, "vehicle_id"] = [unknown_vehicle(line) for line in table.index[unknown]]
     table["name"] = _plain_names(table["name"], root, path)
     return _camera_numbers(table, path).reset_index(drop=True)
