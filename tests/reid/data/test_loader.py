@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from data_cache.base.errors import UserError
 from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, with_columns
 from reid.data.augmentation import Augmentation
 from reid.data.loader import split_vehicles, training_loader
@@ -59,8 +60,33 @@ def test_the_split_depends_on_the_seed_but_not_on_the_order_of_the_table(toy: To
 
 
 def test_the_loader_augments_as_the_recipe_says(toy: Toy) -> None:
-    recipe = TINY.model_copy(update={"flip": 0.25, "erase": 0.75, "seed": 6})
+    recipe = TINY.model_copy(update={"flip": 0.25, "erase": 0.75, "augment": "strong", "seed": 6})
     split = split_vehicles(toy.dataset, recipe)
     images = training_loader(recipe, toy.dataset, toy.parts, split, device="cpu", workers=0).batches.dataset
     assert isinstance(images, VehicleImages)
-    assert (images.augmentation, images.seed) == (Augmentation(flip=0.25, erase=0.75), 6)
+    assert (images.augmentation, images.seed) == (Augmentation(flip=0.25, erase=0.75, changes="strong"), 6)
+
+
+def test_across_cameras_every_group_of_a_vehicle_has_both_cameras(toy: Toy) -> None:
+    cameras = toy.dataset.table.set_index("name")["camera_id"]
+    groups: dict[bool, set[tuple[int, ...]]] = {True: set(), False: set()}
+    for across in groups:
+        recipe = TINY.model_copy(update={"across_cameras": across})
+        split = split_vehicles(toy.dataset, recipe)
+        loader = training_loader(recipe, toy.dataset, toy.parts, split, device="cpu", workers=0)
+        for epoch in range(5):
+            loader.sampler.start_epoch(epoch)
+            for batch in loader.sampler:
+                found = [int(cameras[loader.names[sample.image]]) for sample in batch]
+                groups[across] |= {tuple(sorted(found[at : at + 2])) for at in range(0, len(found), 2)}
+    assert groups == {True: {(0, 1)}, False: {(0, 0), (0, 1), (1, 1)}}
+
+
+@pytest.mark.parametrize("cameras", [[-1], [0, -1], [0]])
+def test_across_cameras_needs_all_cameras_and_two_at_least(toy: Toy, cameras: list[int]) -> None:
+    count = len(toy.dataset.table)
+    dataset = with_columns(toy.dataset, camera_id=(cameras * count)[:count])
+    recipe = TINY.model_copy(update={"across_cameras": True})
+    split = split_vehicles(dataset, recipe)
+    with pytest.raises(UserError, match=r"across_cameras needs the cameras of all training images, two at least"):
+        training_loader(recipe, dataset, toy.parts, split, device="cpu", workers=0)

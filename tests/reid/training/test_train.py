@@ -18,6 +18,7 @@ from reid.runs import BEST, LAST
 from reid.training import loop
 from reid.training.log import LOG
 from reid.training.loop import learning_rate
+from reid.training.losses import Criterion, Margin, Objective
 from reid.training.state import State, start_state
 from reid.training.train import RECIPE
 from reid.training.validation import Holdout
@@ -113,6 +114,38 @@ def test_the_optimizer_is_the_papers_and_leaves_out_the_shift_of_the_neck() -> N
     trained = {id(parameter) for parameter in group["params"]}
     assert id(state.network.neck.bias) not in trained
     assert len(trained) == len(list(state.network.parameters())) - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({}, {}),
+        ({"triplets": ["fusion"]}, {"triplets": ("fusion",)}),
+        ({"lambda": 0.5}, {"identity_weight": 0.5}),
+        ({"margin": 0.7}, {"margin": 0.7}),
+        ({"label_smoothing": 0.2}, {"label_smoothing": 0.2}),
+        ({"slot_weight": 0.25}, {"slot_weight": 0.25}),
+        ({"identity_loss": "arcface", "arc_margin": 0.2, "arc_scale": 16}, {"arc": Margin(0.2, 16)}),
+        ({"metric_loss": "circle", "circle_margin": 0.4, "circle_scale": 32}, {"circle": Margin(0.4, 32)}),
+        ({"arc_margin": 0.2, "arc_scale": 16, "circle_margin": 0.4, "circle_scale": 32}, {}),
+    ],
+)
+@pytest.mark.parametrize("part_crops", [0, 32])
+def test_each_option_of_the_loss_changes_its_own_field_of_the_criterion(
+    options: dict[str, Any], changed: dict[str, Any], part_crops: int
+) -> None:
+    recipe = ReidRecipe.model_validate({**TINY.model_dump(), "part_crops": part_crops, **options})
+    objective = start_state(recipe, 4, "cpu").objective
+    assert isinstance(objective, Objective)
+    assert objective.criterion == replace(Criterion(), **changed)
+
+
+def test_the_loss_in_the_log_has_the_weights_and_the_terms_of_the_recipe(toy: Toy, tmp_path: Path) -> None:
+    train_toy(TINY.model_copy(update={"identity_weight": 0.5, "triplets": ("fusion",)}), toy, tmp_path)
+    assert len(log_of(tmp_path)) == TINY.epochs
+    for line in log_of(tmp_path):
+        assert set(line) == {"loss", "identity", "fusion", "epoch", "learning_rate", "images_per_second"}
+        assert line["loss"] == pytest.approx(0.5 * line["identity"] + line["fusion"])
 
 
 def test_problems_of_data_and_recipe_are_found_before_training(own_toy: Toy, tmp_path: Path) -> None:
