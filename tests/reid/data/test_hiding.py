@@ -199,9 +199,7 @@ def test_items_decoded_or_from_files_do_not_depend_on_a_hidden_part(own_toy: Toy
         assert (files[index].labels >= 0).sum() == (plain[index].labels >= 0).sum() - has_mark[index]
 
 
-def test_a_decoded_file_of_other_hidden_boxes_is_made_again(
-    own_toy: Toy, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_decoded_file_of_other_hidden_boxes_is_made_again(own_toy: Toy, tmp_path: Path) -> None:
     path, options = tmp_path / "decoded.safetensors", {"workers": 0}
     hidden = hide_parts(own_toy.parts, ["logo"])
     moved = replace(hidden, hidden=None if hidden.hidden is None else hidden.hidden + 1)
@@ -212,6 +210,7 @@ def test_a_decoded_file_of_other_hidden_boxes_is_made_again(
     np.testing.assert_array_equal(pixels[1], pixels[2])
     np.testing.assert_array_equal(pixels[0], pixels[4])
     assert not np.array_equal(pixels[0], pixels[1])
+    assert not np.array_equal(pixels[3], pixels[1])
 
 
 def test_a_batch_of_one_without_boxes_is_the_image_itself(make_parts: MakeParts, own_toy: Toy) -> None:

@@ -13,7 +13,8 @@ from helpers.toy.decoded import assert_same_items
 from helpers.toy.vehicles import HEIGHT, TINY, WIDTH, Toy
 from reid.data.augmentation import Augmentation, flip
 from reid.data.decoded import decoded_training_views
-from reid.data.hiding import hide_parts
+from reid.data.hiding import cover, hide_parts
+from reid.data.image_changes import STRENGTHS
 from reid.data.sampler import Sample
 from reid.data.vehicle_images import VehicleImages, part_arrays, vehicle_images
 from reid.data.views import MARGIN, NO_CROPS, ViewMaker, crop_window, part_crops
@@ -109,7 +110,7 @@ def test_crops_are_mirrored_with_their_image_and_not_erased(toy: Toy) -> None:
     assert mirrored > 3
 
 
-def test_crops_get_the_light_of_their_image_but_stay_in_place(toy: Toy) -> None:
+def test_crops_get_the_light_of_their_image(toy: Toy) -> None:
     images, plain = images_of(toy, Augmentation(flip=0, erase=0, changes="strong")), images_of(toy)
     brighter = []
     for number in range(len(plain)):
@@ -125,6 +126,18 @@ def test_crops_get_the_light_of_their_image_but_stay_in_place(toy: Toy) -> None:
         ]
         brighter.append(changes)
     assert np.corrcoef(np.array(brighter).T)[0, 1] > 0.7
+
+
+def test_crops_stay_in_place_where_their_image_moves(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any other light, lens or file, a move is the only change."""
+    still = dict.fromkeys(("gain", "contrast", "gamma", "balance", "saturation"), 0.0)
+    no_camera = dict.fromkeys(("grey", "blurred", "noisy", "compressed"), 0.0)
+    monkeypatch.setitem(STRENGTHS, "strong", replace(STRENGTHS["strong"], moved=1.0, **still, **no_camera))
+    images, plain = images_of(toy, Augmentation(flip=0, erase=0, changes="strong")), images_of(toy)
+    for number in range(len(plain)):
+        item = images[Sample(0, number, number)]
+        assert not np.array_equal(item.image, plain[number].image)
+        np.testing.assert_array_equal(item.crops, plain[number].crops)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -156,9 +169,26 @@ def test_hidden_parts_have_no_crop_and_are_covered_in_those_of_others(own_toy: T
     for number, item in enumerate(images):
         with Image.open(own_toy.dataset.path(names[number])) as file:
             pixels = np.array(file.convert("RGB"))
-        own = hidden.hidden[hidden.rows([names[number]])[0]]
-        maker = ViewMaker(64, own[None], CROP, boxes[number][None], labels[number][None] >= 0)
-        np.testing.assert_array_equal(item.crops.numpy().transpose(0, 2, 3, 1), maker(0, pixels).crops)
+        covered = cover(pixels, hidden.hidden[hidden.rows([names[number]])[0]])
+        expected = part_crops(covered, boxes[number], labels[number] >= 0, CROP)
+        np.testing.assert_array_equal(item.crops.numpy().transpose(0, 2, 3, 1), expected)
+
+
+def test_no_pixel_of_a_hidden_part_reaches_whole_or_crops() -> None:
+    random = np.random.default_rng(0)
+    first = random.integers(0, 256, (80, 160, 3), dtype=np.uint8)
+    second = first.copy()
+    second[30:50, 60:90] = random.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    hidden = np.array([[[60, 30, 90, 50]]], np.float32)
+    boxes = np.array([[[0.3, 0.2, 0.45, 0.5], [0.0, 0.7, 0.2, 0.9]]], np.float32)  # only the first overlaps
+    present = np.ones((1, 2), np.bool_)
+    maker = ViewMaker(64, hidden, CROP, boxes, present)
+    one, other = maker(0, first), maker(0, second)
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.crops, other.crops)
+    one, other = (ViewMaker(64, None, CROP, boxes, present)(0, pixels) for pixels in (first, second))
+    assert (one.image != other.image).any() and (one.crops[0] != other.crops[0]).any()
+    np.testing.assert_array_equal(one.crops[1], other.crops[1])
 
 
 def test_an_image_replaced_since_detection_is_refused_with_crops_too(own_toy: Toy) -> None:
