@@ -218,3 +218,17 @@ def test_across_cameras_a_batch_has_more_negatives_by_the_same_camera() -> None:
     sampler, labels, cameras = camera_sampler()
     spread = PKSampler(labels, vehicles=4, images=3, seed=0)
     assert share(sampler, labels, cameras) > share(spread, labels, cameras)
+
+
+@pytest.mark.parametrize("own", [[0, 0, 1, 1], [0, 1, 2, 2, 1, 0]])
+def test_across_cameras_ties_go_to_vehicles_that_a_camera_has_in_common(own: list[int]) -> None:
+    """Vehicles of one group each, all by one camera: two of each camera make a batch, and any camera can be first."""
+    cameras = np.repeat(own, 2)
+    sampler = PKSampler(np.arange(len(cameras)) // 2, vehicles=2, images=2, seed=0, cameras=cameras)
+    first = set()
+    for epoch in range(20):
+        sampler.start_epoch(epoch)
+        batches = [{int(cameras[sample.image]) for sample in batch} for batch in sampler]
+        assert sorted(map(list, batches)) == [[camera] for camera in sorted(set(own))]
+        first |= batches[0]
+    assert first == set(own)
