@@ -1,5 +1,6 @@
 """Changes of training images: boxes move with what they hold, and (seed, epoch, position) determines every bit."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_a_part_that_leaves_the_image_is_absent_and_images_without_parts_are_fin
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_kind_of_change_occurs_and_none_changes_its_input(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moves_and_greys_have_their_shares_and_no_change_changes_its_input(level: Level) -> None:
     strength = STRENGTHS[level]
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     before, boxes = image.copy(), np.array([[0.2, 0.2, 0.6, 0.6]], np.float32)
@@ -114,6 +115,43 @@ def test_every_kind_of_change_occurs_and_none_changes_its_input(level: Level, mo
     assert moved / 600 == pytest.approx(strength.moved, abs=0.06) and grey / 600 == pytest.approx(
         strength.grey, abs=0.04
     )
+
+
+# The value that light of a factor gives to `values` (H, W, 3) in [0, 1]; Rec. 601 is the grey of saturation.
+LIGHT: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float64]]] = {
+    "gain": lambda values, factor: factor * values,
+    "contrast": lambda values, factor: 0.5 + factor * (values - 0.5),
+    "gamma": lambda values, factor: values**factor,
+    "balance": lambda values, factor: factor * values,
+    "saturation": lambda values, factor: (1 - factor) * (values @ [0.299, 0.587, 0.114])[..., None] + factor * values,
+}
+
+
+@pytest.mark.parametrize("kind", LIGHT)
+def test_each_change_of_light_is_its_formula_with_a_factor_up_to_its_strength(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one kind alone, some factor between exp(-strength) and exp(strength) explains all values of an image."""
+    strength = 0.4
+    none = dict.fromkeys(("moved", *LIGHT, "grey", "blurred", "noisy", "compressed"), 0.0)
+    monkeypatch.setitem(STRENGTHS, "light", replace(STRENGTHS["light"], **{**none, kind: strength}))
+    image = np.random.default_rng(0).integers(0, 256, (8, 12, 3)).astype(np.uint8)
+    factors = np.exp(np.linspace(-strength, strength, 201))
+    formula = np.stack([255 * LIGHT[kind](image / 255, factor).clip(0, 1) for factor in factors])  # (201, H, W, 3)
+    absent = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
+    found = []
+    for seed in range(100):
+        changed, *_ = change(image, NO_CROPS, *absent, "light", np.random.default_rng(seed))
+        error = np.abs(formula - changed).max(axis=(1, 2))  # (201, 3)
+        if kind != "balance":  # the same factor in all channels
+            error = np.repeat(error.max(axis=1, keepdims=True), 3, axis=1)
+        assert error.min(axis=0).max() < 2  # of 255: steps of the factors, and rounding
+        found.append(factors[error.argmin(axis=0)])
+    logarithms = np.log(found) / strength
+    assert logarithms.min() < -0.9 and logarithms.max() > 0.9
+    assert np.abs(logarithms.mean(axis=0)).max() < 0.2
+    channels = np.corrcoef(logarithms.T)
+    assert np.abs(channels[np.triu_indices(3, 1)] - (kind != "balance")).max() < 0.3
 
 
 @pytest.mark.parametrize("name", ["blurred", "noisy", "compressed"])
