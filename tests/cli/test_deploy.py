@@ -210,6 +210,7 @@ def test_compose_defines_what_it_uses_and_limits_every_service() -> None:
 
 def test_the_page_lists_the_variables_of_compose() -> None:
     used = re.findall(r"\$\{(\w+):?-([^}]*)\}", (ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    assert {name for name, _ in used} >= {"PGAN_TORCH_INDEX", "PGAN_GALLERY"}
     for name, default in used:
         assert f"`{name}`" in PAGE
         if name.startswith("PGAN_") and name != "PGAN_TORCH_INDEX":

@@ -27,7 +27,7 @@ from helpers.toy.features import RESUMING, extracted, load_tiny, only_the_file, 
 from helpers.toy.vehicles import Toy, toy_set
 from reid.features import ray_tasks as features
 
-pytest.importorskip("ray", reason="the extra ray is not installed")
+ray_package = pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.usefixtures("ray", "tiny_network", "small_feature_blocks")
 IMAGES = 22
 
@@ -174,9 +174,9 @@ def test_an_image_that_cannot_be_read_is_the_error_of_one_process(tmp_path: Path
     assert messages[0] == messages[1] and messages[0].startswith(f"{bad}: ")
 
 
-def test_a_gpu_that_no_worker_has_is_refused(data: Path, tmp_path: Path) -> None:
+def test_a_gpu_that_no_worker_has_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["images/0000.png"]
     job = annotations.prepare_job(names, data, data / "w.safetensors", tmp_path / "parts.h5", dataset="toy")
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="no machine of the Ray cluster has a GPU"):
-            detection.write_shards_in_ray(job, job.shards, device="cuda", workers=1, batch_size=3)
+    monkeypatch.setattr(ray_package, "cluster_resources", lambda: {"CPU": 2.0})  # this machine may have one
+    with pytest.raises(UserError, match="no machine of the Ray cluster has a GPU"):
+        detection.write_shards_in_ray(job, job.shards, device="cuda", workers=1, batch_size=3)
