@@ -13,7 +13,7 @@ from helpers.toy.vehicles import TINY, tiny_scale
 from reid.model.checkpoint import build_network
 from reid.model.part_slots import PartSlots
 from reid.model.pgan_plus import PGANPlus
-from reid.training.losses import COSINE_SCALE, Criterion, batch_hard_triplet
+from reid.training.losses import COSINE_SCALE, Criterion, Margin, batch_hard_triplet, circle_loss
 
 KINDS, SLOT, CROP = 5, 4, 16
 LABELS = torch.tensor([[3, 0, 3], [-1, -1, -1], [2, -1, 4], [1, 1, 1]])
@@ -190,26 +190,37 @@ def test_there_is_a_slot_for_each_of_the_parts_and_the_recipe_knows_the_length()
     assert TINY.feature_length == TINY.features
 
 
-def test_the_loss_is_that_of_the_whole_and_three_terms_more() -> None:
+def cross_entropy(logits: Tensor, vehicle: Tensor, smoothing: float) -> Tensor:
+    """The mean negative log probability under the target 1 - s on the own class and s shared by all, image by image."""
+    terms = []
+    for row, own in zip(logits.log_softmax(1), vehicle.tolist(), strict=True):
+        terms.append(-(1 - smoothing) * row[own] - smoothing * row.mean())
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("circle", [None, Margin(0.3, 16.0)])
+def test_the_loss_is_that_of_the_whole_and_three_terms_more(smoothing: float, circle: Margin | None) -> None:
     torch.manual_seed(0)
     network = plus().train()
     output, vehicle = network(*inputs()), torch.tensor([0, 0, 1, 1])
-    criterion = Criterion(2.0, 0.3, ("fusion",), slot_weight=0.5)
+    criterion = Criterion(2.0, 0.3, ("fusion",), label_smoothing=smoothing, circle=circle, slot_weight=0.5)
     terms = criterion.with_parts(output, vehicle)
     whole = criterion(output.whole, vehicle)
     vector, _ = network.slots(inputs()[3], LABELS)
     slot, joint = (
-        -torch.stack([logits[row].log_softmax(0)[vehicle[row]] for row in range(4)]).mean()
-        for logits in (
-            COSINE_SCALE * functional.normalize(values) @ functional.normalize(classifier.weight).T
-            for values, classifier in ((vector, network.slot_classifier), (output.feature, network.classifier))
+        cross_entropy(
+            COSINE_SCALE * functional.normalize(values) @ functional.normalize(classifier.weight).T, vehicle, smoothing
         )
+        for values, classifier in ((vector, network.slot_classifier), (output.feature, network.classifier))
     )
-    triplets = batch_hard_triplet(output.feature, vehicle, 0.3)
+    metric = (
+        circle_loss(output.feature, vehicle, *circle) if circle else batch_hard_triplet(output.feature, vehicle, 0.3)
+    )
     torch.testing.assert_close(terms["slots"], slot)
     torch.testing.assert_close(terms["joint"], joint)
-    torch.testing.assert_close(terms["triplets"], triplets)
-    torch.testing.assert_close(terms["loss"], whole["loss"] + 0.5 * (slot + joint + triplets))
+    torch.testing.assert_close(terms["triplets"], metric)
+    torch.testing.assert_close(terms["loss"], whole["loss"] + 0.5 * (slot + joint + metric))
     terms["loss"].backward()
     assert all(
         value.grad is not None and value.grad.isfinite().all() for value in network.parameters() if value.requires_grad

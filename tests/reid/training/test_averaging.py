@@ -13,8 +13,9 @@ from data_cache.base.errors import UserError
 from data_cache.base.files import read_json_lines
 from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, train_toy
 from reid.data.loader import split_vehicles
-from reid.model.checkpoint import PREFIX, build_network, network_state, read_checkpoint, trained_network
+from reid.model.checkpoint import PREFIX, WHOLE, build_network, network_state, read_checkpoint, trained_network
 from reid.publish.program import ExportedNetwork, random_inputs
+from reid.recipes import ReidRecipe
 from reid.runs import BEST, LAST, PREVIOUS
 from reid.training import loop
 from reid.training import state as state_module
@@ -24,6 +25,16 @@ from reid.training.state import MOMENTS, TRAINED, State, restore, save, start_st
 from reid.training.validation import Holdout
 
 AVERAGED = TINY_HOLDOUT.model_copy(update={"average": 0.6, "epochs": 5})  # the warm-up of the decay ends at step 14
+STRONG = AVERAGED.model_copy(  # the options of this preset, of which the average is one
+    update={
+        "attention": "none",
+        "part_crops": 32,
+        "slot_features": 8,
+        "flip_test": True,
+        "label_smoothing": 0.1,
+        "identity_weight": 4.0,
+    }
+)
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -64,11 +75,12 @@ def literal_average(states: list[dict[str, Tensor]], decay: float) -> dict[str, 
     return average
 
 
+@pytest.mark.parametrize(("recipe", "whole"), [(AVERAGED, ""), (STRONG, WHOLE)], ids=["pgan", "strong"])
 def test_the_best_network_is_the_average_written_by_hand(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: ReidRecipe, whole: str
 ) -> None:
     states = recorded_states(monkeypatch)
-    train_toy(AVERAGED.model_copy(update={"holdout": 0.0}), toy, tmp_path)
+    train_toy(recipe.model_copy(update={"holdout": 0.0}), toy, tmp_path)
     expected = literal_average(states, AVERAGED.average)
     best = read_checkpoint(tmp_path / BEST)
     assert len(states) == 21 and best.metadata["epoch"] == 5
@@ -76,9 +88,12 @@ def test_the_best_network_is_the_average_written_by_hand(
     for name, value in network_state(best).items():
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6, msg=name)
         assert value.dtype == states[0][name].dtype
-    assert network_state(best)["neck.num_batches_tracked"] == 20
+    assert network_state(best)[f"{whole}neck.num_batches_tracked"] == 20
     moved = [name for name, value in states[-1].items() if not torch.equal(value, network_state(best)[name])]
-    assert {"classifier.weight", "neck.weight", "neck.running_mean", "neck.running_var"} <= set(moved)
+    own = ("classifier.weight", "neck.weight", "neck.running_mean", "neck.running_var")
+    assert {whole + name for name in own} <= set(moved)
+    if whole:
+        assert {"scale", "slot_classifier.weight", "classifier.weight", "slots.projections"} <= set(moved)
 
 
 def test_the_decay_grows_from_a_tenth_to_its_value() -> None:

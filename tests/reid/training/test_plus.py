@@ -23,6 +23,7 @@ from reid.training.validation import Holdout
 
 PLUS: dict[str, Any] = {"attention": "none", "part_crops": 32, "slot_features": 8}
 RECIPE = TINY_HOLDOUT.model_copy(update=PLUS)
+STRONG = {"average": 0.6, "flip_test": True, "label_smoothing": 0.1, "identity_weight": 4.0}
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -48,11 +49,11 @@ def test_training_distinguishes_vehicles_and_logs_its_terms(toy: Toy, tmp_path: 
     assert after["validation_mAP"] > score(build_network(recipe, 8))["validation_mAP"] + 0.1
 
 
-@pytest.mark.parametrize("attention", ["parts", "none"])
+@pytest.mark.parametrize("options", [{"attention": "parts"}, {}, STRONG], ids=["parts", "none", "strong"])
 def test_an_interrupted_run_resumes_to_the_same_bits(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attention: str
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    recipe, step = RECIPE.model_copy(update={"attention": attention}), loop.training_step
+    recipe, step = RECIPE.model_copy(update=options), loop.training_step
 
     def stopping(state: State, *arguments: Any) -> Any:
         if state.epoch == 1:
@@ -101,7 +102,7 @@ def test_the_presets_take_the_telling_parts_first_and_differ_in_size_only() -> N
 def test_the_strong_presets_are_pgan_plus_with_four_options_more() -> None:
     for name in ("", "_small"):
         strong, plus = PRESETS[f"strong{name}"], PRESETS[f"pgan_plus{name}"]
-        own = {"identity_weight", "label_smoothing", "average", "flip_test"}
+        own = set(STRONG)
         assert strong.model_dump(exclude=own) == plus.model_dump(exclude=own)
         assert all(getattr(strong, option) != getattr(plus, option) for option in own)
 
