@@ -44,6 +44,15 @@ ORACLE: list[tuple[str, str, Scores]] = [
     ("PGAN, boxes at random", "pgan_boxes=random", (None, None, None)),
     ("PGAN, boxes shifted", "pgan_boxes=shifted", (None, None, None)),
 ]
+PLUS: list[tuple[str, str, Scores]] = [
+    ("baseline", "baseline", (None, None, None)),
+    ("PGAN", "pgan", (None, None, None)),
+    ("PGAN+, boxes of the detector", "pgan_plus", (None, None, None)),
+    ("PGAN+, boxes of the ground truth", "pgan_plus_boxes=truth", (None, None, None)),
+    ("PGAN+, boxes at random", "pgan_plus_boxes=random", (None, None, None)),
+    ("PGAN+, boxes shifted", "pgan_plus_boxes=shifted", (None, None, None)),
+    ("strong, boxes of the detector", "strong", (None, None, None)),
+]
 METHODS = ["baseline", "grid attention", "PGAN without PAM", "PGAN"]
 PRESETS_OF_TABLE_3 = ["baseline", "grid", "pgan_no_pam", "pgan"]
 TABLE_3_BY_SET: dict[str, list[Scores]] = {
@@ -78,7 +87,8 @@ def as_tuple(row: Row, dataset: str = "veri") -> tuple[str, str, Scores]:
 
 
 @pytest.mark.parametrize(
-    ("table", "rows"), [("1", TABLE_1), ("2", TABLE_2), ("5", TABLE_5), ("oracle", ORACLE), ("figure", FIGURE_3)]
+    ("table", "rows"),
+    [("1", TABLE_1), ("2", TABLE_2), ("5", TABLE_5), ("oracle", ORACLE), ("plus", PLUS), ("figure", FIGURE_3)],
 )
 def test_rows_equal_the_paper(table: str, rows: list[tuple[str, str, Scores]]) -> None:
     assert [as_tuple(row) for row in select(table).rows] == rows
@@ -125,6 +135,14 @@ def test_recipes_match_their_names() -> None:
 def test_a_setting_that_changes_any_row_is_in_the_name_of_the_table() -> None:
     names = {key: plan_of(key, overrides=("lambda=2",)).tables[0].name for key in ("plus", "1")}
     assert names == {"plus": "table-plus_lambda=2", "1": "table-1"}  # strong has 4, all rows of Table 1 have 2
+
+
+def test_the_controls_of_pgan_plus_differ_from_it_in_their_boxes_alone() -> None:
+    runs = {run.name: (run.recipe, run.boxes) for run in plan_of("plus").runs}
+    expected = {name: (PRESETS[name], "detector") for name in ("baseline", "pgan", "pgan_plus", "strong")}
+    controls = ("truth", "random", "shifted")
+    assert runs == expected | {f"pgan_plus_boxes={kind}": (PRESETS["pgan_plus"], kind) for kind in controls}
+    assert [row.reference for row in select("plus").rows] == [0] * 7
 
 
 def test_pgan_plus_reads_as_many_parts_as_are_asked_for() -> None:
@@ -176,9 +194,10 @@ def test_boxes_apply_to_all_rows_that_use_parts() -> None:
         ]
 
 
-def test_boxes_cannot_be_combined_with_the_oracle_table() -> None:
-    with pytest.raises(UserError, match=r"--boxes random cannot be combined with table oracle"):
-        select_tables(["2", "oracle"], [], "synthetic", "random")
+@pytest.mark.parametrize("table", ["oracle", "plus"])
+def test_boxes_cannot_be_combined_with_a_table_of_several_kinds(table: str) -> None:
+    with pytest.raises(UserError, match=rf"--boxes random cannot be combined with table {table}"):
+        select_tables(["2", table], [], "synthetic", "random")
 
 
 def test_a_shared_run_is_planned_once() -> None:

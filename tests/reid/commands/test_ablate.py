@@ -31,6 +31,7 @@ from helpers.toy.ablation import (
 from helpers.toy.vehicles import Toy, assert_same_run, train_toy
 from reid.ablation import ablation
 from reid.ablation.boxes import TRUTH_FILES, random_boxes, shifted_boxes
+from reid.data.hiding import network_parts
 from reid.model.checkpoint import read_checkpoint
 from reid.runs import BEST, decoded_path
 from reid.training import loop
@@ -88,6 +89,25 @@ def test_a_run_equals_training_with_its_recipe_and_boxes(place: Place, toy: Toy,
         assert_same_run(run, tmp_path / f"trained{name}")
     table = (ablation_folder_of(place) / f"table-oracle{SETTING}.md").read_text()
     assert "No rows on true boxes" in table and "parts_train.json" in table
+
+
+@pytest.mark.parametrize("options", [(), ("--decoded-cache",)])
+def test_a_run_of_pgan_plus_equals_training_on_the_boxes_that_it_reads(
+    place: Place, toy: Toy, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """The controls change the boxes that PGAN+ chooses from the part cache."""
+    result = place("ablate", "--table", "plus", *ONE_EPOCH, *options)
+    assert result.exit_code == 0 and "not run yet" not in result.stdout, result.output
+    plus = PGAN.replace("pgan", "pgan_plus")
+    control = f"{plus}_boxes=random-seed0"
+    others = (PGAN, plus, f"{plus}_boxes=shifted", PGAN.replace("pgan", "strong"))
+    assert run_names(place) == {f"{name}-seed0" for name in (BASELINE, *others)} | {control}
+    assert decoded_path(place.runs, "folder", 64).exists() == bool(options)
+    recipe = read_checkpoint(ablation_folder_of(place) / control / BEST).recipe
+    assert recipe.part_crops and recipe.box_choice.first == "varying"
+    boxes = random_boxes(network_parts(toy.parts, recipe), seed=0)
+    train_toy(recipe, toy._replace(parts=boxes), tmp_path / "trained")
+    assert_same_run(ablation_folder_of(place) / control, tmp_path / "trained")
 
 
 def test_true_boxes_have_a_row_if_the_data_set_has_their_files(place: Place, toy: Toy, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_other_boxes_in_the_same_folder_are_refused(place: Place, toy: Toy, tmp_
         (["--table", "1", "--set", "vehicles_per_batch=9"], 1, ["baseline, seed 0", "lower vehicles_per_batch"]),
         (["--table", "1", "--boxes", "rarest"], 1, ["--boxes rarest", "lacks parts_train.json"]),
         (["--table", "oracle", "--boxes", "random"], 1, ["--boxes random", "table oracle"]),
+        (["--table", "plus", "--boxes", "shifted"], 1, ["--boxes shifted", "table plus"]),
         (["--table", "1", "--dataset", "veri"], 1, ["data set veri not found"]),
     ],
 )
