@@ -59,6 +59,26 @@ def choose_option(tab: Tab, name: str, value: str) -> None:
     )
 
 
+def hold_requests(tab: Tab, part: str) -> None:
+    """Keep requests with `part` in their address, in place of sending them, until `release_requests`."""
+    tab.run(
+        f"""(() => {{ const send = window.fetch;
+          window.held = [];
+          window.release = () => {{ window.fetch = send; held.forEach(one => one()); }};
+          window.fetch = (address, options) => !String(address).includes({json.dumps(part)}) ? send(address, options)
+            : new Promise((done, fail) => {{
+                options?.signal?.addEventListener("abort", () => fail(options.signal.reason));
+                held.push(() => send(address, options).then(done, fail));
+              }}); }})()"""
+    )
+
+
+def release_requests(tab: Tab) -> None:
+    """Wait for a request that is held, and send it and all later ones."""
+    tab.wait("held.length > 0")
+    tab.run("release()")
+
+
 def match_names(tab: Tab) -> list[str]:
     """Return the names of the matches on the page."""
     return [str(name) for name in tab.run("[...document.querySelectorAll('#matches a.picture')].map(one => one.title)")]

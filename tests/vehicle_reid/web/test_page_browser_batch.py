@@ -22,9 +22,11 @@ from helpers.browser.window import (
     MATCHES,
     SHOWN_RESULTS,
     choose_option,
+    hold_requests,
     match_names,
     problem_of,
     query_photo,
+    release_requests,
     search_with,
 )
 from helpers.places.api import ToyRun
@@ -83,6 +85,7 @@ def test_every_file_of_a_dropped_folder_has_a_row_with_its_result_or_the_reason(
     assert rows["shots/cut.png"][1].startswith("damaged image")
     assert tab.run("document.getElementById('batch-count').textContent") == "5 photos: 2 left out, 2 done, 1 failed"
     saved = read_csv(tab.downloaded("document.getElementById('batch-csv').click()", "batch.csv", tmp_path))
+    assert "filter" not in saved[0]  # there was none
     wanted = [("shots/a.jpg", name) for name in first["name"]] + [("shots/day, one/b.JPG", n) for n in second["name"]]
     assert [(row["query"], row["candidate"]) for row in saved if row["candidate"]] == wanted
     assert {row["query"]: row["problem"] for row in saved if row["problem"]} == {
@@ -139,6 +142,33 @@ def test_a_batch_survives_the_servers_memory_and_a_stopped_server(
     assert [row[1] for row in rows] == ["done"] * 5 + ["failed", "stopped", "stopped"]
     assert "is not responding" in rows[5][2]
     tab.faults.clear()
+
+
+def test_photos_of_a_batch_are_searched_with_the_filters_of_the_moment_when_they_were_added(
+    toy_run: ToyRun, gallery: Gallery, tab: Tab, tmp_path: Path
+) -> None:
+    paths = toy_run.photos()[:4]
+    choose_option(tab, "camera", "camera=1")
+    hold_requests(tab, "/photos?")
+    tab.choose("#file", *paths[:2])
+    tab.wait("document.querySelectorAll('#batch-rows tr').length === 2")
+    choose_option(tab, "camera", "")
+    choose_option(tab, "k", "5")
+    tab.choose("#file", *paths[2:])
+    tab.wait("document.querySelectorAll('#batch-rows tr').length === 4")
+    choose_option(tab, "k", "20")
+    release_requests(tab)
+    tab.wait(f"{FINISHED} && document.querySelectorAll('#batch-rows [data-state=done]').length === 4")
+    wanted = [
+        *[("k=10&camera=1", list(gallery.search(path, k=10, cameras=[1])["name"])) for path in paths[:2]],
+        *[("k=5", list(gallery.search(path, k=5)["name"])) for path in paths[2:]],
+    ]
+    saved = json.loads(tab.downloaded("document.getElementById('batch-json').click()", "batch.json", tmp_path))
+    found = [(query["filter"], [match["candidate"] for match in query["matches"]]) for query in saved["queries"]]
+    assert found == wanted
+    rows = read_csv(tab.downloaded("document.getElementById('batch-csv').click()", "batch.csv", tmp_path))
+    expected = [(one, name) for one, names in wanted for name in names]
+    assert [(row["filter"], row["candidate"]) for row in rows] == expected
 
 
 def test_a_stopped_batch_goes_on(toy_run: ToyRun, tab: Tab) -> None:

@@ -38,9 +38,9 @@ async function filesIn(folder) {
 
 const isPassedOver = ({ name, inFolder }) => inFolder && (/(^|\/)[.]/.test(name) || !isImage(name));
 
-function makeRow(entry) {
+function makeRow(entry, filter) {
   const problem = entry.problem ?? (isPassedOver(entry) ? "passed over: not an image by its name" : null);
-  const row = { ...entry, state: problem ? "left out" : "waiting", problem, photo: null, matches: [], node: element("tr") };
+  const row = { ...entry, filter, state: problem ? "left out" : "waiting", problem, photo: null, matches: [], node: element("tr") };
   showRow(row);
   return row;
 }
@@ -73,7 +73,7 @@ function showCount() {
   for (const name of ["batch-csv", "batch-json", "batch-clear"]) id(name).disabled = running;
 }
 
-async function work(searchWith, filter) {
+async function work(searchWith) {
   if (running) return;
   running = true;
   stopping = false;
@@ -81,7 +81,7 @@ async function work(searchWith, filter) {
     setState(row, "searching");
     try {
       const photo = await upload(row.file, row.name);
-      setState(row, "done", { photo, filter: filter(), matches: await searchWith(photo) });
+      setState(row, "done", { photo, matches: await searchWith(photo, row.filter) });
     } catch (error) {
       setState(row, "failed", { problem: error.message.replace(`${row.name}: `, "") });
       if (error instanceof ServerGone) stopping = true; // the others would fail too
@@ -100,14 +100,16 @@ export function placeOf(key) {
 
 // The results of the batch, as `exports.js` takes them.
 export const batchResults = () => rows.map(({ name, photo, filter, matches, problem, state }) => photo
-  ? { query: { ...photo, name }, filter, matches } : { query: { name }, problem: problem ?? `not searched: ${state}` });
+  ? { query: { ...photo, name }, filter: String(new URLSearchParams(filter)), matches }
+  : { query: { name }, problem: problem ?? `not searched: ${state}` });
 
-// `searchWith(photo)` returns the matches of a photo by the `filter()` of that moment. Returns a function that adds files to the batch.
+// `searchWith(photo, filter)` returns the matches of a photo; `filter()` is what is chosen when a photo is added, and stays with
+// its row. Returns a function that adds files to the batch.
 export function startBatch(searchWith, filter) {
   id("batch-stop").addEventListener("click", () => { stopping = true; });
   id("batch-retry").addEventListener("click", () => {
     for (const row of rows) if (LEFT.includes(row.state)) setState(row, "waiting");
-    work(searchWith, filter);
+    work(searchWith);
   });
   id("batch-clear").addEventListener("click", () => {
     rows.length = 0;
@@ -116,11 +118,11 @@ export function startBatch(searchWith, filter) {
   });
   addEventListener("beforeunload", event => { if (running) event.preventDefault(); }); // the browser asks the user
   return entries => {
-    const added = entries.map(makeRow);
+    const by = filter(), added = entries.map(entry => makeRow(entry, by));
     rows.push(...added);
     id("batch-rows").append(...added.map(({ node }) => node));
     id("batch-details").open = true;
     showCount();
-    work(searchWith, filter);
+    work(searchWith);
   };
 }

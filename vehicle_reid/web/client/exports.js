@@ -17,15 +17,16 @@ const record = (query, { name, score, confidence, accepted, camera, vehicle, tim
 const prefixed = details => Object.fromEntries(Object.entries(details).map(([name, value]) => [`${DETAIL}${name}`, value]));
 
 // A result is { query, matches } or, of a photo that could not be searched with, { query, problem }.
-function records({ query, matches = [], problem = null }) {
+function records({ query, filter = "", matches = [], problem = null }) {
   const name = exportName(query);
-  const found = matches.map((photo, index) => ({ query: name, ...record(query, photo, index), problem: null, ...prefixed(photo.details) }));
-  return found.length ? found : [{ query: name, problem: problem ?? "no match" }];
+  const found = matches.map((photo, index) => ({ query: name, ...record(query, photo, index), problem: null, filter, ...prefixed(photo.details) }));
+  return found.length ? found : [{ query: name, problem: problem ?? "no match", filter }];
 }
 
-export function resultsCsv(results) {
+// `withFilter` adds the filters that the photos were searched with, if there are any beside the number of images.
+export function resultsCsv(results, withFilter) {
   const found = results.flatMap(records), others = found.flatMap(Object.keys).filter(name => name.startsWith(DETAIL));
-  const columns = [...COLUMNS, ...new Set(others)];
+  const columns = [...COLUMNS, ...withFilter && found.some(({ filter }) => filter.includes("&")) ? ["filter"] : [], ...new Set(others)];
   return csv([columns, ...found.map(one => columns.map(column => one[column]))]);
 }
 

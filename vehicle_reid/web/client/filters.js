@@ -14,8 +14,8 @@ export function startFilters(group, changed) {
     ...camera?.value ? [camera.value.split("=")] : [],
     ...fields.map(field => [field.dataset.filter, valueOf(field)]).filter(([, value]) => value),
   ];
-  // What is sent for a photo, null for none; its own camera is no condition if it is not known.
-  const conditions = photo => chosen()
+  // What is sent of such pairs for a photo, null for none; its own camera is no condition if it is not known.
+  const conditions = (photo, pairs) => pairs
     .map(([name, value]) => name === "not-camera" && value === OWN ? [name, photo?.camera ?? null] : [name, value])
     .filter(([, value]) => value !== null);
 

@@ -51,7 +51,6 @@ function viewOptions(other) {
 }
 const filters = startFilters(id("filters"), filtersChanged);
 const chosen = () => [["k", id("k").value], ...filters.chosen()];
-const conditions = photo => [["k", id("k").value], ...filters.conditions(photo)];
 const text = pairs => String(new URLSearchParams(pairs));
 
 // Sets the controls to the filters in the address, and the address to those that there are.
@@ -114,8 +113,9 @@ function marksChanged() {
 }
 
 async function search(photo, signal) {
-  const own = ++lastSearch, by = text(chosen()), found = await withPictures(await searchWith(photo, conditions(photo), signal), signal);
-  if (own === lastSearch) [matches, searchedBy] = [found, by]; // unless a later search was faster
+  const own = ++lastSearch, by = chosen();
+  const found = await withPictures(await searchWith(photo, filters.conditions(photo, by), signal), signal);
+  if (own === lastSearch) [matches, searchedBy] = [found, text(by)]; // unless a later search was faster
 }
 
 async function searchAgain() {
@@ -212,7 +212,7 @@ async function open(photo, slot) {
   if (location.hash === address) { photos[slot] = null; await showAddress(true); } else location.hash = address;
 }
 
-const addToBatch = startBatch(photo => searchWith(photo, conditions(photo)), () => text(chosen()));
+const addToBatch = startBatch((photo, filter) => searchWith(photo, filters.conditions(photo, filter)), chosen);
 
 // Searches with one file, or adds several to the batch.
 async function useFiles(entries) {
@@ -261,12 +261,12 @@ id("choose-vehicle").addEventListener("click", () => withStatus("", async () => 
   openRectangle(own, own.box ? await upload(own.file, own.name) : photos.q);
 }));
 
-const saveResults = (name, results) => {
-  id(`${name}-csv`).addEventListener("click", () => download(`${name}.csv`, "text/csv", resultsCsv(results())));
+const saveResults = (name, results, withFilter) => {
+  id(`${name}-csv`).addEventListener("click", () => download(`${name}.csv`, "text/csv", resultsCsv(results(), withFilter)));
   id(`${name}-json`).addEventListener("click", () => download(`${name}.json`, "application/json", resultsJson(results())));
 };
-saveResults("matches", () => [{ query: photos.q, filter: searchedBy, matches }]);
-saveResults("batch", batchResults);
+saveResults("matches", () => [{ query: photos.q, filter: searchedBy, matches }], false);
+saveResults("batch", batchResults, true); // its photos may have different ones
 id("marks-csv").addEventListener("click", () => download("marks.csv", "text/csv", csv(markRows())));
 id("marks-clear").addEventListener("click", () => {
   if (!confirm(`Delete all ${countMarks()} marks of this gallery from this browser?`)) return;

@@ -24,7 +24,7 @@ export function startPicker(addressOf, other) {
     const page = Object.entries({ start, count: PAGE_SIZE, words: id("words").value });
     id("picker-problem").hidden = true;
     try {
-      const { total, images } = await list([...page, ...filters.conditions(compared())], pending.signal);
+      const { total, images } = await list([...page, ...filters.conditions(compared(), filters.chosen())], pending.signal);
       id("gallery").replaceChildren(...imageTiles(images, key => addressOf(key, slot)));
       id("picker-count").textContent = total ? `${start + 1} to ${start + images.length} of ${total.toLocaleString("en")}` : "no images";
       id("previous").disabled = start === 0;
