@@ -71,6 +71,14 @@ def test_the_page_says_whether_the_first_match_is_accepted(
     text = tab.run("document.getElementById('decision').innerText")
     assert f"{gallery.search(path, 1)['confidence'][0]:.3f}" in text
     assert ("is accepted as this vehicle" if accepted else "probably not in the gallery") in text
+    choose_option(tab, "camera", "camera=1")
+    tab.wait(f"location.search === '?k=5&camera=1' && {IDLE}")
+    text = tab.run("document.getElementById('decision').innerText")
+    assert ("is accepted" if accepted else "probably not among the images that meet the filters") in text
+    choose_option(tab, "camera", "not-camera=own")  # that of an upload is not known: no image is left out
+    tab.wait(f"location.search === '?k=5&not-camera=own' && {IDLE}")
+    text = tab.run("document.getElementById('decision').innerText")
+    assert ("is accepted" if accepted else "probably not in the gallery") in text
 
 
 def test_views_and_boxes_can_be_chosen(toy_run: ToyRun, tab: Tab) -> None:

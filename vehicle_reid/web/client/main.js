@@ -95,14 +95,18 @@ function showMatches() {
   marksChanged();
 }
 
-// Of a calibrated run: is the first match the vehicle, or is the vehicle not in the gallery?
+// Whether some images of the gallery were left out of the search.
+const isFiltered = () => filters.conditions(photos.q, [...new URLSearchParams(searchedBy)]).some(([name]) => name !== "k");
+
+// Of a calibrated run: is the first match the vehicle, or is the vehicle not among those that were searched?
 function showDecision(best) {
   const known = typeof best?.accepted === "boolean", confidence = known ? best.confidence.toFixed(3) : "";
   id("decision").hidden = !known;
   id("decision").dataset.accepted = known ? best.accepted : "";
+  const searched = isFiltered() ? "among the images that meet the filters" : "in the gallery";
   id("decision").textContent = !known ? "" : best.accepted
     ? `The first match is accepted as this vehicle: confidence ${confidence}.`
-    : `No match: this vehicle is probably not in the gallery. The confidence of the first match is ${confidence}.`;
+    : `No match: this vehicle is probably not ${searched}. The confidence of the first match is ${confidence}.`;
 }
 
 function marksChanged() {
