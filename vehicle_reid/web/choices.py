@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vehicle_reid.gallery.entries import ENROLLED_BY
+from vehicle_reid.gallery.filters import is_time
 from vehicle_reid.gallery.store import Store
 from vehicle_reid.images import UNKNOWN_CAMERA
 from vehicle_reid.web.api.answers import LISTED_BY, SEARCHED_BY
@@ -21,7 +22,10 @@ class Column(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """The known cameras, ascending; the first and the last time, None if no time is known; and the other columns."""
+    """The known cameras, ascending; the first and the last time; and the other columns.
+
+    The times are None if no image has one that can be searched by.
+    """
 
     cameras: tuple[int, ...]
     times: tuple[str, str] | None
@@ -30,7 +34,7 @@ class Choices(NamedTuple):
 
 def read_choices(store: Store) -> Choices:
     """Return the choices of a gallery. A column whose name is a parameter of the API cannot be filtered by."""
-    times = _values(store, TIME) if TIME in store.header.columns else set()
+    times = set(filter(is_time, _values(store, TIME))) if TIME in store.header.columns else set()
     names = [name for name in store.header.columns if name not in {TIME, ENROLLED_BY, *SEARCHED_BY, *LISTED_BY}]
     values = {name: _values(store, name) for name in names}
     return Choices(

@@ -26,6 +26,17 @@ def test_the_choices_are_the_values_that_occur(gallery: Gallery) -> None:
     )
 
 
+def test_times_that_no_search_takes_are_not_offered(gallery: Gallery) -> None:
+    count = len(gallery)
+    times = ["2026-11-05T08", "2026-11-04", "05.11.2026", "Thursday", *[""] * (count - 4)]
+    mixed, none = (
+        gallery_with(gallery, replace(gallery.entries, details=pd.DataFrame({"time": values})))
+        for values in (times, ["Thursday"] * count)
+    )
+    assert read_choices(mixed.store).times == ("2026-11-04", "2026-11-05T08")
+    assert read_choices(none.store).times is None
+
+
 def test_parameters_of_the_api_are_no_columns_of_a_filter(gallery: Gallery) -> None:
     names = [name for name in {*SEARCHED_BY, *LISTED_BY} if name.isalpha() and name not in ("name", "camera")]
     columns = pd.DataFrame({name: ["x"] * len(gallery) for name in [*names, "lane"]})
