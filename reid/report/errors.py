@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -137,13 +138,12 @@ def find_errors(firsts: Firsts, decisions: Decisions | None) -> Errors:
         share = _share(members[name], wrong)
         kinds.append(ErrorKind(name, int((members[name] & wrong).sum()), share, firsts.usual(columns),
                                "the gallery's images of other vehicles"))  # fmt: skip
-    for name, member, known in _conditions(firsts, decisions):
+    for name, member, known, sample in _conditions(firsts, decisions):
         members[name] = member
         if (wrong & known).any():
             count = int((member & wrong).sum())
-            kinds.append(
-                ErrorKind(name, count, _share(member, wrong & known), _share(member, ~wrong & known), of_right)
-            )
+            shares = _share(member, wrong & known), _share(member, ~wrong & known)
+            kinds.append(ErrorKind(f"{name}{sample}", count, *shares, of_right))
     order = np.argsort(-firsts.wrong_score, kind="stable")
     names = run.dataset.table["name"]
     examples = tuple(
@@ -176,11 +176,23 @@ def _looks(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [*kinds, ("by the query's own camera", ["camera_id"])] if (table["camera_id"] >= 0).any() else kinds
 
 
-def _conditions(firsts: Firsts, decisions: Decisions | None) -> list[tuple[str, Mask, Mask]]:
-    """Return conditions of the queries: name, which queries meet it (Q,), and of which queries it is known (Q,)."""
+class _Condition(NamedTuple):
+    """A condition of the queries: which queries meet it (Q,), and of which queries it is known (Q,).
+
+    `sample` follows the name where only some queries are looked at, "" otherwise.
+    """
+
+    name: str
+    member: Mask
+    known: Mask
+    sample: str = ""
+
+
+def _conditions(firsts: Firsts, decisions: Decisions | None) -> list[_Condition]:
+    """Return the conditions that are known of a run."""
     run = firsts.run
     names = run.dataset.table["name"]
-    found: list[tuple[str, Mask, Mask]] = []
+    found: list[_Condition] = []
     everywhere = np.ones(len(firsts.query), bool)
     if run.parts.labels.shape[1]:
         rows, matches = (run.parts.rows(list(names.iloc[which])) for which in (firsts.query, firsts.match))
@@ -189,19 +201,26 @@ def _conditions(firsts: Firsts, decisions: Decisions | None) -> list[tuple[str, 
         either = (shows[rows] | shows[matches]).sum(axis=1)
         seen = either > 0
         found.append(
-            ("few parts in common with the best true match", seen & (both < FEW_IN_COMMON * either), np.asarray(seen))
+            _Condition(
+                "few parts in common with the best true match",
+                seen & (both < FEW_IN_COMMON * either),
+                np.asarray(seen),
+            )
         )
         sides = run.parts.image_size[rows].min(axis=1)
-        found.append((f"query below {SMALL} pixels", (sides > 0) & (sides < SMALL), np.asarray(sides > 0)))
-    sampled = _sample(firsts.is_wrong)
+        found.append(_Condition(f"query below {SMALL} pixels", (sides > 0) & (sides < SMALL), np.asarray(sides > 0)))
+    wrong, sampled = firsts.is_wrong, _sample(firsts.is_wrong)
     grey = np.full(len(everywhere), 255.0)
     for row in np.flatnonzero(sampled).tolist():
         path = run.dataset.path(str(names.iat[firsts.query[row]]))
         grey[row] = load_image(path, turned=run.parts.turned).mean()
-    found.append((f"dark query: mean grey below {DARK}", grey < DARK, sampled))
+    sample = f", in a sample of {(wrong & sampled).sum()} wrong and {(~wrong & sampled).sum()} right first matches"
+    found.append(
+        _Condition(f"dark query: mean grey below {DARK}", grey < DARK, sampled, "" if sampled.all() else sample)
+    )
     if decisions is not None:
         refused = ~decisions.accepted[firsts.index]
-        found.append(("not accepted by its confidence", refused, everywhere))
+        found.append(_Condition("not accepted by its confidence", refused, everywhere))
     return found
 
 

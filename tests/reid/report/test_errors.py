@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from data_cache.datasets.catalogue import load_dataset
+from data_cache.images.loading import load_image
 from helpers.naive.ranking import unit
 from helpers.toy.evaluated import make_evaluated_run, with_metrics
 from reid.report import errors as module
@@ -101,6 +103,27 @@ def test_kinds_of_errors_equal_a_loop(run: EvaluatedRun) -> None:
         assert kinds[name].count == sum(one for one, wrong in known if wrong)
         assert kinds[name].share == pytest.approx(np.mean([one for one, wrong in known if wrong]))
         assert kinds[name].usual == pytest.approx(np.mean([one for one, wrong in known if not wrong]))
+
+
+def test_the_row_of_dark_queries_says_that_it_is_of_a_sample(
+    run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firsts = naive_firsts(run)
+    is_wrong = {query["name"]: wrong for query, _, _, wrong in firsts}
+    read: list[bool] = []
+
+    def image(path: Path, *, turned: bool) -> NDArray[np.uint8]:
+        read.append(is_wrong[path.name])
+        return load_image(path, turned=turned)
+
+    monkeypatch.setattr(module, "SAMPLE", 3)
+    monkeypatch.setattr(module, "load_image", image)
+    found = find_errors(Firsts(run), None)
+    assert (sum(read), len(read)) == (3, 6) and len(firsts) > 6
+    (kind,) = (kind for kind in found.kinds if kind.name.startswith("dark query"))
+    assert kind.name == "dark query: mean grey below 60, in a sample of 3 wrong and 3 right first matches"
+    assert kind.count == pytest.approx(3 * kind.share)
+    assert all("sample" not in name for one in found.examples for name in one.kinds)
 
 
 def test_refused_matches_are_a_kind_where_there_are_decisions(run: EvaluatedRun) -> None:
