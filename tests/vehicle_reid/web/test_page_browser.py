@@ -15,9 +15,11 @@ from helpers.browser.window import (
     PROBLEM,
     SHOWN_RESULTS,
     choose_option,
+    hold_requests,
     match_names,
     problem_of,
     query_photo,
+    release_requests,
     search_with,
 )
 from helpers.places.api import ToyRun
@@ -180,6 +182,63 @@ def test_unusable_files_are_reported_without_the_results_before_them(toy_run: To
     assert tab.run(f"{PROBLEM}.hidden")
     assert len(tab.faults) == 3 and all("status of 4" in fault for fault in tab.faults)  # the refused requests
     tab.faults.clear()
+
+
+def go_elsewhere(tab: Tab) -> str:
+    """Open the first match, or the first image of the start page, while an upload is held, and then send that.
+
+    Return its name, when the server has answered everything: it reads one photo at a time.
+    """
+    tab.wait("held.length === 1")
+    selector = "#matches a.picture" if tab.run(SHOWN_RESULTS) else "#first a.picture"
+    name = tab.run(f"document.querySelector('{selector}').title")
+    tab.run(f"document.querySelector('{selector}').click()")
+    tab.wait(f"{HEADING}.startsWith({json.dumps(name)}) && {MATCHES} === 10 && {IDLE}")
+    release_requests(tab)
+    choose_option(tab, "k", "5")
+    tab.wait(f"{MATCHES} === 5 && {IDLE} && {LOADED}")
+    return str(name)
+
+
+@pytest.mark.parametrize("usable", [True, False])
+@pytest.mark.parametrize("second", [False, True])
+def test_a_late_upload_does_not_override_where_the_user_has_gone(
+    toy_run: ToyRun, tab: Tab, tmp_path: Path, usable: bool, second: bool
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    late = query_photo(toy_run, 1) if usable else tmp_path / "bad.jpg"
+    if second:
+        search_with(tab, query_photo(toy_run))
+    hold_requests(tab, "/photos?")
+    tab.choose("#file-second" if second else "#file", late)
+    name = go_elsewhere(tab)
+    assert tab.run(HEADING).startswith(name) and "c=" not in tab.run("location.hash")
+    assert tab.run(f"{PROBLEM}.hidden && document.getElementById('compare-problem').hidden")
+
+
+def test_a_late_rectangle_does_not_override_where_the_user_has_gone(toy_run: ToyRun, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    tab.run("document.getElementById('choose-vehicle').click()")
+    tab.wait(f"document.getElementById('frame').open && {LOADED}")
+    tab.drag("#frame-picture", (0.0, 0.0), (0.5, 0.9))
+    hold_requests(tab, "/photos?")
+    tab.run("document.getElementById('frame-search').click()")
+    tab.press("Escape")
+    name = go_elsewhere(tab)
+    assert tab.run(HEADING).startswith(name) and not tab.run("document.getElementById('frame').open")
+
+
+def test_of_two_uploads_the_later_one_is_opened(toy_run: ToyRun, tab: Tab) -> None:
+    first, second = query_photo(toy_run), query_photo(toy_run, 1)
+    hold_requests(tab, "/photos?")
+    tab.choose("#file", first)
+    tab.wait("held.length === 1")
+    tab.choose("#file", second)
+    tab.wait("held.length === 2")
+    release_requests(tab)
+    tab.wait(f"{HEADING} === {json.dumps(second.name)} && {MATCHES} === 10 && {IDLE} && {LOADED}")
+    tab.run("history.back()")
+    tab.wait("!document.getElementById('start').hidden")  # the first one was never opened
 
 
 def test_a_failed_comparison_is_told_where_the_comparison_was(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:

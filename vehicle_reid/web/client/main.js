@@ -15,7 +15,7 @@ const FIRST = 10; // images on the start page
 const MAX_BATCH = 2000; // files at once; more are a task for the command line
 const id = name => document.getElementById(name);
 const photos = { q: null, c: null }; // the photo to search with, and the one to compare
-let matches = [], searchedBy = "", pending = new AbortController(), lastSearch = 0;
+let matches = [], searchedBy = "", pending = new AbortController(), uploading = new AbortController(), lastSearch = 0;
 
 const addressParameters = () => new URLSearchParams(location.hash.slice(1));
 function addressOf(key, slot) {
@@ -141,9 +141,22 @@ async function compare(key, signal) {
   showMarks();
 }
 
+// Cancels what was asked for before: the user goes elsewhere.
+function giveUp() {
+  pending.abort();
+  uploading.abort();
+}
+
+// Uploads a photo to go to; throws an AbortError if the user goes elsewhere meanwhile.
+function uploadToOpen(file, name, box) {
+  uploading.abort();
+  uploading = new AbortController();
+  return upload(file, name, box, uploading.signal);
+}
+
 // Shows the photos of the address; cancels pending requests.
 async function showAddress(moved) {
-  pending.abort();
+  giveUp();
   pending = new AbortController();
   const { signal } = pending, parameters = addressParameters(), q = parameters.get("q"), c = parameters.get("c");
   readFilters();
@@ -204,7 +217,7 @@ function showPlace(place) {
 
 // Shows the start page, with an error if there is one; Back returns to the results.
 function goHome(error) {
-  pending.abort();
+  giveUp();
   if (location.hash) history.pushState(null, "", location.pathname + location.search);
   photos.q = photos.c = null;
   showView();
@@ -230,7 +243,8 @@ async function useFiles(entries) {
   }
   pending.abort(); // what was asked for before
   let photo, problem;
-  await withStatus(`Processing ${one.name}…`, async () => { try { photo = await upload(one.file, one.name); } catch (error) { problem = error; } });
+  await withStatus(`Processing ${one.name}…`, async () => { try { photo = await uploadToOpen(one.file, one.name); } catch (error) { problem = error; } });
+  if (problem?.name === "AbortError") return;
   if (problem) goHome(problem); else await open(photo, "q");
 }
 
@@ -240,7 +254,7 @@ async function useSecondFile(entries) {
     photos.c = null;
     showView();
     if (entries.length !== 1 || !one.file) throw new Error("Choose one photo to compare with.");
-    await open(await upload(one.file, one.name), "c");
+    await open(await uploadToOpen(one.file, one.name), "c");
   };
   await withStatus("Processing…", work, "compare-problem");
 }
@@ -258,11 +272,12 @@ function acceptFiles(area, inputs, use) {
 }
 
 const openRectangle = startRectangle(async ({ file, name }, box) => {
-  try { await open(await upload(file, name, box), "q"); return null; } catch (error) { return error; }
+  try { await open(await uploadToOpen(file, name, box), "q"); return null; }
+  catch (error) { return error.name === "AbortError" ? null : error; }
 });
 id("choose-vehicle").addEventListener("click", () => withStatus("", async () => {
   const own = uploadOf(photos.q.key);
-  openRectangle(own, own.box ? await upload(own.file, own.name) : photos.q);
+  openRectangle(own, own.box ? await uploadToOpen(own.file, own.name) : photos.q);
 }));
 
 const saveResults = (name, results, withFilter) => {

@@ -36,16 +36,17 @@ export async function sentAgain(...keys) {
 export const uploadOf = key => uploads.get(key);
 
 // Uploads a file, or what is inside a box [left, top, right, bottom] of it, and returns the photo.
-export async function upload(file, name, box) {
+export async function upload(file, name, box, signal) {
   const limit = Number(document.body.dataset.limit);
   if (file.size > limit) {
     const megabytes = size => `${(size / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
     throw new Error(`${name}: this file has ${megabytes(file.size)}, the limit is ${megabytes(limit)}; shrink it, or restart with a larger --max-upload`);
   }
   try { await file.slice(0, 1).arrayBuffer(); }
-  catch { throw new Error(`${name}: cannot be read; it has been moved or changed, or it is no file`); }
+  catch { signal?.throwIfAborted(); throw new Error(`${name}: cannot be read; it has been moved or changed, or it is no file`); }
   const query = new URLSearchParams({ name, ...(box && { box: box.join(",") }) });
-  const photo = await request(`/photos?${query}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  const headers = { "Content-Type": "application/octet-stream" };
+  const photo = await request(`/photos?${query}`, { method: "POST", body: file, headers, signal });
   uploads.set(photo.key, { file, name, box });
   return photo;
 }
