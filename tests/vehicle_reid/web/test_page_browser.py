@@ -230,15 +230,33 @@ def test_a_late_rectangle_does_not_override_where_the_user_has_gone(toy_run: Toy
 
 def test_of_two_uploads_the_later_one_is_opened(toy_run: ToyRun, tab: Tab) -> None:
     first, second = query_photo(toy_run), query_photo(toy_run, 1)
+    status = "document.getElementById('status').textContent"
     hold_requests(tab, "/photos?")
     tab.choose("#file", first)
-    tab.wait("held.length === 1")
+    tab.wait(f"held.length === 1 && {status} === 'Processing {first.name}…'")
     tab.choose("#file", second)
     tab.wait("held.length === 2")
+    assert tab.run(status) == f"Processing {second.name}…"  # which the end of the first does not erase
     release_requests(tab)
     tab.wait(f"{HEADING} === {json.dumps(second.name)} && {MATCHES} === 10 && {IDLE} && {LOADED}")
     tab.run("history.back()")
     tab.wait("!document.getElementById('start').hidden")  # the first one was never opened
+
+
+def test_a_search_that_is_given_up_leaves_the_matches_before_it(toy_run: ToyRun, tab: Tab) -> None:
+    search_with(tab, query_photo(toy_run))
+    before = match_names(tab)
+    hold_requests(tab, "/v1/search")
+    choose_option(tab, "camera", "camera=1")
+    choose_option(tab, "camera", "")  # as it was
+    tab.wait("held.length === 2")
+    tab.run("document.querySelectorAll('#matches figcaption a')[0].click()")  # compare
+    tab.wait(f"document.querySelector('#right h3') && {IDLE} && {LOADED}")
+    assert match_names(tab) == before and tab.run("document.getElementById('count').textContent") == ""
+    release_requests(tab)
+    choose_option(tab, "k", "5")
+    tab.wait(f"{MATCHES} === 5 && {IDLE}")
+    assert match_names(tab) == before[:5]
 
 
 def test_a_failed_comparison_is_told_where_the_comparison_was(toy_run: ToyRun, tab: Tab, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ const MAX_BATCH = 2000; // files at once; more are a task for the command line
 const id = name => document.getElementById(name);
 const photos = { q: null, c: null }; // the photo to search with, and the one to compare
 let matches = [], searchedBy = "", pending = new AbortController(), uploading = new AbortController(), lastSearch = 0;
+let statusOf = null; // the work whose status is shown
 
 const addressParameters = () => new URLSearchParams(location.hash.slice(1));
 function addressOf(key, slot) {
@@ -24,21 +25,23 @@ function addressOf(key, slot) {
   return `#${parameters}`;
 }
 
-const showStatus = text => { id("status").textContent = text; };
+function showStatus(text, work) {
+  [id("status").textContent, statusOf] = [text, work];
+}
 function showProblem(error, place = "problem") {
   id(place).textContent = error ? error.message : "";
   id(place).hidden = !error;
   if (error) id(place).scrollIntoView({ block: "nearest" });
 }
 
-// Runs `work` with a status text; shows an error and returns whether there was none.
+// Runs `work` with a status text, if there is one; shows an error and returns whether there was none.
 async function withStatus(text, work, place = "problem") {
   showProblem(null);
   showProblem(null, "compare-problem");
-  showStatus(text);
+  if (text) showStatus(text, work);
   try { await work(); return true; }
   catch (error) { if (error.name !== "AbortError") showProblem(error, place); return false; }
-  finally { showStatus(""); }
+  finally { if (statusOf === work) showStatus("", null); } // not the status of what has begun meanwhile
 }
 
 const headingOf = photo => visible([photo.name, cameraText(photo)].filter(Boolean).join(" · "));
@@ -123,7 +126,8 @@ async function search(photo, signal) {
 }
 
 async function searchAgain() {
-  const succeeded = await withStatus("Searching…", () => search(photos.q, pending.signal));
+  const { signal } = pending, succeeded = await withStatus("Searching…", () => search(photos.q, signal));
+  if (signal.aborted) return;
   if (!succeeded) [matches, searchedBy] = [[], ""]; // of another filter
   showMatches();
   if (id("view").value === "covered") showPhotos(); // it is with the best match
