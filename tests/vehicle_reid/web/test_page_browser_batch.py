@@ -120,6 +120,23 @@ def test_the_way_through_a_batch_ends_though_a_file_is_there_twice(toy_run: ToyR
     assert [query["filter"] for query in saved["queries"]] == ["k=10"] * 3  # by which they were searched
 
 
+def test_the_place_in_a_batch_follows_its_rows(toy_run: ToyRun, tab: Tab) -> None:
+    paths, place = toy_run.photos()[:3], "document.getElementById('batch-place').textContent"
+    hold_requests(tab, f"name={paths[1].name}")
+    tab.choose("#file", *paths)
+    tab.wait("document.querySelector('#batch-rows a') && held.length === 1")
+    tab.run("document.querySelector('#batch-rows a').click()")
+    tab.wait(f"{HEADING} === {json.dumps(paths[0].name)} && {MATCHES} === 10 && {IDLE} && {place} === '1 of 1'")
+    assert not tab.run("document.getElementById('batch-next').hasAttribute('href')")
+    release_requests(tab)
+    tab.wait(f"{FINISHED} && {place} === '1 of 3'")
+    click(tab, "batch-next")
+    tab.wait(f"{HEADING} === {json.dumps(paths[1].name)} && {IDLE} && {place} === '2 of 3'")
+    click(tab, "batch-clear")
+    assert tab.run("document.getElementById('batch-nav').hidden")
+    assert tab.run(HEADING) == paths[1].name and tab.run(MATCHES) == 10  # what is shown stays
+
+
 def test_a_batch_survives_the_servers_memory_and_a_stopped_server(
     toy_run: ToyRun, gallery: Gallery, tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

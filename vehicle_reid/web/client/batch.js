@@ -7,7 +7,7 @@ const id = name => document.getElementById(name);
 const isImage = name => document.body.dataset.suffixes.split(",").some(suffix => name.toLowerCase().endsWith(suffix));
 const LEFT = ["waiting", "stopped", "failed"]; // what a further try can change
 const rows = [];
-let running = false, stopping = false;
+let running = false, stopping = false, changed = null;
 
 // Files of an input; those of a folder that are no images by their names get a row that says so.
 export const chosenFiles = input => [...input.files].map(file => {
@@ -71,6 +71,7 @@ function showCount() {
   id("batch-stop").hidden = !running;
   id("batch-retry").hidden = running || !rows.some(({ state }) => LEFT.includes(state));
   for (const name of ["batch-csv", "batch-json", "batch-clear"]) id(name).disabled = running;
+  changed();
 }
 
 async function work(searchWith) {
@@ -104,8 +105,9 @@ export const batchResults = () => rows.map(({ name, photo, filter, matches, prob
   : { query: { name }, problem: problem ?? `not searched: ${state}` });
 
 // `searchWith(photo, filter)` returns the matches of a photo; `filter()` is what is chosen when a photo is added, and stays with
-// its row. Returns a function that adds files to the batch.
-export function startBatch(searchWith, filter) {
+// its row; `whenChanged` is called after each change of the rows. Returns a function that adds files to the batch.
+export function startBatch(searchWith, filter, whenChanged) {
+  changed = whenChanged;
   id("batch-stop").addEventListener("click", () => { stopping = true; });
   id("batch-retry").addEventListener("click", () => {
     for (const row of rows) if (LEFT.includes(row.state)) setState(row, "waiting");

@@ -207,11 +207,12 @@ function showView() {
   id("box").textContent = q.box ? `the rectangle of ${right - left} x ${bottom - top} pixels at ${left}, ${top}` : "";
   id("choose-vehicle").hidden = !file;
   id("choose-vehicle").textContent = q.box ? "Choose another vehicle of this photo" : "Several vehicles? Choose one";
-  showPlace(placeOf(q.key));
+  showPlace();
   showPhotos();
 }
 
-function showPlace(place) {
+function showPlace() {
+  const place = photos.q && placeOf(photos.q.key);
   id("batch-nav").hidden = !place;
   id("batch-place").textContent = place ? `${place.place} of ${place.count}` : "";
   for (const [name, key] of [["batch-previous", place?.previous], ["batch-next", place?.next]]) {
@@ -233,7 +234,7 @@ async function open(photo, slot) {
   if (location.hash === address) { photos[slot] = null; await showAddress(true); } else location.hash = address;
 }
 
-const addToBatch = startBatch((photo, filter) => searchWith(photo, filters.conditions(photo, filter)), chosen);
+const addToBatch = startBatch((photo, filter) => searchWith(photo, filters.conditions(photo, filter)), chosen, showPlace);
 
 // Searches with one file, or adds several to the batch.
 async function useFiles(entries) {
