@@ -5,10 +5,12 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -30,7 +32,7 @@ from helpers.browser.window import (
     search_with,
 )
 from helpers.places.api import ToyRun
-from helpers.places.serve import ServedPage, served
+from helpers.places.serve import ServedPage, gallery_with, served
 from vehicle_reid import Gallery
 from vehicle_reid.web import photos
 
@@ -51,8 +53,8 @@ def click(tab: Tab, name: str) -> None:
 
 
 def read_csv(text: str) -> list[dict[str, str]]:
-    assert text.endswith("\r\n")
-    return list(csv.DictReader(io.StringIO(text)))
+    assert text.startswith("\ufeff") and text.endswith("\r\n")
+    return list(csv.DictReader(io.StringIO(text[1:])))
 
 
 def batch_of(run: ToyRun, folder: Path) -> Path:
@@ -236,6 +238,31 @@ def test_results_can_be_downloaded(toy_run: ToyRun, gallery: Gallery, tab: Tab, 
     assert [match["candidate"] for match in query["matches"]] == list(matches["name"])
     parts = [sorted(part["name"] for part in match["parts"]) for match in query["matches"]]
     assert parts == [sorted(names) for names in matches["parts"]] and any(parts)
+
+
+def test_text_is_no_formula_in_a_downloaded_csv(toy_run: ToyRun, gallery: Gallery, window: Tab, tmp_path: Path) -> None:
+    texts = ["=1+1", "+7", "-8", '@sum,"ü"', "7-8", "ü=1", "'=1"]
+    count = len(texts)
+    lanes = pd.DataFrame({"lane": texts})
+    entries = replace(gallery.entries.take(np.arange(count)), names=tuple(f"={i}.jpg" for i in range(count)))
+    path = tmp_path / "-query.jpg"
+    shutil.copy(query_photo(toy_run), path)
+    window.faults.clear()
+    with served(gallery_with(gallery, replace(entries, details=lanes)), tmp_path) as page:
+        window.open(page.url)
+        search_with(window, path, count)
+        saved = window.downloaded("document.getElementById('matches-csv').click()", "matches.csv", tmp_path)
+        rows = sorted(read_csv(saved), key=lambda row: row["candidate"])
+        text = window.downloaded("document.getElementById('matches-json').click()", "matches.json", tmp_path)
+        matches = sorted(json.loads(text)["queries"][0]["matches"], key=lambda match: match["candidate"])
+    assert [match["details"]["lane"] for match in matches] == texts  # JSON has no formulas
+    assert [row["details.lane"] for row in rows] == [f"'{text}" for text in texts[:4]] + texts[4:]
+    assert {(row["query"], row["candidate"][:2]) for row in rows} == {("'-query.jpg", "'=")}
+    wanted = [match["score"] for match in matches]
+    assert [float(row["score"]) for row in rows] == pytest.approx(wanted)
+    line = "import('/page/exports.js').then(module => module.csv([[-0.25, -3, '-3', '\\t=1', '\\r=1', null]]))"
+    assert window.run(line) == "\ufeff-0.25,-3,'-3,'\t=1,\"'\r=1\",\r\n"  # numbers stay numbers
+    assert window.faults == []
 
 
 def test_marks_are_kept_changed_downloaded_and_deleted(

@@ -262,7 +262,7 @@ def test_details_are_shown_with_a_match_and_saved(
     shown = "[...one.querySelectorAll('.detail')].map(detail => detail.textContent)"
     assert tab.run(f"[...document.querySelectorAll('#matches figcaption')].map(one => {shown})") == wanted
     text = tab.downloaded("document.getElementById('matches-csv').click()", "matches.csv", tmp_path)
-    saved = list(csv.DictReader(io.StringIO(text)))
+    saved = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
     assert list(saved[0])[-4:] == ["vehicle", "time", "details.lane", "details.note"]
     for column in ("vehicle", "time", "lane", "note"):
         prefix = "details." if column in ("lane", "note") else ""

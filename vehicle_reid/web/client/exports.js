@@ -6,9 +6,14 @@ import { element, exportName } from "/page/pictures.js";
 const COLUMNS = ["query", "rank", "candidate", "score", "confidence", "accepted", "camera", "mark", "problem", "vehicle", "time"];
 const DETAIL = "details."; // before other columns of the gallery, which may have any name
 
-// RFC 4180: a field with a comma, a quote or a line break is quoted
-const field = value => /[",\r\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");
-export const csv = rows => rows.map(row => `${row.map(field).join(",")}\r\n`).join("");
+// RFC 4180: a field with a comma, a quote or a line break is quoted. Text that a spreadsheet would run as a formula gets an
+// apostrophe: names and details may come from others.
+function field(value) {
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? "");
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+const BYTE_ORDER_MARK = "\ufeff"; // without it Excel takes UTF-8 for another encoding
+export const csv = rows => BYTE_ORDER_MARK + rows.map(row => `${row.map(field).join(",")}\r\n`).join("");
 
 // What is told of a match in both kinds of file.
 const record = (query, { name, score, confidence, accepted, camera, vehicle, time }, index) =>
