@@ -61,7 +61,8 @@ export function picture(photo, { file = "photo.jpg", boxed = true, numbered = fa
   image.addEventListener("error", async () => {
     let reason = "This picture cannot be shown.";
     try {
-      if (!tried && (tried = await sentAgain(photo.key))) return image.setAttribute("src", image.src);
+      const other = new URL(image.src).searchParams.get("with"); // is needed for the picture too
+      if (!tried && (tried = await sentAgain(photo.key, other))) return image.setAttribute("src", image.src);
     } catch (error) { reason = error.message; }
     try { reason = (await (await fetch(image.src)).json()).error || reason; } catch { /* the response has no reason */ }
     whole.replaceWith(missing(reason));
