@@ -21,9 +21,11 @@ from helpers.browser.window import (
     LOADED,
     MATCHES,
     PHONE,
+    hold_requests,
     match_names,
     problem_of,
     query_photo,
+    release_requests,
     search_with,
     start_page,
 )
@@ -194,6 +196,43 @@ def test_the_list_has_the_same_filters(known: Gallery, known_page: ServedPage, k
     wanted = json.dumps(others, separators=(",", ":"))
     tab.wait(f"JSON.stringify({LISTED}) === {json.dumps(wanted)}")
     assert len(tab.faults) == 1 and "status of 422" in tab.faults.pop()
+
+
+def test_the_list_is_turned_by_one_page_however_often_a_button_is_pressed(
+    toy_run: ToyRun, gallery: Gallery, window: Tab
+) -> None:
+    ten = gallery.entries.take(np.arange(10))
+    tens = [
+        replace(ten, ids=ten.ids + 100 * number, names=tuple(f"{number}{row}.jpg" for row in range(10)))
+        for number in range(3)
+    ]
+    large = gallery_with(gallery, tens[0].followed_by(tens[1]).followed_by(tens[2]))
+    count = "document.getElementById('picker-count').textContent"
+    press = "document.getElementById('{}').click()"
+    with served(large, toy_run.root) as page, start_page(window, page.url):
+        window.run("document.querySelector('.pick').click()")
+        window.wait(f"{count} === '1 to 24 of 30'")
+        for button, wanted in (("next", "25 to 30 of 30"), ("previous", "1 to 24 of 30")):
+            hold_requests(window, "/v1/vehicles")
+            window.run(press.format(button))
+            window.run(press.format(button))
+            release_requests(window)
+            window.wait(f"{count} === '{wanted}'")
+        hold_requests(window, "/v1/vehicles")
+        window.run("document.getElementById('words').value = '1'")
+        window.run("document.getElementById('words').dispatchEvent(new Event('input'))")
+        window.run(press.format("next"))  # of a list that is not there yet
+        release_requests(window)
+        window.wait(f"{count} === '1 to 12 of 12'")
+        window.run("document.getElementById('words').value = ''")
+        window.run("document.getElementById('words').dispatchEvent(new Event('input'))")
+        window.wait(f"{count} === '1 to 24 of 30'")
+        once = "const send = fetch; fetch = async () => { fetch = send; return new Response('{}', { status: 500 }); }"
+        window.run(f"(() => {{ {once}; }})()")
+        window.run(press.format("next"))
+        window.wait("!document.getElementById('picker-problem').hidden")
+        window.run(press.format("next"))
+        window.wait(f"{count} === '25 to 30 of 30' && document.getElementById('picker-problem').hidden")
 
 
 def test_a_time_that_is_none_is_refused_and_can_be_mended(

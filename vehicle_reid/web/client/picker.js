@@ -16,15 +16,18 @@ export function imageTiles(images, addressOf) {
 // the photo that an image is to be compared with.
 export function startPicker(addressOf, other) {
   const dialog = id("picker");
-  let slot = "q", start = 0, pending = new AbortController();
+  let slot = "q", start = 0, pending = new AbortController(), waiting = false;
 
-  async function show() {
+  // Shows the images from number `from` on; `start` is that of the images which are shown.
+  async function show(from) {
     pending.abort();
     pending = new AbortController();
-    const page = Object.entries({ start, count: PAGE_SIZE, words: id("words").value });
+    waiting = true;
+    const page = Object.entries({ start: from, count: PAGE_SIZE, words: id("words").value });
     id("picker-problem").hidden = true;
     try {
       const { total, images } = await list([...page, ...filters.conditions(compared(), filters.chosen())], pending.signal);
+      start = from;
       id("gallery").replaceChildren(...imageTiles(images, key => addressOf(key, slot)));
       id("picker-count").textContent = total ? `${start + 1} to ${start + images.length} of ${total.toLocaleString("en")}` : "no images";
       id("previous").disabled = start === 0;
@@ -36,11 +39,16 @@ export function startPicker(addressOf, other) {
       id("picker-problem").textContent = error.message;
       id("picker-problem").hidden = false;
     }
+    waiting = false;
   }
   const compared = () => slot === "c" ? other() : null;
-  const restart = () => { start = 0; show(); };
+  const restart = () => show(0);
   const filters = startFilters(id("picker-filters"), restart);
-  const move = by => { start = Math.max(0, start + by); dialog.scrollTop = 0; show(); };
+  function move(by) {
+    if (waiting) return; // how far the list goes is not known yet; a disabled button would lose the focus
+    dialog.scrollTop = 0;
+    show(Math.max(0, start + by));
+  }
   id("previous").addEventListener("click", () => move(-PAGE_SIZE));
   id("next").addEventListener("click", () => move(PAGE_SIZE));
   id("words").addEventListener("input", restart);
