@@ -120,6 +120,22 @@ def test_matches_are_filtered_and_the_address_keeps_the_filters(
     assert tab.run("location.search") == ""
 
 
+def test_the_page_says_why_there_are_no_matches(toy_run: ToyRun, gallery: Gallery, window: Tab) -> None:
+    count = "document.getElementById('count').textContent"
+    alone = gallery_with(gallery, gallery.entries.take(np.arange(1)))
+    with served(alone, toy_run.root) as page:
+        window.faults.clear()
+        for query, words in (
+            ("", "There is no other image in the gallery."),
+            ("?not-camera=own", "No image of the gallery matches this filter."),
+        ):
+            window.open("about:blank")
+            window.open(f"{page.url}{query}#q=g0")
+            window.wait(f"{HEADING} && {IDLE} && {count} === {json.dumps(words)}")
+            assert window.run(MATCHES) == 0
+        assert window.faults == []
+
+
 def test_filters_stay_while_other_photos_are_searched_with_and_back_restores_those_of_a_photo(
     known: Gallery, known_page: ServedPage, known_tab: Tab
 ) -> None:

@@ -91,7 +91,8 @@ function showMatches() {
     return tile(photo, addressOf(photo.key, "q"), label, isBoxed(), element("b", {}, `${rank}.`), score, camera,
       nameText(photo.name), ...detailTexts(photo), markButtons(photos.q, photo, marksChanged), compare);
   }));
-  id("count").textContent = !matches.length ? "No image of the gallery matches this filter."
+  const none = isFiltered() ? "No image of the gallery matches this filter." : "There is no other image in the gallery.";
+  id("count").textContent = !matches.length ? searchedBy && none // nothing is said if nothing was searched
     : filters.isOwn() && photos.q.camera === null ? "The camera of this photo is not known: none is left out." : "";
   showDecision(matches[0]);
   id("downloads").hidden = !matches.length;
@@ -131,7 +132,6 @@ async function searchAgain() {
   if (!succeeded) [matches, searchedBy] = [[], ""]; // of another filter
   showMatches();
   if (id("view").value === "covered") showPhotos(); // it is with the best match
-  if (!succeeded) id("count").textContent = "";
 }
 
 async function compare(key, signal) {
@@ -182,7 +182,6 @@ async function showAddress(moved) {
   }
   showView();
   if (photos.q && isNew) showMatches();
-  if (!found) id("count").textContent = "";
   if (moved && found && compared && photos.q && (isNew || isNewComparison)) {
     id(isNewComparison ? "compare-heading" : "results-heading").focus({ preventScroll: true });
     id(isNewComparison ? "compare" : "search").scrollIntoView();
