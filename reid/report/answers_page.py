@@ -13,7 +13,7 @@ from data_cache.datasets.protocols import Protocol
 from reid.evaluation.answers import Answers, camera_names, image_ids, rows_of_csv
 from reid.evaluation.calibration import CalibratedRun
 from reid.report.decisions import describe_aim
-from reid.report.html import TEMPLATES, PageImage, full_rows, page_image, render_page
+from reid.report.html import TEMPLATES, PageImage, full_rows, in_order, page_image, render_page
 from reid.report.pictures.thumbnails import photo_thumbnail
 from reid.retrieval.open_set import Values
 from reid.retrieval.ranking import Numbers
@@ -113,7 +113,7 @@ def write_answers_page(
         remedy=remedy.strip("`"),
         changed=lists is not plain,
         answers=answers,
-        cameras=sorted({answer.query.camera for answer in answers} - {""}),
+        cameras=in_order({answer.query.camera for answer in answers} - {""}),
         columns=full_rows(max((len(answer.candidates) for answer in answers), default=1)),
     )
     write_atomically(target, page.encode())

@@ -1,7 +1,8 @@
-"""What the HTML pages have in common: templates that escape, pictures as data URIs, rows without gaps."""
+"""What the HTML pages have in common: templates that escape, pictures as data URIs, full rows, ordered lists."""
 
 import base64
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from reid.report.pictures.thumbnails import encode_jpeg
 
 TEMPLATES = Path(__file__).with_name("templates")
 COLUMNS = (3, 4, 5, 6)  # images side by side on a wide screen
+WHOLE = re.compile("-?[0-9]{1,18}")  # longer ones are text: Python refuses to read thousands of digits
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ def full_rows(count: int, columns: Sequence[int] = COLUMNS) -> int:
     if count < min(columns):
         return max(count, 1)
     return min(columns, key=lambda number: (-count % number, abs(number - 4)))
+
+
+def in_order(values: Iterable[str]) -> list[str]:
+    """Return what a list of a page offers: whole numbers by their value, then other text.
+
+    >>> in_order(["11", "left", "2", "-1", "1.5", "1"])
+    ['-1', '1', '2', '11', '1.5', 'left']
+    """
+    return sorted(values, key=lambda value: (0, int(value), value) if WHOLE.fullmatch(value) else (1, 0, value))
 
 
 def render_page(template: Path, **content: Any) -> str:

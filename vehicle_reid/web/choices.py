@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reid.report.html import in_order
 from vehicle_reid.gallery.entries import ENROLLED_BY
 from vehicle_reid.gallery.filters import is_time
 from vehicle_reid.gallery.store import Store
@@ -15,7 +16,7 @@ TIME = "time"
 
 
 class Column(NamedTuple):
-    """A column of the details: its name, and its values, ascending; none if there are more than MOST_VALUES."""
+    """A column of the details: its name, and its values in order; none if there are more than MOST_VALUES."""
 
     name: str
     values: tuple[str, ...]
@@ -41,7 +42,7 @@ def read_choices(store: Store) -> Choices:
         known_cameras(store),
         (min(times), max(times)) if times else None,
         tuple(
-            Column(name, tuple(sorted(found)) if len(found) <= MOST_VALUES else ())
+            Column(name, tuple(in_order(found)) if len(found) <= MOST_VALUES else ())
             for name, found in values.items()
             if found
         ),

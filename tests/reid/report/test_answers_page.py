@@ -100,6 +100,14 @@ def test_lists_and_decisions_are_those_of_the_csvs(run: EvaluatedRun, after: Aft
     assert ("those of plain scores" in text) == (after is not None)
 
 
+def test_cameras_are_offered_in_the_order_of_their_numbers(run: EvaluatedRun) -> None:
+    names = np.array(["10", "9", "gate", "1", "2"], object)  # of the five queries
+    cameras = names[run.dataset.table.groupby("split").cumcount() % 5]
+    page = Page(write_answers(with_columns(run, camera=cameras)).read_text(encoding="utf-8"))
+    offered = [one["value"] for one in page.attributes("option")]
+    assert offered == ["", "1", "2", "9", "10", "gate"]
+
+
 def test_a_candidate_that_is_accepted_by_plain_scores_alone_is_named(run: EvaluatedRun) -> None:
     """A gallery whose features are all but equal has other first candidates."""
     sure = replace(BY_COSINE, threshold=0.0)

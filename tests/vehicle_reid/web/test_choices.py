@@ -55,7 +55,7 @@ def test_of_many_values_one_is_typed(gallery: Gallery) -> None:
         for name, values in (("few", few), ("many", many))
     }
     large = gallery_with(gallery, replace(repeated, details=pd.DataFrame(columns)))
-    assert read_choices(large.store).columns == (Column("few", tuple(sorted(few))), Column("many", ()))
+    assert read_choices(large.store).columns == (Column("few", tuple(few)), Column("many", ()))  # 2 before 10
 
 
 def test_the_page_has_labelled_controls_for_the_choices_and_follows_the_gallery(
