@@ -4,8 +4,10 @@ from typing import Any
 
 import click
 
-from data_cache.base.options import device_option
+from data_cache.base.options import device_option, given_options
 from reid.commands.options import evaluated_runs, evaluated_runs_options
+
+SHOWN = ("--queries", "--top", "--heatmaps", "--explained")  # options that say how much the page shows
 
 
 @click.command("report")
@@ -45,5 +47,6 @@ def report_command(queries: int, top: int, heatmaps: int, explained: int, device
         explained=explained,
         device=choose_device(device),
         target=run.test_folder / "report.html",
+        shown={name: value for name, value in given_options().items() if name in SHOWN},
     )
     click.echo(page)

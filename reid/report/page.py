@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_cache.base.files import read_json_lines, write_atomically
+from data_cache.base.options import Options
 from reid.evaluation.metrics_file import EXTERNAL
 from reid.evaluation.score_table import HEADINGS, describe_counts, percent
 from reid.report.comparisons import compared_runs
@@ -87,11 +88,12 @@ def write_report(
     heatmaps: int = 0,
     explained: int = 0,
     device: str = "cpu",
+    shown: Options | None = None,
 ) -> Path:
     """Write the page of a run to `target` and return it; `others` are compared by score, curves and covered regions.
 
     `heatmaps` is the number of queries of which regions are covered, `explained` that of queries of which parts are
-    covered to see what tells vehicles apart.
+    covered to see what tells vehicles apart. `shown` is for `reproduction_commands`.
 
     `detector_folder` is a detector run or holds several, of which the one that made the part cache is shown;
     `ablation_folder` holds the tables of `ablate`. Raises UserError if an image cannot be shown.
@@ -134,7 +136,7 @@ def write_report(
         coverings=_page_coverings([run, *others], heatmaps, device) if heatmaps else [],
         grid=GRID,
         top_k=top_k,
-        commands=reproduction_commands(run, others),
+        commands=reproduction_commands(run, others, shown or {}),
         recipe=json.dumps(metrics.get("recipe", {}), indent=2, ensure_ascii=False),
         part_cache=json.dumps(run.parts.fingerprint, indent=2, ensure_ascii=False),
     )

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from data_cache.base.options import LOCATION, command_line
+from data_cache.base.options import LOCATION, Options, command_line
 from reid.evaluation.calibration import read_calibration
 from reid.report.evaluated_run import EvaluatedRun
 from reid.runs import commands_for_parts, commands_for_training, dataset_folder, run_name
 
 
-def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> list[str]:
+def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun], shown: Options) -> list[str]:
     """Return the commands that make the detector, the boxes, the run, its scores and its report, as far as known.
+
+    `shown` are the options of `report` that say how much the page shows, as far as they were given.
 
     Return none if metrics.json has no options: `ablate` and earlier versions store none. What an earlier version made
     without storing its command is a comment.
@@ -21,7 +23,7 @@ def reproduction_commands(run: EvaluatedRun, others: Sequence[EvaluatedRun]) -> 
     parts = {"--parts": options["--parts"]} if "--parts" in options else {}
     test = {"--run": run_name(run.folder), "--split": run.metrics["split"]}
     compared = {"--compare": [run_name(other.folder) for other in others]}
-    report = command_line("report", {**location, **parts, **test, **compared})
+    report = command_line("report", {**location, **parts, **test, **compared, **shown})
     if not run.has_network:
         return [command_line("evaluate", {**options, "--split": run.metrics["split"]}), report]
     boxes_by, folder = run.parts.fingerprint.get("weights_sha256"), dataset_folder(run.folder)

@@ -31,11 +31,11 @@ def test_the_commands_of_a_report_make_it_again(clean_folder: Path) -> None:
     settings = [word if word != "parts=3" else "parts=5" for word in ONE_EPOCH]
     typed("train", *here, *slow, *settings, "--recipe", "pgan_small", "--seed", "3", "--name", "first")
     typed("evaluate", *slow, "--untrained")  # of the newest run: its data set and its roots
-    page = Path(typed("report", "--device", "cpu").strip())
+    page = Path(typed("report", "--device", "cpu", "--queries", "2", "--heatmaps", "0").strip())
     assert page == Path("runs/folder/first/test/report.html")
 
     run = read_evaluated_run(page.parents[1], dataset, "test", Path("runs"), None)
-    commands = reproduction_commands(run, [])
+    commands = reproduction_commands(run, [], {"--queries": 2, "--heatmaps": 0})
     assert [shlex.split(line)[2] for line in commands] == ["detect", "train", "evaluate", "report"]
     assert all(line in page.read_text(encoding="utf-8") for line in commands)
     card = Path(typed("export", "--format", "safetensors").split()[-1]).with_name("model-card.md")

@@ -42,35 +42,35 @@ def run(tmp_path: Path) -> EvaluatedRun:
 
 def test_every_step_is_named_with_its_own_options(run: EvaluatedRun, tmp_path: Path) -> None:
     location = f"{LOCATION} {tmp_path / 'runs'}"
-    assert reproduction_commands(run, [replace(run, folder=run.folder.with_name("grid"))]) == [
+    assert reproduction_commands(run, [replace(run, folder=run.folder.with_name("grid"))], {"--top": 5}) == [
         "python cli.py parts train --recipe mine.yaml",
         f"python cli.py detect {location} --detector mine",
         f"python cli.py train {location} --name first --set a=1 --set b=2",
         f"python cli.py evaluate --run first {location} --untrained --ap trapezoid --split test",
-        f"python cli.py report {location} --run first --split test --compare grid",
+        f"python cli.py report {location} --run first --split test --compare grid --top 5",
     ]
 
 
 def test_a_run_without_stored_arguments_has_no_commands(run: EvaluatedRun) -> None:
     metrics = {name: value for name, value in run.metrics.items() if name != "arguments"}
-    assert reproduction_commands(replace(run, metrics=metrics), []) == []
+    assert reproduction_commands(replace(run, metrics=metrics), [], {}) == []
 
 
 def test_boxes_by_another_command_and_runs_without_one_are_said_to_be_unknown(run: EvaluatedRun) -> None:
     replaced = replace(run, parts=replace(run.parts, fingerprint={"weights_sha256": "other"}))
     cache = parts_path(run.folder.parents[1], "folder")
-    assert reproduction_commands(replaced, [])[0] == f"# {cache}: made by a command that is not known"
+    assert reproduction_commands(replaced, [], {})[0] == f"# {cache}: made by a command that is not known"
     command_file(run.folder).unlink()
-    assert reproduction_commands(run, [])[2] == f"# {run.folder}: made by a command that is not known"
+    assert reproduction_commands(run, [], {})[2] == f"# {run.folder}: made by a command that is not known"
 
 
 def test_a_run_that_reads_no_boxes_needs_no_detector(run: EvaluatedRun) -> None:
-    commands = reproduction_commands(replace(run, parts=empty_cache(run.dataset.names())), [])
+    commands = reproduction_commands(replace(run, parts=empty_cache(run.dataset.names())), [], {})
     assert [command.split()[2] for command in commands] == ["train", "evaluate", "report"]
 
 
 def test_a_run_of_the_ablation_is_not_trained(run: EvaluatedRun) -> None:
     folder = run.folder.parent / "ablation" / "pgan-seed0"
-    commands = reproduction_commands(replace(run, folder=folder), [])
+    commands = reproduction_commands(replace(run, folder=folder), [], {})
     assert not any(" train " in command for command in commands[1:])
     assert "--run ablation/pgan-seed0 " in commands[-2]
