@@ -66,7 +66,7 @@ ROWS = """[...document.querySelectorAll("article ol")].map(list => {
           [...list.querySelectorAll("figcaption")].map(caption => caption.innerText.split(" ")[0])];
 })"""
 COLOURS = """[getComputedStyle(document.body).backgroundColor,
-  ["body", ".quiet", ".right", ".wrong", "figcaption", "thead th", ".filters label"].map(
+  ["body", ".quiet", ".right", ".wrong", "figcaption", "thead th", ".filters label", ".lowers", ".raises"].map(
     selector => getComputedStyle(document.querySelector(selector)).color)]"""
 
 

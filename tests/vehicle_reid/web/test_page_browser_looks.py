@@ -121,6 +121,29 @@ def test_names_are_shown_as_text_and_missing_pictures_with_their_reason(
     assert all("status of 4" in fault for fault in window.faults)
 
 
+def test_a_screen_reader_gets_the_name_of_a_large_picture_or_why_it_is_missing(
+    gallery: Gallery, window: Tab, tmp_path: Path
+) -> None:
+    entries = replace(gallery.entries.take(np.arange(3)), names=("there.jpg", "gone.jpg", "cut.jpg"))
+    for name in ("there.jpg", "cut.jpg"):
+        Image.new("RGB", (960, 720)).save(tmp_path / name)
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-120])  # has a size, but no picture
+    large = "document.querySelector('#query-view {}')"
+    with served(gallery_with(gallery, entries), tmp_path) as page:
+        for key, shown in (("g0", "img"), ("g1", ".missing"), ("g2", ".missing")):
+            window.open("about:blank")
+            window.open(f"{page.url}#q={key}")
+            window.wait(f"{MATCHES} === 2 && {IDLE} && {LOADED} && {large.format(shown)}")
+            nodes = [node for node in window("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+            read = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes}
+            if shown == "img":
+                assert ("image", "photograph of there.jpg") in read
+            else:
+                assert ("StaticText", window.run(f"{large.format(shown)}.textContent")) in read
+                assert not any(role == "image" and " of " in name for role, name in read)
+    window.faults.clear()
+
+
 def test_a_stopped_server_is_reported(toy_run: ToyRun, gallery: Gallery, window: Tab) -> None:
     with served(gallery, toy_run.root) as page:
         window.open(f"{page.url}#q=g0")

@@ -48,11 +48,12 @@ function boxes(photo, numbered) {
   return layer;
 }
 
-// A picture of a photo, or the reason why it cannot be shown; `file` is its name on the server.
-export function picture(photo, { file = "photo.jpg", boxed = true, numbered = false } = {}) {
+// A picture of a photo, or the reason why it cannot be shown; `file` is its name on the server. `alt` is empty beside a text that
+// says the same.
+export function picture(photo, { file = "photo.jpg", boxed = true, numbered = false, alt = "" } = {}) {
   const missing = reason => element("span", { class: "missing" }, reason);
   if (photo.problem) return missing(photo.problem);
-  const image = element("img", { src: `/photos/${photo.key}/${file}`, alt: "", width: photo.size[0], height: photo.size[1] });
+  const image = element("img", { src: `/photos/${photo.key}/${file}`, alt, width: photo.size[0], height: photo.size[1] });
   const whole = element("span", { class: "loading" }, image);
   whole.style.setProperty("--ratio", photo.size[0] / photo.size[1]);
   if (boxed && photo.parts.length) whole.append(boxes(photo, numbered));
@@ -93,10 +94,9 @@ function partsTable(photo, container) {
 
 // A large picture of a photo, and the table of its parts.
 export function photoView(photo, { file, viewName, boxed, usesParts }) {
-  const container = element("div", { class: "picture large", role: "img" }, picture(photo, { file, boxed, numbered: true }));
+  const alt = `${viewName} of ${photo.name}`;
+  const container = element("div", { class: "picture large" }, picture(photo, { file, boxed, numbered: true, alt }));
   if (photo.size) container.style.setProperty("--ratio", photo.size[0] / photo.size[1]);
-  const label = photo.problem ? "no picture" : viewName;
-  container.setAttribute("aria-label", visible(`${label} of ${photo.name}`));
   const parts = photo.parts.length ? partsTable(photo, container)
     : element("p", { class: "quiet" }, usesParts ? "No parts were found in this photo." : "This network uses no parts.");
   return [container, element("div", {}, parts)];
