@@ -114,10 +114,24 @@ def write_answers_page(
         changed=lists is not plain,
         answers=answers,
         cameras=in_order({answer.query.camera for answer in answers} - {""}),
+        told_apart=told_apart,
         columns=full_rows(max((len(answer.candidates) for answer in answers), default=1)),
     )
     write_atomically(target, page.encode())
     return target
+
+
+def told_apart(first: float, second: float) -> tuple[str, str]:
+    """Return two different numbers as text, with three decimals, or with more if they would look the same.
+
+    >>> told_apart(0.25, 0.5), told_apart(0.49996, 0.5)
+    (('0.250', '0.500'), ('0.49996', '0.50000'))
+    """
+    for decimals in range(3, 18):
+        texts = f"{first:.{decimals}f}", f"{second:.{decimals}f}"
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def evenly_spread(values: Values, count: int) -> Numbers:

@@ -108,6 +108,15 @@ def test_cameras_are_offered_in_the_order_of_their_numbers(run: EvaluatedRun) ->
     assert offered == ["", "1", "2", "9", "10", "gate"]
 
 
+def test_a_confidence_just_below_the_threshold_is_shown_below_it(run: EvaluatedRun) -> None:
+    plain = find_answers(run.features, run.dataset, run.protocol(), FIRST)
+    confidence = float(plain.confidence(BY_COSINE).max())
+    for above in (1e-5, 1e-15):
+        best, *_ = shown(write_answers(run, calibration=replace(BY_COSINE, threshold=confidence + above)))
+        found = re.fullmatch(r"Not in the gallery: confidence ([0-9.]+), below ([0-9.]+)", best.verdict)
+        assert found is not None and float(found[1]) < float(found[2]), best.verdict
+
+
 def test_a_candidate_that_is_accepted_by_plain_scores_alone_is_named(run: EvaluatedRun) -> None:
     """A gallery whose features are all but equal has other first candidates."""
     sure = replace(BY_COSINE, threshold=0.0)

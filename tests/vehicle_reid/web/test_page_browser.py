@@ -165,6 +165,7 @@ def test_unusable_files_are_reported_without_the_results_before_them(toy_run: To
     for name, data, words in (
         ("bad.jpg", b"no image", "bad.jpg: not a JPEG, PNG, WebP or BMP image"),
         ("<b>cut.png", path.read_bytes()[:900], "<b>cut.png: damaged image"),
+        ("over.jpg", b"x" * (UPLOAD_LIMIT + 1), "over.jpg: this file has 0.200001 MB, the limit is 0.2 MB"),
         ("huge.jpg", b"x" * (UPLOAD_LIMIT + 50_001), "huge.jpg: this file has 0.3 MB, the limit is 0.2 MB"),
     ):
         (tmp_path / name).write_bytes(data)

@@ -39,8 +39,9 @@ export const uploadOf = key => uploads.get(key);
 export async function upload(file, name, box, signal) {
   const limit = Number(document.body.dataset.limit);
   if (file.size > limit) {
-    const megabytes = size => `${(size / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
-    throw new Error(`${name}: this file has ${megabytes(file.size)}, the limit is ${megabytes(limit)}; shrink it, or restart with a larger --max-upload`);
+    const texts = digits => [file.size, limit].map(size => `${(size / 1e6).toLocaleString("en", { maximumFractionDigits: digits })} MB`);
+    const [own, most] = [1, 2, 3, 4, 5, 6].map(texts).find(([one, other]) => one !== other); // with the digits that tell them apart
+    throw new Error(`${name}: this file has ${own}, the limit is ${most}; shrink it, or restart with a larger --max-upload`);
   }
   try { await file.slice(0, 1).arrayBuffer(); }
   catch { signal?.throwIfAborted(); throw new Error(`${name}: cannot be read; it has been moved or changed, or it is no file`); }
