@@ -123,11 +123,6 @@ class Photos:
             raise UnknownPhoto(GONE)
         return None if match[1] is None else int(match[1])
 
-    def name(self, key: str) -> str | None:
-        """Return the name of an image of the gallery, None for an upload. Raises UnknownPhoto."""
-        number = self.id(key)
-        return None if number is None else self._entry(number).names[0]
-
     def embedding(self, key: str) -> pd.DataFrame:
         """Return the embedding of a photo, one row of a `tables.embeddings_table`. Raises UnknownPhoto."""
         number = self.id(key)

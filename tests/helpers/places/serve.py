@@ -81,7 +81,7 @@ class ServedPage(NamedTuple):
 
     def search(self, key: str, query: str = "", **headers: str) -> Any:
         """Return the answer of a search with an upload, or with an image of the gallery, as the page asks for it."""
-        given = {"page-photo": key} if key[0] == "p" else {"name": self.finder.photos.name(key)}
+        given = {"page-photo": key} if key[0] == "p" else {"name": self.finder.photos.embedding(key)["name"].item()}
         answer = self.request(f"/v1/search?{urlencode(given)}&{query}", "POST", **headers)
         assert answer.status == 200, answer.body
         return answer.json
