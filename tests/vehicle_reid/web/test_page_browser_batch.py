@@ -191,17 +191,18 @@ def test_photos_of_a_batch_are_searched_with_the_filters_of_the_moment_when_they
 
 
 def test_an_upload_is_sent_again_for_the_picture_of_another_photo(
-    toy_run: ToyRun, page: ServedPage, tab: Tab, monkeypatch: pytest.MonkeyPatch
+    toy_run: ToyRun, gallery: Gallery, tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photos, "KEPT_UPLOADS", 1)
-    tab.run("location.hash = 'q=g0'")
-    tab.wait(f"{MATCHES} === 10 && {IDLE}")
-    tab.choose("#file-second", query_photo(toy_run))
-    tab.wait(f"document.querySelector('#right h3') && {IDLE} && {LOADED}")
-    page.upload(query_photo(toy_run, 1).read_bytes())  # which drops the other one
-    choose_option(tab, "view", "covered")
-    pictures = "[...document.querySelectorAll('.pair img')]"
-    tab.wait(f"{pictures}.filter(one => one.src.includes('covered') && one.complete && one.naturalWidth).length === 2")
+    with served(gallery, toy_run.root) as page:
+        tab.open(f"{page.url}#q=g0")
+        tab.wait(f"{MATCHES} === 10 && {IDLE}")
+        tab.choose("#file-second", query_photo(toy_run))
+        tab.wait(f"document.querySelector('#right h3') && {IDLE} && {LOADED}")
+        page.upload(query_photo(toy_run, 1).read_bytes())  # which drops the other one
+        choose_option(tab, "view", "covered")
+        drawn = "one.src.includes('covered') && one.complete && one.naturalWidth"
+        tab.wait(f"[...document.querySelectorAll('.pair img')].filter(one => {drawn}).length === 2")
     assert tab.faults and all("status of 404" in fault for fault in tab.faults)
     tab.faults.clear()
 
