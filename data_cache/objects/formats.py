@@ -125,7 +125,7 @@ def read_yolo(folder: Path, images: Path) -> pd.DataFrame:
         log.warning(f"{folder}: the sixth fields are read as scores, not as vehicles: all are within 0 and 1")
     else:
         for row, vehicle in sixth.items():
-            texts["vehicle_id"][row] = vehicle
+            texts["vehicle_id"][row] = without_decimals(vehicle)
     return objects_table(texts, np.array(boxes).reshape(-1, 4), folder, places, faults, shares=True)
 
 

@@ -153,6 +153,7 @@ def test_yolo_lines_of_trackers_are_read_and_polygons_are_not(tmp_path: Path, fr
         (("0", "1", "1"), ["0", "1", "1"]),
         (("0.87", "2", "1"), ["0.87", "2", "1"]),
         (("0.87", "a", "1"), ["0.87", "a", "1"]),
+        (("15.0", "2.0", "15"), ["15", "2", "15"]),
     ],
 )
 def test_scores_of_a_detector_are_no_vehicles(

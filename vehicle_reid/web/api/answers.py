@@ -56,7 +56,7 @@ class SearchAnswer(BaseModel):
     matches: list[Match]
     parts: list[Part] = Field(description="of the query, the strongest first")
     confidence: float | None = Field(description="that the first match is the vehicle; null if it is not calibrated")
-    accepted: bool | None = Field(description="false: the vehicle is probably not in the gallery")
+    accepted: bool | None = Field(description="false: the vehicle is probably not among the images that were searched")
 
 
 class VehiclePage(BaseModel):
