@@ -29,6 +29,10 @@ VIDEO: dict[str, tuple[str, ...]] = {  # both instead of the image, where frames
         *("image_id", "img_id"),
     ),
 }
+SPLIT_OF = {  # usual names of splits, in lower case
+    **{"train": "train", "val": "train", "valid": "train"},
+    **{"query": "query", "gallery": "gallery", "test": "gallery"},
+}
 Corners = NDArray[np.float64]  # (N, 4), x0 y0 x1 y1
 
 

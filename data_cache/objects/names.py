@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from data_cache.base.errors import UserError
-from data_cache.datasets.dataset import COLUMNS, SPLITS
+from data_cache.datasets.dataset import COLUMNS
+from data_cache.objects.columns import SPLIT_OF
 
 GROUPS = ("vehicle", "camera", "time", "split")
 LAYOUTS = {
@@ -38,8 +39,7 @@ def table_of_names(names: Sequence[str], pattern: "re.Pattern[str]", *, test_sha
     """Return the table of a data set from its image names, which the pattern may match anywhere, the rest left out.
 
     Without a group `split`, `test_share` of the vehicles are for the test, by `seed`: see `split_by_vehicle`. Raises
-    UserError if no name matches, too few vehicles are left to split, or a name has a split that is none of SPLITS, of
-    which test is the gallery.
+    UserError if no name matches, too few vehicles are left to split, or a name has a split that is none of SPLIT_OF.
     """
     rows = [(name, match) for name in names if (match := pattern.search(name))]
     if not rows:
@@ -55,13 +55,12 @@ def table_of_names(names: Sequence[str], pattern: "re.Pattern[str]", *, test_sha
 
 
 def _known_splits(names: "pd.Series[str]", splits: Sequence[str], pattern: "re.Pattern[str]") -> list[str]:
-    known = {split: split for split in SPLITS} | {"test": "gallery"}
     for name, split in zip(names, splits, strict=True):
-        if split.lower() not in known:
+        if split.lower() not in SPLIT_OF:
             raise UserError(
-                f"{name}: {pattern.pattern} finds the split {split!r} there; it must be one of {', '.join(known)}"
+                f"{name}: {pattern.pattern} finds the split {split!r} there; it must be one of {', '.join(SPLIT_OF)}"
             )
-    return [known[split.lower()] for split in splits]
+    return [SPLIT_OF[split.lower()] for split in splits]
 
 
 def split_by_vehicle(table: pd.DataFrame, *, test_share: float, seed: int) -> list[str]:

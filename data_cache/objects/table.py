@@ -11,14 +11,13 @@ from data_cache.base.errors import UserError, printable
 from data_cache.datasets.csv_file import parse_csv, without_decimals
 from data_cache.images.loading import ImageError
 from data_cache.images.lookup import ImageLookup
-from data_cache.objects.columns import TEXTS, Corners, find_columns
+from data_cache.objects.columns import SPLIT_OF, TEXTS, Corners, find_columns
 from data_cache.objects.video import MOST_FRAMES, VIDEO_SUFFIXES, frame_name, is_video
 
 log = logging.getLogger(__name__)
 
 BOX = ["x0", "y0", "x1", "y1"]
 COLUMNS = [*TEXTS, *BOX, "shares", "file", "row", "place", "fault"]
-SPLITS = ("train", "query", "gallery")
 ROUNDING = 1e-3  # by which shares of a frame may leave [0, 1]: files have four to six decimals
 
 
@@ -118,15 +117,13 @@ def place(objects: pd.DataFrame, row: int) -> str:
 def combined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the tables of several files below each other; a key other than "" is the split of all its objects.
 
-    Objects without a split are for training; `val` is a part of it, `test` the gallery. Raises UserError for any other.
+    Objects without a split are for training; others have one of SPLIT_OF. Raises UserError for any other.
     """
     parts = [table.assign(split=split) if split else table for split, table in tables.items()]
     table = pd.concat(parts, ignore_index=True)
-    table["split"] = (
-        table["split"].str.lower().replace({"": "train", "test": "gallery", "val": "train", "valid": "train"})
-    )
-    unknown = table.index[~table["split"].isin(SPLITS)]
+    splits = table["split"].str.lower().replace("", "train").map(SPLIT_OF)
+    unknown = table.index[splits.isna()]
     if len(unknown):
         wrong = table["split"][unknown[0]]
-        raise UserError(f"{place(table, unknown[0])}: unknown split {wrong!r}; use one of {', '.join(SPLITS)}")
-    return table
+        raise UserError(f"{place(table, unknown[0])}: unknown split {wrong!r}; use one of {', '.join(SPLIT_OF)}")
+    return table.assign(split=splits)

@@ -118,8 +118,12 @@ def test_the_test_of_names_is_the_gallery_and_any_other_split_is_refused(tmp_pat
     table = load_dataset("folder", tmp_path).table
     assert table["split"].tolist() == ["query", "gallery"]
     pattern = r"image_(?P<split>\w+)/\d+_\d+_(?P<vehicle>\d+)"
+    write(tmp_path, "image_valid/20220711212617_24_8.png")
+    assert run("--pattern", pattern, "--output", str(tmp_path / "images.csv")).exit_code == 0
+    table = load_dataset("folder", tmp_path).table
+    assert table["split"][table["vehicle_id"] == "8"].tolist() == ["train"]  # as `crop` takes it
     write(tmp_path, "image_tset/20220711212617_24_9.png")
-    assert_error(run("--pattern", pattern), 1, "finds the split 'tset' there; it must be one of train, query, gallery")
+    assert_error(run("--pattern", pattern), 1, "finds the split 'tset' there; it must be one of train, val")
 
 
 def test_distractors_of_market_are_no_vehicle(tmp_path: Path, run: Run) -> None:
