@@ -1,10 +1,11 @@
 """A toy data set of stage two: painted boxes for vehicles, two of each colour that differ by a mark only."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,23 @@ def tiny_scale() -> Iterator[None]:
     """Replace ResNet-18 by the tiny backbone, and use one thread."""
     with one_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "resnet18", tiny_backbone)
+        yield
+
+
+@contextmanager
+def interrupted(
+    module: ModuleType, name: str, when: Callable[..., bool], error: type[BaseException] = KeyboardInterrupt
+) -> Iterator[None]:
+    """Let a function of a module raise `error` if `when` is true of its arguments, for as long as this lasts."""
+    function = getattr(module, name)
+
+    def stopping(*arguments: Any, **options: Any) -> Any:
+        if when(*arguments):
+            raise error
+        return function(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, stopping)
         yield
 
 

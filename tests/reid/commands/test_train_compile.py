@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from helpers.places.reid import Place
-from helpers.toy.vehicles import TINY_OPTIONS, assert_same_run
+from helpers.toy.vehicles import TINY_OPTIONS, assert_same_run, interrupted
 from reid.training import loop
-from reid.training.state import State
 
 pytestmark = pytest.mark.usefixtures("tiny", "no_pictures")
 
@@ -38,21 +37,13 @@ def folder_of(place: Place, recipe: str, name: str, *options: str) -> Path:
 
 @pytest.mark.parametrize("recipe", ["pgan_small", "pgan_plus_small"])
 def test_a_compiled_run_is_the_same_and_resumes_without_compiling(
-    place: Place, monkeypatch: pytest.MonkeyPatch, graphs: list[torch.fx.GraphModule], recipe: str
+    place: Place, graphs: list[torch.fx.GraphModule], recipe: str
 ) -> None:
     plain = folder_of(place, recipe, "plain")
     assert not graphs
     assert_same_run(folder_of(place, recipe, "compiled", "--compile"), plain)
     assert graphs
-    step = loop.training_step
-
-    def stopping(state: State, *arguments: Any) -> Any:
-        if state.epoch == 1:
-            raise KeyboardInterrupt
-        return step(state, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_step", stopping)
+    with interrupted(loop, "training_step", lambda state, *_: state.epoch == 1):
         stopped = place("train", *TINY_OPTIONS, "--recipe", recipe, "--name", "stopped", "--compile")
     assert stopped.exit_code == 1 and "Aborted" in stopped.output
     count = len(graphs)

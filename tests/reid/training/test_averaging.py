@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data_cache.base.errors import UserError
 from data_cache.base.files import read_json_lines
-from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, train_toy
+from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, interrupted, train_toy
 from reid.data.loader import split_vehicles
 from reid.model.checkpoint import PREFIX, WHOLE, build_network, network_state, read_checkpoint, trained_network
 from reid.publish.program import ExportedNetwork, random_inputs
@@ -162,21 +162,10 @@ STOPS: dict[str, tuple[ModuleType, str, Callable[..., bool]]] = {
 
 
 @pytest.mark.parametrize("moment", STOPS)
-def test_an_interrupted_run_resumes_to_the_same_bits(
-    toy: Toy, averaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
+def test_an_interrupted_run_resumes_to_the_same_bits(toy: Toy, averaged: Path, tmp_path: Path, moment: str) -> None:
     module, name, when = STOPS[moment]
-    function = getattr(module, name)
-
-    def stopping(*arguments: Any, **options: Any) -> Any:
-        if when(*arguments):
-            raise StopHere
-        return function(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, stopping)
-        with pytest.raises(StopHere):
-            train_toy(AVERAGED, toy, tmp_path)
+    with interrupted(module, name, when, StopHere), pytest.raises(StopHere):
+        train_toy(AVERAGED, toy, tmp_path)
     train_toy(AVERAGED, toy, tmp_path)
     assert_same_run(tmp_path, averaged)
     assert read_checkpoint(tmp_path / PREVIOUS).metadata["averaged_steps"] == 12

@@ -10,14 +10,14 @@ import pytest
 from data_cache.base.files import read_json_lines
 from data_cache.parts.cache import PartBoxes
 from data_cache.parts.selection import boxes_in_slots
-from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, train_toy
+from helpers.toy.vehicles import TINY, TINY_HOLDOUT, Toy, assert_same_run, interrupted, train_toy
 from reid.model.checkpoint import build_network, read_checkpoint, trained_network
 from reid.model.pgan_plus import PGANPlus
 from reid.recipes import PRESETS, ReidRecipe
 from reid.runs import BEST
 from reid.training import loop
 from reid.training.log import LOG
-from reid.training.state import State, start_state
+from reid.training.state import start_state
 from reid.training.train import train
 from reid.training.validation import Holdout
 
@@ -50,20 +50,11 @@ def test_training_distinguishes_vehicles_and_logs_its_terms(toy: Toy, tmp_path: 
 
 
 @pytest.mark.parametrize("options", [{"attention": "parts"}, {}, STRONG], ids=["parts", "none", "strong"])
-def test_an_interrupted_run_resumes_to_the_same_bits(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
-) -> None:
-    recipe, step = RECIPE.model_copy(update=options), loop.training_step
-
-    def stopping(state: State, *arguments: Any) -> Any:
-        if state.epoch == 1:
-            raise StopHere
-        return step(state, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_step", stopping)
-        with pytest.raises(StopHere):
-            train_toy(recipe, toy, tmp_path / "stopped")
+def test_an_interrupted_run_resumes_to_the_same_bits(toy: Toy, tmp_path: Path, options: dict[str, Any]) -> None:
+    recipe = RECIPE.model_copy(update=options)
+    stop = interrupted(loop, "training_step", lambda state, *_: state.epoch == 1, StopHere)
+    with stop, pytest.raises(StopHere):
+        train_toy(recipe, toy, tmp_path / "stopped")
     train_toy(recipe, toy, tmp_path / "stopped")
     train_toy(recipe, toy, tmp_path / "whole", workers=2)
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
