@@ -70,6 +70,15 @@ def resolve_recipe(
     return _validated(kind, options, name_or_path)
 
 
+def option_names(overrides: Iterable[str]) -> list[str]:
+    """Return the options that overrides `key=value` set.
+
+    >>> option_names(["trunk = resnet50", "holdout=0"])
+    ['trunk', 'holdout']
+    """
+    return [override.partition("=")[0].strip() for override in overrides]
+
+
 def recipe_label(name_or_path: str) -> str:
     """Return the name of a recipe's output folder: the preset, or the file name without its suffix.
 

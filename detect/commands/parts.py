@@ -79,7 +79,7 @@ def parts_train(
       python cli.py parts train --dataset synthetic --recipe ssd300_vgg16 --trunk-weights vgg16.pth
       python cli.py parts train --annotations parts.json --images photos --recipe demo --start none
     """
-    from data_cache.base.config import recipe_text, resolve_recipe
+    from data_cache.base.config import option_names, recipe_text, resolve_recipe
     from data_cache.base.devices import allow_many_files, choose_device, describe_device, keep_freed_memory
     from detect.model import shipped
     from detect.recipes import DEFAULT_RECIPE, PRESETS, DetectorRecipe
@@ -94,7 +94,7 @@ def parts_train(
     options = [] if seed is None else [f"seed={seed}"]
     if trunk_weights is not None:
         options.append(f"trunk_weights={'null' if trunk_weights == 'none' else trunk_weights}")
-    if any(option.partition("=")[0].strip() == "trunk_weights" for option in [*overrides, *options]):
+    if "trunk_weights" in option_names([*overrides, *options]):
         if start not in (None, NONE):
             raise click.UsageError("backbone weights and --start cannot be combined: the start has a backbone")
         start = NONE

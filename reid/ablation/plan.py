@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from data_cache.base.config import option_names
 from data_cache.base.errors import UserError
 from reid.ablation.boxes import BoxKind
 from reid.ablation.tables import Row, Table, Variant
@@ -75,7 +76,7 @@ def plan_runs(
         for variant in (Variant(), *(row.variant for table in tables for row in table.rows))
         for setting in _differing(_recipe(variant, scale, dataset, overrides), _recipe(variant, scale, dataset, []))
     )
-    given = {override.partition("=")[0].strip() for override in overrides}
+    given = option_names(overrides)
     notes = [
         f"{option} = {value:g} unless a row says otherwise, the authors' setting on this data set."
         for option, value in dataset_options(dataset).items()
@@ -122,8 +123,7 @@ def _text(value: Any) -> str:
 
 
 def _require_free_options(tables: Sequence[Table], overrides: Sequence[str]) -> None:
-    for override in overrides:
-        option = override.partition("=")[0].strip()
+    for override, option in zip(overrides, option_names(overrides), strict=True):
         if option == "seed":
             raise UserError(f"--set {override}: use --seeds for the seeds")
         for table in tables:
