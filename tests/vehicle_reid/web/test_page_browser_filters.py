@@ -265,6 +265,26 @@ def test_a_time_that_is_none_is_refused_and_can_be_mended(
     assert len(known_tab.faults) == 1 and "status of 422" in known_tab.faults.pop()
 
 
+def test_a_late_error_of_an_earlier_filter_does_not_replace_the_matches_of_a_later_one(
+    known: Gallery, known_page: ServedPage, known_tab: Tab
+) -> None:
+    known_tab.open(f"{known_page.url}#q=g0")
+    known_tab.wait(f"{MATCHES} === 10 && {IDLE}")
+    hold_requests(known_tab, "/v1/search")
+    choose(known_tab, "since", "yesterday")
+    known_tab.wait("held.length === 1")
+    known_tab.run("held.push = later => { later(); }")  # what is asked for from now on is answered at once
+    choose(known_tab, "since", "2026-11-05")
+    wanted = list(known.search(query_of(known, 0), without=[known.names[0]], since="2026-11-05")["name"])
+    wait_for_matches(known_tab, wanted)
+    release_requests(known_tab)
+    known_tab.wait("performance.getEntriesByType('resource').at(-1).responseStatus === 422")
+    known_tab.run("new Promise(done => setTimeout(done, 200))")
+    assert match_names(known_tab) == wanted
+    assert known_tab.run("document.getElementById('problem').hidden")
+    assert len(known_tab.faults) == 1 and "status of 422" in known_tab.faults.pop()
+
+
 def test_filters_work_with_the_keyboard_on_a_phone(known: Gallery, known_page: ServedPage, known_tab: Tab) -> None:
     tab, focused = known_tab, "document.activeElement"
     tab.window(PHONE, 740, phone=True)

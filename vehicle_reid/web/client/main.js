@@ -122,8 +122,12 @@ function marksChanged() {
 
 async function search(photo, signal) {
   const own = ++lastSearch, by = chosen();
-  const found = await withPictures(await searchWith(photo, filters.conditions(photo, by), signal), signal);
-  if (own === lastSearch) [matches, searchedBy] = [found, text(by)]; // unless a later search was faster
+  try {
+    const found = await withPictures(await searchWith(photo, filters.conditions(photo, by), signal), signal);
+    if (own === lastSearch) [matches, searchedBy] = [found, text(by)]; // unless a later search was faster
+  } catch (error) {
+    if (own === lastSearch) throw error;
+  }
 }
 
 async function searchAgain() {
